@@ -1,10 +1,57 @@
-//! wsidx: skeleton.
+//! wsidx: an embedded, exact similarity index for image datasets.
+//!
+//! ```text
+//! bytes ─picture→ Picture ─wavelet→ Coefficients ─feature→ Feature ─knn→ Neighbors ─similarity→ edges
+//!                                       │             ↑                                     │
+//!                                       └───rrqr──────┘                       verdict ←─────┘
+//!                                  which coefficients tell
+//!                                  the images apart
+//! ```
+//!
+//! Each stage is a pure function of its input: no clock, no environment, no printing, no randomness. The store keeps the results, the index
+//! joins the stages, the program `wsidx` is a thin face over the library. A dataset's index lives in a folder `.wsidx` beside the images.
+//!
+//! The method is that of Yousefzadeh 2020, "Using wavelets to analyze similarities in image-classification datasets": wavelet coefficients of
+//! the images, the most independent of them chosen by rank-revealing QR, and images compared by those. What differs from the paper is said
+//! where it differs: features are taken from pictures with their mean removed and their norm set to one, since plain distance calls all flat
+//! pictures near ([`feature`]), and neighbours are found exactly ([`knn`]).
+//!
+//! | word | meaning |
+//! |---|---|
+//! | content | the bytes of one image file; its id is their BLAKE3 hash |
+//! | path | a place where a content occurs, with label and split; several paths may hold one content |
+//! | row | the number of a content in the features and lists |
+//! | Picture | decoded, oriented, standardised to S × S samples of 8 bits |
+//! | Coefficients | the orthonormal two-dimensional wavelet transform of a Picture |
+//! | Feature | the coefficients at the columns that rank-revealing QR chose, normalised, as integers |
+//! | edge | a pair of contents that is near-identical |
+//!
+//! The modules, lowest first; each imports only from those above it in this list:
+//!
+//! - [`error`]: what can go wrong, by what to do about it.
+//! - [`monitor`]: how long work tells of itself and is stopped.
+//! - [`picture`]: bytes → Picture.
+//! - [`wavelet`]: Picture ⇄ Coefficients, and the lossless code in which they are cached.
+//! - [`rrqr`]: matrix → pivots, numerical rank, condition.
+//! - [`feature`]: basis; Coefficients → Feature.
+//! - [`knn`]: exact search, and neighbour lists kept exact under change.
+//! - [`similarity`]: two Pictures → how alike they are.
+//! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
+//! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
+//! - [`dataset`]: folders, labels and splits.
+//! - [`index`]: joins the stages: create, sync, query, check, verify.
+
+pub mod dataset;
 pub mod error;
 pub mod feature;
+pub mod index;
 pub mod knn;
+pub mod monitor;
 pub mod picture;
 pub mod rrqr;
+pub mod similarity;
 pub mod store;
 pub mod verdict;
 pub mod wavelet;
+
 pub use error::{Error, Result};

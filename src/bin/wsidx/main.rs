@@ -1,2 +1,117 @@
-//! x
-fn main() {}
+//! The program: arguments → the library → text or JSON, and an exit code.
+//!
+//! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to standard output, talk to standard error.
+
+mod args;
+mod check;
+mod debug;
+mod housekeeping;
+mod init;
+mod json;
+mod place;
+mod progress;
+mod query;
+mod session;
+mod status;
+mod sync;
+mod term;
+
+use std::io::Write as _;
+
+use clap::{CommandFactory as _, Parser as _};
+use wsidx::Error;
+
+use self::{
+    args::{Args, Command},
+    session::Session,
+};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Fine.
+    Fine = 0,
+    /// Findings that the policy rejects, or an index that is not sound.
+    Findings = 1,
+    /// Something failed.
+    Error = 2,
+}
+
+/// What a command gives back: an exit, or an error that is told once, here.
+type Outcome = Result<Exit, Failure>;
+
+/// What ends a command.
+#[derive(Debug)]
+enum Failure {
+    Library(Error),
+    Output(std::io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn main() {
+    let args = Args::parse();
+    term::set_color(args.common.color);
+    silence_caught_panics();
+    std::process::exit(match run(args) {
+        Ok(exit) => exit as i32,
+        Err(Failure::Library(Error::Interrupted)) => {
+            let _ = writeln!(anstream::stderr(), "wsidx: interrupted; what was committed is kept, and the same command goes on from there");
+            progress::INTERRUPTED
+        }
+        Err(Failure::Library(error)) => tell(&error.to_string()),
+        Err(Failure::Output(error)) => match term::forgive_closed_pipe(Err(error)) {
+            Ok(()) => Exit::Fine as i32,
+            Err(error) => tell(&format!("writing the output: {error}")),
+        },
+    });
+}
+
+fn tell(error: &str) -> i32 {
+    let red = clap::builder::styling::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{red}wsidx:{red:#} {}", term::escape_text(error));
+    Exit::Error as i32
+}
+
+fn run(args: Args) -> Outcome {
+    let session = Session::new(&args.common)?;
+    match args.command {
+        Command::Init(options) => init::run(&session, &options),
+        Command::Sync(options) => sync::run(&session, &options),
+        Command::Query(options) => query::run(&session, &options),
+        Command::Check(options) => check::run(&session, &options),
+        Command::Status(options) => status::run(&session, &options),
+        Command::Verify(options) => housekeeping::verify(&session, &options),
+        Command::Rebuild(options) => housekeeping::rebuild(&session, &options),
+        Command::Gc(options) => housekeeping::gc(&session, &options),
+        Command::Debug(options) => debug::run(&session, &options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "wsidx", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+/// Decoders and sled may panic on damaged bytes; the library catches that and answers with a reason, so the message is for nobody. A panic
+/// that is not caught still ends the process with the code of an error.
+fn silence_caught_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let foreign = info.location().is_some_and(|at| !at.file().starts_with("src/"));
+        if !foreign {
+            default(info);
+        }
+    }));
+}

@@ -1,0 +1,297 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
+///
+/// wsidx keeps an exact similarity index of a folder of images in `.wsidx` beside them, up to date as files change, and judges new images
+/// against it: redundant, influential (a near-duplicate under another label), anomaly, or novel.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Examples:
+  wsidx init && wsidx sync              make an index of the current folder
+  wsidx check train/cat/new.png         judge an image before it is committed
+  wsidx query ~/Downloads/cat.jpg       what in the dataset is like this?
+  wsidx COMMAND --help                  more examples
+
+Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The dataset to use [default: the nearest one with an index, from the current folder upwards]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) root: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: clap::ColorChoice,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Output {
+    /// How to write the result
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create an index for a folder of images
+    Init(Init),
+    /// Bring the index in line with the files: new, changed, moved, deleted
+    Sync(Sync),
+    /// Show the images of the dataset that are nearest to an image
+    Query(Query),
+    /// Judge images: redundant, influential, anomaly or novel; and leaks between splits
+    Check(Check),
+    /// Show what the index holds
+    Status(Status),
+    /// Derive everything anew and compare it with what is stored
+    Verify(Verify),
+    /// Make the catalog and the published view again, without reading an image
+    Rebuild(Rebuild),
+    /// Drop cached contents that no path has held for a while
+    Gc(Gc),
+    /// Open a window on a stage: picture, coefficients, basis, neighbors
+    Debug(Debug),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = "Example:
+  wsidx completions bash > ~/.local/share/bash-completion/completions/wsidx")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The size of the standardised pictures is chosen from the files that are there: where all are square, of one even side
+up to 64, they keep it (CIFAR stays 32 × 32); else it is 64. It never changes later.
+
+Examples:
+  wsidx init                    in the current folder
+  wsidx init data --size 32     elsewhere, with a size of your own"
+)]
+pub(crate) struct Init {
+    /// The folder [default: the current one]
+    pub(crate) dir: Option<PathBuf>,
+    /// The side of the standardised pictures, in pixels
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) size: Option<u16>,
+    /// The wavelet of the search basis: haar, daubechies-4-taps or daubechies-8-taps
+    #[arg(long, value_name = "NAME")]
+    pub(crate) wavelet: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Labels are the parent folders, splits the folders train, val, valid, validation or test in the root. A labels.csv or
+metadata.csv (columns file_name, label, split) beside the images or above them overrides both.
+
+Examples:
+  wsidx sync                    everything
+  wsidx sync --init             create the index first, if there is none
+  wsidx sync train/cat          only this folder"
+)]
+pub(crate) struct Sync {
+    /// Files and folders [default: the whole dataset]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Create an index in the current folder (or in --root) if there is none
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// Wait until another writer is done
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The neighbours are exact: the nearest by the distance of their features, ties by content id. Similarity is the correlation of
+the pictures; 1 is the same picture.
+
+Examples:
+  wsidx query img.png           the 10 nearest
+  wsidx query -k 3 *.jpg        of several
+  wsidx query img.png --format json | jq -r '.[].neighbors[].path'"
+)]
+pub(crate) struct Query {
+    /// Image files, anywhere
+    #[arg(required = true, value_name = "IMG")]
+    pub(crate) images: Vec<PathBuf>,
+    /// How many neighbours
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub(crate) k: usize,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each file is compared with the dataset without the files named here, and with those named before it: so `wsidx check .` finds
+every duplicate in the dataset once. What rejects and what only warns is said in `wsidx.toml` in the root:
+
+  [check]
+  reject = [\"redundant\", \"influential\", \"leak\"]
+  warn = [\"anomaly\", \"undecodable\"]
+
+Examples:
+  wsidx check .                                   the whole dataset
+  wsidx check train/cat/new.png                   a file in it
+  wsidx check --label cat --split train in/*.png  files from elsewhere
+  git diff --name-only -z | wsidx check --files-from - -0"
+)]
+pub(crate) struct Check {
+    /// Image files and folders
+    #[arg(required_unless_present = "files_from", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Read more paths from a file, one a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// The paths of --files-from end in NUL
+    #[arg(short = '0', requires = "files_from")]
+    pub(crate) nul: bool,
+    /// The label of all of them, whatever their folders say
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// The split of all of them: train, val or test
+    #[arg(long)]
+    pub(crate) split: Option<String>,
+    /// List the novel ones too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Exit with 0 whatever is found
+    #[arg(long)]
+    pub(crate) exit_zero: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 1 if something is wrong; each line says what mends it. Files that changed since the last sync are counted, not wrong.
+
+Examples:
+  wsidx verify                  the index: packs, catalog, view, features, lists
+  wsidx verify --files          the files too: hash and decode each of them"
+)]
+pub(crate) struct Verify {
+    /// Read and decode every file, too
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Wait until another writer is done
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rebuild {
+    /// Choose the columns of the search basis anew, from what is there now
+    #[arg(long)]
+    pub(crate) refit: bool,
+    /// Wait until another writer is done
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Contents stay cached when their last path leaves, so that switching back to another version of the dataset costs nothing.
+
+Example:
+  wsidx gc --older-than 0       drop all that no path holds now"
+)]
+pub(crate) struct Gc {
+    /// Days for which no path has held them
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub(crate) older_than: u32,
+    /// Wait until another writer is done
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Debug {
+    #[command(subcommand)]
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stage {
+    /// Write the standardised picture of an image as a PNG
+    Picture {
+        /// An image file
+        image: PathBuf,
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE.png")]
+        out: PathBuf,
+    },
+    /// Print the wavelet coefficients of an image: energy by subband, or all of them
+    Coefficients {
+        /// An image file
+        image: PathBuf,
+        /// Print every coefficient: plane, level, subband, row, column, value
+        #[arg(long)]
+        all: bool,
+    },
+    /// Factorise the coefficients of a selection by rank-revealing QR: condition number, rank, chosen columns by subband
+    #[command(after_help = "Example:
+  wsidx debug basis --split train")]
+    Basis {
+        /// Only this split
+        #[arg(long)]
+        split: Option<String>,
+        /// Only this label
+        #[arg(long)]
+        label: Option<String>,
+        /// Another wavelet: haar, daubechies-4-taps or daubechies-8-taps
+        #[arg(long, value_name = "NAME")]
+        wavelet: Option<String>,
+        /// Fewer levels than there can be
+        #[arg(long, value_name = "N")]
+        levels: Option<u32>,
+        /// The condition number that the chosen columns stay below
+        #[arg(long, default_value_t = 1e5)]
+        tau: f64,
+        /// The share of |r_11| under which a column counts as dependent
+        #[arg(long, default_value_t = 1e-5)]
+        tolerance: f64,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the stored neighbour list of an indexed image
+    Neighbors {
+        /// An image file of the dataset
+        image: PathBuf,
+    },
+}

@@ -1,0 +1,128 @@
+//! Results → JSON: the contract that others build on.
+//!
+//! Ids are 64 lower-case hexadecimal digits; paths relative to the root with `/`, and `path_b64` beside them where a name is not UTF-8; of
+//! several paths of a content the smallest, and how many there are; floats to 6 decimals, never NaN.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+use wsidx::{index::Match, verdict::Occurrence};
+
+use crate::args::Format;
+
+/// A float to 6 decimals; what is not finite is null.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Decimal(pub(crate) f64);
+
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rounded = (self.0 * 1e6).round() / 1e6;
+        if rounded.is_finite() { serializer.serialize_f64(rounded) } else { serializer.serialize_none() }
+    }
+}
+
+/// A path, and its bytes where it is not UTF-8.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub(crate) struct PathJson {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+}
+
+impl PathJson {
+    pub(crate) fn new(path: &[u8]) -> Self {
+        let path_b64 = std::str::from_utf8(path).is_err().then(|| data_encoding::BASE64.encode(path));
+        Self { path: lossy(path), path_b64 }
+    }
+}
+
+/// Text of bytes that need not be UTF-8.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn hex(id: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(id)
+}
+
+/// A neighbour.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub(crate) struct NeighborJson {
+    rank: usize,
+    #[serde(flatten)]
+    path: PathJson,
+    paths: usize,
+    id: String,
+    label: Option<String>,
+    split: Option<&'static str>,
+    similarity: Decimal,
+    distance: Decimal,
+}
+
+impl NeighborJson {
+    pub(crate) fn list(matches: &[Match]) -> Vec<Self> {
+        matches.iter().enumerate().map(|(i, matched)| Self::new(i + 1, matched)).collect()
+    }
+
+    fn new(rank: usize, matched: &Match) -> Self {
+        let first = matched.occurrences.first();
+        Self {
+            rank,
+            path: PathJson::new(first.map_or(b"", |o| &o.path)),
+            paths: matched.occurrences.len(),
+            id: hex(&matched.id),
+            label: first.and_then(label),
+            split: first.and_then(|o| o.split).map(wsidx::verdict::Split::name),
+            similarity: Decimal(matched.similarity),
+            distance: Decimal(matched.distance),
+        }
+    }
+}
+
+fn label(occurrence: &Occurrence) -> Option<String> {
+    occurrence.label.as_deref().map(lossy)
+}
+
+/// Writes values as one array, or each on a line.
+pub(crate) fn write_all<T: Serialize>(values: &[T], format: Format) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    if format == Format::Jsonl {
+        for value in values {
+            serde_json::to_writer(&mut out, value)?;
+            out.write_all(b"\n")?;
+        }
+    } else {
+        serde_json::to_writer_pretty(&mut out, values)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Writes one value: on one line for [`Format::Jsonl`].
+pub(crate) fn write<T: Serialize>(value: &T, format: Format) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match format {
+        Format::Jsonl => serde_json::to_writer(&mut out, value)?,
+        _ => serde_json::to_writer_pretty(&mut out, value)?,
+    }
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_have_six_decimals_and_what_is_no_number_is_null() {
+        let text = |v: f64| serde_json::to_string(&Decimal(v)).unwrap();
+        assert_eq!([text(0.123_456_789), text(1.0), text(f64::NAN), text(f64::INFINITY)], ["0.123457", "1.0", "null", "null"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_comes_with_its_bytes() {
+        let text = |v: &[u8]| serde_json::to_string(&PathJson::new(v)).unwrap();
+        assert_eq!(text(b"a\nb"), r#"{"path":"a\nb"}"#);
+        assert_eq!(text(b"a\xff"), r#"{"path":"a�","path_b64":"Yf8="}"#);
+    }
+}

@@ -1,0 +1,81 @@
+//! Paths as a user gives them ⇄ paths of the dataset.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use wsidx::{
+    Error, Result,
+    dataset::{self, to_path, to_relative},
+    index::CheckItem,
+};
+
+/// An absolute path whose folders are free of symbolic links; the last part is left as it is, and need not exist.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    let io = |source| Error::Io { doing: "looking at", path: path.to_owned(), source };
+    let full = std::path::absolute(path).map_err(io)?;
+    if path.file_name().is_none() {
+        return fs::canonicalize(&full).map_err(io);
+    }
+    let (mut folder, mut rest) = (full.as_path(), Vec::new());
+    while let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) {
+        rest.push(name);
+        folder = parent;
+        if let Ok(real) = fs::canonicalize(folder) {
+            return Ok(rest.iter().rev().fold(real, |path, name| path.join(name)));
+        }
+    }
+    Ok(full)
+}
+
+/// A path of the dataset, relative to its root.
+pub(crate) fn inside(root: &Path, path: &Path) -> Result<Vec<u8>> {
+    let full = absolute(path)?;
+    to_relative(root, &full)
+        .ok_or_else(|| Error::Input(format!("{} is not in the dataset, whose root is {}", path.display(), root.display())))
+}
+
+/// Files as they are given, folders as the images in them.
+pub(crate) fn check_items(root: &Path, paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Result<Vec<CheckItem>> {
+    let mut items = Vec::new();
+    for path in paths {
+        let meta = fs::symlink_metadata(path).map_err(|source| Error::Io { doing: "looking at", path: path.clone(), source })?;
+        let full = absolute(path)?;
+        let relative = to_relative(root, &full);
+        match (meta.is_dir(), relative) {
+            (false, Some(relative)) => items.push(CheckItem { file: full, path: relative.into(), inside: true }),
+            (false, None) => items.push(CheckItem { file: full, path: path.as_os_str().as_bytes().into(), inside: false }),
+            (true, Some(relative)) => {
+                let files = dataset::list(root, &relative, cancelled)?.files;
+                items.extend(files.into_iter().map(|f| CheckItem { file: to_path(root, &f.path), path: f.path, inside: true }));
+            }
+            (true, None) => {
+                let files = dataset::list(&full, b"", cancelled)?.files;
+                let shown = |relative: &[u8]| to_path(path, relative).into_os_string().into_vec();
+                items.extend(files.into_iter().map(|f| CheckItem {
+                    file: to_path(&full, &f.path),
+                    path: shown(&f.path).into(),
+                    inside: false,
+                }));
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// The paths in a file, or in standard input for `-`; one a line, or ended by NUL.
+pub(crate) fn paths_from(file: &Path, nul: bool) -> Result<Vec<PathBuf>> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        io::stdin().read_to_end(&mut bytes)
+    } else {
+        fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map_err(|source| Error::Io { doing: "reading", path: file.to_owned(), source })?;
+    let separator = if nul { 0 } else { b'\n' };
+    let names = bytes.split(|&b| b == separator).filter(|name| !name.is_empty());
+    Ok(names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name))).collect())
+}

@@ -1,0 +1,104 @@
+//! `wsidx query`.
+
+use std::{io::Write as _, path::Path};
+
+use serde::Serialize;
+use wsidx::{
+    Error,
+    index::{Match, QueryResult},
+    picture::Limits,
+};
+
+use crate::{
+    Exit, Outcome,
+    args::{Format, Query},
+    json::{self, NeighborJson, lossy},
+    session::Session,
+    tell,
+    term::{self, Column, Table},
+};
+
+#[derive(Serialize)]
+struct QueryJson {
+    schema: &'static str,
+    query: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query_b64: Option<String>,
+    neighbors: Vec<NeighborJson>,
+}
+
+pub(crate) fn run(session: &Session, args: &Query) -> Outcome {
+    let reader = session.reader(args.images.first().map(std::path::PathBuf::as_path))?;
+    let mut exit = Exit::Fine;
+    let mut found = Vec::new();
+    for image in &args.images {
+        match reader.query(image, args.k, &Limits::default()) {
+            Ok(result) => found.push((image.as_path(), result)),
+            Err(Error::Undecodable(reason)) => {
+                tell(&format!("{}: {reason}", image.display()));
+                exit = Exit::Error;
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    match args.output.format {
+        Format::Text => text(&found)?,
+        format => json::write_all(&found.iter().map(|(image, result)| to_json(image, result)).collect::<Vec<_>>(), format)?,
+    }
+    Ok(exit)
+}
+
+fn to_json(image: &Path, result: &QueryResult) -> QueryJson {
+    let bytes = image.as_os_str().as_encoded_bytes();
+    QueryJson {
+        schema: "wsidx.query/1",
+        query: lossy(bytes),
+        query_b64: std::str::from_utf8(bytes).is_err().then(|| data_encoding::BASE64.encode(bytes)),
+        neighbors: NeighborJson::list(&result.neighbors),
+    }
+}
+
+fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    for (i, (image, result)) in found.iter().enumerate() {
+        if found.len() > 1 {
+            writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, term::escape_os(image))?;
+        }
+        if result.flat {
+            writeln!(out, "too little contrast to compare: no neighbours")?;
+        } else if result.neighbors.is_empty() {
+            writeln!(out, "no neighbours: the index is empty (wsidx sync)")?;
+        } else {
+            table(&result.neighbors).write(&mut out, term::width())?;
+        }
+    }
+    Ok(())
+}
+
+/// Neighbours for people.
+pub(crate) fn table(matches: &[Match]) -> Table {
+    let columns = [
+        Column::right("rank"),
+        Column::right("similarity"),
+        Column::right("distance"),
+        Column::left("label"),
+        Column::left("split"),
+        Column::path("path"),
+    ];
+    let mut table = Table::new(columns);
+    for (i, matched) in matches.iter().enumerate() {
+        let first = matched.occurrences.first();
+        let path = first.map_or_else(String::new, |o| term::escape(&o.path));
+        let more = matched.occurrences.len().saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        table.row([
+            (i + 1).to_string().into(),
+            format!("{:.3}", matched.similarity).into(),
+            format!("{:.3}", matched.distance).into(),
+            first.and_then(|o| o.label.as_deref()).map_or_else(|| "-".to_owned(), term::escape).into(),
+            first.and_then(|o| o.split).map_or("-", wsidx::verdict::Split::name).into(),
+            format!("{path}{more}").into(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,203 @@
+//! Paths and tables → labels and splits.
+//!
+//! The split is the first folder below the root if that is called train, val, valid, validation or test; the label is the parent folder,
+//! none if that is the root or the split. A `metadata.csv` or `labels.csv` beside the images or above them overrides both, by the rules of the
+//! `imagefolder` datasets: a column `file_name` relative to the table's folder, and columns `label` and `split`.
+
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+
+use super::to_path;
+use crate::{
+    Error, Result,
+    verdict::{Label, Split},
+};
+
+/// The names of tables of labels.
+pub const TABLE_NAMES: [&str; 2] = ["labels.csv", "metadata.csv"];
+
+const FILE_COLUMNS: [&str; 5] = ["file_name", "filename", "file", "path", "image"];
+const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
+
+/// The longest table that is read.
+const MAX_TABLE_BYTES: u64 = 256 << 20;
+
+/// The split that a path tells.
+pub fn split_of(path: &[u8]) -> Option<Split> {
+    let slash = path.iter().position(|&b| b == b'/')?;
+    std::str::from_utf8(&path[..slash]).ok()?.parse().ok()
+}
+
+/// The label that a path tells.
+pub fn label_of(path: &[u8]) -> Option<&[u8]> {
+    let mut parts = path.rsplit(|&b| b == b'/').skip(1);
+    let parent = parts.next()?;
+    let is_split = parts.next().is_none() && split_of(path).is_some();
+    (!is_split).then_some(parent)
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Row {
+    label: Option<Label>,
+    split: Option<Split>,
+}
+
+/// The labels and splits of a dataset; each label is kept once.
+#[derive(Debug, Default)]
+pub struct Labels {
+    rows: HashMap<Vec<u8>, Row>,
+    known: HashMap<Box<[u8]>, Label>,
+}
+
+impl Labels {
+    /// Reads the tables, given by their paths relative to `root`. Where two tables name a file, the later one in the order given counts.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with table and line for a table that cannot be used, so that no label is lost silently; [`Error::Io`].
+    pub fn read(root: &Path, tables: &[Arc<[u8]>]) -> Result<Self> {
+        let mut labels = Self::default();
+        for table in tables {
+            labels.read_table(&to_path(root, table), table)?;
+        }
+        Ok(labels)
+    }
+
+    /// The label and split of a path.
+    pub fn of(&mut self, path: &[u8]) -> (Option<Label>, Option<Split>) {
+        let row = self.rows.get(path).cloned().unwrap_or_default();
+        let label = row.label.or_else(|| label_of(path).map(|label| self.share(label)));
+        (label, row.split.or_else(|| split_of(path)))
+    }
+
+    fn share(&mut self, label: &[u8]) -> Label {
+        match self.known.get(label) {
+            Some(label) => label.clone(),
+            None => {
+                let shared = Label::from(label);
+                self.known.insert(label.into(), shared.clone());
+                shared
+            }
+        }
+    }
+
+    fn read_table(&mut self, file: &Path, table: &[u8]) -> Result<()> {
+        let io_error = Error::io("reading", file);
+        let len = match fs::metadata(file) {
+            Ok(meta) => meta.len(),
+            Err(e) => return Err(io_error(e)),
+        };
+        if len > MAX_TABLE_BYTES {
+            return Err(Error::Input(format!("{}: {len} bytes; the limit of a table is {MAX_TABLE_BYTES}", file.display())));
+        }
+        let text = fs::read(file).map_err(io_error)?;
+        let folder = match table.iter().rposition(|&b| b == b'/') {
+            Some(slash) => &table[..=slash],
+            None => &[],
+        };
+        self.parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text), folder)
+            .map_err(|what| Error::Input(format!("{}: {what}", file.display())))
+    }
+
+    fn parse(&mut self, text: &[u8], folder: &[u8]) -> std::result::Result<(), String> {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(io::Cursor::new(text));
+        let header = reader.byte_headers().map_err(|e| e.to_string())?.clone();
+        let find = |names: &[&str]| names.iter().find_map(|name| header.iter().position(|h| h.eq_ignore_ascii_case(name.as_bytes())));
+        let (label, split) = (find(&LABEL_COLUMNS), find(&["split"]));
+        if label.is_none() && split.is_none() {
+            return Ok(());
+        }
+        let file = find(&FILE_COLUMNS).ok_or("it has labels or splits, but no column `file_name` that says whose")?;
+        for record in reader.byte_records() {
+            let record = record.map_err(|e| e.to_string())?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let cell = |column: Option<usize>| column.and_then(|c| record.get(c)).map(<[u8]>::trim_ascii).filter(|c| !c.is_empty());
+            let name = cell(Some(file)).ok_or(format!("line {line}: no file name"))?;
+            let path = safe_join(folder, name).ok_or(format!("line {line}: the file name leads out of the table's folder"))?;
+            let split = cell(split).map(parse_split).transpose().map_err(|e| format!("line {line}: {e}"))?;
+            let label = cell(label).map(|label| self.share(label));
+            self.rows.insert(path, Row { label, split });
+        }
+        Ok(())
+    }
+}
+
+/// The tables in a folder (relative to the root) and in those above it, down to the root.
+pub fn tables_above(root: &Path, folder: &[u8]) -> Vec<Arc<[u8]>> {
+    let mut tables = Vec::new();
+    let mut folder = Some(folder);
+    while let Some(at) = folder {
+        for name in TABLE_NAMES {
+            let table = if at.is_empty() { name.as_bytes().to_vec() } else { [at, b"/", name.as_bytes()].concat() };
+            if fs::symlink_metadata(to_path(root, &table)).is_ok_and(|meta| meta.is_file()) {
+                tables.push(table.into());
+            }
+        }
+        folder = (!at.is_empty()).then(|| at.iter().rposition(|&b| b == b'/').map_or(&at[..0], |slash| &at[..slash]));
+    }
+    tables
+}
+
+fn parse_split(cell: &[u8]) -> std::result::Result<Split, String> {
+    String::from_utf8_lossy(cell).parse::<Split>().map_err(|e| e.to_string())
+}
+
+/// The name below the folder; `None` for a URL, an absolute name, or one with `..` in it.
+fn safe_join(folder: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let url = name.windows(3).any(|w| w == b"://");
+    let outside = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|part| part == b"..") || name.contains(&0);
+    if url || outside {
+        return None;
+    }
+    let mut path = folder.to_vec();
+    for part in name.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".") {
+        if !path.is_empty() && !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        path.extend_from_slice(part);
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_is_the_label_and_the_first_folder_may_be_the_split() {
+        let told = |path: &str| (label_of(path.as_bytes()).map(|l| String::from_utf8_lossy(l).into_owned()), split_of(path.as_bytes()));
+        assert_eq!(told("train/cat/1.png"), (Some("cat".into()), Some(Split::Train)));
+        assert_eq!(told("Validation/cat/1.png"), (Some("cat".into()), Some(Split::Val)));
+        assert_eq!(told("test/1.png"), (None, Some(Split::Test)));
+        assert_eq!(told("cat/1.png"), (Some("cat".into()), None));
+        assert_eq!(told("data/train/1.png"), (Some("train".into()), None));
+        assert_eq!(told("1.png"), (None, None));
+    }
+
+    fn parsed(folder: &str, text: &str) -> std::result::Result<Labels, String> {
+        let mut labels = Labels::default();
+        labels.parse(text.as_bytes(), folder.as_bytes()).map(|()| labels)
+    }
+
+    #[test]
+    fn a_table_overrides_what_it_names_and_nothing_else() {
+        let mut labels = parsed("train/", "file_name,label,split\ncat/1.png,dog,test\n./cat//2.png,,val\n").unwrap();
+        let name = |l: Option<Label>| l.map(|l| String::from_utf8_lossy(&l).into_owned());
+        let (label, split) = labels.of(b"train/cat/1.png");
+        assert_eq!((name(label), split), (Some("dog".into()), Some(Split::Test)));
+        let (label, split) = labels.of(b"train/cat/2.png");
+        assert_eq!((name(label), split), (Some("cat".into()), Some(Split::Val)));
+        let (label, split) = labels.of(b"train/cat/3.png");
+        assert_eq!((name(label), split), (Some("cat".into()), Some(Split::Train)));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_used_is_refused_with_its_line() {
+        let refused = |text: &str| parsed("", text).map(|_| ()).unwrap_err();
+        assert!(refused("label\ncat\n").contains("file_name"));
+        assert!(refused("file_name,label\n../1.png,cat\n").contains("line 2: the file name leads out"));
+        assert!(refused("file_name,label\n/etc/1.png,cat\n").contains("line 2"));
+        assert!(refused("file_name,label\nhttp://x/1.png,cat\n").contains("line 2"));
+        assert!(refused("file_name,split\n1.png,train\n2.png,holdout\n").contains("line 3: `holdout` is no split"));
+        assert!(refused("file_name,label\n1.png\n").contains("line: 2") || refused("file_name,label\n1.png\n").contains("line 2"));
+        assert!(parsed("", "a,b\n1,2\n").is_ok());
+    }
+}

@@ -1,0 +1,31 @@
+//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely.
+
+mod file;
+mod folder;
+mod labels;
+mod trust;
+
+pub use file::{Buffer, read_image};
+pub use folder::{Found, Listing, Skipped, contains, list};
+pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
+pub use trust::{check_trust, find_root};
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+/// The folder of the index in the root of a dataset.
+pub const INDEX_FOLDER: &str = ".wsidx";
+
+/// The path in the file system of a stored path.
+pub fn to_path(root: &Path, relative: &[u8]) -> PathBuf {
+    root.join(OsStr::from_bytes(relative))
+}
+
+/// The stored form of a path at or below the root: relative, with `/`, no `.` in it; `None` for one outside. The root itself is empty.
+/// Both must be absolute and free of symbolic links where they lead through any.
+pub fn to_relative(root: &Path, path: &Path) -> Option<Vec<u8>> {
+    Some(path.strip_prefix(root).ok()?.as_os_str().as_bytes().to_vec())
+}

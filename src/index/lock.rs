@@ -1,0 +1,94 @@
+//! One writer at a time, and who it is.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::Duration,
+};
+
+use crate::{Error, Result, monitor::Monitor};
+
+/// Held while it lives; the system lets go of it when the process ends, however it ends.
+pub(super) struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Takes the lock in `path`, leaving the words of `who` there for others to read.
+    pub(super) fn take(path: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        let io = Error::io("locking", path);
+        let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+            Ok(file) => file,
+            Err(e) => return Err(io(e)),
+        };
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(e)) => return Err(io(e)),
+                Err(TryLockError::WouldBlock) if !wait => return Err(Error::Locked { holder: holder(&mut file) }),
+                Err(TryLockError::WouldBlock) => {
+                    if monitor.cancelled() {
+                        return Err(Error::Interrupted);
+                    }
+                    if !std::mem::replace(&mut told, true) {
+                        monitor.note(&format!("waiting for {}", holder(&mut file)));
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+        }
+        let lock = Self { file };
+        lock.write(who).map_err(io)?;
+        Ok(lock)
+    }
+
+    fn write(&self, who: &str) -> std::io::Result<()> {
+        let mut file = &self.file;
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(who.as_bytes())
+    }
+
+    /// The present time of the file system, in nanoseconds since 1970: no file that changes from now on can have an earlier change time.
+    pub(super) fn file_system_time(&self, who: &str) -> std::io::Result<i64> {
+        self.write(who)?;
+        let meta = self.file.metadata()?;
+        Ok(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()))
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));
+    match read {
+        Ok(1..) => text.trim().to_owned(),
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Silent;
+
+    #[test]
+    fn the_second_is_told_who_holds_the_lock_and_may_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = Lock::take(&path, "process 7 (wsidx sync)", false, &Silent).unwrap();
+        match Lock::take(&path, "second", false, &Silent) {
+            Err(Error::Locked { holder }) => assert_eq!(holder, "process 7 (wsidx sync)"),
+            _ => panic!("the lock was taken twice"),
+        }
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| Lock::take(&path, "second", true, &Silent).map(|_| ()));
+            std::thread::sleep(Duration::from_millis(120));
+            assert!(!second.is_finished());
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! Joins the stages: a folder of images → a persistent, exact index of it, and answers from that.
+//!
+//! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
+
+mod check;
+mod gc;
+mod init;
+mod lock;
+mod open;
+mod publish;
+mod query;
+mod reader;
+mod selection;
+mod status;
+mod sync;
+mod verify;
+
+pub use check::{CheckItem, CheckOptions, Checked};
+pub use gc::GcSummary;
+pub use init::{InitOptions, Survey, create, survey};
+pub use open::{Opened, Writer};
+pub use publish::Published;
+pub use query::{Match, QueryResult};
+pub use reader::Reader;
+pub use selection::{Analysis, Selection};
+pub use status::Status;
+pub use sync::{SyncOptions, SyncSummary};
+pub use verify::Verification;
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Error, Result,
+    dataset::{INDEX_FOLDER, check_trust},
+    store::medium::Folder,
+};
+
+/// The file that says what the folder is.
+const FORMAT_FILE: &str = "format";
+
+/// Its content; the number is that of the layout of the folder.
+const FORMAT: &str = "wsidx index 1\n";
+
+/// Where the parts of an index are.
+#[derive(Debug, Clone)]
+struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Believed, and of this version.
+    fn open(root: &Path) -> Result<Self> {
+        let home = Self::new(root);
+        if std::fs::symlink_metadata(home.folder()).is_err() {
+            return Err(Error::NoIndex { from: root.to_owned() });
+        }
+        check_trust(root)?;
+        let file = home.folder().join(FORMAT_FILE);
+        let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
+        match std::fs::read(&file) {
+            Ok(text) if text == FORMAT.as_bytes() => Ok(home),
+            Ok(text) if text.starts_with(b"wsidx index ") => {
+                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx init`")
+            }
+            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx init`"),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx init`")
+            }
+            Err(e) => Err(Error::io("reading", &file)(e)),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join(INDEX_FOLDER)
+    }
+
+    fn packs(&self) -> Result<Folder> {
+        self.medium("packs")
+    }
+
+    fn view(&self) -> Result<Folder> {
+        self.medium("view")
+    }
+
+    fn catalog(&self) -> PathBuf {
+        self.folder().join("catalog")
+    }
+
+    fn medium(&self, name: &str) -> Result<Folder> {
+        let path = self.folder().join(name);
+        Folder::open(&path).map_err(|source| Error::Io { doing: "opening", path: path.clone(), source })
+    }
+}
+
+/// The wsidx.toml of a dataset: its policy.
+pub const POLICY_FILE: &str = "wsidx.toml";

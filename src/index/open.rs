@@ -1,0 +1,216 @@
+//! The writer: packs, catalog and view of one index, held together.
+
+use std::{path::Path, sync::Arc};
+
+use super::{Home, lock::Lock};
+use crate::{
+    Error, Result,
+    feature::Basis,
+    monitor::Monitor,
+    store::{
+        catalog::{Catalog, Mark, SledCatalog},
+        history::{change_of, read_basis, read_change},
+        packs::{Commit, Content, Packs, Place, Position, Record, View as PackView},
+        settings::Settings,
+        state::{Change, State, Touched},
+    },
+};
+
+/// How an index was found when a writer opened it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The catalog was not whole, and was made from the packs.
+    pub catalog_rebuilt: bool,
+    /// Stretches of the packs that could not be read: pack, offset, bytes.
+    pub damage: Vec<(u32, u64, u64)>,
+    /// The packs ended in a write that was never acknowledged.
+    pub torn: bool,
+}
+
+/// What a replay came to: whether nothing committed was lost, and how many commits it applied.
+struct Replayed {
+    whole: bool,
+    commits: u64,
+}
+
+/// Changes an index. There is one writer at a time; readers do not wait for it.
+pub struct Writer {
+    pub(super) home: Home,
+    pub(super) settings: Settings,
+    pub(super) packs: Packs,
+    catalog: Box<dyn Catalog>,
+    pub(super) state: State,
+    pub(super) mark: Mark,
+    /// The search basis that the packs name, once they were replayed or one was chosen.
+    pub(super) basis: Option<Basis>,
+    /// What changed since the view was published; `None`: unknown, so everything is compared.
+    pub(super) unpublished: Option<Touched>,
+    pub(super) lock: Lock,
+    pub(super) who: String,
+    /// How the index was found.
+    pub opened: Opened,
+}
+
+impl Writer {
+    /// Opens the index in `root` for writing; `who` is what others are told while they wait.
+    ///
+    /// # Errors
+    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] where not even the
+    /// settings can be read.
+    pub fn open(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        let home = Home::open(root)?;
+        let lock = Lock::take(&home.folder().join("lock"), who, wait, monitor)?;
+        let packs = Packs::open(Arc::new(home.packs()?))?;
+        let settings = Settings::from_text(packs.settings())?;
+        let catalog = Box::new(SledCatalog::new(home.catalog()));
+        let mut writer = Self {
+            home,
+            settings,
+            packs,
+            catalog,
+            state: State::default(),
+            mark: Mark::default(),
+            basis: None,
+            unpublished: None,
+            lock,
+            who: who.to_owned(),
+            opened: Opened::default(),
+        };
+        writer.load(monitor)?;
+        Ok(writer)
+    }
+
+    /// The catalog's state and what the packs have beyond it, or the state of the packs alone.
+    fn load(&mut self, monitor: &dyn Monitor) -> Result<()> {
+        if let Some((state, mark)) = self.catalog.load() {
+            (self.state, self.mark) = (state, mark);
+            match self.replay(mark.applied)? {
+                Replayed { whole: true, commits: 0 } => {
+                    self.unpublished = Some(Touched::default());
+                    return Ok(());
+                }
+                Replayed { whole: true, .. } => {
+                    self.packs.settle()?;
+                    return self.save();
+                }
+                Replayed { whole: false, .. } => {}
+            }
+        }
+        if self.mark.generation > 0 || self.home.catalog().exists() {
+            monitor.note("the catalog is missing or not whole; it is made again from the packs");
+        }
+        self.rebuild_catalog()
+    }
+
+    /// Makes the state and the catalog from the packs.
+    pub(super) fn rebuild_catalog(&mut self) -> Result<()> {
+        (self.state, self.mark) = (State::default(), Mark::default());
+        self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };
+        let replayed = self.replay(None)?;
+        self.mark.incomplete = !replayed.whole || self.state.missing().next().is_some();
+        self.unpublished = None;
+        self.catalog.clear()?;
+        self.state.take_touched();
+        self.catalog.store(&self.state, &self.state.everything(), self.mark)
+    }
+
+    /// Applies the commits behind `from`.
+    fn replay(&mut self, from: Option<Position>) -> Result<Replayed> {
+        let layout = self.settings.layout();
+        let Self { packs, state, basis, .. } = self;
+        let mut waiting = Vec::new();
+        let mut commits = 0;
+        let replay = packs.replay(from, &mut |place, record| {
+            if let PackView::Commit(commit) = record {
+                commits += 1;
+                let at = commit.to_commit().at;
+                waiting.drain(..).for_each(|change| state.apply(change, at));
+            } else if let Some(stored) = read_basis(record) {
+                *basis = Basis::stored(&stored.columns, true, &layout);
+            }
+            waiting.extend(read_change(record, place));
+            Ok(())
+        })?;
+        self.opened.damage = replay.damage.iter().map(|d| (d.pack, d.offset, d.len)).collect();
+        self.opened.torn = replay.torn.is_some();
+        self.mark.applied = Some(replay.end);
+        let intact = replay.damage.is_empty();
+        let Some(commit) = replay.commit else { return Ok(Replayed { whole: intact, commits }) };
+        self.mark.generation = commit.generation;
+        let is = (self.state.contents().len() as u64, self.state.paths().len() as u64, self.state.hash());
+        Ok(Replayed { whole: intact && is == (commit.contents, commit.paths, commit.state), commits })
+    }
+
+    /// Commits records: durable when it returns. The state takes them in.
+    pub(super) fn commit(&mut self, records: &[Record], at: i64) -> Result<()> {
+        const NOT_YET: Place = Place { pack: 0, offset: 0, len: 0 };
+        for change in records.iter().filter_map(|record| change_of(record, NOT_YET)) {
+            self.state.apply(change, at);
+        }
+        let commit = self.next_commit(at);
+        let places = self.packs.append(records, &commit)?;
+        for (record, place) in records.iter().zip(places) {
+            if let Record::Content(content) = record {
+                self.state.apply(Change::Content(content.id, place), at);
+            }
+        }
+        self.mark.generation = commit.generation;
+        self.mark.applied = Some(self.packs.end()?);
+        Ok(())
+    }
+
+    pub(super) fn next_commit(&self, at: i64) -> Commit {
+        Commit {
+            generation: self.mark.generation + 1,
+            at,
+            contents: self.state.contents().len() as u64,
+            paths: self.state.paths().len() as u64,
+            state: self.state.hash(),
+        }
+    }
+
+    /// Brings the catalog to the last commit.
+    pub(super) fn save(&mut self) -> Result<()> {
+        let touched = self.state.take_touched();
+        if let Some(unpublished) = &mut self.unpublished {
+            unpublished.extend(&touched);
+        }
+        self.catalog.store(&self.state, &touched, self.mark)
+    }
+
+    /// A stored content.
+    pub(super) fn content(&self, place: Place) -> Result<Content> {
+        self.packs.read_content(place)
+    }
+
+    /// What the index holds.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What was fixed when the index was made.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether stored contents were lost and wait for a `sync` that reads their files again.
+    pub fn is_incomplete(&self) -> bool {
+        self.mark.incomplete
+    }
+
+    /// An error that names what was lost, where something was.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn require_complete(&self) -> Result<()> {
+        match self.mark.incomplete {
+            true => Err(incomplete()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a reader or a writer says of an index that has lost records.
+pub(super) fn incomplete() -> Error {
+    Error::Damaged { what: "stored records were lost".into(), mend: "run `wsidx sync`, which reads the affected files again" }
+}

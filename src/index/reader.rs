@@ -1,0 +1,122 @@
+//! The published view and the packs behind it, for answers.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Home, POLICY_FILE,
+    open::incomplete,
+    publish::{coefficients_of, picture_of},
+};
+use crate::{
+    Error, Result,
+    feature::{Basis, Feature},
+    picture::Picture,
+    store::{
+        packs::{Content, Place, Reader as Records},
+        settings::Settings,
+        state::ContentId,
+        view::{RowRecord, View},
+    },
+    verdict::Policy,
+};
+
+/// Answers from one generation of the index. Opening it takes no lock and waits for nobody.
+pub struct Reader {
+    pub(super) home: Home,
+    pub(super) settings: Settings,
+    pub(super) view: View,
+    pub(super) basis: Basis,
+    packs: Records,
+}
+
+impl Reader {
+    /// Opens the generation that is published now.
+    ///
+    /// # Errors
+    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`]; [`Error::Damaged`] with the command that mends it.
+    pub fn open(root: &Path) -> Result<Self> {
+        let home = Home::open(root)?;
+        let view = View::open(&home.view()?).map_err(|e| match e {
+            Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => Error::Damaged {
+                what: format!("the published view is missing ({} is not there)", path.display()),
+                mend: "run `wsidx sync`",
+            },
+            other => other,
+        })?;
+        let settings = Settings::from_text(&view.manifest().settings)?;
+        let basis = view.basis();
+        if Basis::stored(&basis.columns, basis.fitted, &settings.layout()).is_none() {
+            return Err(Error::Damaged { what: "the search basis of the view has foreign columns".into(), mend: "run `wsidx rebuild`" });
+        }
+        if view.manifest().fingerprint != basis.fingerprint(&settings.layout(), settings.wavelet()) {
+            return Err(Error::Version {
+                what: "the features of the index were computed by another version of wsidx".into(),
+                mend: "run `wsidx rebuild`",
+            });
+        }
+        let packs = Records::new(Arc::new(home.packs()?));
+        let reader = Self { home, settings, view, basis, packs };
+        match reader.view.manifest().incomplete {
+            true => Err(incomplete()),
+            false => Ok(reader),
+        }
+    }
+
+    /// The root of the dataset.
+    pub fn root(&self) -> &Path {
+        &self.home.root
+    }
+
+    /// What was fixed when the index was made.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The generation.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The search basis.
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// The policy in the `wsidx.toml` of the root; the default one where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be used, [`Error::Io`].
+    pub fn policy(&self) -> Result<Policy> {
+        let file = self.home.root.join(POLICY_FILE);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Policy::from_toml(&text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Policy::default()),
+            Err(e) => Err(Error::io("reading", &file)(e)),
+        }
+    }
+
+    /// The stored picture of a row.
+    pub(super) fn picture(&self, record: &RowRecord) -> Result<Picture> {
+        let content = self.read(record.place, &record.id)?;
+        picture_of(&content, &self.settings)
+    }
+
+    /// A stored content.
+    pub(super) fn content(&self, place: Place) -> Result<Content> {
+        self.packs.content(place)
+    }
+
+    /// The packs may have been rewritten since the view was opened; then the place is another's, or none.
+    fn read(&self, place: Place, id: &ContentId) -> Result<Content> {
+        let content = self.content(place)?;
+        match content.id == *id {
+            true => Ok(content),
+            false => Err(Error::Damaged { what: "a stored content is not where the view says".into(), mend: "run `wsidx rebuild`" }),
+        }
+    }
+
+    /// The feature of a picture.
+    pub(super) fn feature(&self, picture: &Picture) -> Feature {
+        self.basis.feature(&mut coefficients_of(picture, &self.settings))
+    }
+}

@@ -1,0 +1,347 @@
+//! The tree → the index: what is new, changed, moved or gone.
+//!
+//! Stat first, hash only what changed, decode only contents that were never seen. Work is committed in batches, so what is acknowledged
+//! before an interruption stays; the next `sync` goes on from there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use rayon::prelude::*;
+
+use super::{Published, Writer};
+use crate::{
+    Error, Result,
+    dataset::{self, Buffer, Found, Labels, Listing, Skipped, contains, read_image, to_path},
+    monitor::Monitor,
+    picture::{Decoded, Limits, Shape, decode},
+    store::{
+        history::{gone_record, path_record},
+        packs::{Content, Record},
+        state::{ContentId, Holds, PathEntry, Stat, State},
+    },
+    wavelet::lifting,
+};
+
+/// Files in one batch, and their bytes: what a kill can lose at the most.
+const BATCH_FILES: usize = 4_096;
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// What to bring in line.
+#[derive(Debug, Clone, Default)]
+pub struct SyncOptions {
+    /// Files and folders relative to the root; none: everything.
+    pub scopes: Vec<Vec<u8>>,
+    /// The present time, in seconds since 1970.
+    pub at: i64,
+    /// What a picture may cost.
+    pub limits: Limits,
+}
+
+/// What a `sync` did.
+#[derive(Debug, Clone, Default)]
+pub struct SyncSummary {
+    /// Paths that were not there before.
+    pub added: u64,
+    /// Paths whose content, label or split changed.
+    pub changed: u64,
+    /// Paths whose content was at another path that left.
+    pub moved: u64,
+    /// Paths that left.
+    pub removed: u64,
+    /// Paths that stayed as they were.
+    pub unchanged: u64,
+    /// Files that cannot be read as images, new and old, in the scopes.
+    pub undecodable: Vec<Skipped>,
+    /// What was passed over.
+    pub skipped: Vec<Skipped>,
+    /// Contents that a path holds now.
+    pub contents: u64,
+    /// Paths that hold one.
+    pub paths: u64,
+    /// The commit that the view shows now.
+    pub generation: u64,
+    /// What became visible.
+    pub published: Published,
+}
+
+/// What reading a file came to.
+struct Outcome {
+    path: Arc<[u8]>,
+    entry: PathEntry,
+    content: Option<Content>,
+}
+
+/// What is to be done, by comparing the tree with the state.
+#[derive(Default)]
+struct Plan {
+    read: Vec<Found>,
+    relabel: Vec<(Arc<[u8]>, PathEntry)>,
+    gone: Vec<Arc<[u8]>>,
+    unchanged: u64,
+}
+
+impl Writer {
+    /// Brings the index in line with the tree.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] with everything acknowledged kept, [`Error::Input`] for a table of labels that cannot be used, [`Error::Io`].
+    pub fn sync(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
+        let root = self.home.root.clone();
+        let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
+        monitor.stage("listing", None);
+        let listing = self.listing(&options.scopes, monitor)?;
+        let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?)?;
+        let plan = self.plan(&listing, &options.scopes, &mut labels);
+        let mut summary = SyncSummary { unchanged: plan.unchanged, skipped: listing.skipped, ..SyncSummary::default() };
+        let read = self.read(&plan, &mut labels, started, options, &mut summary, monitor);
+        let left = match &read {
+            Ok(()) => self.leave(&plan, options.at, &mut summary),
+            Err(_) => Ok(()),
+        };
+        self.save()?;
+        read.and(left)?;
+        if options.scopes.is_empty() && self.mark.incomplete {
+            self.mend(options.at)?;
+        }
+        summary.published = self.publish(options.at, monitor)?;
+        self.count(&options.scopes, &mut summary);
+        Ok(summary)
+    }
+
+    fn listing(&self, scopes: &[Vec<u8>], monitor: &dyn Monitor) -> Result<Listing> {
+        let cancelled = || monitor.cancelled();
+        let Some((first, rest)) = scopes.split_first() else { return dataset::list(&self.home.root, b"", &cancelled) };
+        let mut all = dataset::list(&self.home.root, first, &cancelled)?;
+        for scope in rest {
+            let more = dataset::list(&self.home.root, scope, &cancelled)?;
+            all.files.extend(more.files);
+            all.tables.extend(more.tables);
+            all.skipped.extend(more.skipped);
+            all.unreadable.extend(more.unreadable);
+        }
+        all.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        all.files.dedup();
+        Ok(all)
+    }
+
+    /// The tables in the scopes and in the folders above them.
+    fn tables(&self, listing: &Listing, scopes: &[Vec<u8>]) -> Result<Vec<Arc<[u8]>>> {
+        let mut tables = listing.tables.clone();
+        for scope in scopes {
+            tables.extend(dataset::tables_above(&self.home.root, scope));
+        }
+        tables.sort_unstable();
+        tables.dedup();
+        Ok(tables)
+    }
+
+    fn plan(&self, listing: &Listing, scopes: &[Vec<u8>], labels: &mut Labels) -> Plan {
+        let mut plan = Plan::default();
+        let in_scope = |path: &[u8]| scopes.is_empty() || scopes.iter().any(|scope| contains(scope, path));
+        let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
+        let found: HashSet<&Arc<[u8]>> = listing.files.iter().map(|file| &file.path).collect();
+        for file in &listing.files {
+            let Some(entry) = self.state.paths().get(&file.path) else {
+                plan.read.push(file.clone());
+                continue;
+            };
+            let lost = entry.content().is_some_and(|id| !self.state.contents().contains_key(id));
+            let (label, split) = labels.of(&file.path);
+            if entry.stat != file.stat || lost {
+                plan.read.push(file.clone());
+            } else if (&entry.label, entry.split) != (&label, split) {
+                plan.relabel.push((file.path.clone(), PathEntry { label, split, ..entry.clone() }));
+            } else {
+                plan.unchanged += 1;
+            }
+        }
+        let known = self.state.paths().keys();
+        plan.gone = known.filter(|path| !found.contains(path) && in_scope(path) && !unreadable(path)).cloned().collect();
+        plan
+    }
+
+    /// Reads and commits batch after batch; while one is written, the next is read.
+    fn read(
+        &mut self,
+        plan: &Plan,
+        labels: &mut Labels,
+        started: i64,
+        options: &SyncOptions,
+        summary: &mut SyncSummary,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        monitor.stage("reading", Some(plan.read.len() as u64));
+        let mut leaving = Leaving::of(&plan.gone, &self.state);
+        let mut known: HashSet<ContentId> = self.state.contents().keys().copied().collect();
+        let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits.clone(), started };
+        let mut batches = batches(&plan.read).peekable();
+        let mut outcomes = match batches.next() {
+            Some(batch) => reader.read(batch, &known, monitor),
+            None => Vec::new(),
+        };
+        while !outcomes.is_empty() {
+            let records = self.take(outcomes, labels, &mut known, &mut leaving, summary);
+            let next = batches.next().filter(|_| !monitor.cancelled());
+            let committed;
+            (committed, outcomes) = std::thread::scope(|scope| {
+                let commit = scope.spawn(|| if records.is_empty() { Ok(()) } else { self.commit(&records, options.at) });
+                let next = next.map(|batch| reader.read(batch, &known, monitor)).unwrap_or_default();
+                (commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), next)
+            });
+            committed?;
+        }
+        if monitor.cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// What a batch of files changes, as records in the order of their paths.
+    fn take(
+        &self,
+        outcomes: Vec<Outcome>,
+        labels: &mut Labels,
+        known: &mut HashSet<ContentId>,
+        leaving: &mut Leaving,
+        summary: &mut SyncSummary,
+    ) -> Vec<Record> {
+        let mut records = Vec::new();
+        for Outcome { path, mut entry, content } in outcomes {
+            (entry.label, entry.split) = labels.of(&path);
+            let old = self.state.paths().get(&path);
+            match old {
+                Some(old) if (&old.holds, &old.label, old.split) == (&entry.holds, &entry.label, entry.split) => summary.unchanged += 1,
+                Some(_) => summary.changed += 1,
+                None if entry.content().is_some_and(|id| leaving.took(id)) => summary.moved += 1,
+                None => summary.added += 1,
+            }
+            if let Some(content) = content.filter(|content| known.insert(content.id)) {
+                records.push(Record::Content(content));
+            }
+            if old != Some(&entry) {
+                records.push(path_record(&path, &entry));
+            }
+        }
+        records
+    }
+
+    /// Commits new labels and departures.
+    fn leave(&mut self, plan: &Plan, at: i64, summary: &mut SyncSummary) -> Result<()> {
+        let relabelled = plan.relabel.iter().map(|(path, entry)| path_record(path, entry));
+        let gone = plan.gone.iter().map(|path| gone_record(path, at));
+        let records: Vec<Record> = relabelled.chain(gone).collect();
+        summary.changed += plan.relabel.len() as u64;
+        summary.removed = (plan.gone.len() as u64).saturating_sub(summary.moved);
+        match records.is_empty() {
+            true => Ok(()),
+            false => self.commit(&records, at).and_then(|()| self.save()),
+        }
+    }
+
+    fn count(&self, scopes: &[Vec<u8>], summary: &mut SyncSummary) {
+        let in_scope = |path: &[u8]| scopes.is_empty() || scopes.iter().any(|scope| contains(scope, path));
+        for (path, entry) in self.state.paths() {
+            match &entry.holds {
+                Holds::Content(_) => summary.paths += 1,
+                Holds::Undecodable { reason, .. } if in_scope(path) => {
+                    summary.undecodable.push(Skipped { path: path.clone(), reason: reason.clone() });
+                }
+                Holds::Undecodable { .. } => {}
+            }
+        }
+        summary.contents = self.state.contents().keys().filter(|id| self.state.is_held(id)).count() as u64;
+        summary.generation = self.mark.generation;
+    }
+}
+
+/// Contents that leave a path, each ready to be met again at another.
+struct Leaving(HashMap<ContentId, usize>);
+
+impl Leaving {
+    fn of(gone: &[Arc<[u8]>], state: &State) -> Self {
+        let mut contents = HashMap::new();
+        for id in gone.iter().filter_map(|path| state.paths()[path].content()) {
+            *contents.entry(*id).or_insert(0) += 1;
+        }
+        Self(contents)
+    }
+
+    fn took(&mut self, id: &ContentId) -> bool {
+        self.0.get_mut(id).is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
+    }
+}
+
+fn batches(files: &[Found]) -> impl Iterator<Item = &[Found]> {
+    let mut rest = files;
+    std::iter::from_fn(move || {
+        let mut bytes = 0u64;
+        let fits = |file: &Found| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(file.stat.size.max(1));
+            first || bytes <= BATCH_BYTES
+        };
+        let count = rest.iter().take(BATCH_FILES).map(fits).take_while(|&fits| fits).count();
+        let (batch, after) = rest.split_at(count);
+        rest = after;
+        (count > 0).then_some(batch)
+    })
+}
+
+/// Reads files on all threads.
+struct BatchReader {
+    root: std::path::PathBuf,
+    shape: Shape,
+    limits: Limits,
+    started: i64,
+}
+
+impl BatchReader {
+    /// In the order of the files; those that an interruption left unread are missing.
+    fn read(&self, batch: &[Found], known: &HashSet<ContentId>, monitor: &dyn Monitor) -> Vec<Outcome> {
+        let read = batch.par_iter().map_init(Buffer::default, |buffer, file| {
+            if monitor.cancelled() {
+                return None;
+            }
+            let outcome = self.read_one(file, buffer, known);
+            monitor.advance(1);
+            Some(outcome)
+        });
+        read.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    fn read_one(&self, file: &Found, buffer: &mut Buffer, known: &HashSet<ContentId>) -> Outcome {
+        let path = file.path.clone();
+        let entry = |holds, stat| PathEntry { holds, stat, label: None, split: None };
+        let undecodable = |id, error: Error| Holds::Undecodable { id, reason: reason(error) };
+        let stat = match read_image(&to_path(&self.root, &path), &self.limits, buffer) {
+            Ok(stat) => self.settle(stat),
+            Err(e) => return Outcome { path, entry: entry(undecodable([0; 32], e), Stat::default()), content: None },
+        };
+        let id = buffer.id();
+        if known.contains(&id) {
+            return Outcome { path, entry: entry(Holds::Content(id), stat), content: None };
+        }
+        match decode(&buffer.bytes, self.shape, &self.limits) {
+            Ok(decoded) => Outcome { path, entry: entry(Holds::Content(id), stat), content: Some(store(id, stat.size, &decoded)) },
+            Err(e) => Outcome { path, entry: entry(undecodable(id, e), stat), content: None },
+        }
+    }
+
+    /// A file that changed since the run began may change again within the same tick of the clock: it is looked at again next time.
+    fn settle(&self, stat: Stat) -> Stat {
+        if stat.ctime_ns >= self.started { Stat { ctime_ns: 0, ..stat } } else { stat }
+    }
+}
+
+fn reason(error: Error) -> String {
+    match error {
+        Error::Undecodable(reason) => reason,
+        other => other.to_string(),
+    }
+}
+
+fn store(id: ContentId, bytes: u64, decoded: &Decoded) -> Content {
+    let Shape { size, planes } = decoded.picture.shape();
+    let mut code = Vec::new();
+    lifting::encode(decoded.picture.samples(), size, planes, &mut code);
+    Content { id, bytes, format: decoded.format.code(), width: decoded.width, height: decoded.height, code }
+}

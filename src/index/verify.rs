@@ -1,0 +1,188 @@
+//! Everything derived, derived again and compared with what is stored.
+
+use rayon::prelude::*;
+
+use super::{
+    Reader, Writer,
+    publish::{coefficients_of, picture_of},
+};
+use crate::{
+    Error, Result,
+    dataset::{Buffer, read_image, to_path},
+    knn::{Live, NoLists, OwnedPlanes, Update, Watch, update_lists},
+    monitor::Monitor,
+    picture::{Limits, decode},
+    store::{
+        state::{ContentId, Holds},
+        view::PathRecord,
+    },
+};
+
+use super::query::ById;
+
+/// What `verify` found. The index is sound if `problems` is empty; `stale` is for `sync` to bring in line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Contents whose stored coefficients, features and lists were compared.
+    pub contents: u64,
+    /// Files that were hashed and compared with their content.
+    pub files: u64,
+    /// Files that changed or left since the last `sync`.
+    pub stale: u64,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+impl Writer {
+    /// Checks the packs, the state, every block of the view, the features and lists of every row and, with `files`, the bytes and decoded
+    /// pictures of every file.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], [`Error::Io`]; damage is a finding.
+    pub fn verify(&mut self, files: bool, limits: &Limits, monitor: &dyn Monitor) -> Result<Verification> {
+        let mut found = Verification::default();
+        monitor.stage("checking packs", None);
+        let before = (self.state.hash(), self.mark);
+        self.rebuild_catalog()?;
+        found.problems.extend(self.opened.damage.iter().map(|(pack, offset, bytes)| {
+            format!(
+                "packs: {bytes} bytes of pack {pack} at {offset} cannot be read; run `wsidx sync`, which reads the affected files again"
+            )
+        }));
+        if before != (self.state.hash(), self.mark) {
+            found.problems.push("the catalog was not what the packs say; it was made again".into());
+        }
+        let lost: Vec<String> = self.state.missing().take(5).map(|id| blake3::Hash::from_bytes(*id).to_hex().to_string()).collect();
+        if !lost.is_empty() {
+            found.problems.push(format!("packs: lost contents, such as {}; run `wsidx sync`", lost.join(", ")));
+        }
+        match Reader::open(&self.home.root) {
+            Ok(reader) => {
+                let checked = reader.verify_view(self, &mut found, monitor);
+                note(checked, &mut found.problems)?;
+            }
+            Err(e) => note(Err(e), &mut found.problems)?,
+        }
+        if files {
+            self.verify_files(limits, &mut found, monitor)?;
+        }
+        Ok(found)
+    }
+
+    fn verify_files(&self, limits: &Limits, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
+        monitor.stage("checking files", Some(self.state.paths().len() as u64));
+        let paths: Vec<_> = self.state.paths().iter().collect();
+        let checked = paths.par_iter().map_init(Buffer::default, |buffer, (path, entry)| {
+            monitor.advance(1);
+            if monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let Holds::Content(id) = &entry.holds else { return Ok(None) };
+            if read_image(&to_path(&self.home.root, path), limits, buffer).is_err() || buffer.id() != *id {
+                return Ok(Some(true));
+            }
+            self.same_picture(id, &buffer.bytes, limits).map(|same| (!same).then_some(false))
+        });
+        let checked: Vec<Option<bool>> = checked.collect::<Result<_>>()?;
+        found.files = checked.len() as u64;
+        found.stale = checked.iter().filter(|c| **c == Some(true)).count() as u64;
+        let wrong = checked.iter().zip(&paths).filter(|(c, _)| **c == Some(false));
+        found.problems.extend(wrong.map(|(_, (path, _))| {
+            format!("{}: the stored picture is not that of the file; run `wsidx rebuild`", String::from_utf8_lossy(path))
+        }));
+        Ok(())
+    }
+
+    fn same_picture(&self, id: &ContentId, bytes: &[u8], limits: &Limits) -> Result<bool> {
+        let Some(entry) = self.state.contents().get(id) else { return Ok(true) };
+        let stored = self.content(entry.place).and_then(|content| picture_of(&content, &self.settings));
+        let decoded = decode(bytes, self.settings.shape(), limits);
+        Ok(matches!((stored, decoded), (Ok(stored), Ok(decoded)) if stored == decoded.picture))
+    }
+}
+
+/// Damage becomes a line; anything else goes on up.
+fn note(result: Result<()>, problems: &mut Vec<String>) -> Result<()> {
+    match result {
+        Err(e @ (Error::Damaged { .. } | Error::Version { .. })) => problems.push(e.to_string()),
+        other => return other,
+    }
+    Ok(())
+}
+
+impl Reader {
+    fn verify_view(&self, writer: &Writer, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
+        self.view.check()?;
+        if self.view.manifest().generation != writer.mark.generation {
+            found.problems.push("the view does not show the last commit; run `wsidx sync`".into());
+            return Ok(());
+        }
+        let rows: Vec<u32> = (0..self.view.rows() as u32).collect();
+        monitor.stage("checking features", Some(rows.len() as u64));
+        let live = self.view.live_words()?;
+        let checked = rows.par_iter().map(|&row| {
+            monitor.advance(1);
+            if monitor.cancelled() { Err(Error::Interrupted) } else { self.verify_row(row, &Live(&live), writer) }
+        });
+        let wrong: Vec<String> = checked.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        found.problems.extend(wrong.into_iter().take(20));
+        found.contents = rows.len() as u64;
+        for (path, entry) in writer.state.paths() {
+            let shown = self.view.path(path)?;
+            let right = match (&entry.holds, shown) {
+                (Holds::Content(id), Some(PathRecord::Row(row))) => self.view.row(row)?.id == *id,
+                (Holds::Undecodable { reason, .. }, Some(PathRecord::Undecodable(shown))) => *reason == shown,
+                _ => false,
+            };
+            if !right {
+                found.problems.push(format!("{}: the view shows something else; run `wsidx rebuild`", String::from_utf8_lossy(path)));
+            }
+        }
+        monitor.stage("checking lists", None);
+        self.verify_lists(&live, found, monitor)
+    }
+
+    fn verify_row(&self, row: u32, live: &Live<'_>, writer: &Writer) -> Result<Option<String>> {
+        let record = self.view.row(row)?;
+        let wrong = |what: &str| Ok(Some(format!("row {row}: {what}; run `wsidx rebuild`")));
+        if self.view.row_of(&record.id)? != Some(row) {
+            return wrong("its content id leads elsewhere");
+        }
+        if live.contains(row) != writer.state.is_held(&record.id) || record.occurrences != writer.state.occurrences(&record.id) {
+            return wrong("it is not where the packs say");
+        }
+        let picture = self.picture(&record)?;
+        let mut planes = OwnedPlanes::new(self.basis.len());
+        planes.push(&self.basis.feature(&mut coefficients_of(&picture, &self.settings)).0);
+        let (fresh, stored) = (planes.as_planes(), self.view.planes()?);
+        let at = row as usize * stored.stride()..(row as usize + 1) * stored.stride();
+        match (&stored.high()[at.clone()], &stored.low()[at], stored.norms()[row as usize]) == (fresh.high(), fresh.low(), fresh.norms()[0])
+        {
+            true => Ok(None),
+            false => wrong("its feature is not that of its picture"),
+        }
+    }
+
+    /// The lists that a build from nothing gives.
+    fn verify_lists(&self, live: &[u64], found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
+        let all: Vec<u32> = (0..self.view.rows() as u32).filter(|&row| Live(live).contains(row)).collect();
+        let update = Update {
+            planes: self.view.planes()?,
+            live: Live(live),
+            added: &all,
+            removed: &[],
+            old: &NoLists,
+            k: usize::from(self.settings.neighbors),
+            order: &ById(&self.view),
+        };
+        let built = update_lists(&update, &Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() })?;
+        let mut built = built.changed.into_iter().peekable();
+        for row in 0..self.view.rows() as u32 {
+            let right = built.next_if(|(r, _)| *r == row).map_or(Vec::new(), |(_, list)| list);
+            if self.view.list(row)? != right {
+                found.problems.push(format!("row {row}: its list is not that of a rebuild; run `wsidx rebuild`"));
+            }
+        }
+        Ok(())
+    }
+}

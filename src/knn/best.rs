@@ -1,0 +1,113 @@
+//! Neighbours offered one by one → the best of them: a bounded binary heap whose top is the worst kept.
+//!
+//! The result depends only on the set of offers, not on their order, because [`compare`] is total.
+
+use super::{
+    bound::OPEN,
+    rows::{Neighbor, RowOrder, compare},
+};
+use std::cmp::Ordering;
+
+/// The `k` best neighbours among those within a radius.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    k: usize,
+    radius: u32,
+    heap: Vec<Neighbor>,
+}
+
+impl Best {
+    /// Nothing yet; keeps at most `k`, none farther than `radius` (squared; [`OPEN`] for any).
+    pub(super) fn new(k: usize, radius: u32) -> Self {
+        Self { k, radius, heap: Vec::new() }
+    }
+
+    /// The squared distance beyond which an offer is refused, inclusive; [`OPEN`] if none is.
+    pub(super) fn reach(&self) -> u32 {
+        if self.heap.len() < self.k { self.radius } else { self.heap.first().map_or(0, |worst| worst.distance) }
+    }
+
+    /// Takes a neighbour if it is among the best so far; says whether it did. O(log k).
+    pub(super) fn offer(&mut self, neighbor: Neighbor, order: &dyn RowOrder) -> bool {
+        if neighbor.distance > self.reach() {
+            return false;
+        }
+        if self.heap.len() < self.k {
+            self.heap.push(neighbor);
+            self.rise(order);
+            return true;
+        }
+        match self.heap.first_mut() {
+            Some(worst) if compare(neighbor, *worst, order) == Ordering::Less => *worst = neighbor,
+            _ => return false,
+        }
+        self.sink(order);
+        true
+    }
+
+    /// The neighbours, best first.
+    pub(super) fn into_sorted(mut self, order: &dyn RowOrder) -> Vec<Neighbor> {
+        self.heap.sort_unstable_by(|&a, &b| compare(a, b, order));
+        self.heap
+    }
+
+    /// The neighbours in no order.
+    pub(super) fn unsorted(&self) -> &[Neighbor] {
+        &self.heap
+    }
+
+    fn rise(&mut self, order: &dyn RowOrder) {
+        let mut at = self.heap.len() - 1;
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if compare(self.heap[at], self.heap[parent], order) != Ordering::Greater {
+                return;
+            }
+            self.heap.swap(at, parent);
+            at = parent;
+        }
+    }
+
+    fn sink(&mut self, order: &dyn RowOrder) {
+        let mut at = 0;
+        loop {
+            let left = 2 * at + 1;
+            let Some(&first) = self.heap.get(left) else { return };
+            let right_is_worse = self.heap.get(left + 1).is_some_and(|&second| compare(second, first, order) == Ordering::Greater);
+            let worse = if right_is_worse { left + 1 } else { left };
+            if compare(self.heap[worse], self.heap[at], order) != Ordering::Greater {
+                return;
+            }
+            self.heap.swap(at, worse);
+            at = worse;
+        }
+    }
+}
+
+const _: () = assert!(OPEN as u64 > 4 * super::planes::MAX_LENGTH * super::planes::MAX_LENGTH, "no distance is OPEN");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::knn::{oracle::Lcg, rows::ByNumber};
+
+    #[test]
+    fn the_heap_keeps_what_sorting_keeps() {
+        let mut random = Lcg(5);
+        for _ in 0..2_000 {
+            let (count, k, radius) = (random.below(60), random.below(20) as usize, [OPEN, 3][random.below(2) as usize]);
+            let offers: Vec<Neighbor> = (0..count).map(|row| Neighbor { row, distance: random.below(7) }).collect();
+            let mut best = Best::new(k, radius);
+            for &offer in offers.iter().rev() {
+                let before = best.clone().into_sorted(&ByNumber);
+                let taken = best.offer(offer, &ByNumber);
+                assert_eq!(taken, before != best.clone().into_sorted(&ByNumber));
+            }
+            let mut expected = offers;
+            expected.retain(|offer| offer.distance <= radius);
+            expected.sort_by(|&a, &b| compare(a, b, &ByNumber));
+            expected.truncate(k);
+            assert_eq!(best.into_sorted(&ByNumber), expected);
+        }
+    }
+}

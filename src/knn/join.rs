@@ -1,0 +1,227 @@
+//! Two lists of rows → every pair that may matter, measured: the blocked join behind batches and lists.
+//!
+//! A task is a block of queries that fits L2 against a run of tiles that each fit L1; tasks run in parallel and share nothing but the
+//! [`Meeting`]. Which pairs are measured depends on how fast the bounds tighten, hence on timing; what the meeting keeps must not.
+
+use super::{
+    bound::{QueryBound, high_limit, target_bound},
+    kernel::{GROUP, Kernel, TILE},
+    pack::{QueryBlock, TileBuffer},
+    planes::Planes,
+};
+use crate::error::{Error, Result};
+use rayon::prelude::*;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Bytes of high plane that a block of queries may take: about a quarter of a usual L2.
+const BLOCK_BYTES: usize = 1 << 18;
+/// Tiles in a task.
+const RUN_OF_TILES: usize = 64;
+
+/// Rows of some planes that take part; a place is an index into `rows`.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    planes: Planes<'a>,
+    rows: &'a [u32],
+    /// The largest low norm among the rows.
+    low: u32,
+}
+
+impl<'a> Side<'a> {
+    /// The given rows of `planes`. O(rows).
+    pub(super) fn new(planes: Planes<'a>, rows: &'a [u32]) -> Self {
+        let low = rows.iter().map(|&row| planes.norms()[row as usize].low).max().unwrap_or(0);
+        Self { planes, rows, low }
+    }
+}
+
+/// What becomes of the pairs. Everything is asked and told by place. A reach is a squared distance that is still wanted, inclusive; it may
+/// only shrink, and an old answer does no harm.
+pub(super) trait Meeting: Sync {
+    /// How far a query still looks.
+    fn query_reach(&self, query: usize) -> u32;
+    /// How far a target still looks; `None` if targets keep nothing.
+    fn target_reach(&self, target: usize) -> Option<u32>;
+    /// Whether the pair may meet at all.
+    fn admits(&self, _query: usize, _target: usize) -> bool {
+        true
+    }
+    /// The pair and its exact squared distance.
+    fn meet(&self, query: usize, target: usize, distance: u32);
+}
+
+/// Where to say how far the work is, and where to ask whether to stop.
+pub(super) struct Course<'a> {
+    progress: &'a (dyn Fn(u64, u64) + Sync),
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+    done: AtomicU64,
+    total: u64,
+}
+
+impl<'a> Course<'a> {
+    /// A course of `total` pairs.
+    pub(super) fn new(progress: &'a (dyn Fn(u64, u64) + Sync), cancelled: &'a (dyn Fn() -> bool + Sync), total: u64) -> Self {
+        Self { progress, cancelled, done: AtomicU64::new(0), total }
+    }
+
+    /// [`Error::Interrupted`] if the work shall stop.
+    fn go_on(&self) -> Result<()> {
+        if (self.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    fn advance(&self, pairs: u64) {
+        let before = self.done.fetch_add(pairs, Ordering::Relaxed);
+        (self.progress)(before + pairs, self.total);
+    }
+}
+
+/// Number of pairs of `rows` rows.
+pub(super) fn pairs_among(rows: usize) -> u64 {
+    let rows = rows as u64;
+    rows * rows.saturating_sub(1) / 2
+}
+
+/// Each query meets each target that either still wants.
+///
+/// # Errors
+/// [`Error::Interrupted`] if the course is cancelled.
+pub(super) fn across<M: Meeting>(kernel: Kernel, queries: Side<'_>, targets: Side<'_>, meeting: &M, course: &Course<'_>) -> Result<()> {
+    Join { kernel, queries, targets, triangle: false, meeting }.run(course)
+}
+
+/// Each pair of different places of one side meets once, the smaller place as the query.
+///
+/// # Errors
+/// [`Error::Interrupted`] if the course is cancelled.
+pub(super) fn among<M: Meeting>(kernel: Kernel, side: Side<'_>, meeting: &M, course: &Course<'_>) -> Result<()> {
+    Join { kernel, queries: side, targets: side, triangle: true, meeting }.run(course)
+}
+
+struct Join<'a, M> {
+    kernel: Kernel,
+    queries: Side<'a>,
+    targets: Side<'a>,
+    /// Only pairs whose query place is smaller than the target place.
+    triangle: bool,
+    meeting: &'a M,
+}
+
+/// Places of a block of queries and of a run of targets.
+struct Task {
+    queries: Range<usize>,
+    targets: Range<usize>,
+}
+
+impl<M: Meeting> Join<'_, M> {
+    fn run(&self, course: &Course<'_>) -> Result<()> {
+        assert_eq!(self.queries.planes.stride(), self.targets.planes.stride(), "strides of queries and targets");
+        self.tasks().into_par_iter().with_max_len(1).try_for_each(|task| {
+            course.go_on()?;
+            self.work(&task);
+            course.advance(self.pairs(&task));
+            Ok(())
+        })
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        let block = (BLOCK_BYTES / self.queries.planes.stride()).next_multiple_of(GROUP);
+        let run = RUN_OF_TILES * TILE;
+        let mut tasks = Vec::new();
+        for first in (0..self.queries.rows.len()).step_by(block) {
+            let queries = first..(first + block).min(self.queries.rows.len());
+            for first in (0..self.targets.rows.len()).step_by(run) {
+                let targets = first..(first + run).min(self.targets.rows.len());
+                if !self.triangle || targets.end > queries.start + 1 {
+                    tasks.push(Task { queries: queries.clone(), targets });
+                }
+            }
+        }
+        tasks
+    }
+
+    /// Number of pairs of a task.
+    fn pairs(&self, task: &Task) -> u64 {
+        let later = |query: usize| task.targets.end.saturating_sub(task.targets.start.max(query + 1)) as u64;
+        if self.triangle { task.queries.clone().map(later).sum() } else { task.queries.len() as u64 * task.targets.len() as u64 }
+    }
+
+    fn work(&self, task: &Task) {
+        let mut block = QueryBlock::new(self.kernel, &self.queries.planes, &self.queries.rows[task.queries.clone()]);
+        let mut tile = TileBuffer::new(self.kernel, &self.targets.planes);
+        self.refresh(&mut block, task);
+        for first in task.targets.clone().step_by(TILE) {
+            let targets = first..(first + TILE).min(task.targets.end);
+            if self.triangle && targets.end <= task.queries.start + 1 {
+                continue;
+            }
+            tile.pack(&self.targets.planes, &self.targets.rows[targets.clone()]);
+            for target in targets.clone() {
+                tile.other[target - first] = self.target_bound(target);
+            }
+            self.pass(&mut block, &mut tile, task.queries.start, &targets);
+        }
+    }
+
+    /// All groups of the block against one tile.
+    fn pass(&self, block: &mut QueryBlock, tile: &mut TileBuffer, start: usize, targets: &Range<usize>) {
+        for group in 0..block.groups() {
+            let place = start + group * GROUP;
+            if self.triangle && place + 1 >= targets.end {
+                return;
+            }
+            let masks = self.kernel.survivors(block.group(group), tile.tile());
+            if masks == [0; GROUP] {
+                continue;
+            }
+            for (at, mask) in masks.into_iter().enumerate() {
+                let mask = mask & self.allowed(place + at, targets);
+                if mask != 0 {
+                    self.settle(place + at, mask, targets.start, tile);
+                    block.bounds[group][at] = self.query_bound(place + at);
+                }
+            }
+        }
+    }
+
+    /// The places of a tile that a query may meet.
+    fn allowed(&self, query: usize, targets: &Range<usize>) -> u64 {
+        let filled = (1 << targets.len()) - 1;
+        let skipped = if self.triangle { (query + 1).saturating_sub(targets.start).min(TILE) } else { 0 };
+        if query < self.queries.rows.len() { filled >> skipped << skipped } else { 0 }
+    }
+
+    /// The survivors of one query.
+    fn settle(&self, query: usize, mut mask: u64, first: usize, tile: &mut TileBuffer) {
+        let row = self.queries.planes.row(self.queries.rows[query]);
+        while mask != 0 {
+            let at = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            let target = first + at;
+            if self.meeting.admits(query, target) {
+                let distance = self.kernel.squared_distance(row, self.targets.planes.row(self.targets.rows[target]));
+                self.meeting.meet(query, target, distance);
+                tile.other[at] = self.target_bound(target);
+            }
+        }
+    }
+
+    fn refresh(&self, block: &mut QueryBlock, task: &Task) {
+        for query in task.queries.clone() {
+            let at = query - task.queries.start;
+            block.bounds[at / GROUP][at % GROUP] = self.query_bound(query);
+        }
+    }
+
+    fn query_bound(&self, query: usize) -> QueryBound {
+        let norms = self.queries.planes.norms()[self.queries.rows[query] as usize];
+        QueryBound::new(norms.high, high_limit(self.meeting.query_reach(query), norms.low, self.targets.low))
+    }
+
+    fn target_bound(&self, target: usize) -> i32 {
+        let low = self.targets.planes.norms()[self.targets.rows[target] as usize].low;
+        target_bound(self.meeting.target_reach(target).map(|reach| high_limit(reach, low, self.queries.low)))
+    }
+}

@@ -1,0 +1,206 @@
+//! The three inner loops, by what the processor can do: which pairs of a small block survive, 16 dot products of one query, one exact
+//! distance.
+//!
+//! All kernels compute the same integers, so the choice never shows in a result. Blocks are packed by `pack` in the form that
+//! [`Kernel::bytes_per_value`] names.
+
+use super::{bound::QueryBound, kernel_portable, planes::Row};
+#[cfg(target_arch = "x86_64")]
+use super::{kernel_avx2, kernel_vnni};
+use std::fmt;
+
+/// Queries in a group.
+pub(super) const GROUP: usize = 8;
+/// Targets in a tile.
+pub(super) const TILE: usize = 48;
+/// Rows that [`Kernel::dots`] takes at once.
+pub(super) const RUN: usize = 16;
+
+/// Sixteen targets at one step, a word each; aligned, so that no load crosses a cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line(pub(super) [u32; 16]);
+
+/// Lines of one step of a tile.
+pub(super) const LINES: usize = TILE / 16;
+
+/// One group of queries as packed: a word per step and query, and the bounds.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a> {
+    pub(super) words: &'a [[u32; GROUP]],
+    pub(super) bounds: &'a [QueryBound; GROUP],
+}
+
+/// One tile of targets as packed: [`LINES`] lines per step; where each accumulator starts; what each target wants (`other_b`).
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    pub(super) lines: &'a [Line],
+    pub(super) start: &'a [i32; TILE],
+    pub(super) other: &'a [i32; TILE],
+}
+
+/// An instruction set that this processor has. A value exists only if it does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Kernel(Isa);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Vnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Kernel {
+    /// All that this processor can run, fastest first; never empty.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if kernel_vnni::detected() {
+                found.push(Self(Isa::Vnni));
+            }
+            if kernel_avx2::detected() {
+                found.push(Self(Isa::Avx2));
+            }
+        }
+        found.push(Self(Isa::Portable));
+        found
+    }
+
+    /// The fastest that this processor can run.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::available().first().copied().unwrap_or(Self(Isa::Portable))
+    }
+
+    /// Its name: `avx512-vnni`, `avx2` or `portable`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "avx2",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// Bytes that a value takes in packed words: 1 (four values a word; queries offset by 128) or 2 (two values a word, as `i16`).
+    pub(super) fn bytes_per_value(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => 1,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => 2,
+            Isa::Portable => 2,
+        }
+    }
+
+    /// Which pairs survive (`bound`): bit `j` of word `i` for query `i` and target `j`.
+    ///
+    /// # Panics
+    /// If the group and the tile differ in steps.
+    pub(super) fn survivors(self, group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
+        assert_eq!(group.words.len() * LINES, tile.lines.len(), "steps of group and tile");
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => kernel_vnni::survivors(group, tile),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::survivors(group, tile),
+            Isa::Portable => kernel_portable::survivors(group, tile),
+        }
+    }
+
+    /// The dot products of `query` with [`RUN`] consecutive rows.
+    ///
+    /// # Panics
+    /// If `rows` are not that many, or a row is not a multiple of 64 bytes.
+    pub(super) fn dots(self, query: &[i8], rows: &[i8]) -> [i32; RUN] {
+        assert!(query.len().is_multiple_of(64) && rows.len() == RUN * query.len(), "{} bytes of rows", rows.len());
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => kernel_vnni::dots(query, rows),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::dots(query, rows),
+            Isa::Portable => kernel_portable::dots(query, rows),
+        }
+    }
+
+    /// The exact squared distance, modulo 2³² (valid rows stay below).
+    ///
+    /// # Panics
+    /// If the four halves differ in length, or are not a multiple of 64 bytes.
+    pub(super) fn squared_distance(self, a: Row<'_>, b: Row<'_>) -> u32 {
+        let len = a.high.len();
+        assert!(len.is_multiple_of(64) && [a.low.len(), b.high.len(), b.low.len()] == [len; 3], "halves of {len} bytes");
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => kernel_vnni::squared_distance(a, b),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::squared_distance(a, b),
+            Isa::Portable => kernel_portable::squared_distance(a, b),
+        }
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::knn::{
+        oracle::{Lcg, random_planes, squared_distance},
+        planes::split,
+    };
+
+    #[test]
+    fn every_kernel_measures_the_distance_of_the_oracle() {
+        let mut random = Lcg(1);
+        for case in 0..400 {
+            let planes = random_planes(2, 1 + random.below(300) as usize, &mut random);
+            let planes = planes.as_planes();
+            for kernel in Kernel::available() {
+                let found = kernel.squared_distance(planes.row(0), planes.row(1));
+                assert_eq!(i64::from(found), squared_distance(&planes, 0, &planes, 1), "{kernel:?} {case}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_distance_fits() {
+        for columns in [1_usize, 64, 1024] {
+            let v = (32_500.0 / f64::from(columns as u16).sqrt()) as i16;
+            let mut halves = vec![0_i8; 4 * columns.next_multiple_of(64)];
+            let (a, b) = halves.split_at_mut(2 * columns.next_multiple_of(64));
+            let (ah, al) = a.split_at_mut(columns.next_multiple_of(64));
+            let (bh, bl) = b.split_at_mut(columns.next_multiple_of(64));
+            split(&vec![v; columns], ah, al);
+            split(&vec![-v; columns], bh, bl);
+            for kernel in Kernel::available() {
+                let found = kernel.squared_distance(Row { high: ah, low: al }, Row { high: bh, low: bl });
+                assert_eq!(u64::from(found), columns as u64 * (2 * v as u64).pow(2), "{kernel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn dot_products_are_exact_for_all_bytes() {
+        let mut random = Lcg(2);
+        for stride in [64, 128, 192, 1024] {
+            let mut bytes = |len: usize| -> Vec<i8> { (0..len).map(|_| random.below(256) as u8 as i8).collect() };
+            let (query, rows) = (bytes(stride), bytes(RUN * stride));
+            let dot = |row: &[i8]| -> i32 { row.iter().zip(&query).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum() };
+            let expected: Vec<i32> = rows.chunks(stride).map(dot).collect();
+            for kernel in Kernel::available() {
+                assert_eq!(kernel.dots(&query, &rows).to_vec(), expected, "{kernel:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The inner loops for AVX-512 with VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte to each of 16 sums.
+//!
+//! Dot products of signed bytes come from `(a + 128)·b = a·b + 128 Σb`, the last term known beforehand. Sums of four products are exact in
+//! `vpdpbusd` (only `vpdpbusds` saturates), and all fit `i32` (`planes`, "Nothing saturates").
+#![allow(unsafe_code)]
+
+use super::{
+    kernel::{GROUP, Group, LINES, RUN, Tile},
+    planes::Row,
+};
+use std::arch::x86_64::*;
+
+/// Whether this processor has what the functions here need.
+pub(super) fn detected() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")
+}
+
+/// See [`super::kernel::Kernel::survivors`]; called only if [`detected`].
+pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { survivors_512(group, tile) }
+}
+
+/// See [`super::kernel::Kernel::dots`]; called only if [`detected`].
+pub(super) fn dots(query: &[i8], rows: &[i8]) -> [i32; RUN] {
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { dots_512(query, rows) }
+}
+
+/// See [`super::kernel::Kernel::squared_distance`]; called only if [`detected`].
+pub(super) fn squared_distance(a: Row<'_>, b: Row<'_>) -> u32 {
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { squared_distance_512(a, b) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn load<T>(from: &[T; 16]) -> __m512i {
+    const { assert!(size_of::<T>() == 4) };
+    // SAFETY: 16 × 4 bytes are readable behind the reference; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn survivors_512(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
+    let (start, _) = tile.start.as_chunks::<16>();
+    let (other, _) = tile.other.as_chunks::<16>();
+    let (steps, _) = tile.lines.as_chunks::<LINES>();
+    let mut sums = [[load(&start[0]), load(&start[1]), load(&start[2])]; GROUP];
+    for (queries, lines) in group.words.iter().zip(steps) {
+        let targets = [load(&lines[0].0), load(&lines[1].0), load(&lines[2].0)];
+        for (sums, &query) in sums.iter_mut().zip(queries) {
+            let query = _mm512_set1_epi32(query as i32);
+            for (sum, &target) in sums.iter_mut().zip(&targets) {
+                *sum = _mm512_dpbusd_epi32(*sum, query, target);
+            }
+        }
+    }
+    let other = [load(&other[0]), load(&other[1]), load(&other[2])];
+    let mut masks = [0; GROUP];
+    for ((mask, sums), bound) in masks.iter_mut().zip(&sums).zip(group.bounds) {
+        let (own, half) = (_mm512_set1_epi32(bound.own), _mm512_set1_epi32(bound.half));
+        for (at, (&sum, &other)) in sums.iter().zip(&other).enumerate() {
+            let needed = _mm512_min_epi32(own, _mm512_add_epi32(half, other));
+            *mask |= u64::from(_mm512_cmpge_epi32_mask(sum, needed)) << (16 * at);
+        }
+    }
+    masks
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn dots_512(query: &[i8], rows: &[i8]) -> [i32; RUN] {
+    let stride = query.len();
+    let flip = _mm512_set1_epi8(-128);
+    let mut sums = [_mm512_setzero_si512(); RUN];
+    let mut total = _mm512_setzero_si512();
+    for (at, query) in query.as_chunks::<64>().0.iter().enumerate() {
+        // SAFETY: 64 bytes behind the reference.
+        let query = unsafe { _mm512_loadu_si512(query.as_ptr().cast()) };
+        total = _mm512_dpbusd_epi32(total, flip, query);
+        for (row, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `Kernel::dots` has asserted that `rows` holds RUN × stride bytes and that 64 divides the stride.
+            let bytes = unsafe { _mm512_loadu_si512(rows.as_ptr().add(row * stride + 64 * at).cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(bytes, flip), query);
+        }
+    }
+    let dots = _mm512_sub_epi32(lane_sums(sums), _mm512_set1_epi32(_mm512_reduce_add_epi32(total)));
+    let mut out = [0; RUN];
+    // SAFETY: 16 × 4 bytes are writable.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), dots) };
+    out
+}
+
+/// Lane `i` of the result is the sum of the lanes of vector `i`: four rounds of adding halves, interleaved.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn lane_sums(v: [__m512i; 16]) -> __m512i {
+    let pair = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let quad = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    let fold = |a, b| _mm512_add_epi32(_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+    let four = |at: usize| quad(pair(v[at], v[at + 1]), pair(v[at + 2], v[at + 3]));
+    fold(fold(four(0), four(4)), fold(four(8), four(12)))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn squared_distance_512(a: Row<'_>, b: Row<'_>) -> u32 {
+    let halves = |row: Row<'_>, at: usize| {
+        // SAFETY: `Kernel::squared_distance` has asserted that all four halves are equally long; `at + 32` is at most that.
+        let (high, low) =
+            unsafe { (_mm256_loadu_si256(row.high.as_ptr().add(at).cast()), _mm256_loadu_si256(row.low.as_ptr().add(at).cast())) };
+        (_mm512_cvtepi8_epi16(high), _mm512_cvtepi8_epi16(low))
+    };
+    let zero = _mm512_setzero_si512();
+    let (mut high, mut mixed, mut low) = (zero, zero, zero);
+    for at in (0..a.high.len()).step_by(32) {
+        let ((ah, al), (bh, bl)) = (halves(a, at), halves(b, at));
+        let (d, e) = (_mm512_sub_epi16(ah, bh), _mm512_sub_epi16(al, bl));
+        high = _mm512_dpwssd_epi32(high, d, d);
+        mixed = _mm512_dpwssd_epi32(mixed, d, e);
+        low = _mm512_dpwssd_epi32(low, e, e);
+    }
+    let sum = _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32::<16>(high), _mm512_slli_epi32::<9>(mixed)), low);
+    _mm512_reduce_add_epi32(sum) as u32
+}

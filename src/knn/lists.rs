@@ -1,0 +1,474 @@
+//! A change of the live rows → the neighbour lists that change: exact, and equal to lists built from nothing.
+//!
+//! Let `S` be the added rows and the rows whose full list lost a member; the rest of the live rows keep their lists as a start. Every pair
+//! of added rows meets once and is offered to both sides; every added row meets the rest and is offered to both; every refilled row meets
+//! everything and is offered only to itself, because the other side knew it before. A row whose list was not full held all rows there were,
+//! so it loses a member without a refill. With `added` = all this is the build.
+//!
+//! A pair is skipped only if neither side wants it (`bound`), so one scan of an added row yields its list and every list it enters.
+
+use super::{
+    best::Best,
+    bound::OPEN,
+    join::{Course, Meeting, Side, across, among, pairs_among},
+    kernel::Kernel,
+    planes::Planes,
+    rows::{Live, Neighbor, RowOrder, taking_part},
+    search::Desk,
+};
+use crate::error::Result;
+use rayon::prelude::*;
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// The lists before a change. Each holds the nearest live rows of its row, best first, at most `k`, without the row itself.
+pub trait ListSource: Sync {
+    /// The list of a row; empty if the row was not live.
+    fn list(&self, row: u32) -> Cow<'_, [Neighbor]>;
+
+    /// The squared distance of the last member if the list of a row is full (`k` members), else [`u32::MAX`].
+    ///
+    /// Asked once for every live row; worth answering without reading the list.
+    fn reach(&self, row: u32, k: usize) -> u32 {
+        let list = self.list(row);
+        list.last().filter(|_| list.len() >= k).map_or(OPEN, |last| last.distance)
+    }
+}
+
+/// No lists yet: for a build.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLists;
+
+impl ListSource for NoLists {
+    fn list(&self, _: u32) -> Cow<'_, [Neighbor]> {
+        Cow::Borrowed(&[])
+    }
+}
+
+impl ListSource for [Vec<Neighbor>] {
+    fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
+        self.get(row as usize).map_or(Cow::Borrowed(&[]), |list| Cow::Borrowed(list))
+    }
+}
+
+impl ListSource for Vec<Vec<Neighbor>> {
+    fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
+        self.as_slice().list(row)
+    }
+}
+
+/// A change of the live rows, and what was before.
+#[derive(Clone, Copy)]
+pub struct Update<'a> {
+    /// All rows, live or not.
+    pub planes: Planes<'a>,
+    /// The rows that are live after the change.
+    pub live: Live<'a>,
+    /// Rows that are live now and were not before, in any order. A row that left and came back between is neither added nor removed.
+    pub added: &'a [u32],
+    /// Rows that were live before and are not now, in any order.
+    pub removed: &'a [u32],
+    /// The lists before, exact for the same `k`.
+    pub old: &'a dyn ListSource,
+    /// Members of a full list.
+    pub k: usize,
+    /// How ties fall.
+    pub order: &'a dyn RowOrder,
+}
+
+/// How a long update speaks and listens. Both are called from several threads, about every few milliseconds of work.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Told the pairs done so far and the pairs in all.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+    /// Asked whether to give up.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Watch<'_> {
+    /// Tells nobody and never gives up.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { progress: &|_, _| (), cancelled: &|| false }
+    }
+}
+
+/// The lists that a change has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListUpdate {
+    /// Rows, ascending, whose list differs from the old one, with the new one; empty for a row that left.
+    pub changed: Vec<(u32, Vec<Neighbor>)>,
+}
+
+/// The lists that differ after a change; laid over the old ones they are exact for the rows now live.
+///
+/// O((added + refilled) × live × stride) plus, if rows were removed, one reading of all lists. Memory: O(live) plus O(k) for each list that
+/// changes.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] if `watch` gives up.
+pub fn update_lists(update: &Update<'_>, watch: &Watch<'_>) -> Result<ListUpdate> {
+    update_lists_with(Kernel::best(), update, watch)
+}
+
+/// [`update_lists`] with a kernel of one's choice; the answer is the same.
+///
+/// # Errors
+/// As [`update_lists`].
+pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>) -> Result<ListUpdate> {
+    let change = Change::new(update);
+    let rows = |rows| Side::new(update.planes, rows);
+    let course = Course::new(watch.progress, watch.cancelled, change.pairs());
+    let new = Fresh::new(&change.added, update);
+    let again = Fresh::new(&change.refilled, update);
+    let kept = Kept::new(&change, update);
+    among(kernel, rows(&change.added), &Both { new: &new }, &course)?;
+    across(kernel, rows(&change.added), rows(&change.rest), &Entering { new: &new, kept: &kept }, &course)?;
+    across(kernel, rows(&change.added), rows(&change.refilled), &Exchange { a: &new, b: &again }, &course)?;
+    among(kernel, rows(&change.refilled), &Both { new: &again }, &course)?;
+    across(kernel, rows(&change.refilled), rows(&change.rest), &Asking { fresh: &again, rest: &change.rest }, &course)?;
+    let mut changed = departures(update);
+    changed.extend(new.into_lists());
+    changed.extend(again.into_lists());
+    changed.extend(kept.into_lists());
+    changed.par_sort_unstable_by_key(|&(row, _)| row);
+    changed.retain(|(row, list)| *update.old.list(*row) != **list);
+    Ok(ListUpdate { changed })
+}
+
+/// The live rows, by what happens to their lists.
+struct Change {
+    /// New: lists from nothing.
+    added: Vec<u32>,
+    /// Their full list lost a member: lists from nothing.
+    refilled: Vec<u32>,
+    /// Their list is a start.
+    rest: Vec<u32>,
+    /// Those of the rest whose list was not full and lost a member.
+    thinned: Vec<u32>,
+}
+
+impl Change {
+    fn new(update: &Update<'_>) -> Self {
+        let mut is_added = vec![0_u64; update.planes.rows().div_ceil(64)];
+        for &row in update.added {
+            if let Some(word) = is_added.get_mut(row as usize / 64) {
+                *word |= 1 << (row % 64);
+            }
+        }
+        let is_added = Live(&is_added);
+        let (added, mut rest): (Vec<u32>, Vec<u32>) =
+            taking_part(&update.planes, &update.live).into_iter().partition(|&row| is_added.contains(row));
+        let losers = if update.removed.is_empty() { Vec::new() } else { losers(update, &rest) };
+        let (refilled, thinned): (Vec<u32>, Vec<u32>) = losers.into_iter().partition(|&row| update.old.list(row).len() >= update.k);
+        rest.retain(|row| refilled.binary_search(row).is_err());
+        Self { added, refilled, rest, thinned }
+    }
+
+    /// Number of pairs to look at.
+    fn pairs(&self) -> u64 {
+        let (added, refilled, rest) = (self.added.len() as u64, self.refilled.len() as u64, self.rest.len() as u64);
+        pairs_among(self.added.len()) + pairs_among(self.refilled.len()) + added * refilled + (added + refilled) * rest
+    }
+}
+
+/// The rows whose list holds a row that is no longer live, ascending.
+fn losers(update: &Update<'_>, rows: &[u32]) -> Vec<u32> {
+    let loses = |row: u32| update.old.list(row).iter().any(|neighbor| !update.live.contains(neighbor.row));
+    rows.par_iter().copied().filter(|&row| loses(row)).collect()
+}
+
+/// Empty lists for the rows that left with a list.
+fn departures(update: &Update<'_>) -> Vec<(u32, Vec<Neighbor>)> {
+    let mut left: Vec<u32> = update.removed.iter().copied().filter(|&row| !update.live.contains(row)).collect();
+    left.sort_unstable();
+    left.dedup();
+    left.into_iter().map(|row| (row, Vec::new())).collect()
+}
+
+/// Lists that start from nothing, one desk for each row.
+struct Fresh<'a> {
+    rows: &'a [u32],
+    desks: Vec<Desk>,
+    order: &'a dyn RowOrder,
+}
+
+impl<'a> Fresh<'a> {
+    fn new(rows: &'a [u32], update: &Update<'a>) -> Self {
+        let desks = rows.iter().map(|_| Desk::new(Best::new(update.k, OPEN))).collect();
+        Self { rows, desks, order: update.order }
+    }
+
+    fn offer(&self, place: usize, row: u32, distance: u32) {
+        self.desks[place].offer(Neighbor { row, distance }, self.order);
+    }
+
+    fn into_lists(self) -> Vec<(u32, Vec<Neighbor>)> {
+        let order = self.order;
+        self.rows.par_iter().zip(self.desks).map(|(&row, desk)| (row, desk.into_best().into_sorted(order))).collect()
+    }
+}
+
+/// Number of parts of the table of lists that have changed, each behind its own lock.
+const SHARDS: usize = 64;
+
+/// Lists that start from the old ones and are read only when something enters.
+struct Kept<'a> {
+    rows: &'a [u32],
+    reach: Vec<AtomicU32>,
+    shards: Vec<Mutex<HashMap<u32, Best>>>,
+    update: &'a Update<'a>,
+}
+
+impl<'a> Kept<'a> {
+    fn new(change: &'a Change, update: &'a Update<'a>) -> Self {
+        let reach = if change.added.is_empty() { Vec::new() } else { reaches(change, update) };
+        let kept = Self { rows: &change.rest, reach, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), update };
+        for &row in &change.thinned {
+            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, kept.start(row));
+        }
+        kept
+    }
+
+    fn shard(&self, row: u32) -> &Mutex<HashMap<u32, Best>> {
+        &self.shards[row as usize % SHARDS]
+    }
+
+    /// The old list without the rows that left.
+    fn start(&self, row: u32) -> Best {
+        let mut best = Best::new(self.update.k, OPEN);
+        for &neighbor in self.update.old.list(row).iter().filter(|neighbor| self.update.live.contains(neighbor.row)) {
+            best.offer(neighbor, self.update.order);
+        }
+        best
+    }
+
+    fn offer(&self, place: usize, neighbor: Neighbor) {
+        if neighbor.distance > self.reach[place].load(Ordering::Relaxed) {
+            return;
+        }
+        let row = self.rows[place];
+        let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
+        let reach = if let Some(best) = shard.get_mut(&row) {
+            best.offer(neighbor, self.update.order);
+            best.reach()
+        } else {
+            let mut best = self.start(row);
+            if !best.offer(neighbor, self.update.order) {
+                return;
+            }
+            shard.entry(row).or_insert(best).reach()
+        };
+        self.reach[place].store(reach, Ordering::Relaxed);
+    }
+
+    fn into_lists(self) -> Vec<(u32, Vec<Neighbor>)> {
+        let order = self.update.order;
+        let shards = self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        shards.flatten().map(|(row, best)| (row, best.into_sorted(order))).collect()
+    }
+}
+
+/// The reach of each of the rest before anything enters; a thinned list is not full, and was not.
+fn reaches(change: &Change, update: &Update<'_>) -> Vec<AtomicU32> {
+    change.rest.par_iter().map(|&row| AtomicU32::new(update.old.reach(row, update.k))).collect()
+}
+
+/// Rows of one set among themselves; both sides keep.
+struct Both<'a> {
+    new: &'a Fresh<'a>,
+}
+
+impl Meeting for Both<'_> {
+    fn query_reach(&self, query: usize) -> u32 {
+        self.new.desks[query].reach()
+    }
+
+    fn target_reach(&self, target: usize) -> Option<u32> {
+        Some(self.new.desks[target].reach())
+    }
+
+    fn meet(&self, query: usize, target: usize, distance: u32) {
+        self.new.offer(query, self.new.rows[target], distance);
+        self.new.offer(target, self.new.rows[query], distance);
+    }
+}
+
+/// Added rows and refilled rows; both sides keep.
+struct Exchange<'a> {
+    a: &'a Fresh<'a>,
+    b: &'a Fresh<'a>,
+}
+
+impl Meeting for Exchange<'_> {
+    fn query_reach(&self, query: usize) -> u32 {
+        self.a.desks[query].reach()
+    }
+
+    fn target_reach(&self, target: usize) -> Option<u32> {
+        Some(self.b.desks[target].reach())
+    }
+
+    fn meet(&self, query: usize, target: usize, distance: u32) {
+        self.a.offer(query, self.b.rows[target], distance);
+        self.b.offer(target, self.a.rows[query], distance);
+    }
+}
+
+/// Added rows and the rest; both sides keep.
+struct Entering<'a> {
+    new: &'a Fresh<'a>,
+    kept: &'a Kept<'a>,
+}
+
+impl Meeting for Entering<'_> {
+    fn query_reach(&self, query: usize) -> u32 {
+        self.new.desks[query].reach()
+    }
+
+    fn target_reach(&self, target: usize) -> Option<u32> {
+        Some(self.kept.reach[target].load(Ordering::Relaxed))
+    }
+
+    fn meet(&self, query: usize, target: usize, distance: u32) {
+        self.new.offer(query, self.kept.rows[target], distance);
+        self.kept.offer(target, Neighbor { row: self.new.rows[query], distance });
+    }
+}
+
+/// Refilled rows and the rest; only the refilled keep, for the rest know them.
+struct Asking<'a> {
+    fresh: &'a Fresh<'a>,
+    rest: &'a [u32],
+}
+
+impl Meeting for Asking<'_> {
+    fn query_reach(&self, query: usize) -> u32 {
+        self.fresh.desks[query].reach()
+    }
+
+    fn target_reach(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn meet(&self, query: usize, target: usize, distance: u32) {
+        self.fresh.offer(query, self.rest[target], distance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Error,
+        knn::oracle::{self, Lcg, Shuffled, bits, random_planes},
+    };
+
+    /// Lays an update over the lists.
+    fn lay(lists: &mut [Vec<Neighbor>], update: &ListUpdate) {
+        assert!(update.changed.is_sorted_by(|a, b| a.0 < b.0), "rows ascend");
+        for (row, list) in &update.changed {
+            assert_ne!(lists[*row as usize], *list, "row {row} has not changed");
+            lists[*row as usize].clone_from(list);
+        }
+    }
+
+    /// Rows that `a` has and `b` has not.
+    fn without(rows: usize, a: &[u64], b: &[u64]) -> Vec<u32> {
+        (0..rows as u32).rev().filter(|&row| Live(a).contains(row) && !Live(b).contains(row)).collect()
+    }
+
+    fn follows(seed: u64, most: u32, changes: usize) {
+        let mut random = Lcg(seed);
+        let (rows, columns) = (random.below(most + 1) as usize, 1 + random.below(150) as usize);
+        let planes = random_planes(rows, columns, &mut random);
+        let planes = planes.as_planes();
+        let order = Shuffled::new(rows, &mut random);
+        let k = [0, 1, 2, 5, 16][random.below(5) as usize];
+        let kernels = Kernel::available();
+        let mut before = vec![0; rows.div_ceil(64)];
+        let mut lists = vec![Vec::new(); rows];
+        for step in 0..changes {
+            let mut after = bits(rows, [0, 2, 5][random.below(3) as usize], &mut random);
+            if random.below(2) == 0 {
+                let keep = bits(rows, 20, &mut random);
+                after.iter_mut().zip(&before).zip(&keep).for_each(|((after, before), keep)| *after = *before & keep | *after & !keep);
+            }
+            let (added, removed) = (without(rows, &after, &before), without(rows, &before, &after));
+            let update = Update { planes, live: Live(&after), added: &added, removed: &removed, old: &lists, k, order: &order };
+            let result = update_lists_with(kernels[step % kernels.len()], &update, &Watch::none()).unwrap();
+            lay(&mut lists, &result);
+            assert_eq!(lists, oracle::lists(&planes, &Live(&after), k, &order), "seed {seed}, step {step}");
+            before = after;
+        }
+    }
+
+    #[test]
+    fn lists_after_any_history_equal_those_built_from_nothing() {
+        (0..400).for_each(|seed| follows(seed, 70, 6));
+    }
+
+    #[test]
+    fn larger_lists_after_any_history_equal_those_built_from_nothing() {
+        (0..25).for_each(|seed| follows(50_000 + seed, 300, 5));
+    }
+
+    #[test]
+    fn any_number_of_threads_builds_the_same_and_it_is_what_a_search_finds() {
+        let mut random = Lcg(4);
+        let planes = random_planes(9_000, 24, &mut random);
+        let (planes, order) = (planes.as_planes(), Shuffled::new(9_000, &mut random));
+        let live = bits(9_000, 40, &mut random);
+        let all: Vec<u32> = (0..9_000).collect();
+        let update = Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: 6, order: &order };
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| update_lists(&update, &Watch::none()).unwrap())
+        };
+        let one = run(1);
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(4));
+        let itself: Vec<Option<u32>> = (0..9_000).map(Some).collect();
+        let admit = crate::knn::Admit { limits: None, excluded: Some(&itself) };
+        let found = crate::knn::nearest(planes, planes, &Live(&live), 6, &order, &admit);
+        assert!(one.changed.len() > 8_000);
+        assert!(one.changed.iter().all(|(row, list)| found[*row as usize] == *list));
+    }
+
+    #[test]
+    fn progress_ends_at_the_total_and_a_cancelled_update_is_interrupted() {
+        let mut random = Lcg(6);
+        let planes = random_planes(500, 10, &mut random);
+        let (live, added): (Vec<u64>, Vec<u32>) = (vec![u64::MAX; 8], (0..500).collect());
+        let mut update = Update {
+            planes: planes.as_planes(),
+            live: Live(&live),
+            added: &added,
+            removed: &[],
+            old: &NoLists,
+            k: 3,
+            order: &crate::knn::ByNumber,
+        };
+        let furthest = Mutex::new((0, 0));
+        let note = |done: u64, total: u64| {
+            let mut furthest = furthest.lock().unwrap();
+            *furthest = (furthest.0.max(done), total);
+        };
+        let built = update_lists(&update, &Watch { progress: &note, cancelled: &|| false }).unwrap();
+        let mut lists = vec![Vec::new(); 500];
+        lay(&mut lists, &built);
+        let (done, total) = *furthest.lock().unwrap();
+        assert!(done == total && total > 50_000, "{done} of {total}");
+        let fewer: Vec<u64> = live.iter().map(|word| word & !1).collect();
+        update = Update { live: Live(&fewer), added: &[], removed: &[0], old: &lists, ..update };
+        assert_eq!(update_lists(&update, &Watch::none()).unwrap().changed[0], (0, Vec::new()));
+        let stopped = update_lists(&update, &Watch { progress: &note, cancelled: &|| true });
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+    }
+}

@@ -1,0 +1,261 @@
+//! Rows of `i16` → two planes of bytes: the high bytes, which are scanned, and the low bytes, which make a distance exact.
+//!
+//! # Layout
+//! A row of `m` values takes `stride` = `m` rounded up to a multiple of 64 bytes in each plane; what is past `m` is zero. The high byte is
+//! `h = (v + 128) >> 8`, the low byte `l = v − 256 h ∈ [−128, 127]`, both signed; so `v = 256 h + l`. Beside the planes stand, per row,
+//! `|h|²` and `⌈|l|⌉` ([`Norms`]).
+//!
+//! # Nothing saturates
+//! A valid row has `Σv² ≤` [`MAX_LENGTH`]`²` = 32,500² (a unit vector times 32,000, rounded, is at most 32,000 + √m / 2 ≤ 32,128 long).
+//! So `|v| ≤ 32,500` and `−127 ≤ h ≤ 127`; the distance of two rows is at most 65,000, its square 4,225,000,000 < 2³². With
+//! `stride ≤` [`MAX_STRIDE`] = 65,536, `|l| ≤ 128 · 256`, hence `|h| ≤ (32,500 + 32,768) / 256 < 255`, and a sum of 65,536 products of an
+//! unsigned and a signed byte is at most 65,536 · 255 · 128 < 2³¹.
+//!
+//! Where the bytes are kept is left to the store.
+
+use super::bound::ceil_root;
+use crate::error::{Error, Result};
+
+/// The largest Euclidean length of a valid row.
+pub const MAX_LENGTH: u64 = 32_500;
+/// The largest number of bytes of a row in a plane.
+pub const MAX_STRIDE: usize = 65_536;
+
+const MEND: &str = "run `wsidx rebuild`";
+
+/// What is known of a row beside its bytes: eight bytes, two little numbers, any bit pattern valid.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Norms {
+    /// `|h|²`.
+    pub high: u32,
+    /// `⌈|l|⌉`.
+    pub low: u32,
+}
+
+impl Norms {
+    /// Whether the row is zero and so takes part in nothing.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.high == 0 && self.low == 0
+    }
+}
+
+/// Bytes of a row of `columns` values in each plane: the next multiple of 64, at least 64.
+#[must_use]
+pub fn stride_of(columns: usize) -> usize {
+    columns.max(1).next_multiple_of(64)
+}
+
+/// Splits a row into its high and low bytes, fills the rest of both with zeros and returns the norms.
+///
+/// # Panics
+/// If `high` and `low` differ in length or are shorter than `values`, or if the row is longer than [`MAX_LENGTH`].
+pub fn split(values: &[i16], high: &mut [i8], low: &mut [i8]) -> Norms {
+    assert!(values.len() <= high.len() && high.len() == low.len(), "{} values, planes of {} and {}", values.len(), high.len(), low.len());
+    let square: u64 = values.iter().map(|&v| u64::from(v.unsigned_abs()).pow(2)).sum();
+    assert!(square <= MAX_LENGTH * MAX_LENGTH, "a row with the squared length {square}, over {MAX_LENGTH}²");
+    let (used_high, rest_high) = high.split_at_mut(values.len());
+    let (used_low, rest_low) = low.split_at_mut(values.len());
+    for ((&v, h), l) in values.iter().zip(used_high).zip(used_low) {
+        let upper = (i32::from(v) + 128) >> 8;
+        *h = upper as i8;
+        *l = (i32::from(v) - 256 * upper) as i8;
+    }
+    rest_high.fill(0);
+    rest_low.fill(0);
+    Row { high, low }.norms()
+}
+
+/// The two halves of one row, `stride` bytes each.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// High bytes.
+    pub high: &'a [i8],
+    /// Low bytes.
+    pub low: &'a [i8],
+}
+
+impl Row<'_> {
+    /// The norms, computed anew.
+    fn norms(&self) -> Norms {
+        let square = |bytes: &[i8]| bytes.iter().map(|&b| u32::from(b.unsigned_abs()).pow(2)).sum::<u32>();
+        Norms { high: square(self.high), low: ceil_root(square(self.low)) }
+    }
+
+    /// The values, with the zeros past the last column.
+    pub fn values(&self) -> impl Iterator<Item = i32> + '_ {
+        self.high.iter().zip(self.low).map(|(&h, &l)| 256 * i32::from(h) + i32::from(l))
+    }
+}
+
+/// Rows as two borrowed planes, row after row, with their norms.
+#[derive(Clone, Copy, Debug)]
+pub struct Planes<'a> {
+    stride: usize,
+    high: &'a [i8],
+    low: &'a [i8],
+    norms: &'a [Norms],
+}
+
+impl<'a> Planes<'a> {
+    /// Planes of `norms.len()` rows of `stride` bytes. O(1): shapes are checked, contents are not (see [`Planes::check`]); rows that are not
+    /// valid give wrong answers but never a panic.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the shapes do not fit each other, or `stride` is not a multiple of 64 from 64 to [`MAX_STRIDE`].
+    pub fn new(stride: usize, high: &'a [i8], low: &'a [i8], norms: &'a [Norms]) -> Result<Self> {
+        let fits = stride > 0
+            && stride.is_multiple_of(64)
+            && stride <= MAX_STRIDE
+            && u32::try_from(norms.len()).is_ok_and(|rows| rows < u32::MAX)
+            && norms.len().checked_mul(stride) == Some(high.len())
+            && high.len() == low.len();
+        if fits {
+            return Ok(Self { stride, high, low, norms });
+        }
+        let what = format!("feature planes of {} and {} bytes for {} rows of {stride}", high.len(), low.len(), norms.len());
+        Err(Error::Damaged { what, mend: MEND })
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Bytes of a row in each plane.
+    #[must_use]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The plane of high bytes, `rows × stride`.
+    #[must_use]
+    pub fn high(&self) -> &'a [i8] {
+        self.high
+    }
+
+    /// The plane of low bytes, `rows × stride`.
+    #[must_use]
+    pub fn low(&self) -> &'a [i8] {
+        self.low
+    }
+
+    /// The norms of all rows.
+    #[must_use]
+    pub fn norms(&self) -> &'a [Norms] {
+        self.norms
+    }
+
+    /// One row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn row(&self, row: u32) -> Row<'a> {
+        let start = row as usize * self.stride;
+        Row { high: &self.high[start..start + self.stride], low: &self.low[start..start + self.stride] }
+    }
+
+    /// Checks that every row is valid and has the norms stated. O(rows × stride).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] naming the first row that is not.
+    pub fn check(&self) -> Result<()> {
+        for (row, &stated) in (0..).zip(self.norms) {
+            let bytes = self.row(row);
+            let square: u64 = bytes.values().map(|v| u64::from(v.unsigned_abs()).pow(2)).sum();
+            if square > MAX_LENGTH * MAX_LENGTH || bytes.norms() != stated {
+                return Err(Error::Damaged { what: format!("feature row {row}"), mend: MEND });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows in memory of their own, to which rows can be added.
+#[derive(Clone, Debug)]
+pub struct OwnedPlanes {
+    columns: usize,
+    high: Vec<i8>,
+    low: Vec<i8>,
+    norms: Vec<Norms>,
+}
+
+impl OwnedPlanes {
+    /// No rows yet, of `columns` values.
+    ///
+    /// # Panics
+    /// If `columns` is over [`MAX_STRIDE`].
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        assert!(columns <= MAX_STRIDE, "{columns} columns, at most {MAX_STRIDE}");
+        Self { columns, high: Vec::new(), low: Vec::new(), norms: Vec::new() }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// If `values` is not one row, is longer than [`MAX_LENGTH`], or there are 2³² − 2 rows already.
+    pub fn push(&mut self, values: &[i16]) {
+        assert_eq!(values.len(), self.columns, "values of a row");
+        assert!(self.norms.len() < u32::MAX as usize - 1, "too many rows");
+        let (stride, start) = (stride_of(self.columns), self.high.len());
+        self.high.resize(start + stride, 0);
+        self.low.resize(start + stride, 0);
+        self.norms.push(split(values, &mut self.high[start..], &mut self.low[start..]));
+    }
+
+    /// The rows so far.
+    #[must_use]
+    pub fn as_planes(&self) -> Planes<'_> {
+        Planes { stride: stride_of(self.columns), high: &self.high, low: &self.low, norms: &self.norms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_the_sum_of_its_bytes() {
+        for v in -32_500..=32_500_i16 {
+            let (mut high, mut low) = ([9; 64], [9; 64]);
+            let norms = split(&[v], &mut high, &mut low);
+            assert_eq!(256 * i32::from(high[0]) + i32::from(low[0]), i32::from(v));
+            assert_eq!(norms, Norms { high: u32::from(high[0].unsigned_abs()).pow(2), low: u32::from(low[0].unsigned_abs()) });
+            assert!(high[1..].iter().chain(&low[1..]).all(|&b| b == 0));
+            assert_eq!(norms.is_zero(), v == 0);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "squared length")]
+    fn a_row_that_is_too_long_is_refused() {
+        OwnedPlanes::new(2).push(&[32_500, 1]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let (bytes, norms) = ([0; 128], [Norms::default(); 2]);
+        assert!(Planes::new(64, &bytes, &bytes, &norms).is_ok());
+        assert!(Planes::new(64, &[], &[], &[]).is_ok());
+        for (stride, high, low) in [(0, 128, 128), (32, 128, 128), (128, 128, 128), (64, 127, 128), (64, 128, 64), (1 << 63, 0, 0)] {
+            assert!(Planes::new(stride, &bytes[..high], &bytes[..low], &norms).is_err(), "{stride} {high} {low}");
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_found_by_the_check() {
+        let mut planes = OwnedPlanes::new(3);
+        planes.push(&[500, -7, 32_000]);
+        planes.push(&[0, 0, 0]);
+        assert!(planes.as_planes().check().is_ok());
+        planes.low[64] = 1;
+        assert!(planes.as_planes().check().is_err());
+        planes.low[64] = 0;
+        planes.high[1] = 100;
+        assert!(planes.as_planes().check().is_err());
+    }
+}

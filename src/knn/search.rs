@@ -1,0 +1,286 @@
+//! Queries → their nearest rows, or all rows within a radius: exact, in parallel, the same for any number of threads.
+//!
+//! Few queries are scanned one by one (`scan`), many are joined in blocks (`join`).
+
+use super::{
+    best::Best,
+    bound::OPEN,
+    join::{Course, Meeting, Side, across, pairs_among},
+    kernel::Kernel,
+    planes::Planes,
+    rows::{Admit, Live, Neighbor, RowOrder, taking_part},
+    scan::Scan,
+};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// Up to this many queries a scan each is cheaper than a join (see `benches/knn.rs`).
+pub static COUNT: [std::sync::atomic::AtomicU64; 2] = [const { std::sync::atomic::AtomicU64::new(0) }; 2];
+const FEW: usize = 4;
+
+/// The `k` nearest targets of each query, best first: by distance, then by `order`.
+///
+/// Targets that are dead, zero or not admitted are never found, and a zero query finds nothing. Fewer than `k` if there are no more.
+/// O(queries × targets × stride); memory O(queries × k + targets).
+///
+/// # Panics
+/// If the strides differ, or a table of `admit` has not one entry for each query.
+#[must_use]
+pub fn nearest(
+    queries: Planes<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    k: usize,
+    order: &dyn RowOrder,
+    admit: &Admit<'_>,
+) -> Vec<Vec<Neighbor>> {
+    nearest_with(Kernel::best(), queries, targets, live, k, order, admit)
+}
+
+/// [`nearest`] with a kernel of one's choice; the answer is the same.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn nearest_with(
+    kernel: Kernel,
+    queries: Planes<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    k: usize,
+    order: &dyn RowOrder,
+    admit: &Admit<'_>,
+) -> Vec<Vec<Neighbor>> {
+    Search { kernel, queries, targets, live, order, admit }.run(&Best::new(k, OPEN))
+}
+
+/// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
+///
+/// Who takes part, cost and memory are as with [`nearest`], with `k` the number found.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn within(
+    queries: Planes<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    radius_squared: u32,
+    order: &dyn RowOrder,
+    admit: &Admit<'_>,
+) -> Vec<Vec<Neighbor>> {
+    within_with(Kernel::best(), queries, targets, live, radius_squared, order, admit)
+}
+
+/// [`within`] with a kernel of one's choice; the answer is the same.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn within_with(
+    kernel: Kernel,
+    queries: Planes<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    radius_squared: u32,
+    order: &dyn RowOrder,
+    admit: &Admit<'_>,
+) -> Vec<Vec<Neighbor>> {
+    Search { kernel, queries, targets, live, order, admit }.run(&Best::new(usize::MAX, radius_squared))
+}
+
+struct Search<'a> {
+    kernel: Kernel,
+    queries: Planes<'a>,
+    targets: Planes<'a>,
+    live: &'a Live<'a>,
+    order: &'a dyn RowOrder,
+    admit: &'a Admit<'a>,
+}
+
+impl Search<'_> {
+    /// What each query keeps, if all start from `empty`.
+    fn run(&self, empty: &Best) -> Vec<Vec<Neighbor>> {
+        assert_eq!(self.queries.stride(), self.targets.stride(), "strides of queries and targets");
+        self.admit.assert_covers(self.queries.rows());
+        let mut lists = vec![Vec::new(); self.queries.rows()];
+        let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
+        if asking.len() <= FEW {
+            for query in asking {
+                lists[query as usize] = self.scan(query, empty);
+            }
+        } else {
+            for (query, best) in asking.iter().zip(self.join(&asking, empty)) {
+                lists[*query as usize] = best.into_sorted(self.order);
+            }
+        }
+        lists
+    }
+
+    fn scan(&self, query: u32, empty: &Best) -> Vec<Neighbor> {
+        let at = query as usize;
+        let admits = |row| self.live.contains(row) && self.admit.admits(at, row);
+        let (row, norms) = (self.queries.row(query), self.queries.norms()[at]);
+        let scan = Scan { kernel: self.kernel, query: row, norms, targets: self.targets, order: self.order, admits };
+        scan.run(empty, self.admit.limit(at))
+    }
+
+    fn join(&self, asking: &[u32], empty: &Best) -> Vec<Best> {
+        let rows = taking_part(&self.targets, self.live);
+        let desks = Desks { asking, rows: &rows, desks: asking.iter().map(|_| Desk::new(empty.clone())).collect(), search: self };
+        let course = Course::new(&|_, _| (), &|| false, pairs_among(0));
+        let sides = (Side::new(self.queries, asking), Side::new(self.targets, &rows));
+        match across(self.kernel, sides.0, sides.1, &desks, &course) {
+            Ok(()) => desks.desks.into_iter().map(Desk::into_best).collect(),
+            Err(_) => unreachable!("this course is never cancelled"),
+        }
+    }
+}
+
+/// A heap that several threads offer to, with its reach to be read without waiting.
+pub(super) struct Desk {
+    reach: AtomicU32,
+    best: Mutex<Best>,
+}
+
+impl Desk {
+    pub(super) fn new(best: Best) -> Self {
+        Self { reach: AtomicU32::new(best.reach()), best: Mutex::new(best) }
+    }
+
+    /// How far is still wanted; may be out of date, and is then larger than it need be.
+    pub(super) fn reach(&self) -> u32 {
+        self.reach.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn offer(&self, neighbor: Neighbor, order: &dyn RowOrder) {
+        COUNT[0].fetch_add(1, Ordering::Relaxed);
+        if neighbor.distance > self.reach() {
+            return;
+        }
+        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        if best.offer(neighbor, order) {
+            COUNT[1].fetch_add(1, Ordering::Relaxed);
+            self.reach.store(best.reach(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn into_best(self) -> Best {
+        self.best.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One-sided: only queries keep.
+struct Desks<'a> {
+    asking: &'a [u32],
+    rows: &'a [u32],
+    desks: Vec<Desk>,
+    search: &'a Search<'a>,
+}
+
+impl Meeting for Desks<'_> {
+    fn query_reach(&self, query: usize) -> u32 {
+        self.desks[query].reach()
+    }
+
+    fn target_reach(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn admits(&self, query: usize, target: usize) -> bool {
+        self.search.admit.admits(self.asking[query] as usize, self.rows[target])
+    }
+
+    fn meet(&self, query: usize, target: usize, distance: u32) {
+        self.desks[query].offer(Neighbor { row: self.rows[target], distance }, self.search.order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::knn::{
+        oracle::{self, Lcg, Shuffled, bits, random_planes},
+        planes::OwnedPlanes,
+    };
+
+    /// A random case, searched with every kernel and compared with the oracle.
+    fn agrees(seed: u64, most_queries: u32, most_targets: u32) {
+        let mut random = Lcg(seed);
+        let columns = 1 + random.below(200) as usize;
+        let all = random_planes(random.below(most_targets + 1) as usize, columns, &mut random);
+        let targets = all.as_planes();
+        let own = random_planes(random.below(most_queries + 1) as usize, columns, &mut random);
+        let queries = if random.below(3) == 0 && targets.rows() <= most_queries as usize { targets } else { own.as_planes() };
+        let live = bits(targets.rows(), [0, 2, 9][random.below(3) as usize], &mut random);
+        let order = Shuffled::new(targets.rows(), &mut random);
+        let limits: Vec<u32> = (0..queries.rows()).map(|_| random.below(targets.rows() as u32 + 3)).collect();
+        let excluded: Vec<Option<u32>> =
+            (0..queries.rows() as u32).map(|row| [None, Some(row), Some(0)][random.below(3) as usize]).collect();
+        let admit =
+            Admit { limits: (random.below(2) == 0).then_some(&limits[..]), excluded: (random.below(2) == 0).then_some(&excluded[..]) };
+        let k = [0, 1, 3, 16, 400][random.below(5) as usize];
+        let live = Live(&live);
+        let nearest = oracle::nearest(&queries, &targets, &live, k, &order, &admit);
+        let some = nearest.iter().flatten().nth(random.below(50) as usize).map_or(5_000_000, |neighbor| neighbor.distance);
+        let radius = [some, 0, u32::MAX][random.below(3) as usize];
+        let within = oracle::within(&queries, &targets, &live, radius, &order, &admit);
+        for kernel in Kernel::available() {
+            assert_eq!(nearest_with(kernel, queries, targets, &live, k, &order, &admit), nearest, "{kernel:?}, seed {seed}");
+            assert_eq!(within_with(kernel, queries, targets, &live, radius, &order, &admit), within, "{kernel:?}, seed {seed}");
+        }
+    }
+
+    #[test]
+    fn small_searches_find_what_the_oracle_finds() {
+        (0..1_500).for_each(|seed| agrees(seed, 12, 60));
+    }
+
+    #[test]
+    fn larger_searches_find_what_the_oracle_finds() {
+        (0..150).for_each(|seed| agrees(10_000 + seed, 40, 300));
+    }
+
+    #[test]
+    fn few_queries_find_what_the_oracle_finds_across_parts() {
+        let mut random = Lcg(77);
+        let planes = random_planes(40_000, 5, &mut random);
+        let (targets, order) = (planes.as_planes(), Shuffled::new(40_000, &mut random));
+        let live = bits(40_000, 7, &mut random);
+        let queries = random_planes(3, 5, &mut random);
+        let admit = Admit { limits: Some(&[40_000, 20_001, 3]), excluded: None };
+        let expected = oracle::nearest(&queries.as_planes(), &targets, &Live(&live), 20, &order, &admit);
+        assert!(expected[0].len() == 20, "the case is not empty");
+        for kernel in Kernel::available() {
+            assert_eq!(nearest_with(kernel, queries.as_planes(), targets, &Live(&live), 20, &order, &admit), expected);
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_finds_the_same() {
+        let mut random = Lcg(8);
+        let planes = random_planes(7_000, 20, &mut random);
+        let (targets, order) = (planes.as_planes(), Shuffled::new(7_000, &mut random));
+        let live = bits(7_000, 0, &mut random);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| nearest(targets, targets, &Live(&live), 5, &order, &Admit::default()))
+        };
+        let one = run(1);
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(4));
+    }
+
+    #[test]
+    fn nothing_is_found_where_there_is_nothing() {
+        let empty = OwnedPlanes::new(4);
+        let found = nearest(empty.as_planes(), empty.as_planes(), &Live(&[]), 3, &crate::knn::ByNumber, &Admit::default());
+        assert!(found.is_empty());
+        let mut zero = OwnedPlanes::new(4);
+        zero.push(&[0; 4]);
+        let found = nearest(zero.as_planes(), zero.as_planes(), &Live(&[1]), 3, &crate::knn::ByNumber, &Admit::default());
+        assert_eq!(found, [Vec::new()]);
+    }
+}

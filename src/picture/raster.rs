@@ -1,0 +1,118 @@
+//! Bytes of every format but JPEG → 8-bit interleaved samples, by way of the `image` crate.
+//!
+//! 16-bit samples are rounded to 8 (`v / 257`), floating point ones are taken to run from 0 to 1, and alpha is composited over mid-grey
+//! (128): out = (c·a + 128·(255 − a)) / 255, rounded.
+
+use super::{Limits, format::Format, scratch::filled};
+use crate::{Error, Result};
+use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, metadata::Orientation};
+use std::io::Cursor;
+
+/// Size, channels (1 or 3) and orientation of the samples that were written.
+pub(super) struct Raster {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) channels: usize,
+    pub(super) orientation: Orientation,
+}
+
+/// Decodes the (first) image into `out`.
+///
+/// # Errors
+/// [`Error::Undecodable`] on damage, on what the decoder does not support, and where a limit is passed.
+pub(super) fn decode(bytes: &[u8], format: Format, limits: &Limits, out: &mut Vec<u8>) -> Result<Raster> {
+    let explain = |e: ImageError| explain(format, e);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), image_format(format));
+    reader.limits(crate_limits(limits));
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let orientation = decoder.orientation().map_err(explain)?;
+    let ((width, height), color, size) = (decoder.dimensions(), decoder.color_type(), decoder.total_bytes());
+    limits.check(width, height, size)?;
+    let size = usize::try_from(size).map_err(|_| Error::Undecodable("the image does not fit in memory".into()))?;
+    out.truncate(size);
+    decoder.read_image(filled(out, size)).map_err(explain)?;
+    let channels = eight_bits(color, out).ok_or_else(|| Error::Undecodable(format!("{color:?} samples are not supported")))?;
+    Ok(Raster { width, height, channels, orientation })
+}
+
+fn image_format(format: Format) -> ImageFormat {
+    match format {
+        Format::Png => ImageFormat::Png,
+        Format::Jpeg => ImageFormat::Jpeg,
+        Format::WebP => ImageFormat::WebP,
+        Format::Gif => ImageFormat::Gif,
+        Format::Bmp => ImageFormat::Bmp,
+        Format::Tiff => ImageFormat::Tiff,
+        Format::Pnm => ImageFormat::Pnm,
+        Format::Qoi => ImageFormat::Qoi,
+    }
+}
+
+fn crate_limits(limits: &Limits) -> image::Limits {
+    let mut of_crate = image::Limits::default();
+    of_crate.max_image_width = Some(limits.max_side);
+    of_crate.max_image_height = Some(limits.max_side);
+    of_crate.max_alloc = Some(limits.max_alloc);
+    of_crate
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+fn explain(format: Format, error: ImageError) -> Error {
+    let name = format.name();
+    match &error {
+        ImageError::Limits(_) => Error::Undecodable("decoding it would take more memory than the limit allows".into()),
+        ImageError::Unsupported(e) => super::undecodable(&format!("the {name} file uses what is not supported"), e),
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::Undecodable(format!("the {name} file is cut off"))
+        }
+        e => super::undecodable(&format!("the {name} data is damaged"), e),
+    }
+}
+
+/// Rewrites pixels of `IN` bytes as pixels of `OUT` bytes, in place.
+pub(super) fn compact<const IN: usize, const OUT: usize>(buffer: &mut Vec<u8>, pixel: impl Fn([u8; IN]) -> [u8; OUT]) {
+    const { assert!(OUT <= IN) };
+    let count = buffer.len() / IN;
+    for i in 0..count {
+        if let Some(&read) = buffer.get(i * IN..).and_then(|p| p.first_chunk::<IN>())
+            && let Some(write) = buffer.get_mut(i * OUT..).and_then(|p| p.first_chunk_mut::<OUT>())
+        {
+            *write = pixel(read);
+        }
+    }
+    buffer.truncate(count * OUT);
+}
+
+fn over_grey(color: u8, alpha: u8) -> u8 {
+    let (c, a) = (u32::from(color), u32::from(alpha));
+    ((c * a + 128 * (255 - a) + 127) / 255) as u8
+}
+
+fn word(high: u8, low: u8) -> u8 {
+    ((u32::from(u16::from_ne_bytes([high, low])) + 128) / 257) as u8
+}
+
+fn float(bytes: [u8; 4]) -> u8 {
+    (f32::from_ne_bytes(bytes).clamp(0.0, 1.0) * 255.0 + 0.5) as u8
+}
+
+/// Brings decoded samples to 8-bit grey or RGB in place; returns the channels, `None` for a kind of sample that is not known.
+fn eight_bits(color: ColorType, samples: &mut Vec<u8>) -> Option<usize> {
+    match color {
+        ColorType::L8 | ColorType::Rgb8 => {}
+        ColorType::La8 => compact::<2, 1>(samples, |[l, a]| [over_grey(l, a)]),
+        ColorType::Rgba8 => compact::<4, 3>(samples, |[r, g, b, a]| [r, g, b].map(|c| over_grey(c, a))),
+        ColorType::L16 | ColorType::Rgb16 => compact::<2, 1>(samples, |[h, l]| [word(h, l)]),
+        ColorType::La16 => compact::<4, 1>(samples, |[h, l, ah, al]| [over_grey(word(h, l), word(ah, al))]),
+        ColorType::Rgba16 => {
+            compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y))))
+        }
+        ColorType::Rgb32F => compact::<4, 1>(samples, |v| [float(v)]),
+        ColorType::Rgba32F => {
+            compact::<4, 1>(samples, |v| [float(v)]);
+            compact::<4, 3>(samples, |[r, g, b, a]| [r, g, b].map(|c| over_grey(c, a)));
+        }
+        _ => return None,
+    }
+    Some(if color.has_color() { 3 } else { 1 })
+}

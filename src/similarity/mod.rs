@@ -1,0 +1,5 @@
+//! How alike two pictures are: one measure per file.
+
+mod correlation;
+
+pub use correlation::{EDGE_CORRELATION, RULE, correlation, similarity};

@@ -1,0 +1,363 @@
+//! The catalog: the state as sled keeps it, so that opening an index need not read its packs again.
+//!
+//! Small records only: content → place, path → what it holds, and one mark that says how far the packs have been applied, with the counts
+//! and the hash of the state. sled has been seen to panic on a damaged file and to open "fine" with fewer records; so opening is guarded,
+//! every value carries a checksum, and a state that does not match its mark is no state: the caller then rebuilds it from the packs.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rkyv::{Archive, Deserialize, Serialize, rancor::BoxedError, util::AlignedVec};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{
+    packs::{Place, Position},
+    state::{ContentEntry, Holds, PathEntry, Stat, State, Touched},
+};
+use crate::{
+    Error, Result,
+    verdict::{Label, Split},
+};
+
+/// How far the packs have been applied, and what the state then was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    /// The commit.
+    pub generation: u64,
+    /// Behind that commit.
+    pub applied: Option<Position>,
+    /// Whether records were lost to damage and wait for a `sync` that reads their files again.
+    pub incomplete: bool,
+}
+
+/// The narrow interface: whatever keeps a state between runs. What it gives back is believed only if it is whole.
+pub trait Catalog: Send + Sync {
+    /// The state and its mark; `None` where there is none that is whole.
+    fn load(&mut self) -> Option<(State, Mark)>;
+
+    /// Writes what was touched, then the mark.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what is kept is then not whole, and will be refused by [`Catalog::load`].
+    fn store(&mut self, state: &State, touched: &Touched, mark: Mark) -> Result<()>;
+
+    /// Forgets everything.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn clear(&mut self) -> Result<()>;
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct ContentValue {
+    pack: u32,
+    len: u32,
+    offset: u64,
+    unheld_since: Option<i64>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct PathValue {
+    id: [u8; 32],
+    reason: Option<String>,
+    size: u64,
+    mtime_ns: i64,
+    ctime_ns: i64,
+    inode: u64,
+    label: Option<Vec<u8>>,
+    split: u8,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct MarkValue {
+    generation: u64,
+    applied: Option<(u32, u64)>,
+    incomplete: bool,
+    contents: u64,
+    paths: u64,
+    hash: u128,
+}
+
+const MARK: &[u8] = b"mark";
+
+/// Records in one batch of sled; larger ones take memory out of proportion.
+const BATCH: usize = 500;
+
+/// The catalog in a folder.
+pub struct SledCatalog {
+    folder: PathBuf,
+    db: Option<Trees>,
+}
+
+struct Trees {
+    db: sled::Db,
+    contents: sled::Tree,
+    paths: sled::Tree,
+}
+
+impl SledCatalog {
+    /// A catalog in `folder`; nothing is opened yet.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, db: None }
+    }
+
+    fn trees(&mut self) -> Result<&Trees> {
+        if self.db.is_none() {
+            self.db = Some(open(&self.folder)?);
+        }
+        Ok(self.db.as_ref().expect("just opened"))
+    }
+
+    fn load_trees(&mut self) -> Option<(State, Mark)> {
+        if !self.folder.join("db").exists() {
+            return None;
+        }
+        let trees = self.trees().ok()?;
+        let mark: MarkValue = unpack(MARK, &trees.db.get(MARK).ok()??)?;
+        let mut state = State::default();
+        let mut labels = HashSet::new();
+        for item in &trees.paths {
+            let (key, value) = item.ok()?;
+            let entry = unpack::<PathValue>(&key, &value)?.into_entry(&mut labels)?;
+            state.restore_path(Arc::from(&*key), entry);
+        }
+        for item in &trees.contents {
+            let (key, value) = item.ok()?;
+            let ContentValue { pack, len, offset, unheld_since } = unpack(&key, &value)?;
+            let place = Place { pack, offset, len };
+            state.restore((&*key).try_into().ok()?, ContentEntry { place, unheld_since });
+        }
+        state.take_touched();
+        let whole = (state.contents().len() as u64, state.paths().len() as u64, state.hash());
+        let applied = mark.applied.map(|(pack, offset)| Position { pack, offset });
+        let found = Mark { generation: mark.generation, applied, incomplete: mark.incomplete };
+        (whole == (mark.contents, mark.paths, mark.hash)).then_some((state, found))
+    }
+}
+
+impl Catalog for SledCatalog {
+    fn load(&mut self) -> Option<(State, Mark)> {
+        let loaded = catch_unwind(AssertUnwindSafe(|| self.load_trees())).ok().flatten();
+        if loaded.is_none() {
+            self.db = None;
+        }
+        loaded
+    }
+
+    fn store(&mut self, state: &State, touched: &Touched, mark: Mark) -> Result<()> {
+        let folder = self.folder.clone();
+        let trees = self.trees()?;
+        catch_unwind(AssertUnwindSafe(|| trees.store(state, touched, mark)))
+            .unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked".into())))
+            .map_err(|e| failed("writing", &folder, e))
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        self.db = None;
+        match fs::remove_dir_all(&self.folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", &self.folder)(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Trees {
+    fn store(&self, state: &State, touched: &Touched, mark: Mark) -> sled::Result<()> {
+        self.db.remove(MARK)?;
+        let mut paths: Vec<_> = touched.paths.iter().collect();
+        paths.sort_unstable();
+        for chunk in paths.chunks(BATCH) {
+            let mut batch = sled::Batch::default();
+            for &path in chunk {
+                match state.paths().get(path) {
+                    Some(entry) => batch.insert(&**path, pack(path, &PathValue::of(entry))),
+                    None => batch.remove(&**path),
+                }
+            }
+            self.paths.apply_batch(batch)?;
+        }
+        let mut ids: Vec<_> = touched.contents.iter().collect();
+        ids.sort_unstable();
+        for chunk in ids.chunks(BATCH) {
+            let mut batch = sled::Batch::default();
+            for &id in chunk {
+                match state.contents().get(id) {
+                    Some(ContentEntry { place, unheld_since }) => {
+                        let Place { pack: number, offset, len } = *place;
+                        batch.insert(id, pack(id, &ContentValue { pack: number, len, offset, unheld_since: *unheld_since }));
+                    }
+                    None => batch.remove(id),
+                }
+            }
+            self.contents.apply_batch(batch)?;
+        }
+        let mark = MarkValue {
+            generation: mark.generation,
+            applied: mark.applied.map(|position| (position.pack, position.offset)),
+            incomplete: mark.incomplete,
+            contents: state.contents().len() as u64,
+            paths: state.paths().len() as u64,
+            hash: state.hash(),
+        };
+        self.db.insert(MARK, pack(MARK, &mark))?;
+        self.db.flush().map(|_| ())
+    }
+}
+
+impl PathValue {
+    fn of(entry: &PathEntry) -> Self {
+        let (id, reason) = match &entry.holds {
+            Holds::Content(id) => (*id, None),
+            Holds::Undecodable { id, reason } => (*id, Some(reason.clone())),
+        };
+        let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
+        Self { id, reason, size, mtime_ns, ctime_ns, inode, label: entry.label.as_deref().map(Vec::from), split: Split::code(entry.split) }
+    }
+
+    /// Labels repeat, so each is kept once.
+    fn into_entry(self, labels: &mut HashSet<Label>) -> Option<PathEntry> {
+        let holds = match self.reason {
+            None => Holds::Content(self.id),
+            Some(reason) => Holds::Undecodable { id: self.id, reason },
+        };
+        let label = self.label.map(|label| match labels.get(label.as_slice()) {
+            Some(label) => label.clone(),
+            None => {
+                let label = Label::from(label);
+                labels.insert(label.clone());
+                label
+            }
+        });
+        let stat = Stat { size: self.size, mtime_ns: self.mtime_ns, ctime_ns: self.ctime_ns, inode: self.inode };
+        Some(PathEntry { holds, stat, label, split: Split::from_code(self.split)? })
+    }
+}
+
+fn open(folder: &Path) -> Result<Trees> {
+    let config = sled::Config::new().path(folder).cache_capacity(64 << 20).flush_every_ms(None);
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let db = config.open()?;
+        Ok(Trees { contents: db.open_tree("contents")?, paths: db.open_tree("paths")?, db })
+    }));
+    opened.unwrap_or_else(|_| Err(sled::Error::Corruption { at: None, bt: () })).map_err(|e| failed("opening", folder, e))
+}
+
+fn failed(doing: &'static str, folder: &Path, error: sled::Error) -> Error {
+    let source = match error {
+        sled::Error::Io(e) => e,
+        other => io::Error::other(other.to_string()),
+    };
+    Error::io(doing, folder)(source)
+}
+
+/// The XXH3-64 of the payload, seeded by that of the key, then the payload: an rkyv archive.
+fn pack<V>(key: &[u8], value: &V) -> Vec<u8>
+where
+    V: for<'a> Serialize<rkyv::api::high::HighSerializer<AlignedVec, rkyv::ser::allocator::ArenaHandle<'a>, BoxedError>>,
+{
+    let payload = rkyv::to_bytes::<BoxedError>(value).expect("writing to memory");
+    let mut out = checksum(key, &payload).to_vec();
+    out.extend_from_slice(&payload);
+    out
+}
+
+fn unpack<V>(key: &[u8], bytes: &[u8]) -> Option<V>
+where
+    V: Archive,
+    V::Archived: for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::high::HighValidator<'a, BoxedError>>
+        + Deserialize<V, rkyv::api::high::HighDeserializer<BoxedError>>,
+{
+    let (sum, payload) = bytes.split_at_checked(8)?;
+    if sum != checksum(key, payload) {
+        return None;
+    }
+    let mut aligned: AlignedVec = AlignedVec::with_capacity(payload.len());
+    aligned.extend_from_slice(payload);
+    rkyv::from_bytes::<V, BoxedError>(&aligned).ok()
+}
+
+fn checksum(key: &[u8], payload: &[u8]) -> [u8; 8] {
+    xxh3_64_with_seed(payload, xxh3_64_with_seed(key, 0)).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::state::Change;
+
+    const MARK_1: Mark = Mark { generation: 1, applied: Some(Position { pack: 1, offset: 64 }), incomplete: false };
+
+    fn state(n: u8) -> State {
+        let mut state = State::default();
+        for i in 0..n {
+            let holds = match i % 3 {
+                0 => Holds::Undecodable { id: [i; 32], reason: "too short".into() },
+                _ => Holds::Content([i; 32]),
+            };
+            let label = (i % 2 == 0).then(|| Label::from(&b"a label that is longer than some"[..]));
+            let stat = Stat { size: 1, mtime_ns: -2, ctime_ns: 3, inode: i.into() };
+            state.apply(Change::Content([i; 32], Place { pack: 1, offset: 64 * u64::from(i), len: 9 }), 3);
+            state.apply(Change::Path(vec![i; 1 + usize::from(i)].into(), PathEntry { holds, stat, label, split: Some(Split::Val) }), 3);
+        }
+        state
+    }
+
+    #[test]
+    fn a_state_comes_back_whole_and_changes_are_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut catalog = SledCatalog::new(folder.path().join("catalog"));
+        assert!(catalog.load().is_none());
+        let mut s = state(40);
+        let touched = s.take_touched();
+        catalog.store(&s, &touched, MARK_1).unwrap();
+        s.apply(Change::Gone(vec![7; 8].into(), 5), 5);
+        let touched = s.take_touched();
+        catalog.store(&s, &touched, Mark { generation: 2, ..MARK_1 }).unwrap();
+        drop(catalog);
+        let (loaded, mark) = SledCatalog::new(folder.path().join("catalog")).load().unwrap();
+        assert_eq!((loaded.hash(), loaded.contents(), loaded.paths()), (s.hash(), s.contents(), s.paths()));
+        assert_eq!(mark.generation, 2);
+    }
+
+    #[test]
+    fn a_state_that_does_not_match_its_mark_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog");
+        let mut catalog = SledCatalog::new(path.clone());
+        let s = state(40);
+        catalog.store(&s, &s.everything(), MARK_1).unwrap();
+        catalog.trees().unwrap().contents.remove([5; 32]).unwrap();
+        assert!(catalog.load().is_none());
+        catalog.clear().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_damaged_database_gives_its_state_or_none_and_never_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog");
+        let s = state(60);
+        SledCatalog::new(path.clone()).store(&s, &s.everything(), MARK_1).unwrap();
+        let good = fs::read(path.join("db")).unwrap();
+        let used = good.iter().rposition(|&b| b != 0).unwrap();
+        for trial in 0..60 {
+            let mut bytes = good.clone();
+            bytes[(trial * 7919 + 13) % used] ^= 0x55;
+            let copy = folder.path().join(format!("copy-{trial}"));
+            fs::create_dir(&copy).unwrap();
+            for file in ["conf"] {
+                fs::copy(path.join(file), copy.join(file)).unwrap();
+            }
+            fs::write(copy.join("db"), bytes).unwrap();
+            if let Some((loaded, mark)) = SledCatalog::new(copy).load() {
+                assert_eq!((loaded.hash(), mark), (s.hash(), MARK_1));
+                assert_eq!((loaded.contents(), loaded.paths()), (s.contents(), s.paths()));
+            }
+        }
+    }
+}

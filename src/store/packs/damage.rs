@@ -1,0 +1,385 @@
+//! Tests: every byte flipped, every length cut, files lost or foreign. Never a panic, a wrong record, or silence where there was a loss.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Damage, Packs, Position, Record,
+    crash::{commit, contents, records, visited},
+    layout::{Header, pack_name},
+    record::tests::Random,
+};
+use crate::{
+    Error, Result,
+    store::medium::{Folder, Medium as _, Memory},
+};
+
+/// A small index: its medium, the number of records and of commits after each batch that was acknowledged.
+struct Small {
+    memory: Memory,
+    all: Vec<Record>,
+    prefixes: Vec<Vec<Record>>,
+}
+
+/// Several packs of several batches.
+fn appended() -> Small {
+    let memory = Memory::new();
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap().with_max_pack_bytes(1400);
+    let (mut random, mut all) = (Random(11), Vec::new());
+    let mut prefixes = vec![Vec::new()];
+    for generation in 0..7 {
+        let batch = random.batch(4);
+        packs.append(&batch, &commit(generation)).unwrap();
+        all.extend(batch);
+        prefixes.push(all.clone());
+    }
+    assert!(memory.list().unwrap().len() >= 3 && all.len() > 8);
+    Small { memory, all, prefixes }
+}
+
+/// Several packs of one rewrite, nothing else.
+fn rewritten() -> Small {
+    let memory = Memory::new();
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap().with_max_pack_bytes(1000);
+    let all: Vec<_> = (0..10).map(|seed| Random(seed + 60).record()).collect();
+    packs.rewrite(&mut all.iter().cloned().map(Ok), &commit(1)).unwrap();
+    assert!(memory.list().unwrap().len() >= 2 && !memory.list().unwrap().contains(&pack_name(1)));
+    Small { memory, prefixes: vec![all.clone()], all }
+}
+
+fn copy(memory: &Memory) -> Memory {
+    memory.killed()
+}
+
+fn is_subsequence(some: &[Record], all: &[Record]) -> bool {
+    let mut rest = all.iter();
+    some.iter().all(|record| rest.any(|other| other == record))
+}
+
+/// How a replay of damaged packs went.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    AllThere,
+    Reported,
+    /// A state from before, and `torn` says that there is more.
+    Torn,
+    /// A state from before, and nothing says so.
+    Silent,
+}
+
+/// Replays, and checks that what is found is right; whatever it is, writing must go on from there.
+fn judge(small: &Small, memory: &Memory, what: &str) -> Seen {
+    let mut packs = match Packs::open(Arc::new(memory.clone())) {
+        Ok(packs) => packs.with_max_pack_bytes(1400),
+        Err(Error::Damaged { .. } | Error::Version { .. }) => return Seen::Reported,
+        Err(other) => panic!("{what}: {other}"),
+    };
+    let (replay, found, _) = match visited(&mut packs, None) {
+        Ok(it) => it,
+        Err(Error::Damaged { .. }) => return Seen::Reported,
+        Err(other) => panic!("{what}: {other}"),
+    };
+    let found: Vec<_> = found.into_iter().map(|(_, record)| record).collect();
+    assert!(is_subsequence(&found, &small.all), "{what}: a wrong record");
+    goes_on(packs, &found, &replay.damage, what);
+    if !replay.damage.is_empty() {
+        return Seen::Reported;
+    }
+    assert!(small.prefixes.contains(&found), "{what}: no committed state, and no damage reported");
+    match (found == small.all, replay.torn) {
+        (true, _) => Seen::AllThere,
+        (false, Some(_)) => Seen::Torn,
+        (false, None) => Seen::Silent,
+    }
+}
+
+fn goes_on(mut packs: Packs, found: &[Record], damage: &[Damage], what: &str) {
+    packs.append(&contents(), &commit(50)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let (replay, after, _) = visited(&mut packs, None).unwrap();
+    assert_eq!(replay.damage, damage, "{what}: damage neither comes nor goes by writing on");
+    let after: Vec<_> = after.into_iter().map(|(_, record)| record).collect();
+    assert_eq!(after, [found, &contents()].concat(), "{what}");
+    packs.rewrite(&mut after.iter().cloned().map(Ok), &commit(51)).unwrap();
+    assert_eq!(records(&mut packs), after, "{what}: a rewrite mends");
+}
+
+fn flip_everything(small: &Small) -> [usize; 4] {
+    let mut seen = [0; 4];
+    for name in small.memory.list().unwrap() {
+        for at in 0..small.memory.bytes(&name).len() {
+            for mask in [0x01, 0x80, 0xff] {
+                let memory = copy(&small.memory);
+                memory.flip(&name, at, mask);
+                seen[judge(small, &memory, &format!("{name} byte {at} ^ {mask:#x}")) as usize] += 1;
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn every_flipped_byte_is_harmless_or_reported() {
+    let [right, reported, torn, silent] = flip_everything(&appended());
+    assert_eq!(silent, 0);
+    assert!(right > 0 && reported > 20 * right && torn > 0, "{right} in padding, {reported} reported, {torn} in the last batch");
+}
+
+#[test]
+fn every_flipped_byte_of_a_rewrite_is_harmless_or_reported_and_loses_at_most_one_record() {
+    let small = rewritten();
+    let [_, reported, torn, silent] = flip_everything(&small);
+    assert_eq!((torn, silent), (0, 0), "the commit is there twice");
+    assert!(reported > 0);
+    for name in small.memory.list().unwrap() {
+        for at in 0..small.memory.bytes(&name).len() {
+            let memory = copy(&small.memory);
+            memory.flip(&name, at, 0x10);
+            let mut packs = Packs::open(Arc::new(memory)).unwrap();
+            let (_, found, _) = visited(&mut packs, None).unwrap();
+            assert!(found.len() + 1 >= small.all.len(), "{name} byte {at}: {} records left", found.len());
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_an_older_batch_loses_at_most_one_record() {
+    let small = appended();
+    let names = small.memory.list().unwrap();
+    for name in &names[..names.len() - 1] {
+        for at in 0..small.memory.bytes(name).len() {
+            let memory = copy(&small.memory);
+            memory.flip(name, at, 0x10);
+            let mut packs = Packs::open(Arc::new(memory)).unwrap();
+            let (replay, found, _) = visited(&mut packs, None).unwrap();
+            assert!(found.len() + 1 >= small.all.len(), "{name} byte {at}");
+            assert!(found.len() == small.all.len() || replay.damage.len() == 1, "{name} byte {at}");
+            assert!(replay.damage.iter().all(|d| pack_name(d.pack) == *name && (d.offset..d.offset + d.len).contains(&(at as u64))));
+        }
+    }
+}
+
+#[test]
+fn every_cut_is_reported_except_between_the_batches_of_the_newest_pack() {
+    let small = appended();
+    let names = small.memory.list().unwrap();
+    let (mut silent, mut torn) = (0, 0);
+    for name in &names {
+        for len in 0..small.memory.bytes(name).len() {
+            let memory = copy(&small.memory);
+            memory.cut(name, len);
+            match judge(&small, &memory, &format!("{name} cut to {len}")) {
+                Seen::Silent => silent += 1,
+                Seen::Torn => torn += 1,
+                Seen::Reported => continue,
+                Seen::AllThere => assert_eq!(len % 16, 15, "only padding may be cut"),
+            }
+            assert_eq!(Some(name), names.last(), "an older pack cut to {len} without a report");
+        }
+    }
+    assert!(torn > 100 && silent <= 3, "{torn} torn, {silent} silent");
+}
+
+#[test]
+fn a_silent_cut_is_noticed_by_the_position_reached_before() {
+    let small = appended();
+    let mut packs = Packs::open(Arc::new(small.memory.clone())).unwrap();
+    let end = packs.end().unwrap();
+    assert!(packs.reaches(end).unwrap());
+    let newest = pack_name(end.pack);
+    for len in 0..small.memory.bytes(&newest).len() {
+        let memory = copy(&small.memory);
+        memory.cut(&newest, len);
+        let Ok(mut packs) = Packs::open(Arc::new(memory)) else { continue };
+        assert!(!packs.reaches(end).unwrap(), "cut to {len}");
+        assert!(matches!(visited(&mut packs, Some(end)), Err(Error::Damaged { .. })));
+    }
+}
+
+#[test]
+fn every_cut_of_a_rewrite_is_reported_or_torn() {
+    let small = rewritten();
+    for name in small.memory.list().unwrap() {
+        for len in 0..small.memory.bytes(&name).len() {
+            let memory = copy(&small.memory);
+            memory.cut(&name, len);
+            let seen = judge(&small, &memory, &format!("{name} cut to {len}"));
+            assert_ne!((seen, ()), (Seen::Silent, ()), "{name} cut to {len}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_pack_is_reported_unless_it_is_the_newest() {
+    for small in [appended(), rewritten()] {
+        let names = small.memory.list().unwrap();
+        for name in &names[..names.len() - 1] {
+            let memory = copy(&small.memory);
+            memory.remove(name).unwrap();
+            assert_eq!(judge(&small, &memory, name), Seen::Reported);
+        }
+    }
+}
+
+#[test]
+fn two_headers_lost_twice_over_are_reported() {
+    for small in [appended(), rewritten()] {
+        for name in small.memory.list().unwrap() {
+            let memory = copy(&small.memory);
+            memory.flip(&name, 20, 1);
+            memory.flip(&name, 100, 1);
+            let seen = judge(&small, &memory, &name);
+            assert!(matches!(seen, Seen::Reported | Seen::Torn), "{name}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn wiped_and_overwritten_stretches_never_give_a_wrong_record() {
+    let mut random = Random(21);
+    for small in [appended(), rewritten()] {
+        let names = small.memory.list().unwrap();
+        for round in 0..400 {
+            let memory = copy(&small.memory);
+            for _ in 0..=random.below(3) {
+                let name = &names[random.below(names.len() as u64) as usize];
+                let mut bytes = memory.bytes(name);
+                let from = random.below(bytes.len() as u64) as usize;
+                let to = (from + random.below(300) as usize).min(bytes.len());
+                let source = random.below((bytes.len() - (to - from)) as u64 + 1) as usize;
+                match random.below(3) {
+                    0 => bytes[from..to].fill(0),
+                    1 => bytes[from..to].iter_mut().for_each(|b| *b = random.below(256) as u8),
+                    _ => bytes.copy_within(source..source + (to - from), from),
+                }
+                memory.plant(name, &bytes);
+            }
+            let mut packs = match Packs::open(Arc::new(memory)) {
+                Ok(packs) => packs,
+                Err(Error::Damaged { .. } | Error::Version { .. }) => continue,
+                Err(other) => panic!("round {round}: {other}"),
+            };
+            if let Ok((_, found, _)) = visited(&mut packs, None) {
+                let found: Vec<_> = found.into_iter().map(|(_, record)| record).collect();
+                assert!(is_subsequence(&found, &small.all), "round {round}");
+            }
+        }
+    }
+}
+
+#[test]
+fn noise_and_forged_lengths_are_survived() {
+    let mut random = Random(31);
+    for _ in 0..300 {
+        let memory = appended_once();
+        let header = Header {
+            pack: 2,
+            base: 1,
+            previous: 1,
+            previous_end: [0, 63, 64, 1 << 20, u64::MAX][random.below(5) as usize],
+            snapshot: random.below(2) == 0,
+        };
+        let mut bytes = header.encode();
+        bytes.extend((0..random.below(400)).map(|_| random.below(256) as u8));
+        memory.plant(&pack_name(2), &bytes);
+        let mut packs = Packs::open(Arc::new(memory)).unwrap();
+        let _: Result<_> = visited(&mut packs, None);
+        let at = Position { pack: random.below(4) as u32, offset: random.below(2000) * 16 };
+        let _: Result<_> = visited(&mut packs, Some(at));
+        let _ = packs.append(&contents(), &commit(3));
+    }
+}
+
+fn appended_once() -> Memory {
+    let memory = Memory::new();
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap();
+    packs.append(&contents(), &commit(1)).unwrap();
+    memory.killed()
+}
+
+#[test]
+fn other_versions_and_foreign_files_are_named() {
+    let memory = appended_once();
+    let mut newer = memory.bytes(&pack_name(1));
+    newer[8] = 9;
+    let sum = xxhash_rust::xxh3::xxh3_64(&newer[..56]).to_le_bytes();
+    newer[56..64].copy_from_slice(&sum);
+    memory.plant(&pack_name(1), &newer);
+    let Err(Error::Version { what, .. }) = Packs::open(Arc::new(memory)) else { panic!("a newer version is refused") };
+    assert!(what.contains("version 9"), "{what}");
+
+    let foreign = Memory::new();
+    foreign.plant(&pack_name(1), &[b'x'; 500]);
+    let Err(Error::Version { what, .. }) = Packs::open(Arc::new(foreign)) else { panic!("a foreign file is refused") };
+    assert!(what.contains("not wsidx's"), "{what}");
+    assert!(matches!(Packs::open(Arc::new(Memory::new())), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn an_index_is_not_created_over_another_nor_over_what_is_left_of_one() {
+    let memory = appended_once();
+    memory.flip(&pack_name(1), 3, 1);
+    memory.flip(&pack_name(1), 70, 1);
+    let created = Packs::create(Arc::new(memory.clone()), b"other");
+    assert!(matches!(created, Err(Error::AlreadyExists { .. })));
+    let header_only = Memory::new();
+    header_only.plant(&pack_name(1), &memory.bytes(&pack_name(1))[..40]);
+    assert!(Packs::create(Arc::new(header_only), b"other").is_ok());
+}
+
+#[test]
+fn records_and_settings_that_are_too_large_are_refused_before_anything_is_written() {
+    let memory = Memory::new();
+    assert!(matches!(Packs::create(Arc::new(memory.clone()), &vec![0; 2 << 20]), Err(Error::Input(_))));
+    assert_eq!(memory.operations(), 0);
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"").unwrap();
+    let before = memory.operations();
+    let Record::Content(content) = contents().remove(0) else { panic!("a content") };
+    let large = Record::Content(super::Content { code: vec![0; 64 << 20], ..content });
+    assert!(matches!(packs.append(&[large], &commit(1)), Err(Error::Input(_))));
+    assert_eq!(memory.operations(), before);
+    assert_eq!(packs.append(&contents(), &commit(1)).unwrap().len(), 3);
+}
+
+#[test]
+fn a_place_that_holds_something_else_gives_no_content() {
+    let memory = appended_once();
+    let mut packs = Packs::open(Arc::new(memory)).unwrap();
+    let place = visited(&mut packs, None).unwrap().1[1].0;
+    assert!(packs.read_content(place).is_ok());
+    for wrong in [
+        super::Place { len: place.len - 1, ..place },
+        super::Place { len: place.len + 1, ..place },
+        super::Place { len: u32::MAX, ..place },
+        super::Place { offset: place.offset + 16, ..place },
+        super::Place { offset: u64::MAX - 3, ..place },
+        super::Place { offset: 64, ..place },
+    ] {
+        assert!(matches!(packs.read_content(wrong), Err(Error::Damaged { .. })), "{wrong:?}");
+    }
+    assert!(packs.read_content(super::Place { pack: 9, ..place }).is_err());
+}
+
+#[test]
+fn on_a_real_folder_flips_and_cuts_are_reported_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |path: &Path| Packs::open(Arc::new(Folder::open(path).unwrap()));
+    let mut packs = Packs::create(Arc::new(Folder::open(dir.path()).unwrap()), b"settings").unwrap();
+    packs.append(&contents(), &commit(1)).unwrap();
+    packs.append(&contents(), &commit(2)).unwrap();
+    drop(packs);
+    let path = dir.path().join(pack_name(1));
+    let sound = std::fs::read(&path).unwrap();
+    for at in (0..sound.len() / 2).step_by(7) {
+        let mut bad = sound.clone();
+        bad[at] ^= 4;
+        std::fs::write(&path, &bad).unwrap();
+        let Ok(mut packs) = open(dir.path()) else { continue };
+        let (replay, found, _) = visited(&mut packs, None).unwrap();
+        assert!(found.len() == 6 || !replay.damage.is_empty(), "byte {at}");
+    }
+    std::fs::write(&path, &sound[..sound.len() - 20]).unwrap();
+    let mut packs = open(dir.path()).unwrap();
+    let (replay, found, _) = visited(&mut packs, None).unwrap();
+    assert!(replay.torn.is_some() && found.len() == 3);
+    packs.append(&contents(), &commit(3)).unwrap();
+    assert_eq!(records(&mut open(dir.path()).unwrap()).len(), 6);
+}

@@ -1,0 +1,194 @@
+//! Packs → every committed record in order, with what is damaged; and one record by its place.
+//!
+//! Which packs and bytes count is decided by [`super::chain`].
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use std::sync::Arc;
+
+use rkyv::util::AlignedVec;
+
+use super::{
+    Commit, Content, Damage, Packs, Place, Position, Record, View,
+    chain::{Chain, Span, Top},
+    layout::{HEAD, HEADER, Head, MAX_PAYLOAD, STEP, pack_name, record_bytes},
+    record::kind,
+    scan::{Found, Scan, Step, Window},
+};
+use crate::{Error, Result, store::medium::Medium};
+
+/// What a replay met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// The end of what counts; the next replay may begin here.
+    pub end: Position,
+    /// The last commit visited; `None` if there was none.
+    pub commit: Option<Commit>,
+    /// Bytes that count and are lost, in order. The affected records were not visited.
+    pub damage: Vec<Damage>,
+    /// Where a batch begins that was never finished, or an acknowledged one at the very end that was damaged since. Nothing of it was
+    /// visited; the next append begins a new pack. Usual after a crash.
+    pub torn: Option<Position>,
+}
+
+impl Replay {
+    fn note(&mut self, damage: Damage) {
+        match self.damage.last_mut() {
+            Some(last) if last.pack == damage.pack && last.end() == damage.offset => last.len = last.len.saturating_add(damage.len),
+            _ if damage.len > 0 => self.damage.push(damage),
+            _ => {}
+        }
+    }
+}
+
+/// What is called with each record.
+type Visit<'v> = dyn FnMut(Place, View<'_>) -> Result<()> + 'v;
+
+impl Packs {
+    /// Visits every committed record from a position on (from the base if `None`), in the order of writing.
+    ///
+    /// One pass over the bytes, and a second one over the newest pack from that position; memory is bounded by the largest record. The
+    /// visitor sees records as they lie in the pack, so the code of a content costs nothing if it is not looked at. An error of the
+    /// visitor ends the replay. What is visited was written but, after a crash of the writer only, may not be durable yet: whoever makes
+    /// other files depend on it calls [`Packs::settle`] first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the position is not [reached](Packs::reaches) or no commit is left at all, [`Error::Version`] if a record
+    /// is of a kind that this version does not know, [`Error::Io`], those of the visitor, and after a failed write.
+    pub fn replay(&mut self, from: Option<Position>, visit: &mut Visit<'_>) -> Result<Replay> {
+        self.sound()?;
+        let (top, spans) = self.reach(from)?.ok_or_else(|| self.not_reached(from))?;
+        let chain = self.chain();
+        let end = Position { pack: top.pack, offset: top.end };
+        let mut replay = Replay { end, commit: None, damage: Vec::new(), torn: chain.torn(top)? };
+        for span in spans {
+            let start = from.filter(|from| from.pack == span.pack).map_or(HEADER, |from| from.offset);
+            if start == HEADER {
+                chain.header_damage(span.pack).into_iter().for_each(|damage| replay.note(damage));
+            }
+            visit_span(chain, span, start, &mut replay, visit)?;
+        }
+        self.top = Some(top);
+        Ok(replay)
+    }
+
+    /// Whether a position where an earlier replay ended can be gone on from. It cannot after a rewrite, or if packs were cut or lost:
+    /// then replay from the base, and compare the commit's generation.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if no commit is left at all, [`Error::Io`], and after a failed write.
+    pub fn reaches(&self, position: Position) -> Result<bool> {
+        self.sound()?;
+        Ok(self.reach(Some(position))?.is_some())
+    }
+
+    pub(super) fn chain(&self) -> Chain<'_> {
+        Chain { medium: &*self.medium, fronts: &self.fronts }
+    }
+
+    fn reach(&self, from: Option<Position>) -> Result<Option<(Top, Vec<Span>)>> {
+        if from.is_some_and(|from| from.offset < HEADER || !from.offset.is_multiple_of(STEP)) {
+            return Ok(None);
+        }
+        let top = self.chain().top(from)?;
+        let spans = self.chain().spans(top, from.map(|from| from.pack))?;
+        let reached = from.is_none_or(|from| spans.first().is_some_and(|span| span.pack == from.pack && from.offset <= span.end));
+        Ok(reached.then_some((top, spans)))
+    }
+
+    fn not_reached(&self, from: Option<Position>) -> Error {
+        let at = from.map_or(String::new(), |at| format!(" {} of {}", at.offset, pack_name(at.pack)));
+        Error::Damaged {
+            what: format!("the packs in {} do not reach offset{at}", self.medium.path("").display()),
+            mend: "run `wsidx rebuild`",
+        }
+    }
+}
+
+fn visit_span(chain: Chain<'_>, span: Span, start: u64, replay: &mut Replay, visit: &mut Visit<'_>) -> Result<()> {
+    let Span { pack, end, doubtful } = span;
+    if chain.fronts.contains_key(&pack) {
+        let mut scan = Scan::new(chain.medium, pack, start, end)?;
+        while let Some((step, window)) = scan.step()? {
+            match step {
+                Step::Damage(damage) => replay.note(damage),
+                Step::Record(found) => visit_record(pack, found, window, replay, visit)?,
+            }
+        }
+    } else {
+        replay.note(Damage { pack, offset: 0, len: end });
+    }
+    replay.note(Damage { pack, offset: end, len: doubtful });
+    Ok(())
+}
+
+fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut Replay, visit: &mut Visit<'_>) -> Result<()> {
+    let Found { offset, head } = found;
+    match head.kind {
+        kind::PREFACE => return Ok(()),
+        kind::CONTENT..=kind::COMMIT => {}
+        unknown => {
+            let what = format!("{} holds a record of the unknown kind {unknown} at offset {offset}", pack_name(pack));
+            return Err(Error::Version { what, mend: "use the wsidx that wrote it" });
+        }
+    }
+    let Some(view) = View::decode(head.kind, Scan::payload(window, found)?) else {
+        replay.note(Damage { pack, offset, len: record_bytes(head.len) });
+        return Ok(());
+    };
+    if let View::Commit(commit) = view {
+        replay.commit = Some(commit.to_commit());
+    }
+    visit(Place { pack, offset, len: head.len }, view)
+}
+
+/// Reads single records by their places, from any number of threads, while a writer appends.
+#[derive(Clone)]
+pub struct Reader {
+    medium: Arc<dyn Medium>,
+}
+
+impl Reader {
+    /// A reader of the packs on this medium.
+    #[must_use]
+    pub fn new(medium: Arc<dyn Medium>) -> Self {
+        Self { medium }
+    }
+
+    /// Reads one content: one read of the record, checksum and archive checked.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if there is not exactly this record at this place, [`Error::Io`] (not found: a rewrite has removed the pack,
+    /// and the content has a new place).
+    pub fn content(&self, place: Place) -> Result<Content> {
+        let lost = || {
+            let what = format!("no sound content at offset {} of {}", place.offset, pack_name(place.pack));
+            Error::Damaged { what, mend: "run `wsidx sync`" }
+        };
+        let bytes = self.bytes(place)?.ok_or_else(lost)?;
+        let (head, payload) = bytes.split_first_chunk::<{ HEAD as usize }>().ok_or_else(lost)?;
+        let head = Head::decode(head, place.pack, place.offset).ok_or_else(lost)?;
+        if head.kind != kind::CONTENT || !head.fits(payload) {
+            return Err(lost());
+        }
+        match View::decode(head.kind, payload).and_then(View::to_record) {
+            Some(Record::Content(content)) => Ok(content),
+            _ => Err(lost()),
+        }
+    }
+
+    /// The bytes of head and payload; `None` if the file is shorter.
+    fn bytes(&self, place: Place) -> Result<Option<AlignedVec<16>>> {
+        let name = pack_name(place.pack);
+        let path = self.medium.path(&name);
+        let len = HEAD.saturating_add(u64::from(place.len));
+        let has = self.medium.len(&name).map_err(Error::io("reading", &path))?;
+        if u64::from(place.len) > MAX_PAYLOAD || place.offset.checked_add(len).is_none_or(|end| end > has) {
+            return Ok(None);
+        }
+        let mut bytes = AlignedVec::new();
+        bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
+        self.medium.read(&name, place.offset, &mut bytes).map_err(Error::io("reading", &path))?;
+        Ok(Some(bytes))
+    }
+}

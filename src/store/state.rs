@@ -1,0 +1,327 @@
+//! Committed records → what the index holds now: contents, paths, and who holds what.
+//!
+//! The whole state is in memory while somebody writes (about 200 bytes an image); the packs are its history and the catalog its last known
+//! form on disk. Its hash does not depend on the order in which things came, so packs, catalog and memory can be compared at any commit.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{bytes::Packer, packs::Place};
+use crate::verdict::{Label, Occurrence, Split};
+
+/// The BLAKE3 hash of an image file.
+pub type ContentId = [u8; 32];
+
+/// What the file system says of a file; equal means unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stat {
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Time of the last change of the inode, nanoseconds since 1970; nobody can set it back.
+    pub ctime_ns: i64,
+    /// Number of the inode.
+    pub inode: u64,
+}
+
+/// What a path holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holds {
+    /// An image.
+    Content(ContentId),
+    /// Something that cannot be read as one: the hash of the bytes, and the reason.
+    Undecodable {
+        /// BLAKE3 of the bytes.
+        id: ContentId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is known of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathEntry {
+    /// What it holds.
+    pub holds: Holds,
+    /// The file when it was read.
+    pub stat: Stat,
+    /// Its label.
+    pub label: Option<Label>,
+    /// Its split.
+    pub split: Option<Split>,
+}
+
+impl PathEntry {
+    /// The content, if it is an image.
+    pub fn content(&self) -> Option<&ContentId> {
+        match &self.holds {
+            Holds::Content(id) => Some(id),
+            Holds::Undecodable { .. } => None,
+        }
+    }
+}
+
+/// What is known of a content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentEntry {
+    /// Where the packs hold it.
+    pub place: Place,
+    /// When its last path left, in seconds since 1970; `None` while a path holds it. A content that never had a path counts from its commit.
+    pub unheld_since: Option<i64>,
+}
+
+/// A change of the state, as it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A content was stored.
+    Content(ContentId, Place),
+    /// A path appeared or changed.
+    Path(Arc<[u8]>, PathEntry),
+    /// A path left, at this time.
+    Gone(Arc<[u8]>, i64),
+}
+
+/// Keys of what changed since somebody last asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Contents that were stored, forgotten, or whose paths changed.
+    pub contents: HashSet<ContentId>,
+    /// Paths that appeared, changed or left.
+    pub paths: BTreeSet<Arc<[u8]>>,
+}
+
+impl Touched {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.contents.is_empty() && self.paths.is_empty()
+    }
+
+    /// Adds what another holds.
+    pub fn extend(&mut self, other: &Self) {
+        self.contents.extend(&other.contents);
+        self.paths.extend(other.paths.iter().cloned());
+    }
+}
+
+/// Contents and paths.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    contents: HashMap<ContentId, ContentEntry>,
+    paths: BTreeMap<Arc<[u8]>, PathEntry>,
+    holders: HashMap<ContentId, BTreeSet<Arc<[u8]>>>,
+    hash: u128,
+    undecodable: u64,
+    touched: Touched,
+}
+
+impl State {
+    /// What changed since the last call.
+    pub fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// All keys, for what starts from nothing.
+    pub fn everything(&self) -> Touched {
+        Touched {
+            contents: self.contents.keys().chain(self.holders.keys()).copied().collect(),
+            paths: self.paths.keys().cloned().collect(),
+        }
+    }
+
+    /// All contents, held or not, in no order.
+    pub fn contents(&self) -> &HashMap<ContentId, ContentEntry> {
+        &self.contents
+    }
+
+    /// All paths in the order of their bytes.
+    pub fn paths(&self) -> &BTreeMap<Arc<[u8]>, PathEntry> {
+        &self.paths
+    }
+
+    /// The paths that hold a content.
+    pub fn holders(&self, id: &ContentId) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.holders.get(id).into_iter().flatten()
+    }
+
+    /// Whether any path holds a content.
+    pub fn is_held(&self, id: &ContentId) -> bool {
+        self.holders.contains_key(id)
+    }
+
+    /// Where a content occurs, sorted by path.
+    pub fn occurrences(&self, id: &ContentId) -> Vec<Occurrence> {
+        let of = |path: &Arc<[u8]>| {
+            let entry = &self.paths[path];
+            Occurrence { path: path.clone(), label: entry.label.clone(), split: entry.split }
+        };
+        self.holders(id).map(of).collect()
+    }
+
+    /// Paths of undecodable files.
+    pub fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// Contents that a path holds but that are not stored: lost to damage, to be read again.
+    pub fn missing(&self) -> impl Iterator<Item = &ContentId> {
+        self.holders.keys().filter(|id| !self.contents.contains_key(*id))
+    }
+
+    /// A sum over contents and paths, the same for the same set whatever its history.
+    pub fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    /// Takes in one change, `at` the time of its commit.
+    pub fn apply(&mut self, change: Change, at: i64) {
+        match change {
+            Change::Content(id, place) => self.store(id, place, at),
+            Change::Path(path, entry) => {
+                self.leave(&path, at);
+                self.enter(path, entry);
+            }
+            Change::Gone(path, left) => self.leave(&path, left),
+        }
+    }
+
+    /// Puts back a path that the catalog kept.
+    pub(super) fn restore_path(&mut self, path: Arc<[u8]>, entry: PathEntry) {
+        self.enter(path, entry);
+    }
+
+    /// Puts back a content that the catalog kept.
+    pub(super) fn restore(&mut self, id: ContentId, entry: ContentEntry) {
+        if self.contents.insert(id, entry).is_none() {
+            self.hash = self.hash.wrapping_add(content_hash(&id));
+        }
+    }
+
+    /// Puts a content where it was rewritten.
+    pub fn replace(&mut self, id: ContentId, entry: ContentEntry) {
+        self.touched.contents.insert(id);
+        self.restore(id, entry);
+    }
+
+    /// Drops a content that no path holds.
+    pub fn forget(&mut self, id: &ContentId) {
+        if self.contents.remove(id).is_some() {
+            self.touched.contents.insert(*id);
+            self.hash = self.hash.wrapping_sub(content_hash(id));
+        }
+    }
+
+    fn store(&mut self, id: ContentId, place: Place, at: i64) {
+        let unheld_since = (!self.is_held(&id)).then_some(at);
+        self.touched.contents.insert(id);
+        self.restore(id, ContentEntry { place, unheld_since });
+    }
+
+    fn enter(&mut self, path: Arc<[u8]>, entry: PathEntry) {
+        self.hash = self.hash.wrapping_add(path_hash(&path, &entry));
+        self.touched.paths.insert(path.clone());
+        match &entry.holds {
+            Holds::Content(id) => {
+                self.touched.contents.insert(*id);
+                self.holders.entry(*id).or_default().insert(path.clone());
+                if let Some(content) = self.contents.get_mut(id) {
+                    content.unheld_since = None;
+                }
+            }
+            Holds::Undecodable { .. } => self.undecodable += 1,
+        }
+        self.paths.insert(path, entry);
+    }
+
+    fn leave(&mut self, path: &Arc<[u8]>, at: i64) {
+        let Some(entry) = self.paths.remove(path) else { return };
+        self.hash = self.hash.wrapping_sub(path_hash(path, &entry));
+        self.touched.paths.insert(path.clone());
+        let Some(id) = entry.content() else {
+            self.undecodable -= 1;
+            return;
+        };
+        self.touched.contents.insert(*id);
+        let Some(holders) = self.holders.get_mut(id) else { return };
+        holders.remove(path);
+        if holders.is_empty() {
+            self.holders.remove(id);
+            if let Some(content) = self.contents.get_mut(id) {
+                content.unheld_since = Some(at);
+            }
+        }
+    }
+}
+
+fn content_hash(id: &ContentId) -> u128 {
+    xxh3_128(id)
+}
+
+fn path_hash(path: &[u8], entry: &PathEntry) -> u128 {
+    let mut bytes = Packer(Vec::with_capacity(128));
+    bytes.bytes(path);
+    match &entry.holds {
+        Holds::Content(id) => bytes.raw(id),
+        Holds::Undecodable { id, reason } => {
+            bytes.raw(id);
+            bytes.bytes(reason.as_bytes());
+        }
+    }
+    let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
+    [size, mtime_ns as u64, ctime_ns as u64, inode].into_iter().for_each(|number| bytes.u64(number));
+    bytes.u8(Split::code(entry.split) << 1 | u8::from(entry.label.is_some()));
+    bytes.bytes(entry.label.as_deref().unwrap_or_default());
+    xxh3_128(&bytes.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Arc<[u8]> {
+        text.as_bytes().into()
+    }
+
+    fn image(id: u8) -> PathEntry {
+        PathEntry { holds: Holds::Content([id; 32]), stat: Stat::default(), label: None, split: None }
+    }
+
+    const PLACE: Place = Place { pack: 1, offset: 64, len: 100 };
+
+    #[test]
+    fn the_hash_forgets_the_history() {
+        let mut a = State::default();
+        a.apply(Change::Content([1; 32], PLACE), 0);
+        a.apply(Change::Path(path("a"), image(1)), 0);
+        let mut b = State::default();
+        b.apply(Change::Path(path("b"), image(2)), 0);
+        b.apply(Change::Path(path("a"), image(2)), 0);
+        b.apply(Change::Path(path("a"), image(1)), 1);
+        b.apply(Change::Content([1; 32], PLACE), 2);
+        assert_ne!(a.hash(), b.hash());
+        b.apply(Change::Gone(path("b"), 3), 3);
+        assert_eq!(a.hash(), b.hash());
+        b.apply(Change::Content([3; 32], PLACE), 4);
+        b.forget(&[3; 32]);
+        assert_eq!(a.hash(), b.hash());
+    }
+
+    #[test]
+    fn a_content_remembers_when_its_last_path_left() {
+        let mut s = State::default();
+        s.apply(Change::Content([1; 32], PLACE), 5);
+        assert_eq!(s.contents()[&[1; 32]].unheld_since, Some(5));
+        s.apply(Change::Path(path("a"), image(1)), 5);
+        s.apply(Change::Path(path("b"), image(1)), 5);
+        assert_eq!(s.contents()[&[1; 32]].unheld_since, None);
+        s.apply(Change::Gone(path("a"), 7), 9);
+        assert_eq!(s.contents()[&[1; 32]].unheld_since, None);
+        s.apply(Change::Path(path("b"), image(2)), 8);
+        assert_eq!(s.contents()[&[1; 32]].unheld_since, Some(8));
+        assert_eq!(s.missing().collect::<Vec<_>>(), [&[2; 32]]);
+    }
+}

@@ -1,0 +1,122 @@
+//! `[check]` of `wsidx.toml` → what each finding does: pass, warn or reject.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Judgement, Verdict};
+use crate::{Error, Result};
+
+/// What a finding leads to; the strongest of several counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Nothing.
+    Pass,
+    /// It is shown.
+    Warn,
+    /// It is shown, and the exit code is 1.
+    Reject,
+}
+
+/// What a policy can speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finding {
+    /// [`Verdict::Redundant`].
+    Redundant,
+    /// [`Verdict::Influential`].
+    Influential,
+    /// [`Verdict::Anomaly`].
+    Anomaly,
+    /// [`Verdict::Undecodable`].
+    Undecodable,
+    /// A near-duplicate in another split.
+    Leak,
+}
+
+/// Which findings reject and which warn; the others pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Findings that reject.
+    pub reject: Vec<Finding>,
+    /// Findings that warn, if they do not reject.
+    pub warn: Vec<Finding>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { reject: vec![Finding::Redundant, Finding::Influential, Finding::Leak], warn: vec![Finding::Anomaly, Finding::Undecodable] }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    check: Policy,
+}
+
+impl Policy {
+    /// Reads the text of a `wsidx.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the place, and the words that are allowed, where a key or a finding is unknown.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        toml::from_str::<File>(text).map(|file| file.check).map_err(|e| Error::Input(format!("wsidx.toml: {e}")))
+    }
+
+    /// What a judgement leads to.
+    pub fn action(&self, judgement: &Judgement) -> Action {
+        let verdict = match judgement.verdict {
+            Verdict::Undecodable => Some(Finding::Undecodable),
+            Verdict::Influential => Some(Finding::Influential),
+            Verdict::Redundant => Some(Finding::Redundant),
+            Verdict::Anomaly => Some(Finding::Anomaly),
+            Verdict::Novel => None,
+        };
+        let leak = judgement.leak.then_some(Finding::Leak);
+        verdict.into_iter().chain(leak).map(|finding| self.action_of(finding)).max().unwrap_or(Action::Pass)
+    }
+
+    fn action_of(&self, finding: Finding) -> Action {
+        match finding {
+            f if self.reject.contains(&f) => Action::Reject,
+            f if self.warn.contains(&f) => Action::Warn,
+            _ => Action::Pass,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(verdict: Verdict, leak: bool) -> Judgement {
+        Judgement { verdict, leak, ..Judgement::undecodable() }
+    }
+
+    #[test]
+    fn by_default_duplicates_conflicts_and_leaks_reject_and_the_rest_warns_or_passes() {
+        let policy = Policy::from_toml("").unwrap();
+        assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Reject);
+        assert_eq!(policy.action(&judged(Verdict::Influential, false)), Action::Reject);
+        assert_eq!(policy.action(&judged(Verdict::Novel, true)), Action::Reject);
+        assert_eq!(policy.action(&judged(Verdict::Anomaly, false)), Action::Warn);
+        assert_eq!(policy.action(&judged(Verdict::Undecodable, false)), Action::Warn);
+        assert_eq!(policy.action(&judged(Verdict::Novel, false)), Action::Pass);
+    }
+
+    #[test]
+    fn a_policy_file_replaces_what_it_names_and_keeps_the_rest() {
+        let policy = Policy::from_toml("[check]\nreject = [\"leak\"]\n").unwrap();
+        assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Pass);
+        assert_eq!(policy.action(&judged(Verdict::Redundant, true)), Action::Reject);
+        assert_eq!(policy.action(&judged(Verdict::Anomaly, false)), Action::Warn);
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused_and_the_known_ones_are_named() {
+        let message = |text: &str| Policy::from_toml(text).unwrap_err().to_string();
+        assert!(message("[check]\nrejects = []\n").contains("expected `reject` or `warn`"), "{}", message("[check]\nrejects = []\n"));
+        assert!(message("[check]\nreject = [\"dup\"]\n").contains("`redundant`"));
+        assert!(message("[chekc]\n").contains("check"));
+    }
+}

@@ -1,0 +1,449 @@
+//! 8-bit samples ⇄ the bytes in which a picture is cached, without loss.
+//!
+//! Red, green and blue go through the reversible YCoCg-R rotation (Malvar and Sullivan 2003, "YCoCg-R: a color space with RGB reversibility
+//! and low dynamic range"); every plane through the reversible integer Haar transform with prediction, the S+P transform (Said and Pearlman
+//! 1996, "An image multiresolution representation for lossless and lossy compression", IEEE TIP 5(9), their predictor A); the results,
+//! zigzagged, in tiles of 4 × 4 through a Rice code (`rice`). In one dimension a pair (a, b) becomes
+//!
+//! ```text
+//! high = a − b        low[i] = b + ⌊high / 2⌋        high[i] −= ⌊(low[i − 1] − low[i + 1] + 2) / 4⌋
+//! ```
+//!
+//! with the nearest low at the ends; a last sample without a partner is a low. So, other than [`super::dwt2`], it goes on to a single sample
+//! for every side. All arithmetic wraps in 16 bits: exact for codes that [`encode`] made, harmless for all others. Size and planes are
+//! not in the code: they stand in the record that holds it. Checksums are the store's business: a flipped bit may give another valid code.
+
+use super::rice::{self, BLOCK, damaged};
+use crate::error::Result;
+
+/// Side of a tile.
+const TILE: usize = 4;
+
+/// Appends the code of `size` × `size` samples, row by row, in one plane or three (red, green, blue; plane after plane).
+///
+/// The same samples give the same bytes on every machine. Cost: O(samples).
+///
+/// # Panics
+/// If the number of samples is not `size`² × `planes`, or `planes` is neither 1 nor 3.
+pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
+    assert!(matches!(planes, 1 | 3), "a picture has one plane or three, not {planes}");
+    let side = usize::from(size);
+    assert_eq!(samples.len(), side * side * usize::from(planes), "{planes} planes of side {size}");
+    if samples.is_empty() {
+        return;
+    }
+    let mut values: Vec<i16> = samples.iter().map(|&sample| i16::from(sample)).collect();
+    if planes == 3 {
+        rotate(&mut values);
+    }
+    let mut blocks = vec![[0; BLOCK]; block_count(side, planes)];
+    let per_plane = block_count(side, 1);
+    for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact_mut(per_plane)) {
+        lift(plane, side);
+        to_tiles(plane, side, blocks);
+    }
+    rice::encode(&blocks, out);
+}
+
+/// Replaces `samples` by those of a code: the inverse of [`encode`].
+///
+/// Nothing is allocated before the code is known to be long enough for the size. Cost: O(samples).
+///
+/// # Errors
+/// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not the code of a picture of this size: too short, too long, or a sample
+/// outside 0..=255. `samples` then holds nothing of use.
+///
+/// # Panics
+/// If `planes` is neither 1 nor 3.
+pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Result<()> {
+    assert!(matches!(planes, 1 | 3), "a picture has one plane or three, not {planes}");
+    samples.clear();
+    let side = usize::from(size);
+    let count = block_count(side, planes);
+    if code.len() < count.div_ceil(2) {
+        return Err(damaged("shorter than any picture of this size"));
+    }
+    if count == 0 {
+        return if code.is_empty() { Ok(()) } else { Err(damaged("longer than an empty picture")) };
+    }
+    let mut blocks = vec![[0; BLOCK]; count];
+    rice::decode(code, &mut blocks)?;
+    let mut values = vec![0i16; side * side * usize::from(planes)];
+    for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact(block_count(side, 1))) {
+        from_tiles(blocks, side, plane)?;
+        unlift(plane, side);
+    }
+    if planes == 3 {
+        unrotate(&mut values);
+    }
+    // Any bit above the low eight (the sign too) is a sample out of range.
+    if values.iter().fold(0, |all, &value| all | value) & !255 != 0 {
+        return Err(damaged("a sample is out of range"));
+    }
+    samples.extend(values.iter().map(|&value| value as u8));
+    Ok(())
+}
+
+fn block_count(side: usize, planes: u8) -> usize {
+    side.div_ceil(TILE) * side.div_ceil(TILE) * usize::from(planes)
+}
+
+/// 0, −1, 1, −2, … become 0, 1, 2, 3, …
+fn zigzag(value: i16) -> u16 {
+    (value.wrapping_shl(1) ^ (value >> 15)) as u16
+}
+
+fn unzigzag(value: u16) -> i16 {
+    (value >> 1) as i16 ^ (value & 1).wrapping_neg() as i16
+}
+
+/// A transformed plane as zigzagged tiles, row by row of tiles; tiles over the edge are filled up with zeros.
+fn to_tiles(plane: &[i16], side: usize, blocks: &mut [[u16; BLOCK]]) {
+    for (strip, blocks) in plane.chunks(TILE * side).zip(blocks.chunks_exact_mut(side.div_ceil(TILE))) {
+        for (y, row) in strip.chunks_exact(side).enumerate() {
+            let (whole, edge) = row.as_chunks::<TILE>();
+            for (cells, block) in whole.iter().zip(blocks.iter_mut()) {
+                block.as_chunks_mut::<TILE>().0[y] = cells.map(zigzag);
+            }
+            if let Some(block) = blocks.get_mut(whole.len()) {
+                block.as_chunks_mut::<TILE>().0[y].iter_mut().zip(edge).for_each(|(to, &value)| *to = zigzag(value));
+            }
+        }
+    }
+}
+
+/// The inverse of [`to_tiles`].
+fn from_tiles(blocks: &[[u16; BLOCK]], side: usize, plane: &mut [i16]) -> Result<()> {
+    for (strip, blocks) in plane.chunks_mut(TILE * side).zip(blocks.chunks_exact(side.div_ceil(TILE))) {
+        for (y, row) in strip.chunks_exact_mut(side).enumerate() {
+            let (whole, edge) = row.as_chunks_mut::<TILE>();
+            let last = blocks.get(whole.len());
+            for (cells, block) in whole.iter_mut().zip(blocks) {
+                *cells = block.as_chunks::<TILE>().0[y].map(unzigzag);
+            }
+            if let Some(block) = last {
+                edge.iter_mut().zip(block.as_chunks::<TILE>().0[y]).for_each(|(to, value)| *to = unzigzag(value));
+            }
+        }
+    }
+    check_fill(blocks, side)
+}
+
+/// The cells of the tiles beyond the edge are zero.
+fn check_fill(blocks: &[[u16; BLOCK]], side: usize) -> Result<()> {
+    if side.is_multiple_of(TILE) {
+        return Ok(());
+    }
+    let tiles = side.div_ceil(TILE);
+    for (t, block) in blocks.iter().enumerate() {
+        let (top, left) = (t / tiles * TILE, t % tiles * TILE);
+        let outside = |cell: usize| top + cell / TILE >= side || left + cell % TILE >= side;
+        if block.iter().enumerate().any(|(cell, &value)| value != 0 && outside(cell)) {
+            return Err(damaged("a value beyond the edge"));
+        }
+    }
+    Ok(())
+}
+
+/// Red, green, blue to Y, Co, Cg, in place.
+fn rotate(values: &mut [i16]) {
+    for_each_pixel(values, |r, g, b| {
+        let orange = r.wrapping_sub(b);
+        let middle = b.wrapping_add(orange >> 1);
+        let green = g.wrapping_sub(middle);
+        [middle.wrapping_add(green >> 1), orange, green]
+    });
+}
+
+/// Y, Co, Cg to red, green, blue, in place.
+fn unrotate(values: &mut [i16]) {
+    for_each_pixel(values, |luma, orange, green| {
+        let middle = luma.wrapping_sub(green >> 1);
+        let b = middle.wrapping_sub(orange >> 1);
+        [b.wrapping_add(orange), green.wrapping_add(middle), b]
+    });
+}
+
+fn for_each_pixel(values: &mut [i16], change: impl Fn(i16, i16, i16) -> [i16; 3]) {
+    let (first, rest) = values.split_at_mut(values.len() / 3);
+    let (second, third) = rest.split_at_mut(rest.len() / 2);
+    for ((a, b), c) in first.iter_mut().zip(second).zip(third) {
+        [*a, *b, *c] = change(*a, *b, *c);
+    }
+}
+
+/// The sides of the squares that are transformed, from fine to coarse: side, ⌈side/2⌉, … , 2.
+fn sides(side: usize) -> impl DoubleEndedIterator<Item = usize> {
+    let levels = side.next_power_of_two().trailing_zeros();
+    (0..levels).map(move |level| (side.saturating_sub(1) >> level).saturating_add(1))
+}
+
+/// The S+P transform of a plane in place, in Mallat's layout with the larger half first.
+fn lift(plane: &mut [i16], side: usize) {
+    let mut square = vec![0; plane.len()];
+    for n in sides(side) {
+        for (row, to) in plane.chunks_exact(side).zip(square.chunks_exact_mut(n)).take(n) {
+            let (low, high) = to.split_at_mut(n.div_ceil(2));
+            lift_row(&row[..n], low, high);
+        }
+        lift_columns(&square[..n * n], n, plane, side);
+    }
+}
+
+/// One row to its low and high half.
+fn lift_row(row: &[i16], low: &mut [i16], high: &mut [i16]) {
+    let (pairs, rest) = row.as_chunks::<2>();
+    for ((&[a, b], low), high) in pairs.iter().zip(low.iter_mut()).zip(high.iter_mut()) {
+        *high = a.wrapping_sub(b);
+        *low = b.wrapping_add(*high >> 1);
+    }
+    low.iter_mut().skip(pairs.len()).zip(rest).for_each(|(low, &last)| *low = last);
+    predict(low, high, i16::wrapping_sub);
+}
+
+/// What the neighbouring lows say about a high.
+fn prediction(before: i16, after: i16) -> i16 {
+    before.wrapping_sub(after).wrapping_add(2) >> 2
+}
+
+/// Applies the prediction of every high with `apply` (subtract, or add to undo).
+fn predict(low: &[i16], high: &mut [i16], apply: impl Fn(i16, i16) -> i16) {
+    let (Some(&first), Some(&last)) = (low.first(), low.last()) else { return };
+    let inner = high.len().saturating_sub(1);
+    let (middle, end) = high.split_at_mut(inner);
+    let Some(end) = end.first_mut() else { return };
+    let second = low.get(1).copied().unwrap_or(last);
+    if let Some((head, tail)) = middle.split_first_mut() {
+        *head = apply(*head, prediction(first, second));
+        for (high, ends) in tail.iter_mut().zip(low.windows(3)) {
+            *high = apply(*high, prediction(ends[0], ends[2]));
+        }
+    }
+    let before = low.get(inner.saturating_sub(1)).copied().unwrap_or(first);
+    let after = low.get(inner.saturating_add(1)).copied().unwrap_or(last);
+    *end = apply(*end, prediction(before, after));
+}
+
+/// The columns of a packed n × n square into the plane: lows above, highs below; the highs of the left half predicted.
+fn lift_columns(square: &[i16], n: usize, plane: &mut [i16], side: usize) {
+    let half = n.div_ceil(2);
+    let (above, below) = plane.split_at_mut(half * side);
+    for ((pair, low), high) in square.chunks(2 * n).zip(above.chunks_exact_mut(side)).zip(below.chunks_exact_mut(side)) {
+        let (even, odd) = pair.split_at(n);
+        for (((&a, &b), low), high) in even.iter().zip(odd).zip(low).zip(high) {
+            *high = a.wrapping_sub(b);
+            *low = b.wrapping_add(*high >> 1);
+        }
+    }
+    if n % 2 == 1 {
+        above[(half - 1) * side..][..n].copy_from_slice(&square[(n - 1) * n..]);
+    }
+    predict_rows(above, below, n, side, i16::wrapping_sub);
+}
+
+/// [`predict`] along the columns of the left half, whole rows at a time.
+fn predict_rows(above: &[i16], below: &mut [i16], n: usize, side: usize, apply: impl Fn(i16, i16) -> i16) {
+    let (half, last) = (n.div_ceil(2), n.div_ceil(2) - 1);
+    for (i, high) in below.chunks_mut(side).enumerate().take(n / 2) {
+        let before = &above[i.saturating_sub(1) * side..][..half];
+        let after = &above[(i + 1).min(last) * side..][..half];
+        for ((high, &before), &after) in high.iter_mut().zip(before).zip(after) {
+            *high = apply(*high, prediction(before, after));
+        }
+    }
+}
+
+/// The inverse of [`lift`].
+fn unlift(plane: &mut [i16], side: usize) {
+    let mut square = vec![0; plane.len()];
+    for n in sides(side).rev() {
+        unlift_columns(plane, side, n, &mut square[..n * n]);
+        for (row, from) in plane.chunks_exact_mut(side).zip(square.chunks_exact_mut(n)).take(n) {
+            let (low, high) = from.split_at_mut(n.div_ceil(2));
+            unlift_row(low, high, &mut row[..n]);
+        }
+    }
+}
+
+/// The inverse of [`lift_columns`], into a packed square.
+fn unlift_columns(plane: &mut [i16], side: usize, n: usize, square: &mut [i16]) {
+    let half = n.div_ceil(2);
+    let (above, below) = plane.split_at_mut(half * side);
+    predict_rows(above, below, n, side, i16::wrapping_add);
+    for ((pair, low), high) in square.chunks_mut(2 * n).zip(above.chunks_exact(side)).zip(below.chunks_exact(side)) {
+        let (even, odd) = pair.split_at_mut(n);
+        for (((a, b), &low), &high) in even.iter_mut().zip(odd).zip(low).zip(high) {
+            *b = low.wrapping_sub(high >> 1);
+            *a = high.wrapping_add(*b);
+        }
+    }
+    if n % 2 == 1 {
+        square[(n - 1) * n..].copy_from_slice(&above[(half - 1) * side..][..n]);
+    }
+}
+
+/// The inverse of [`lift_row`].
+fn unlift_row(low: &[i16], high: &mut [i16], row: &mut [i16]) {
+    predict(low, high, i16::wrapping_add);
+    let (pairs, rest) = row.as_chunks_mut::<2>();
+    for ((pair, &low), &high) in pairs.iter_mut().zip(low).zip(high.iter()) {
+        let b = low.wrapping_sub(high >> 1);
+        *pair = [high.wrapping_add(b), b];
+    }
+    rest.iter_mut().zip(low.iter().skip(high.len())).for_each(|(to, &low)| *to = low);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    fn random(seed: u64) -> impl FnMut() -> u8 {
+        let mut state = seed;
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        }
+    }
+
+    fn code_of(samples: &[u8], side: usize, planes: usize) -> Vec<u8> {
+        let mut code = Vec::new();
+        encode(samples, side as u16, planes as u8, &mut code);
+        code
+    }
+
+    #[track_caller]
+    fn comes_back(samples: &[u8], side: usize, planes: usize) -> usize {
+        let code = code_of(samples, side, planes);
+        let mut back = vec![1, 2, 3];
+        decode(&code, side as u16, planes as u8, &mut back).unwrap();
+        assert!(back == samples, "side {side}, {planes} planes");
+        code.len()
+    }
+
+    /// A smooth picture with an edge, which natural pictures resemble more than noise does.
+    fn smooth(side: usize, planes: usize) -> Vec<u8> {
+        let value = |i: usize| {
+            let (p, y, x) = (i / (side * side), i / side % side, i % side);
+            let wave = 100.0 + 60.0 * (0.11 * x as f64 + p as f64).sin() + 40.0 * (0.07 * y as f64).cos();
+            (wave + if x > y { 50.0 } else { 0.0 }) as u8
+        };
+        (0..planes * side * side).map(value).collect()
+    }
+
+    #[test]
+    fn pictures_of_every_side_come_back() {
+        for side in (0..=40).chain([63, 64, 65, 96, 100]) {
+            for planes in [1, 3] {
+                let mut next = random(side as u64);
+                let noise: Vec<u8> = (0..side * side * planes).map(|_| next()).collect();
+                comes_back(&noise, side, planes);
+                comes_back(&smooth(side, planes), side, planes);
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_pictures_come_back() {
+        for side in [5, 28, 32] {
+            let mut next = random(99);
+            for pattern in 0..64usize {
+                let two_tone: Vec<u8> = (0..3 * side * side)
+                    .map(|i| {
+                        let (p, y, x) = (i / (side * side), i / side % side, i % side);
+                        let bit = [(x + y) % 2, x % 2, y % 2, x / 2 % 2, p % 2, usize::from(next() > 127)];
+                        let on = bit.iter().enumerate().filter(|(b, _)| pattern >> b & 1 == 1).map(|(_, v)| v).sum::<usize>() % 2;
+                        on as u8 * 255
+                    })
+                    .collect();
+                comes_back(&two_tone, side, 3);
+            }
+        }
+    }
+
+    #[test]
+    fn a_constant_picture_takes_little_more_than_its_parameters() {
+        assert!(comes_back(&[0; 3 * 32 * 32], 32, 3) == 96);
+        assert!(comes_back(&[255; 3 * 32 * 32], 32, 3) < 96 + 32);
+        assert!(comes_back(&[77; 28 * 28], 28, 1) < 25 + 32);
+    }
+
+    #[test]
+    fn smooth_pictures_become_small() {
+        assert!(comes_back(&smooth(64, 3), 64, 3) < 3 * 64 * 64 / 3);
+    }
+
+    #[test]
+    fn noise_grows_by_little() {
+        let mut next = random(5);
+        let noise: Vec<u8> = (0..3 * 64 * 64).map(|_| next()).collect();
+        assert!(comes_back(&noise, 64, 3) < 3 * 64 * 64 * 5 / 4);
+    }
+
+    #[test]
+    fn the_transform_is_an_integer_haar_transform_to_one_grey_level() {
+        let side = 32;
+        let plane: Vec<i16> = smooth(side, 1).iter().map(|&v| i16::from(v)).collect();
+        let mut lifted = plane.clone();
+        lift(&mut lifted, side);
+        let mean = plane.iter().map(|&v| f64::from(v)).sum::<f64>() / (side * side) as f64;
+        assert!((f64::from(lifted[0]) - mean).abs() <= 5.0, "each of ten halvings rounds down by a half at most");
+        unlift(&mut lifted, side);
+        assert_eq!(lifted, plane);
+    }
+
+    #[test]
+    fn a_code_is_appended_and_the_samples_are_replaced() {
+        let mut code = vec![9];
+        encode(&smooth(8, 3), 8, 3, &mut code);
+        let mut samples = vec![1; 1000];
+        decode(&code[1..], 8, 3, &mut samples).unwrap();
+        assert_eq!(samples, smooth(8, 3));
+    }
+
+    #[test]
+    fn cut_codes_longer_codes_and_other_sizes_are_damage() {
+        let code = code_of(&smooth(30, 3), 30, 3);
+        let mut samples = Vec::new();
+        for len in 0..code.len() {
+            assert!(matches!(decode(&code[..len], 30, 3, &mut samples), Err(Error::Damaged { .. })), "{len}");
+        }
+        assert!(decode(&[&code[..], &[0]].concat(), 30, 3, &mut samples).is_err());
+        for (size, planes) in [(29, 3), (31, 3), (30, 1), (0, 3), (65535, 3)] {
+            assert!(decode(&code, size, planes, &mut samples).is_err(), "{size} {planes}");
+        }
+    }
+
+    #[test]
+    fn damaged_and_random_codes_never_panic_and_give_whole_pictures_or_damage() {
+        let mut samples = Vec::new();
+        let mut refused = 0;
+        for seed in 0..3000u64 {
+            let mut next = random(seed);
+            let side = 1 + usize::from(next()) % 20;
+            let planes = if next() > 127 { 1 } else { 3 };
+            let mut code = code_of(&smooth(side, planes), side, planes);
+            match seed % 3 {
+                0 => code.iter_mut().for_each(|byte| *byte = next()),
+                1 => {
+                    for _ in 0..3 {
+                        let at = usize::from(next()) * code.len() / 256;
+                        code[at] = next();
+                    }
+                }
+                _ => {
+                    let at = usize::from(next()) * code.len() / 256;
+                    code[at] ^= 1 << (next() % 8);
+                }
+            }
+            match decode(&code, side as u16, planes as u8, &mut samples) {
+                Ok(()) => assert_eq!(samples.len(), side * side * planes),
+                Err(error) => {
+                    assert!(matches!(error, Error::Damaged { .. }));
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 1500, "{refused}");
+    }
+}

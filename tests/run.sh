@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# All that must hold before a change is done: layout, lints, documentation, tests. Needs a Rust toolchain, a C compiler, Python 3 and git;
+# everything else is fetched by cargo. The counts of the tests come last.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+for tool in cargo cc python3 git; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+done
+if ((${#missing[@]})); then
+    echo "tests/run.sh: not found: ${missing[*]}" >&2
+    exit 2
+fi
+
+# component NAME COMMAND…: adds a component of the toolchain if its command does not answer.
+component() {
+    local name=$1
+    shift
+    "$@" >/dev/null 2>&1 && return
+    if ! command -v rustup >/dev/null || ! rustup component add "$name"; then
+        echo "tests/run.sh: $name is missing; install it with: rustup component add $name" >&2
+        exit 2
+    fi
+}
+component rustfmt cargo fmt --version
+component clippy cargo clippy --version
+
+step() {
+    echo "== $*" >&2
+    "$@"
+}
+
+# One profile for all, so that the heavy dependencies are compiled once.
+step cargo fmt --check
+step cargo clippy --release --locked --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --release --locked --no-deps --document-private-items
+step cargo test --release --locked
