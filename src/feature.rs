@@ -10,8 +10,10 @@
 //!
 //! Which contents a basis is fitted on, and when, is the index's to decide; the factorisation is in [`crate::rrqr`].
 
+use rayon::prelude::*;
+
 use crate::{
-    rrqr::{IntegerColumns, select_columns},
+    rrqr::{IntegerColumns, Stop, select_columns},
     wavelet::{Coefficients, Layout, Wavelet},
 };
 
@@ -68,7 +70,7 @@ impl Basis {
     /// Chooses at most `max_features` columns by rank-revealing QR of the normalised coefficients. Returns `None` where the pictures have no
     /// independent column at all (all flat).
     pub fn fit(sample: &FitSample, max_features: usize) -> Option<Self> {
-        let columns: Vec<u32> = select_columns(&sample.columns, max_features).into_iter().map(|c| c as u32).collect();
+        let columns: Vec<u32> = select_columns(&sample.columns, Stop { tolerance: 0.0, max_columns: max_features }).into_iter().map(|c| c as u32).collect();
         (!columns.is_empty()).then_some(Self { columns, fitted: true })
     }
 
@@ -132,6 +134,9 @@ pub fn fit_row(coefficients: &mut Coefficients<f32>) -> Option<Vec<i16>> {
     Some(coefficients.values.iter().map(|&v| quantise(v, inverse_norm, FIT_SCALE)).collect())
 }
 
+/// Columns that are transposed at a time.
+const TRANSPOSED: usize = 32;
+
 /// The normalised coefficients that a basis is fitted on.
 #[derive(Debug)]
 pub struct FitSample {
@@ -144,6 +149,17 @@ impl FitSample {
     /// # Panics
     /// If the rows have different lengths.
     pub fn from_rows(rows: &[Vec<i16>]) -> Self {
-        Self { columns: IntegerColumns::from_rows(rows) }
+        let d = rows.first().map_or(0, Vec::len);
+        assert!(rows.iter().all(|row| row.len() == d), "rows of one length");
+        let mut values = vec![0; rows.len() * d];
+        if !values.is_empty() {
+            // A few columns at a time, so that what is read of each row stays in the cache.
+            values.par_chunks_mut(rows.len() * TRANSPOSED).zip((0..d).into_par_iter().step_by(TRANSPOSED)).for_each(|(columns, first)| {
+                for (r, row) in rows.iter().enumerate() {
+                    columns.iter_mut().skip(r).step_by(rows.len()).zip(&row[first..]).for_each(|(out, value)| *out = *value);
+                }
+            });
+        }
+        Self { columns: IntegerColumns::new(rows.len(), values) }
     }
 }

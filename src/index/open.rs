@@ -84,7 +84,8 @@ impl Writer {
     fn load(&mut self, monitor: &dyn Monitor) -> Result<()> {
         if let Some((state, mark)) = self.catalog.load() {
             (self.state, self.mark) = (state, mark);
-            match self.replay(mark.applied)? {
+            let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
+            match if reached { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } } {
                 Replayed { whole: true, commits: 0 } => {
                     self.unpublished = Some(Touched::default());
                     return Ok(());
@@ -107,6 +108,7 @@ impl Writer {
         (self.state, self.mark) = (State::default(), Mark::default());
         self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };
         let replayed = self.replay(None)?;
+        self.packs.settle()?;
         self.mark.incomplete = !replayed.whole || self.state.missing().next().is_some();
         self.unpublished = None;
         self.catalog.clear()?;

@@ -160,7 +160,7 @@ impl Matrix<'_> {
             gram.add_rows(self.rows(places, monitor)?.slice(s![.., ..]))?;
         }
         monitor.stage("factorising", None);
-        let zero = (0..d).filter(|&i| gram.matrix()[[i, i]] == 0.0).count();
+        let zero = gram.matrix().diag().iter().filter(|v| **v == 0.0).count();
         Ok((gram_pivoted_qr(&gram, stop)?, condition_number(&gram)?, zero))
     }
 

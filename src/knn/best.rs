@@ -6,7 +6,13 @@ use super::{
     bound::OPEN,
     rows::{Neighbor, RowOrder, compare},
 };
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 /// The `k` best neighbours among those within a radius.
 #[derive(Clone, Debug)]
@@ -81,6 +87,42 @@ impl Best {
             self.heap.swap(at, worse);
             at = worse;
         }
+    }
+}
+
+/// Heaps that several threads offer to, each with its reach beside it, to be read without waiting and without touching the heap.
+pub(super) struct Desks {
+    reach: Vec<AtomicU32>,
+    bests: Vec<Mutex<Best>>,
+}
+
+impl Desks {
+    /// `count` copies of `empty`.
+    pub(super) fn new(count: usize, empty: &Best) -> Self {
+        let reach = (0..count).map(|_| AtomicU32::new(empty.reach())).collect();
+        Self { reach, bests: (0..count).map(|_| Mutex::new(empty.clone())).collect() }
+    }
+
+    /// How far desk `at` still looks; may be out of date, and is then larger than it need be.
+    #[inline]
+    pub(super) fn reach(&self, at: usize) -> u32 {
+        self.reach[at].load(Relaxed)
+    }
+
+    /// Offers to desk `at`.
+    pub(super) fn offer(&self, at: usize, neighbor: Neighbor, order: &dyn RowOrder) {
+        if neighbor.distance > self.reach(at) {
+            return;
+        }
+        let mut best = self.bests[at].lock().unwrap_or_else(PoisonError::into_inner);
+        if best.offer(neighbor, order) {
+            self.reach[at].store(best.reach(), Relaxed);
+        }
+    }
+
+    /// The heaps, in order.
+    pub(super) fn into_bests(self) -> impl Iterator<Item = Best> {
+        self.bests.into_iter().map(|best| best.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -23,9 +23,11 @@ pub(super) const OPEN: u32 = u32::MAX;
 /// Larger than any `H` of valid rows, small enough that sums of a few of it fit `i32`.
 pub(super) const FAR: i32 = 1 << 28;
 
-/// `⌈√square⌉`, exact: an `f64` root of a whole number under 2³² is off by far less than its distance to the next whole number.
+/// `⌈√square⌉`, exact: the rounded `f64` root of a whole number under 2³² has the right whole part, which is one short if its square is.
+#[inline]
 pub(super) fn ceil_root(square: u32) -> u32 {
-    f64::from(square).sqrt().ceil() as u32
+    let floor = f64::from(square).sqrt() as i64;
+    (floor + i64::from(floor * floor < i64::from(square))) as u32
 }
 
 /// `U` for distances up to `reach` and the two low norms: the largest `H` that such a pair can have, or slightly more.
@@ -34,7 +36,7 @@ pub(super) fn high_limit(reach: u32, low_a: u32, low_b: u32) -> i32 {
         return FAR;
     }
     let quarter = (u64::from(ceil_root(reach)) + u64::from(low_a) + u64::from(low_b)).div_ceil(4);
-    (quarter * quarter >> 12).min(FAR as u64) as i32
+    ((quarter * quarter) >> 12).min(FAR as u64) as i32
 }
 
 /// What a query brings to the test of survival.

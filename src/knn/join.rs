@@ -16,8 +16,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Bytes of high plane that a block of queries may take: about a quarter of a usual L2.
-const BLOCK_BYTES: usize = 1 << 18;
+/// Bytes of high plane that a block of queries may take. Packed it takes as much again, and its survivors touch both planes and the heaps:
+/// together they should fit L2.
+const BLOCK_BYTES: usize = 1 << 17;
 /// Tiles in a task.
 const RUN_OF_TILES: usize = 64;
 
@@ -149,39 +150,46 @@ impl<M: Meeting> Join<'_, M> {
     }
 
     fn work(&self, task: &Task) {
-        let mut block = QueryBlock::new(self.kernel, &self.queries.planes, &self.queries.rows[task.queries.clone()]);
-        let mut tile = TileBuffer::new(self.kernel, &self.targets.planes);
-        self.refresh(&mut block, task);
+        let rows = &self.queries.rows[task.queries.clone()];
+        let mut bench = Bench {
+            start: task.queries.start,
+            block: QueryBlock::new(self.kernel, &self.queries.planes, rows),
+            query_reach: Vec::with_capacity(rows.len()),
+            targets: 0..0,
+            tile: TileBuffer::new(self.kernel, &self.targets.planes),
+            target_reach: [None; TILE],
+            met: Vec::with_capacity(GROUP * TILE),
+        };
+        for query in task.queries.clone() {
+            let at = query - bench.start;
+            bench.query_reach.push(self.meeting.query_reach(query));
+            bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(query, bench.query_reach[at]);
+        }
         for first in task.targets.clone().step_by(TILE) {
-            let targets = first..(first + TILE).min(task.targets.end);
-            if self.triangle && targets.end <= task.queries.start + 1 {
-                continue;
+            bench.targets = first..(first + TILE).min(task.targets.end);
+            if !self.triangle || bench.targets.end > task.queries.start + 1 {
+                self.pass(&mut bench);
             }
-            tile.pack(&self.targets.planes, &self.targets.rows[targets.clone()]);
-            for target in targets.clone() {
-                tile.other[target - first] = self.target_bound(target);
-            }
-            self.pass(&mut block, &mut tile, task.queries.start, &targets);
         }
     }
 
-    /// All groups of the block against one tile.
-    fn pass(&self, block: &mut QueryBlock, tile: &mut TileBuffer, start: usize, targets: &Range<usize>) {
-        for group in 0..block.groups() {
-            let place = start + group * GROUP;
-            if self.triangle && place + 1 >= targets.end {
+    /// All queries of the block against one tile.
+    fn pass(&self, bench: &mut Bench) {
+        let targets = bench.targets.clone();
+        bench.tile.pack(&self.targets.planes, &self.targets.rows[targets.clone()]);
+        for (at, target) in targets.clone().enumerate() {
+            bench.target_reach[at] = self.meeting.target_reach(target);
+            bench.tile.other[at] = self.target_bound(target, bench.target_reach[at]);
+        }
+        for group in 0..bench.block.groups() {
+            let first = bench.start + group * GROUP;
+            if self.triangle && first + 1 >= targets.end {
                 return;
             }
-            let masks = self.kernel.survivors(block.group(group), tile.tile());
-            if masks == [0; GROUP] {
-                continue;
-            }
-            for (at, mask) in masks.into_iter().enumerate() {
-                let mask = mask & self.allowed(place + at, targets);
-                if mask != 0 {
-                    self.settle(place + at, mask, targets.start, tile);
-                    block.bounds[group][at] = self.query_bound(place + at);
-                }
+            let masks = self.kernel.survivors(bench.block.group(group), bench.tile.tile());
+            if masks != [0; GROUP] {
+                self.measure(bench, first, masks);
+                self.settle(bench);
             }
         }
     }
@@ -193,35 +201,65 @@ impl<M: Meeting> Join<'_, M> {
         if query < self.queries.rows.len() { filled >> skipped << skipped } else { 0 }
     }
 
-    /// The survivors of one query.
-    fn settle(&self, query: usize, mut mask: u64, first: usize, tile: &mut TileBuffer) {
-        let row = self.queries.planes.row(self.queries.rows[query]);
-        while mask != 0 {
-            let at = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            let target = first + at;
-            if self.meeting.admits(query, target) {
+    /// Exact distances of the survivors of a group. Kept apart from [`Self::settle`], so that the processor can fetch many rows at a time.
+    fn measure(&self, bench: &mut Bench, first: usize, masks: [u64; GROUP]) {
+        for (query, mask) in (first..).zip(masks) {
+            let mut mask = mask & self.allowed(query, &bench.targets);
+            if mask == 0 {
+                continue;
+            }
+            let row = self.queries.planes.row(self.queries.rows[query]);
+            while mask != 0 {
+                let target = bench.targets.start + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
                 let distance = self.kernel.squared_distance(row, self.targets.planes.row(self.targets.rows[target]));
-                self.meeting.meet(query, target, distance);
-                tile.other[at] = self.target_bound(target);
+                bench.met.push((query, target, distance));
             }
         }
     }
 
-    fn refresh(&self, block: &mut QueryBlock, task: &Task) {
-        for query in task.queries.clone() {
-            let at = query - task.queries.start;
-            block.bounds[at / GROUP][at % GROUP] = self.query_bound(query);
+    /// Offers what was measured to whoever still wants it, and tightens the bounds that have changed.
+    fn settle(&self, bench: &mut Bench) {
+        for (query, target, distance) in bench.met.drain(..) {
+            let (at, to) = (query - bench.start, target - bench.targets.start);
+            let wanted = distance <= bench.query_reach[at] || bench.target_reach[to].is_some_and(|reach| distance <= reach);
+            if !wanted || !self.meeting.admits(query, target) {
+                continue;
+            }
+            self.meeting.meet(query, target, distance);
+            let (query_reach, target_reach) = (self.meeting.query_reach(query), self.meeting.target_reach(target));
+            if query_reach != bench.query_reach[at] {
+                bench.query_reach[at] = query_reach;
+                bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(query, query_reach);
+            }
+            if target_reach != bench.target_reach[to] {
+                bench.target_reach[to] = target_reach;
+                bench.tile.other[to] = self.target_bound(target, target_reach);
+            }
         }
     }
 
-    fn query_bound(&self, query: usize) -> QueryBound {
+    fn query_bound(&self, query: usize, reach: u32) -> QueryBound {
         let norms = self.queries.planes.norms()[self.queries.rows[query] as usize];
-        QueryBound::new(norms.high, high_limit(self.meeting.query_reach(query), norms.low, self.targets.low))
+        QueryBound::new(norms.high, high_limit(reach, norms.low, self.targets.low))
     }
 
-    fn target_bound(&self, target: usize) -> i32 {
+    fn target_bound(&self, target: usize, reach: Option<u32>) -> i32 {
         let low = self.targets.planes.norms()[self.targets.rows[target] as usize].low;
-        target_bound(self.meeting.target_reach(target).map(|reach| high_limit(reach, low, self.queries.low)))
+        target_bound(reach.map(|reach| high_limit(reach, low, self.queries.low)))
     }
+}
+
+/// What a task works on: its packed queries and the tile at hand, with the reaches that their bounds come from.
+struct Bench {
+    /// Place of the first query.
+    start: usize,
+    block: QueryBlock,
+    query_reach: Vec<u32>,
+    /// Places of the targets of the tile.
+    targets: Range<usize>,
+    tile: TileBuffer,
+    target_reach: [Option<u32>; TILE],
+    /// Query, target and distance of the survivors of a group.
+    met: Vec<(usize, usize, u32)>,
 }

@@ -2,7 +2,7 @@
 //! distance.
 //!
 //! All kernels compute the same integers, so the choice never shows in a result. Blocks are packed by `pack` in the form that
-//! [`Kernel::bytes_per_value`] names.
+//! [`Kernel::form`] names.
 
 use super::{bound::QueryBound, kernel_portable, planes::Row};
 #[cfg(target_arch = "x86_64")]
@@ -37,6 +37,17 @@ pub(super) struct Tile<'a> {
     pub(super) lines: &'a [Line],
     pub(super) start: &'a [i32; TILE],
     pub(super) other: &'a [i32; TILE],
+}
+
+/// How a packed word holds values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Four bytes, those of queries offset by 128.
+    Bytes,
+    /// Two `i16`.
+    Shorts,
+    /// The bits of one `f32`.
+    Floats,
 }
 
 /// An instruction set that this processor has. A value exists only if it does.
@@ -88,14 +99,14 @@ impl Kernel {
         }
     }
 
-    /// Bytes that a value takes in packed words: 1 (four values a word; queries offset by 128) or 2 (two values a word, as `i16`).
-    pub(super) fn bytes_per_value(self) -> usize {
+    /// How packed words hold values.
+    pub(super) fn form(self) -> Form {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => 1,
+            Isa::Vnni => Form::Bytes,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => 2,
-            Isa::Portable => 2,
+            Isa::Avx2 => Form::Shorts,
+            Isa::Portable => Form::Floats,
         }
     }
 
@@ -133,9 +144,11 @@ impl Kernel {
     ///
     /// # Panics
     /// If the four halves differ in length, or are not a multiple of 64 bytes.
+    #[inline]
     pub(super) fn squared_distance(self, a: Row<'_>, b: Row<'_>) -> u32 {
         let len = a.high.len();
-        assert!(len.is_multiple_of(64) && [a.low.len(), b.high.len(), b.low.len()] == [len; 3], "halves of {len} bytes");
+        let same = a.low.len() == len && b.high.len() == len && b.low.len() == len;
+        assert!(same && len.is_multiple_of(64), "halves of {len} bytes");
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Isa::Vnni => kernel_vnni::squared_distance(a, b),

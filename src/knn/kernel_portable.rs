@@ -1,40 +1,48 @@
 //! The inner loops in plain Rust, for any processor; written so that the compiler can make vectors of them.
 //!
-//! Packed words hold two `i16` (see `pack`). Inlined into `kernel_avx2` as well, where the compiler may use wider vectors.
+//! Packed words hold one `f32` (see `pack`), because every processor multiplies and adds these in vectors. That is exact: the high bytes are
+//! whole numbers, and by Cauchy and Schwarz every partial sum of a dot product is at most `|h_a| |h_b| < 255²` (see `planes`), far under 2²⁴,
+//! in whatever order and whether fused or not. The two other loops are compiled into `kernel_avx2` as well, with wider vectors.
 
 use super::{
-    kernel::{GROUP, Group, LINES, Line, RUN, TILE, Tile},
+    bound::QueryBound,
+    kernel::{GROUP, Group, LINES, RUN, TILE, Tile},
     planes::Row,
 };
 
 /// See [`super::kernel::Kernel::survivors`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     let mut masks = [0; GROUP];
-    for (at, mask) in masks.iter_mut().enumerate() {
-        for line in 0..LINES {
-            let mut sums = [0; 16];
-            sums.copy_from_slice(&tile.start[16 * line..16 * line + 16]);
-            for (query, lines) in group.words.iter().zip(tile.lines.chunks_exact(LINES)) {
-                add_products(&mut sums, query[at], &lines[line]);
-            }
-            *mask |= u64::from(passing(&sums, &group.bounds[at], &tile.other[16 * line..16 * line + 16])) << (16 * line);
+    for line in 0..LINES {
+        for pair in 0..GROUP / 2 {
+            two_queries(group, tile, line, 2 * pair, &mut masks);
         }
     }
     masks
 }
 
-/// Adds the products of the two values of `query` with those of 16 targets.
-#[inline(always)]
-fn add_products(sums: &mut [i32; 16], query: u32, targets: &Line) {
-    let (first, second) = (query as i16, (query >> 16) as i16);
-    for (sum, &target) in sums.iter_mut().zip(&targets.0) {
-        *sum += i32::from(first) * i32::from(target as i16) + i32::from(second) * i32::from((target >> 16) as i16);
+/// Two queries, from `first`, against the 16 targets of a line.
+fn two_queries(group: Group<'_>, tile: Tile<'_>, line: usize, first: usize, masks: &mut [u64; GROUP]) {
+    let mut sums = [[0.0_f32; 16]; 2];
+    for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
+        let [a, b] = [f32::from_bits(queries[first]), f32::from_bits(queries[first + 1])];
+        for (at, &target) in lines[line].0.iter().enumerate() {
+            sums[0][at] += a * f32::from_bits(target);
+            sums[1][at] += b * f32::from_bits(target);
+        }
+    }
+    for (at, sums) in (first..).zip(&sums) {
+        let mut whole = [0; 16];
+        for ((whole, &sum), &start) in whole.iter_mut().zip(sums).zip(&tile.start[16 * line..]) {
+            *whole = start.saturating_add(sum as i32);
+        }
+        masks[at] |= u64::from(passing(&whole, &group.bounds[at], &tile.other[16 * line..])) << (16 * line);
     }
 }
 
 /// The 16 bits of the comparison that `bound` defines.
 #[inline(always)]
-fn passing(sums: &[i32; 16], bound: &super::bound::QueryBound, other: &[i32]) -> u16 {
+fn passing(sums: &[i32; 16], bound: &QueryBound, other: &[i32]) -> u16 {
     let pass = sums.iter().zip(other).map(|(&sum, &other)| sum >= bound.own.min(bound.half.wrapping_add(other)));
     pass.enumerate().fold(0, |bits, (at, pass)| bits | u16::from(pass) << at)
 }

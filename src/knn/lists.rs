@@ -8,13 +8,12 @@
 //! A pair is skipped only if neither side wants it (`bound`), so one scan of an added row yields its list and every list it enters.
 
 use super::{
-    best::Best,
+    best::{Best, Desks},
     bound::OPEN,
     join::{Course, Meeting, Side, across, among, pairs_among},
     kernel::Kernel,
     planes::Planes,
     rows::{Live, Neighbor, RowOrder, taking_part},
-    search::Desk,
 };
 use crate::error::Result;
 use rayon::prelude::*;
@@ -195,23 +194,23 @@ fn departures(update: &Update<'_>) -> Vec<(u32, Vec<Neighbor>)> {
 /// Lists that start from nothing, one desk for each row.
 struct Fresh<'a> {
     rows: &'a [u32],
-    desks: Vec<Desk>,
+    desks: Desks,
     order: &'a dyn RowOrder,
 }
 
 impl<'a> Fresh<'a> {
     fn new(rows: &'a [u32], update: &Update<'a>) -> Self {
-        let desks = rows.iter().map(|_| Desk::new(Best::new(update.k, OPEN))).collect();
-        Self { rows, desks, order: update.order }
+        Self { rows, desks: Desks::new(rows.len(), &Best::new(update.k, OPEN)), order: update.order }
     }
 
     fn offer(&self, place: usize, row: u32, distance: u32) {
-        self.desks[place].offer(Neighbor { row, distance }, self.order);
+        self.desks.offer(place, Neighbor { row, distance }, self.order);
     }
 
     fn into_lists(self) -> Vec<(u32, Vec<Neighbor>)> {
         let order = self.order;
-        self.rows.par_iter().zip(self.desks).map(|(&row, desk)| (row, desk.into_best().into_sorted(order))).collect()
+        let lists: Vec<(u32, Best)> = self.rows.iter().copied().zip(self.desks.into_bests()).collect();
+        lists.into_par_iter().map(|(row, best)| (row, best.into_sorted(order))).collect()
     }
 }
 
@@ -287,11 +286,11 @@ struct Both<'a> {
 
 impl Meeting for Both<'_> {
     fn query_reach(&self, query: usize) -> u32 {
-        self.new.desks[query].reach()
+        self.new.desks.reach(query)
     }
 
     fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.new.desks[target].reach())
+        Some(self.new.desks.reach(target))
     }
 
     fn meet(&self, query: usize, target: usize, distance: u32) {
@@ -308,11 +307,11 @@ struct Exchange<'a> {
 
 impl Meeting for Exchange<'_> {
     fn query_reach(&self, query: usize) -> u32 {
-        self.a.desks[query].reach()
+        self.a.desks.reach(query)
     }
 
     fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.b.desks[target].reach())
+        Some(self.b.desks.reach(target))
     }
 
     fn meet(&self, query: usize, target: usize, distance: u32) {
@@ -329,7 +328,7 @@ struct Entering<'a> {
 
 impl Meeting for Entering<'_> {
     fn query_reach(&self, query: usize) -> u32 {
-        self.new.desks[query].reach()
+        self.new.desks.reach(query)
     }
 
     fn target_reach(&self, target: usize) -> Option<u32> {
@@ -350,7 +349,7 @@ struct Asking<'a> {
 
 impl Meeting for Asking<'_> {
     fn query_reach(&self, query: usize) -> u32 {
-        self.fresh.desks[query].reach()
+        self.fresh.desks.reach(query)
     }
 
     fn target_reach(&self, _: usize) -> Option<u32> {

@@ -39,4 +39,4 @@ pub use kernel::Kernel;
 pub use lists::{ListSource, ListUpdate, NoLists, Update, Watch, update_lists, update_lists_with};
 pub use planes::{MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
-pub use search::{COUNT, nearest, nearest_with, within, within_with};
+pub use search::{nearest, nearest_with, within, within_with};

@@ -92,7 +92,7 @@ mod cases {
         /// A number under `end`, or 0.
         pub(in crate::knn) fn below(&mut self, end: u32) -> u32 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((self.0 >> 33) * u64::from(end) >> 31) as u32
+            (((self.0 >> 33) * u64::from(end)) >> 31) as u32
         }
     }
 

@@ -1,12 +1,12 @@
 //! Rows of high bytes → groups of queries and tiles of targets, transposed so that a kernel reads them front to back.
 //!
-//! A word holds four values as bytes, or two as `i16` ([`Kernel::bytes_per_value`]). A step of a group is one word of each of its
+//! A word holds four values, two or one ([`Form`]). A step of a group is one word of each of its
 //! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. In the byte form the queries are offset by 128, and
-//! the accumulator of target `b` starts at `−128 Σb`; in both forms it starts `⌊n_b / 2⌋` lower (`bound`).
+//! the accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower (`bound`).
 
 use super::{
     bound::{FAR, QueryBound},
-    kernel::{GROUP, Group, Kernel, LINES, Line, TILE, Tile},
+    kernel::{Form, GROUP, Group, Kernel, LINES, Line, TILE, Tile},
     planes::Planes,
 };
 
@@ -29,11 +29,8 @@ impl QueryBlock {
         for (at, &row) in rows.iter().enumerate() {
             let words = &mut block.words[at / GROUP * steps..][..steps];
             let high = planes.row(row).high;
-            if kernel.bytes_per_value() == 1 {
-                words.iter_mut().zip(byte_words(high)).for_each(|(to, word)| to[at % GROUP] = word ^ 0x8080_8080);
-            } else {
-                words.iter_mut().zip(short_words(high)).for_each(|(to, word)| to[at % GROUP] = word);
-            }
+            let flip = if kernel.form() == Form::Bytes { 0x8080_8080 } else { 0 };
+            each_word(kernel.form(), high, |step, word| words[step][at % GROUP] = word ^ flip);
         }
         block
     }
@@ -70,15 +67,10 @@ impl TileBuffer {
         self.other = [FAR; TILE];
         for (at, &row) in rows.iter().enumerate().take(TILE) {
             let (high, half) = (planes.row(row).high, (planes.norms()[row as usize].high.min(1 << 29) >> 1) as i32);
-            let places = self.lines.iter_mut().skip(at / 16).step_by(LINES).map(|line| &mut line.0[at % 16]);
-            if self.kernel.bytes_per_value() == 1 {
-                places.zip(byte_words(high)).for_each(|(to, word)| *to = word);
-                let sum: i32 = high.iter().map(|&h| i32::from(h)).sum();
-                self.start[at] = -128 * sum - half;
-            } else {
-                places.zip(short_words(high)).for_each(|(to, word)| *to = word);
-                self.start[at] = -half;
-            }
+            let lines = &mut self.lines[at / 16..];
+            each_word(self.kernel.form(), high, |step, word| lines[LINES * step].0[at % 16] = word);
+            let offset = if self.kernel.form() == Form::Bytes { 128 * sum(high) } else { 0 };
+            self.start[at] = -offset - half;
         }
     }
 
@@ -89,18 +81,40 @@ impl TileBuffer {
 }
 
 fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
-    planes.stride() * kernel.bytes_per_value() / 4
+    match kernel.form() {
+        Form::Bytes => planes.stride() / 4,
+        Form::Shorts => planes.stride() / 2,
+        Form::Floats => planes.stride(),
+    }
 }
 
-/// Four values a word, the first in the low byte.
-fn byte_words(high: &[i8]) -> impl Iterator<Item = u32> + '_ {
-    high.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(four.map(|h| h as u8)))
+/// Calls `put` with each word of a row, in order; earlier values in lower bytes.
+#[inline(always)]
+fn each_word(form: Form, high: &[i8], mut put: impl FnMut(usize, u32)) {
+    let short = |h: i8| u32::from(i16::from(h) as u16);
+    match form {
+        Form::Bytes => {
+            for (step, four) in high.as_chunks::<4>().0.iter().enumerate() {
+                put(step, u32::from_le_bytes(four.map(|h| h as u8)));
+            }
+        }
+        Form::Shorts => {
+            for (step, &[first, second]) in high.as_chunks::<2>().0.iter().enumerate() {
+                put(step, short(first) | short(second) << 16);
+            }
+        }
+        Form::Floats => {
+            for (step, &h) in high.iter().enumerate() {
+                put(step, f32::from(h).to_bits());
+            }
+        }
+    }
 }
 
-/// Two values a word as `i16`, the first in the low half.
-fn short_words(high: &[i8]) -> impl Iterator<Item = u32> + '_ {
-    let half = |h: i8| u32::from(i16::from(h) as u16);
-    high.as_chunks::<2>().0.iter().map(move |&[first, second]| half(first) | half(second) << 16)
+/// The sum of signed bytes, as a sum of unsigned ones: processors have an instruction for that.
+fn sum(bytes: &[i8]) -> i32 {
+    let unsigned: u32 = bytes.iter().map(|&b| u32::from(b as u8 ^ 0x80)).sum();
+    unsigned as i32 - 128 * bytes.len() as i32
 }
 
 #[cfg(test)]

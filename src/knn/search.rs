@@ -3,7 +3,7 @@
 //! Few queries are scanned one by one (`scan`), many are joined in blocks (`join`).
 
 use super::{
-    best::Best,
+    best::{Best, Desks},
     bound::OPEN,
     join::{Course, Meeting, Side, across, pairs_among},
     kernel::Kernel,
@@ -11,13 +11,7 @@ use super::{
     rows::{Admit, Live, Neighbor, RowOrder, taking_part},
     scan::Scan,
 };
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering},
-};
-
 /// Up to this many queries a scan each is cheaper than a join (see `benches/knn.rs`).
-pub static COUNT: [std::sync::atomic::AtomicU64; 2] = [const { std::sync::atomic::AtomicU64::new(0) }; 2];
 const FEW: usize = 4;
 
 /// The `k` nearest targets of each query, best first: by distance, then by `order`.
@@ -129,60 +123,27 @@ impl Search<'_> {
 
     fn join(&self, asking: &[u32], empty: &Best) -> Vec<Best> {
         let rows = taking_part(&self.targets, self.live);
-        let desks = Desks { asking, rows: &rows, desks: asking.iter().map(|_| Desk::new(empty.clone())).collect(), search: self };
+        let asked = Asked { asking, rows: &rows, desks: Desks::new(asking.len(), empty), search: self };
         let course = Course::new(&|_, _| (), &|| false, pairs_among(0));
         let sides = (Side::new(self.queries, asking), Side::new(self.targets, &rows));
-        match across(self.kernel, sides.0, sides.1, &desks, &course) {
-            Ok(()) => desks.desks.into_iter().map(Desk::into_best).collect(),
+        match across(self.kernel, sides.0, sides.1, &asked, &course) {
+            Ok(()) => asked.desks.into_bests().collect(),
             Err(_) => unreachable!("this course is never cancelled"),
         }
     }
 }
 
-/// A heap that several threads offer to, with its reach to be read without waiting.
-pub(super) struct Desk {
-    reach: AtomicU32,
-    best: Mutex<Best>,
-}
-
-impl Desk {
-    pub(super) fn new(best: Best) -> Self {
-        Self { reach: AtomicU32::new(best.reach()), best: Mutex::new(best) }
-    }
-
-    /// How far is still wanted; may be out of date, and is then larger than it need be.
-    pub(super) fn reach(&self) -> u32 {
-        self.reach.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn offer(&self, neighbor: Neighbor, order: &dyn RowOrder) {
-        COUNT[0].fetch_add(1, Ordering::Relaxed);
-        if neighbor.distance > self.reach() {
-            return;
-        }
-        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
-        if best.offer(neighbor, order) {
-            COUNT[1].fetch_add(1, Ordering::Relaxed);
-            self.reach.store(best.reach(), Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn into_best(self) -> Best {
-        self.best.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// One-sided: only queries keep.
-struct Desks<'a> {
+struct Asked<'a> {
     asking: &'a [u32],
     rows: &'a [u32],
-    desks: Vec<Desk>,
+    desks: Desks,
     search: &'a Search<'a>,
 }
 
-impl Meeting for Desks<'_> {
+impl Meeting for Asked<'_> {
     fn query_reach(&self, query: usize) -> u32 {
-        self.desks[query].reach()
+        self.desks.reach(query)
     }
 
     fn target_reach(&self, _: usize) -> Option<u32> {
@@ -194,7 +155,7 @@ impl Meeting for Desks<'_> {
     }
 
     fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.desks[query].offer(Neighbor { row: self.rows[target], distance }, self.search.order);
+        self.desks.offer(query, Neighbor { row: self.rows[target], distance }, self.search.order);
     }
 }
 
@@ -203,7 +164,7 @@ mod tests {
     use super::*;
     use crate::knn::{
         oracle::{self, Lcg, Shuffled, bits, random_planes},
-        planes::OwnedPlanes,
+        planes::{Norms, OwnedPlanes},
     };
 
     /// A random case, searched with every kernel and compared with the oracle.
@@ -282,5 +243,23 @@ mod tests {
         zero.push(&[0; 4]);
         let found = nearest(zero.as_planes(), zero.as_planes(), &Live(&[1]), 3, &crate::knn::ByNumber, &Admit::default());
         assert_eq!(found, [Vec::new()]);
+    }
+
+    #[test]
+    fn rows_that_are_not_valid_never_panic() {
+        let mut random = Lcg(12);
+        for _ in 0..60 {
+            let (rows, stride) = (random.below(90) as usize, 64 * (1 + random.below(3) as usize));
+            let mut bytes =
+                || -> Vec<i8> { (0..rows * stride).map(|_| [random.below(256) as u8 as i8, -128][random.below(2) as usize]).collect() };
+            let (high, low) = (bytes(), bytes());
+            let norms: Vec<Norms> =
+                (0..rows).map(|_| Norms { high: random.below(1 << 31) * 2 + 1, low: random.below(1 << 31) * 2 }).collect();
+            let planes = Planes::new(stride, &high, &low, &norms).unwrap();
+            for kernel in Kernel::available() {
+                let found = nearest_with(kernel, planes, planes, &Live(&[u64::MAX]), 5, &crate::knn::ByNumber, &Admit::default());
+                assert!(found.len() == rows && found.iter().flatten().all(|neighbor| neighbor.row < 64));
+            }
+        }
     }
 }

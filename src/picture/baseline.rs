@@ -89,7 +89,8 @@ pub(super) fn decode<'a>(bytes: &[u8], size: usize, buffers: &'a mut Buffers) ->
     for (c, plane) in frame.components.iter().zip(planes.iter_mut()) {
         filled(plane, c.width * c.height);
     }
-    scan.decode(&buffers.scan, &ends, planes).ok_or_else(|| Error::Undecodable("the JPEG data is damaged or cut off".into()))?;
+    scan.decode(&buffers.scan, &ends, planes)
+        .ok_or_else(|| Error::Undecodable("the JPEG data is damaged or cut off".into()))?;
     let source = |i: usize| {
         let c = frame.components.get(i).copied().unwrap_or_default();
         let samples = buffers.planes.get(i).map_or(&[][..], Vec::as_slice);
@@ -250,7 +251,12 @@ impl<'a> Scan<'a> {
                 let (u, v) = (usize::from(ZIGZAG[k] % 8), usize::from(ZIGZAG[k] / 8));
                 (f64::from(values[k]) * idct::factor(component.side, u) * idct::factor(component.side, v)) as f32
             });
-            Some(Plan { component, dc: frame.dc.get(component.dc)?.as_deref()?, ac: frame.ac.get(component.ac)?.as_deref()?, scale })
+            Some(Plan {
+                component,
+                dc: frame.dc.get(component.dc)?.as_deref()?,
+                ac: frame.ac.get(component.ac)?.as_deref()?,
+                scale,
+            })
         };
         let plans = frame.components.iter().map(plan).collect::<Option<_>>()?;
         Some(Self { plans, mcus, restart: frame.restart })

@@ -110,35 +110,38 @@ impl<'a> Bits<'a> {
         (self.at as u64) * 8 > end as u64 * 8 + u64::from(self.count)
     }
 
+    /// Brings at least 56 bits into the window: enough for one symbol and its value of any length (31) and before it two short ones (`LOOK`).
     #[inline(always)]
     fn refill(&mut self) {
-        if self.count < 32 {
-            let next = self.data.get(self.at..).and_then(|d| d.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b));
-            self.window |= next >> self.count;
-            self.at += ((63 - self.count) >> 3) as usize;
-            self.count |= 56;
-        }
+        let next = self.data.get(self.at..).and_then(|d| d.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b));
+        self.window |= next >> self.count;
+        self.at += ((63 - self.count) >> 3) as usize;
+        self.count |= 56;
     }
 
     #[inline(always)]
     fn drop(&mut self, bits: u32) {
-        self.window <<= bits;
-        self.count -= bits;
+        self.window <<= bits & 63;
+        self.count = self.count.wrapping_sub(bits);
     }
 
-    /// The next symbol (run and size) and its value, 0 if the size is 0; `None` if the bits are no code.
+    /// The next symbol (run and size) and its value, 0 if the size is 0; `None` if the bits are no code. At least 31 bits are there.
     #[inline(always)]
     fn next(&mut self, table: &Huffman) -> Option<(u32, i32)> {
-        self.refill();
         let entry = table.look[(self.window >> (64 - LOOK)) as usize];
-        let (value, symbol, used) = (entry as i32 >> 16, entry >> 8 & 0xff, entry & 0xff);
-        if value != 0 {
-            self.drop(used);
-            return Some((symbol, value));
+        if entry >> 16 == 0 {
+            return self.slow(entry, table);
         }
-        let symbol = if used != 0 {
-            self.drop(used);
-            symbol
+        self.drop(entry & 0xff);
+        Some((entry >> 8 & 0xff, entry as i32 >> 16))
+    }
+
+    /// As `next`, where the look-up does not give the value.
+    #[inline(always)]
+    fn slow(&mut self, entry: u32, table: &Huffman) -> Option<(u32, i32)> {
+        let symbol = if entry & 0xff != 0 {
+            self.drop(entry & 0xff);
+            entry >> 8 & 0xff
         } else {
             self.long(table)?
         };
@@ -173,6 +176,7 @@ impl<'a> Bits<'a> {
         block: &mut [f32; 64],
     ) -> Option<usize> {
         let mut bits = Bits { data: self.data, at: self.at, window: self.window, count: self.count };
+        bits.refill();
         let (size, difference) = bits.next(tables.0)?;
         if size > 11 {
             return None;
@@ -183,21 +187,37 @@ impl<'a> Bits<'a> {
         }
         block[0] = *prediction as f32 * scale[0];
         let (mut k, mut used) = (1, 1);
-        while k < 64 {
-            let (symbol, value) = bits.next(tables.1)?;
-            if value == 0 {
-                if symbol != 0xf0 {
-                    break;
+        'block: while k < 64 {
+            bits.refill();
+            for _ in 0..3 {
+                let entry = tables.1.look[(bits.window >> (64 - LOOK)) as usize];
+                let short = entry >> 16 != 0;
+                let (symbol, value) = if short {
+                    bits.drop(entry & 0xff);
+                    (entry >> 8 & 0xff, entry as i32 >> 16)
+                } else {
+                    bits.slow(entry, tables.1)?
+                };
+                if value == 0 {
+                    if symbol != 0xf0 {
+                        break 'block;
+                    }
+                    k += 16;
+                    continue 'block;
                 }
-                k += 16;
-                continue;
+                k += (symbol >> 4) as usize;
+                if AC {
+                    block[usize::from(ZIGZAG[k & 63] & 63)] = value as f32 * scale[k & 63];
+                }
+                k += 1;
+                used = k;
+                if k >= 64 {
+                    break 'block;
+                }
+                if !short {
+                    continue 'block;
+                }
             }
-            k += (symbol >> 4) as usize;
-            if AC {
-                block[usize::from(ZIGZAG[k & 63] & 63)] = value as f32 * scale[k & 63];
-            }
-            k += 1;
-            used = k;
         }
         (self.at, self.window, self.count) = (bits.at, bits.window, bits.count);
         (used <= 64).then_some(used)

@@ -151,7 +151,8 @@ mod tests {
 
     fn check<P: Pass<N>, const N: usize>(coefficients: &[[f64; 8]; 8]) {
         let samples = oracle(coefficients);
-        let block: [f32; 64] = std::array::from_fn(|i| (coefficients[i % 8][i / 8] * factor(N, i % 8) * factor(N, i / 8)) as f32);
+        let block: [f32; 64] =
+            std::array::from_fn(|i| (coefficients[i % 8][i / 8] * factor(N, i % 8) * factor(N, i / 8)) as f32);
         let mut out = [0; 64];
         inverse::<P, N>(&block, &mut out, N);
         let box_side = 8 / N;

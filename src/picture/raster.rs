@@ -3,36 +3,32 @@
 //! 16-bit samples are rounded to 8 (`v / 257`), floating point ones are taken to run from 0 to 1, and alpha is composited over mid-grey
 //! (128): out = (c·a + 128·(255 − a)) / 255, rounded.
 
-use super::{Limits, format::Format, scratch::filled};
+use super::{Limits, format::Format};
 use crate::{Error, Result};
-use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, metadata::Orientation};
-use std::io::Cursor;
+use image::{ColorType, DynamicImage, ImageError, ImageFormat};
 
-/// Size, channels (1 or 3) and orientation of the samples that were written.
+/// Size and channels (1 or 3) of the samples that were written.
 pub(super) struct Raster {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) channels: usize,
-    pub(super) orientation: Orientation,
 }
 
-/// Decodes the (first) image into `out`.
+/// Decodes the (first) image into `out`. Memory is bounded by the smaller of `limits` and the 512 MiB that `image` sets itself.
 ///
 /// # Errors
 /// [`Error::Undecodable`] on damage, on what the decoder does not support, and where a limit is passed.
 pub(super) fn decode(bytes: &[u8], format: Format, limits: &Limits, out: &mut Vec<u8>) -> Result<Raster> {
-    let explain = |e: ImageError| explain(format, e);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), image_format(format));
-    reader.limits(crate_limits(limits));
-    let mut decoder = reader.into_decoder().map_err(explain)?;
-    let orientation = decoder.orientation().map_err(explain)?;
-    let ((width, height), color, size) = (decoder.dimensions(), decoder.color_type(), decoder.total_bytes());
-    limits.check(width, height, size)?;
-    let size = usize::try_from(size).map_err(|_| Error::Undecodable("the image does not fit in memory".into()))?;
-    out.truncate(size);
-    decoder.read_image(filled(out, size)).map_err(explain)?;
+    // Not `ImageReader`: that is generic, so that every decoder would be compiled once more with this crate (two minutes of it).
+    let image = image::load_from_memory_with_format(bytes, image_format(format)).map_err(|e| explain(format, e))?;
+    let (width, height, color) = (image.width(), image.height(), image.color());
+    limits.check(width, height, image.as_bytes().len() as u64)?;
+    *out = match image {
+        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) => image.into_bytes(),
+        _ => image.as_bytes().to_vec(),
+    };
     let channels = eight_bits(color, out).ok_or_else(|| Error::Undecodable(format!("{color:?} samples are not supported")))?;
-    Ok(Raster { width, height, channels, orientation })
+    Ok(Raster { width, height, channels })
 }
 
 fn image_format(format: Format) -> ImageFormat {
@@ -48,23 +44,13 @@ fn image_format(format: Format) -> ImageFormat {
     }
 }
 
-fn crate_limits(limits: &Limits) -> image::Limits {
-    let mut of_crate = image::Limits::default();
-    of_crate.max_image_width = Some(limits.max_side);
-    of_crate.max_image_height = Some(limits.max_side);
-    of_crate.max_alloc = Some(limits.max_alloc);
-    of_crate
-}
-
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
 fn explain(format: Format, error: ImageError) -> Error {
     let name = format.name();
     match &error {
         ImageError::Limits(_) => Error::Undecodable("decoding it would take more memory than the limit allows".into()),
         ImageError::Unsupported(e) => super::undecodable(&format!("the {name} file uses what is not supported"), e),
-        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::Undecodable(format!("the {name} file is cut off"))
-        }
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Error::Undecodable(format!("the {name} file is cut off")),
         e => super::undecodable(&format!("the {name} data is damaged"), e),
     }
 }
@@ -104,9 +90,9 @@ fn eight_bits(color: ColorType, samples: &mut Vec<u8>) -> Option<usize> {
         ColorType::Rgba8 => compact::<4, 3>(samples, |[r, g, b, a]| [r, g, b].map(|c| over_grey(c, a))),
         ColorType::L16 | ColorType::Rgb16 => compact::<2, 1>(samples, |[h, l]| [word(h, l)]),
         ColorType::La16 => compact::<4, 1>(samples, |[h, l, ah, al]| [over_grey(word(h, l), word(ah, al))]),
-        ColorType::Rgba16 => {
-            compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y))))
-        }
+        ColorType::Rgba16 => compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| {
+            [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y)))
+        }),
         ColorType::Rgb32F => compact::<4, 1>(samples, |v| [float(v)]),
         ColorType::Rgba32F => {
             compact::<4, 1>(samples, |v| [float(v)]);

@@ -7,8 +7,9 @@
 use super::{Shape, scratch::filled};
 use crate::{Error, Result};
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
+    FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::{U8, U8x3},
 };
 use image::metadata::Orientation;
 
@@ -78,16 +79,19 @@ fn means<const C: usize>(sums: &[u16], wide: usize, tall: usize, out: &mut [u8])
 /// # Errors
 /// [`Error::Undecodable`] if the resizer refuses (it does so for empty sides only).
 pub(super) fn convolve(source: Source<'_>, size: usize, resizer: &mut Resizer, out: &mut [u8]) -> Result<()> {
-    let kind = if source.channels == 3 { PixelType::U8x3 } else { PixelType::U8 };
+    if source.channels == 3 { convolve_as::<U8x3>(source, size, resizer, out) } else { convolve_as::<U8>(source, size, resizer, out) }
+}
+
+fn convolve_as<P: PixelTrait>(source: Source<'_>, size: usize, resizer: &mut Resizer, out: &mut [u8]) -> Result<()> {
     let refused = |e: &dyn std::fmt::Display| super::undecodable("resizing failed", e);
     let side = |n: usize| u32::try_from(n).map_err(|_| Error::Undecodable("the image has too many pixels".into()));
-    let from = ImageRef::new(side(source.width)?, side(source.height)?, source.samples, kind).map_err(|e| refused(&e))?;
-    let mut to = Image::from_slice_u8(side(size)?, side(size)?, out, kind).map_err(|e| refused(&e))?;
+    let from = TypedImageRef::<P>::from_buffer(side(source.width)?, side(source.height)?, source.samples).map_err(|e| refused(&e))?;
+    let mut to = TypedImage::<P>::from_buffer(side(size)?, side(size)?, out).map_err(|e| refused(&e))?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
         .crop(0.0, 0.0, source.right, source.bottom)
         .use_alpha(false);
-    resizer.resize(&from, &mut to, &options).map_err(|e| refused(&e))
+    resizer.resize_typed(&from, &mut to, &options).map_err(|e| refused(&e))
 }
 
 /// One pixel Y, Cb, Cr (JFIF: full range, BT.601) → R, G, B, in 16-bit fixed point, rounded and clamped.
@@ -97,21 +101,26 @@ pub(super) fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     [clamp(y + 91_881 * cr), clamp(y - 22_554 * cb - 46_802 * cr), clamp(y + 116_130 * cb)]
 }
 
-/// The planes of a picture from the pixels of an S × S image, turned upright.
-pub(super) fn planes(shape: Shape, orientation: Orientation, pixel: impl Fn(usize) -> [u8; 3]) -> Vec<u8> {
+/// The planes of a picture from the pixels of an S × S image as stored, row after row, turned upright.
+pub(super) fn planes(shape: Shape, orientation: Orientation, pixels: impl Iterator<Item = [u8; 3]>) -> Vec<u8> {
     let size = usize::from(shape.size);
-    let area = size * size;
     let mut samples = vec![0; shape.len()];
-    let last = size.saturating_sub(1);
     if shape.planes == 1 {
-        turned(orientation, size, last, &mut samples, |i| mean(pixel(i)));
-        return samples;
+        for (sample, pixel) in samples.iter_mut().zip(pixels) {
+            *sample = mean(pixel);
+        }
+    } else {
+        let (red, rest) = samples.split_at_mut(size * size);
+        let (green, blue) = rest.split_at_mut(size * size);
+        for (((r, g), b), pixel) in red.iter_mut().zip(green).zip(blue).zip(pixels) {
+            [*r, *g, *b] = pixel;
+        }
     }
-    let (red, rest) = samples.split_at_mut(area);
-    let (green, blue) = rest.split_at_mut(area);
-    turned(orientation, size, last, red, |i| pixel(i)[0]);
-    turned(orientation, size, last, green, |i| pixel(i)[1]);
-    turned(orientation, size, last, blue, |i| pixel(i)[2]);
+    if orientation != Orientation::NoTransforms {
+        for plane in samples.chunks_exact_mut(size * size) {
+            turn(orientation, size, plane);
+        }
+    }
     samples
 }
 
@@ -120,16 +129,11 @@ fn mean([r, g, b]: [u8; 3]) -> u8 {
     ((u16::from(r) + u16::from(g) + u16::from(b) + 1) / 3) as u8
 }
 
-/// Fills a square plane from the stored one; `stored` takes an index into it. Turning after the resize equals turning before: the target
-/// is square, and the two axes are resized alike.
-fn turned(orientation: Orientation, size: usize, last: usize, plane: &mut [u8], stored: impl Fn(usize) -> u8) {
+/// Turns a square plane upright. Turning after the resize is right since the target is square and both axes are resized alike.
+fn turn(orientation: Orientation, size: usize, plane: &mut [u8]) {
+    let stored = plane.to_vec();
     let from: fn(usize, usize, usize) -> (usize, usize) = match orientation {
-        Orientation::NoTransforms => {
-            for (i, out) in plane.iter_mut().enumerate() {
-                *out = stored(i);
-            }
-            return;
-        }
+        Orientation::NoTransforms => |x, y, _| (x, y),
         Orientation::FlipHorizontal => |x, y, l| (l - x, y),
         Orientation::Rotate180 => |x, y, l| (l - x, l - y),
         Orientation::FlipVertical => |x, y, l| (x, l - y),
@@ -139,7 +143,7 @@ fn turned(orientation: Orientation, size: usize, last: usize, plane: &mut [u8], 
         Orientation::Rotate270 => |x, y, l| (l - y, x),
     };
     for (i, out) in plane.iter_mut().enumerate() {
-        let (x, y) = from(i % size, i / size, last);
-        *out = stored(y * size + x);
+        let (x, y) = from(i % size, i / size, size - 1);
+        *out = stored[y * size + x];
     }
 }

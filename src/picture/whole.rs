@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// [`Error::Undecodable`] if the end is missing.
 pub(super) fn check(format: Format, bytes: &[u8]) -> Result<()> {
     let whole = match format {
-        Format::Png => png(bytes).is_some(),
+        Format::Png => png_chunks(bytes).any(|c| &c.0 == b"IEND"),
         Format::WebP => webp(bytes).is_some(),
         Format::Gif => gif(bytes).is_some(),
         Format::Qoi => bytes.ends_with(&[0, 0, 0, 0, 0, 0, 0, 1]),
@@ -23,18 +23,26 @@ pub(super) fn check(format: Format, bytes: &[u8]) -> Result<()> {
     if whole { Ok(()) } else { Err(Error::Undecodable(format!("the {} file is cut off: its end is missing", format.name()))) }
 }
 
-/// Walks the chunks (PNG §5.3: length, type, data, CRC) to IEND.
-fn png(bytes: &[u8]) -> Option<()> {
-    let mut rest = bytes.get(8..)?;
-    loop {
-        let (head, after) = rest.split_first_chunk::<8>()?;
-        let [a, b, c, d, kind @ ..] = *head;
-        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
-        rest = after.get(length.checked_add(4)?..)?;
-        if &kind == b"IEND" {
-            return Some(());
-        }
-    }
+/// The chunks of a PNG (§5.3: length, type, data, CRC) that are there as a whole: type and data.
+pub(super) fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (&[a, b, c, d, k, i, n, e], after) = rest.split_first_chunk()?;
+        let (data, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?)?;
+        rest = after.get(4..)?;
+        Some(([k, i, n, e], data))
+    })
+}
+
+/// The chunks of a WebP (RFC 9649 §2.3: type, size, data padded to even) that are there as a whole: type and data.
+pub(super) fn riff_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (&[k, i, n, e, a, b, c, d], after) = rest.split_first_chunk()?;
+        let (data, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?)?;
+        rest = after.get(data.len() % 2..).unwrap_or_default();
+        Some(([k, i, n, e], data))
+    })
 }
 
 /// The RIFF size (RFC 9649 §2.4) must be there.

@@ -10,14 +10,14 @@ use crate::verdict::{Label, Split};
 
 /// A path appeared or changed.
 pub fn path_record(path: &[u8], entry: &PathEntry) -> Record {
-    let state = match &entry.holds {
-        Holds::Content(id) => PackState::Present { id: *id },
-        Holds::Undecodable { id, reason } => PackState::Undecodable { reason: reason.clone(), id: *id },
+    let (id, state) = match &entry.holds {
+        Holds::Content(id) => (*id, PackState::Present),
+        Holds::Undecodable { id, reason } => (*id, PackState::Undecodable(reason.clone())),
     };
     let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
     let stat = PackStat { size, mtime_ns, ctime_ns, inode };
     let label = entry.label.as_deref().map(Vec::from);
-    Record::Path(Seen { path: path.to_vec(), state, stat, label, split: Split::code(entry.split) })
+    Record::Path(Seen { path: path.to_vec(), id, state, stat, label, split: Split::code(entry.split) })
 }
 
 /// A path left, at this time.
@@ -57,8 +57,8 @@ pub fn read_basis(view: View<'_>) -> Option<Basis> {
 
 fn path_change(seen: &Seen) -> Option<Change> {
     let holds = match &seen.state {
-        PackState::Present { id } => Holds::Content(*id),
-        PackState::Undecodable { reason, id } => Holds::Undecodable { id: *id, reason: reason.clone() },
+        PackState::Present => Holds::Content(seen.id),
+        PackState::Undecodable(reason) => Holds::Undecodable { id: seen.id, reason: reason.clone() },
     };
     let PackStat { size, mtime_ns, ctime_ns, inode } = seen.stat;
     let label = seen.label.as_deref().map(Label::from);

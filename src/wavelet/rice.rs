@@ -98,6 +98,9 @@ const fn lanes(field: u64) -> u64 {
     field * 0x0001_0001_0001_0001
 }
 
+/// The first and the third of four 16-bit lanes.
+const EVEN_LANES: u64 = 0x0000_FFFF_0000_FFFF;
+
 /// The `bits` lowest bits set; fewer than 64.
 const fn ones(bits: u8) -> u64 {
     (1 << bits) - 1
@@ -112,8 +115,8 @@ fn join(quad: &[u16; 4]) -> u64 {
 fn pack(half: &[u16; 8], k: u8) -> u128 {
     let [first, second] = std::array::from_fn(|q| {
         let four = join(&std::array::from_fn(|i| half[4 * q + i])) & lanes(ones(k));
-        let pairs = (four | four >> (16 - k)) & (ones(2 * k) | ones(2 * k) << 32);
-        (pairs | pairs >> (32 - 2 * k)) & ones(4 * k)
+        let pairs = four & EVEN_LANES | (four & !EVEN_LANES) >> (16 - k);
+        pairs & ones(32) | (pairs >> 32) << (2 * k)
     });
     u128::from(first) | u128::from(second) << (4 * k)
 }
@@ -204,8 +207,9 @@ fn put_together(block: &mut [u16; BLOCK], rests: &[u64; BLOCK / 4], low: &[u8], 
     for ((quad, rest), q) in block.as_chunks_mut::<4>().0.iter_mut().zip(rests).zip(0u8..) {
         let from = 4 * q * k;
         let packed = (load(low, usize::from(from / 8)) >> (from % 8)) & ones(4 * k);
-        let pairs = (packed | packed << (32 - 2 * k)) & (ones(2 * k) | ones(2 * k) << 32);
-        let four = (pairs | pairs << (16 - k)) & lanes(ones(k)) | rest << k;
+        let pairs = packed & ones(2 * k) | (packed >> (2 * k)) << 32;
+        let even = ones(k) | ones(k) << 32;
+        let four = pairs & even | (pairs & even << k) << (16 - k) | rest << k;
         *quad = [four as u16, (four >> 16) as u16, (four >> 32) as u16, (four >> 48) as u16];
     }
 }

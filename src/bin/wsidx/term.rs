@@ -187,12 +187,6 @@ impl Table {
         assert_eq!(cells.len(), self.columns.len(), "as many cells as columns");
         self.rows.push(cells);
     }
-
-    /// Whether there is no row.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Writes the titles (where any column has one) and the rows; columns of paths are shortened until a line fits into `width`.
     ///
     /// # Errors

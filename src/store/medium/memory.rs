@@ -5,6 +5,8 @@
 //! of the [`Power::all`] fates of the unsynced part. It models loss in any order and in part, as SQLite's and redb's tests do; it does
 //! not model a disk that lies about a sync, nor bytes that change by themselves (for those: [`Memory::flip`], [`Memory::cut`]).
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "all bytes here were written by the test at hand")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -68,6 +70,8 @@ pub enum Names {
     OnlyAdded,
     /// Removals are kept, new names are lost.
     OnlyRemoved,
+    /// Each name by itself is as before or as now, as the number decides.
+    Scattered(u64),
 }
 
 /// One fate of all that was not synced.
@@ -80,13 +84,14 @@ pub struct Power {
 }
 
 impl Power {
-    /// Every fate that the tests go through: 8 of the bytes × 4 of the names.
+    /// Every fate that the tests go through: 8 of the bytes × 8 of the names.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let scattered = (1..=4).map(Data::Scattered);
         let data = [Data::Dropped, Data::Kept, Data::Half, Data::HalfThenZeros].into_iter().chain(scattered);
-        let names = [Names::Dropped, Names::Kept, Names::OnlyAdded, Names::OnlyRemoved];
-        data.flat_map(|data| names.map(|names| Self { data, names })).collect()
+        let scattered = [1, 2, 3, 4].map(Names::Scattered);
+        let names = [&[Names::Dropped, Names::Kept, Names::OnlyAdded, Names::OnlyRemoved], &scattered[..]].concat();
+        data.flat_map(|data| names.iter().map(move |&names| Self { data, names }).collect::<Vec<_>>()).collect()
     }
 }
 
@@ -171,6 +176,12 @@ impl Memory {
     }
 }
 
+/// A coin thrown by a key.
+fn is_kept<T: AsRef<[u8]>>(key: &[T]) -> bool {
+    let key: Vec<u8> = key.iter().flat_map(|part| part.as_ref().iter().copied()).collect();
+    xxhash_rust::xxh3::xxh3_64(&key) & 1 == 1
+}
+
 fn names_after(state: &State, names: Names) -> BTreeMap<String, u64> {
     let all: BTreeSet<_> = state.durable.keys().chain(state.names.keys()).collect();
     let fate = |name: &String| {
@@ -180,6 +191,8 @@ fn names_after(state: &State, names: Names) -> BTreeMap<String, u64> {
             Names::Kept => now,
             Names::OnlyAdded => now.or(before),
             Names::OnlyRemoved => now.and(before),
+            Names::Scattered(seed) if is_kept(&[&seed.to_le_bytes(), name.as_bytes()]) => now,
+            Names::Scattered(_) => before,
         }
     };
     all.into_iter().filter_map(|name| fate(name).map(|id| (name.clone(), id))).collect()
@@ -195,8 +208,7 @@ fn bytes_after(file: &Written, data: Data, id: u64) -> Vec<u8> {
         Data::HalfThenZeros => bytes[half..].fill(0),
         Data::Scattered(seed) => {
             for (k, sector) in bytes[safe..].chunks_mut(SECTOR).enumerate() {
-                let key = [seed, id, k as u64].map(u64::to_le_bytes).concat();
-                if xxhash_rust::xxh3::xxh3_64(&key) & 1 == 0 {
+                if !is_kept(&[seed, id, k as u64].map(u64::to_le_bytes)) {
                     sector.fill(0);
                 }
             }

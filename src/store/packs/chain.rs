@@ -98,10 +98,9 @@ pub(super) fn settings(medium: &dyn Medium, fronts: &BTreeMap<u32, Front>) -> Re
     Err(Error::Damaged { what: format!("{what} in {folder}"), mend: START_ANEW })
 }
 
-/// Whether a file holds nothing that was ever acknowledged: no header, no preface, no record.
+/// Whether a file holds nothing that can be read: no preface, no record; so making it was never acknowledged.
 pub(super) fn is_void(medium: &dyn Medium, pack: u32) -> Result<bool> {
-    let front = front(medium, pack)?;
-    if front.header.is_some() || matches!(front.flaw, Some(Flaw::Version(_))) {
+    if let Some(Flaw::Version(_)) = front(medium, pack)?.flaw {
         return Ok(false);
     }
     let end = Window::open(medium, pack)?.len();
@@ -208,7 +207,7 @@ impl Chain<'_> {
         if let Some((pack, end)) = witness {
             return Ok(Top { pack, end, clean: false, bare: false });
         }
-        if !self.header(1).is_some_and(|header| !header.snapshot) {
+        if self.header(1).is_none_or(|header| header.snapshot) {
             let what = format!("no commit is left in {}", self.medium.path("").display());
             return Err(Error::Damaged { what, mend: START_ANEW });
         }

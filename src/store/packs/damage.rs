@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Damage, Packs, Position, Record,
+    Damage, Packs, Position, Record, Replay,
     crash::{commit, contents, records, visited},
     layout::{Header, pack_name},
     record::tests::Random,
@@ -13,7 +13,7 @@ use crate::{
     store::medium::{Folder, Medium as _, Memory},
 };
 
-/// A small index: its medium, the number of records and of commits after each batch that was acknowledged.
+/// A small index: its medium, all records, and those after each batch that was acknowledged.
 struct Small {
     memory: Memory,
     all: Vec<Record>,
@@ -202,7 +202,7 @@ fn every_cut_of_a_rewrite_is_reported_or_torn() {
             let memory = copy(&small.memory);
             memory.cut(&name, len);
             let seen = judge(&small, &memory, &format!("{name} cut to {len}"));
-            assert_ne!((seen, ()), (Seen::Silent, ()), "{name} cut to {len}");
+            assert_ne!(seen, Seen::Silent, "{name} cut to {len}");
         }
     }
 }
@@ -219,17 +219,92 @@ fn a_lost_pack_is_reported_unless_it_is_the_newest() {
     }
 }
 
+fn lose_header_and_preface(memory: &Memory, pack: u32) {
+    memory.flip(&pack_name(pack), 20, 1);
+    memory.flip(&pack_name(pack), 100, 1);
+}
+
+fn found(memory: &Memory) -> (Replay, Vec<Record>) {
+    let mut packs = Packs::open(Arc::new(memory.clone())).unwrap();
+    let (replay, found, _) = visited(&mut packs, None).unwrap();
+    (replay, found.into_iter().map(|(_, record)| record).collect())
+}
+
+/// Two batches in pack 1, of which the second ends in a torn write; nothing is damaged.
+fn torn_after_two() -> (Memory, Vec<Record>, usize) {
+    let memory = Memory::new();
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap();
+    let (first, second) = (Random(41).batch(9), Random(43).batch(9));
+    packs.append(&first, &commit(1)).unwrap();
+    let place = packs.append(&second, &commit(2)).unwrap()[0];
+    memory.append(&pack_name(1), b"half a record").unwrap();
+    (memory, [first, second].concat(), place.offset as usize + 40)
+}
+
 #[test]
-fn two_headers_lost_twice_over_are_reported() {
+fn header_and_preface_lost_of_one_pack_lose_no_record_but_those_of_a_lone_last_batch() {
     for small in [appended(), rewritten()] {
-        for name in small.memory.list().unwrap() {
+        let names = small.memory.list().unwrap();
+        for name in &names {
             let memory = copy(&small.memory);
-            memory.flip(&name, 20, 1);
-            memory.flip(&name, 100, 1);
-            let seen = judge(&small, &memory, &name);
-            assert!(matches!(seen, Seen::Reported | Seen::Torn), "{name}: {seen:?}");
+            lose_header_and_preface(&memory, super::layout::pack_number(name).unwrap());
+            match judge(&small, &memory, name) {
+                Seen::Reported => assert_eq!(found(&memory).1.len(), small.all.len() + contents().len(), "{name}, and what judge added"),
+                seen => assert_eq!((seen, Some(name)), (Seen::Torn, names.last())),
+            }
         }
     }
+}
+
+#[test]
+fn damage_in_the_last_batch_is_damage_if_a_later_write_had_begun() {
+    let (memory, all, inside) = torn_after_two();
+    memory.flip(&pack_name(1), inside, 1);
+    let (replay, found) = found(&memory);
+    assert_eq!((found.len(), replay.damage.len(), replay.torn.is_some()), (all.len() - 1, 1, true));
+}
+
+#[test]
+fn a_pack_that_was_begun_and_not_finished_witnesses_the_one_before() {
+    let (memory, all, inside) = torn_after_two();
+    let mut packs = Packs::open(Arc::new(memory.clone())).unwrap();
+    let end = packs.end().unwrap();
+    packs.append(&contents(), &commit(3)).unwrap();
+    memory.cut(&pack_name(2), 300);
+    memory.cut(&pack_name(1), end.offset as usize);
+    memory.flip(&pack_name(1), inside, 1);
+    let (replay, found) = found(&memory);
+    assert_eq!((found.len(), replay.damage.len(), replay.end), (all.len() - 1, 1, end));
+}
+
+#[test]
+fn bytes_of_which_nobody_knows_whether_they_counted_are_reported() {
+    let (memory, all, _) = torn_after_two();
+    let mut packs = Packs::open(Arc::new(memory.clone())).unwrap();
+    let end = packs.end().unwrap();
+    packs.append(&contents(), &commit(3)).unwrap();
+    packs.append(&[], &commit(4)).unwrap();
+    assert_eq!(found(&memory).0.damage, [], "the header of pack 2 knows");
+    lose_header_and_preface(&memory, 2);
+    let (replay, found) = found(&memory);
+    assert_eq!(found, [all, contents()].concat());
+    assert_eq!(replay.damage[0], Damage { pack: 1, offset: end.offset, len: 13 });
+}
+
+#[test]
+fn a_rewrite_with_a_damaged_header_is_not_mixed_with_packs_that_it_replaced() {
+    let before = appended();
+    let mut packs = Packs::open(Arc::new(before.memory.clone())).unwrap();
+    let old = before.memory.killed();
+    let kept = &before.all[..3];
+    packs.rewrite(&mut kept.iter().cloned().map(Ok), &commit(9)).unwrap();
+    let new = before.memory.list().unwrap();
+    let mut bytes = before.memory.bytes(&new[0]);
+    bytes[20] ^= 1;
+    old.plant(&new[0], &bytes);
+    let (replay, found) = found(&old);
+    assert_eq!((new.len(), &found[..], replay.damage.len()), (1, kept, 1));
+    goes_on(Packs::open(Arc::new(old)).unwrap(), &found, &replay.damage, "left-overs");
 }
 
 #[test]
@@ -382,4 +457,22 @@ fn on_a_real_folder_flips_and_cuts_are_reported_too() {
     assert!(replay.torn.is_some() && found.len() == 3);
     packs.append(&contents(), &commit(3)).unwrap();
     assert_eq!(records(&mut open(dir.path()).unwrap()).len(), 6);
+}
+
+#[test]
+fn the_bytes_of_a_pack_are_those_of_version_1() {
+    let bytes = appended_once().bytes(&pack_name(1));
+    assert_eq!(
+        (bytes.len(), xxhash_rust::xxh3::xxh3_64(&bytes)),
+        (752, 10_929_389_985_359_436_484),
+        "packs of earlier builds must still be read"
+    );
+    let page = include_str!("../format.md");
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+    for said in [&bytes[..8], &bytes[64..72]] {
+        assert!(page.contains(&hex(said)), "format.md names {}", hex(said));
+    }
+    assert_eq!(bytes[72], 0, "the preface is the first record");
+    assert_eq!(bytes[96..160], bytes[..64], "and repeats the header");
+    assert_eq!(&bytes[160..168], b"settings");
 }

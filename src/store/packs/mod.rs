@@ -12,8 +12,8 @@
 //!   [beyond the end](Packs::reaches).
 //! - Checksums (XXH3) find accidents, not forgeries: who may write to the folder may write what he likes.
 //!
-//! [`layout`] packs integers, [`record`] archives records, [`scan`] finds them in a pack, [`chain`] finds the packs that count,
-//! [`replay`] visits, [`write`] appends and compacts. Locking, and what the records mean, are left to the callers: one handle writes.
+//! `layout` packs integers, [`record`] archives records, `scan` finds them in a pack, `chain` finds the packs that count,
+//! `replay` visits, `write` appends and compacts. Locking, and what the records mean, are left to the callers: one handle writes.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 

@@ -1,7 +1,7 @@
 //! Records ⇄ payloads: what the packs hold, as rkyv archives that are checked whenever they are read.
 //!
 //! One archive per record; the kind in the record's head says which type. Archives are little-endian with 32-bit offsets, and the
-//! payload begins at a multiple of 16, so that they are read in place. Checksums and places are left to [`super::layout`].
+//! payload begins at a multiple of 16, so that they are read in place. Checksums and places are left to `layout`.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -35,17 +35,9 @@ pub struct Content {
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// An image.
-    Present {
-        /// BLAKE3 of the file.
-        id: [u8; 32],
-    },
-    /// A file that cannot be read as an image.
-    Undecodable {
-        /// Why.
-        reason: String,
-        /// BLAKE3 of the file.
-        id: [u8; 32],
-    },
+    Present,
+    /// A file that cannot be read as an image, and why.
+    Undecodable(String),
 }
 
 /// What the file system says of a file, by which an unchanged one is known without reading it.
@@ -66,7 +58,9 @@ pub struct Stat {
 pub struct Seen {
     /// The path relative to the root, `/` between its parts, raw bytes.
     pub path: Vec<u8>,
-    /// What it holds.
+    /// BLAKE3 of the file.
+    pub id: [u8; 32],
+    /// What that is.
     pub state: State,
     /// By which it is known again.
     pub stat: Stat,
@@ -194,7 +188,7 @@ impl Record {
             Self::Gone(it) => it.path.len(),
             Self::Basis(it) => it.columns.len().saturating_mul(4),
             Self::Path(it) => {
-                let reason = if let State::Undecodable { reason, .. } = &it.state { reason.len() } else { 0 };
+                let reason = if let State::Undecodable(reason) = &it.state { reason.len() } else { 0 };
                 it.path.len().saturating_add(reason).saturating_add(it.label.as_ref().map_or(0, Vec::len))
             }
         };
@@ -284,14 +278,11 @@ pub(super) mod tests {
                 }),
                 2 => {
                     let id = self.id();
-                    let state = if self.below(2) == 0 {
-                        State::Present { id }
-                    } else {
-                        State::Undecodable { reason: "the file ends too soon".into(), id }
-                    };
+                    let unreadable = self.below(2) == 0;
+                    let state = if unreadable { State::Undecodable("the file ends too soon".into()) } else { State::Present };
                     let stat = Stat { size: self.below(99), mtime_ns: -5, ctime_ns: 7, inode: u64::MAX };
                     let label = if self.below(2) == 0 { Some(self.bytes(9)) } else { None };
-                    Record::Path(Seen { path: self.bytes(30), state, stat, label, split: self.below(4) as u8 })
+                    Record::Path(Seen { path: self.bytes(30), id, state, stat, label, split: self.below(4) as u8 })
                 }
                 3 => Record::Gone(Gone { path: self.bytes(30), at: 1_700_000_000 }),
                 _ => Record::Basis(Basis { columns: (0..self.below(9) as u32).collect(), scale: 3, fingerprint: self.id() }),

@@ -215,17 +215,20 @@ impl Packs {
         Ok(places)
     }
 
-    /// Removes packs below the base, and those of a rewrite that was given up: they lie between a new pack and the one before it.
+    /// Removes packs below the base, and those of a rewrite that was given up (and empty ones): they lie between a new pack and the one
+    /// before it.
     fn remove_left_overs(&mut self, base: u32, new: Option<Header>) -> Result<()> {
         if !self.fronts.contains_key(&base) {
             return Ok(());
         }
-        let given_up = |pack: u32, front: &Front| {
-            let between = new.is_some_and(|new| new.previous < pack && pack < new.pack);
-            between && front.header.is_some_and(|header| header.snapshot)
-        };
-        let left = self.fronts.iter().filter(|&(&pack, front)| pack < base || given_up(pack, front));
-        let left: Vec<u32> = left.map(|(&pack, _)| pack).collect();
+        let mut left: Vec<u32> = self.fronts.range(..base).map(|(&pack, _)| pack).collect();
+        if let Some(new) = new {
+            for (&pack, front) in self.fronts.range(new.previous.saturating_add(1)..new.pack) {
+                if front.header.is_some_and(|header| header.snapshot) || self.chain().file_len(pack)? == 0 {
+                    left.push(pack);
+                }
+            }
+        }
         self.remove(&left)
     }
 
