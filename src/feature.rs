@@ -70,7 +70,8 @@ impl Basis {
     /// Chooses at most `max_features` columns by rank-revealing QR of the normalised coefficients. Returns `None` where the pictures have no
     /// independent column at all (all flat).
     pub fn fit(sample: &FitSample, max_features: usize) -> Option<Self> {
-        let columns: Vec<u32> = select_columns(&sample.columns, Stop { tolerance: 0.0, max_columns: max_features }).into_iter().map(|c| c as u32).collect();
+        let columns: Vec<u32> =
+            select_columns(&sample.columns, Stop { tolerance: 0.0, max_columns: max_features }).into_iter().map(|c| c as u32).collect();
         (!columns.is_empty()).then_some(Self { columns, fitted: true })
     }
 

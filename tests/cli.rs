@@ -1,5 +1,7 @@
 //! The program as a process: what it prints, its JSON, its exit codes, and what it says to bad input.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
 mod support;
 
 use std::{
@@ -86,7 +88,10 @@ fn query_gives_the_contract() {
     let neighbors = found[0]["neighbors"].as_array().unwrap();
     assert_eq!(neighbors.len(), 3);
     let first = &neighbors[0];
-    assert_eq!((&first["rank"], &first["path"], &first["similarity"], &first["distance"]), (&1.into(), &"train/cat/4.ppm".into(), &1.0.into(), &0.0.into()));
+    assert_eq!(
+        (&first["rank"], &first["path"], &first["similarity"], &first["distance"]),
+        (&1.into(), &"train/cat/4.ppm".into(), &1.0.into(), &0.0.into())
+    );
     assert_eq!((&first["label"], &first["split"], &first["paths"]), (&"cat".into(), &"train".into(), &1.into()));
     assert_eq!(first["id"], blake3::hash(&ppm(4, 16)).to_hex().as_str());
     let distances: Vec<f64> = neighbors.iter().map(|n| n["distance"].as_f64().unwrap()).collect();
@@ -117,7 +122,10 @@ fn check_gives_the_contract_and_the_exit_code_of_the_policy() {
     assert!(near["similarity"].as_f64().unwrap() >= 0.98);
     assert_eq!(near["nearest"][0]["path"], "train/cat/4.ppm");
     let leak = of("test/cat/leak.ppm");
-    assert_eq!((&leak["verdict"], &leak["leak"], &leak["exact"], &leak["split"]), (&"redundant".into(), &true.into(), &true.into(), &"test".into()));
+    assert_eq!(
+        (&leak["verdict"], &leak["leak"], &leak["exact"], &leak["split"]),
+        (&"redundant".into(), &true.into(), &true.into(), &"test".into())
+    );
     assert_eq!((&of("train/cat/fresh.ppm")["verdict"], &of("train/cat/fresh.ppm")["reject"]), (&"novel".into(), &false.into()));
     assert!(wsidx(tree.path(), arguments[..4].iter().chain(&["--exit-zero"])).expect(0).stdout.contains("same bytes as train/cat/2.ppm"));
     fs::write(tree.path().join("wsidx.toml"), "[check]\nreject = []\n").unwrap();
@@ -161,7 +169,9 @@ fn the_sample_dataset_gives_the_verdicts_that_its_readme_promises() {
         .unwrap()
         .iter()
         .filter(|c| c["verdict"] != "novel" || c["leak"] == true)
-        .map(|c| format!("{} {}{}", c["path"].as_str().unwrap(), c["verdict"].as_str().unwrap(), if c["leak"] == true { " leak" } else { "" }))
+        .map(|c| {
+            format!("{} {}{}", c["path"].as_str().unwrap(), c["verdict"].as_str().unwrap(), if c["leak"] == true { " leak" } else { "" })
+        })
         .collect();
     assert_eq!(
         found,
@@ -176,7 +186,8 @@ fn the_sample_dataset_gives_the_verdicts_that_its_readme_promises() {
     );
     let new = sample("new");
     let checked = wsidx(tree.path(), ["check".as_ref(), "--format".as_ref(), "json".as_ref(), new.as_os_str()]).expect(1);
-    let verdicts: Vec<String> = json(&checked.stdout).as_array().unwrap().iter().map(|c| c["verdict"].as_str().unwrap().to_owned()).collect();
+    let verdicts: Vec<String> =
+        json(&checked.stdout).as_array().unwrap().iter().map(|c| c["verdict"].as_str().unwrap().to_owned()).collect();
     assert_eq!(verdicts, ["undecodable", "undecodable", "redundant", "novel", "redundant"]);
 }
 
@@ -200,7 +211,8 @@ fn bad_files_are_told_and_the_rest_goes_on() {
     .expect(0);
     let summary = sync(tree.path());
     assert_eq!(counts(&summary)[0], 7);
-    let named = |list: &str| -> Vec<String> { summary[list].as_array().unwrap().iter().map(|u| u["path"].as_str().unwrap().to_owned()).collect() };
+    let named =
+        |list: &str| -> Vec<String> { summary[list].as_array().unwrap().iter().map(|u| u["path"].as_str().unwrap().to_owned()).collect() };
     assert_eq!(
         named("undecodable"),
         ["train/cat/cut.ppm", "train/cat/empty.png", "train/cat/huge.ppm", "train/cat/none.ppm", "train/cat/text.png"]
@@ -220,7 +232,7 @@ fn a_file_without_permission_is_told_and_read_once_it_may_be() {
     let tree = dataset();
     write(tree.path(), "train/cat/secret.ppm", &ppm(95, 16));
     let secret = tree.path().join("train/cat/secret.ppm");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(&secret).is_ok() {
         // The superuser may read everything; what is tested then is only that the file is read.
         assert_eq!(counts(&sync(tree.path()))[0], 1);
@@ -242,7 +254,8 @@ fn hostile_names_are_escaped_for_people_and_whole_for_machines() {
     }
     wsidx(tree.path(), ["sync", "--init"]).expect(0);
     let query = |name: &[u8], format: &str| {
-        let arguments = ["query".as_ref(), std::ffi::OsStr::from_bytes(name), "-k".as_ref(), "3".as_ref(), "--format".as_ref(), format.as_ref()];
+        let arguments =
+            ["query".as_ref(), std::ffi::OsStr::from_bytes(name), "-k".as_ref(), "3".as_ref(), "--format".as_ref(), format.as_ref()];
         wsidx(tree.path(), arguments).expect(0).stdout
     };
     let text = query(names[0], "text");
@@ -359,7 +372,9 @@ fn debug_opens_a_window_on_every_stage() {
 #[test]
 fn gc_drops_what_no_path_holds_and_the_index_goes_on() {
     let tree = dataset();
-    (0..5).for_each(|seed| fs::remove_file(tree.path().join(format!("train/{}/{seed}.ppm", if seed % 2 == 0 { "cat" } else { "dog" }))).unwrap());
+    (0..5).for_each(|seed| {
+        fs::remove_file(tree.path().join(format!("train/{}/{seed}.ppm", if seed % 2 == 0 { "cat" } else { "dog" }))).unwrap();
+    });
     sync(tree.path());
     let status = |key: &str| json(&wsidx(tree.path(), ["status", "--format", "json"]).expect(0).stdout)[key].as_u64().unwrap();
     assert_eq!((status("contents"), status("cached")), (5, 10));

@@ -1,6 +1,8 @@
 //! Killed, cut and flipped: the index gives the old or the new state, an error or the right answer; never a mixture, a panic or a wrong
 //! answer; and `sync` mends it.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
 mod support;
 
 use std::{

@@ -43,8 +43,8 @@ pub struct Writer {
     pub(super) mark: Mark,
     /// The search basis that the packs name, once they were replayed or one was chosen.
     pub(super) basis: Option<Basis>,
-    /// What changed since the view was published; `None`: unknown, so everything is compared.
-    pub(super) unpublished: Option<Touched>,
+    /// What changed since a commit; `None`: unknown, so everything is compared. A view of that commit lacks just this.
+    pub(super) unpublished: Option<(u64, Touched)>,
     pub(super) lock: Lock,
     pub(super) who: String,
     /// How the index was found.
@@ -84,12 +84,10 @@ impl Writer {
     fn load(&mut self, monitor: &dyn Monitor) -> Result<()> {
         if let Some((state, mark)) = self.catalog.load() {
             (self.state, self.mark) = (state, mark);
+            self.unpublished = Some((mark.generation, Touched::default()));
             let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
             match if reached { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } } {
-                Replayed { whole: true, commits: 0 } => {
-                    self.unpublished = Some(Touched::default());
-                    return Ok(());
-                }
+                Replayed { whole: true, commits: 0 } => return Ok(()),
                 Replayed { whole: true, .. } => {
                     self.packs.settle()?;
                     return self.save();
@@ -174,7 +172,7 @@ impl Writer {
     /// Brings the catalog to the last commit.
     pub(super) fn save(&mut self) -> Result<()> {
         let touched = self.state.take_touched();
-        if let Some(unpublished) = &mut self.unpublished {
+        if let Some((_, unpublished)) = &mut self.unpublished {
             unpublished.extend(&touched);
         }
         self.catalog.store(&self.state, &touched, self.mark)

@@ -139,7 +139,6 @@ impl Writer {
         let old = self.usable_view(View::open(&medium).ok(), monitor);
         let shown = old.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));
         if shown == Some((self.mark.generation, self.mark.incomplete)) {
-            self.unpublished = Some(Touched::default());
             return Ok(Published::default());
         }
         match old {
@@ -196,6 +195,7 @@ impl Writer {
                 && manifest.generation <= self.mark.generation
                 && manifest.fingerprint == view.basis().fingerprint(&self.settings.layout(), self.settings.wavelet())
                 && Basis::stored(&manifest.columns, manifest.fitted, &self.settings.layout()).is_some()
+                && view.check().is_ok()
         });
         if usable.is_none() && self.mark.generation > 0 {
             monitor.note("the view is missing or not whole; it is made again from the packs");
@@ -223,9 +223,10 @@ impl Writer {
     }
 
     fn publish_over(&mut self, medium: &dyn Medium, old: Option<&View>, basis: &Basis, monitor: &dyn Monitor) -> Result<Published> {
+        let shown = old.map(|view| view.manifest().generation);
         let touched = match self.unpublished.take() {
-            Some(touched) => touched,
-            None => self.touched_since(old)?,
+            Some((since, touched)) if shown == Some(since) => touched,
+            _ => self.touched_since(old)?,
         };
         let rows = Rows::assign(self, old, &touched)?;
         let features = self.features(&rows.new, basis, monitor)?;
@@ -242,7 +243,7 @@ impl Writer {
         changes.extend(lists.into_iter().map(|(row, list)| (row_key(row).to_vec(), (!list.is_empty()).then(|| pack_list(&list)))));
         draft.live = live.words;
         publish(medium, old, grown, draft)?;
-        self.unpublished = Some(Touched::default());
+        self.unpublished = Some((self.mark.generation, Touched::default()));
         Ok(Published { written: true, fitted: false, lists: changed })
     }
 

@@ -175,7 +175,7 @@ impl Writer {
         monitor.stage("reading", Some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
         let mut known: HashSet<ContentId> = self.state.contents().keys().copied().collect();
-        let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits.clone(), started };
+        let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits, started };
         let mut batches = batches(&plan.read).peekable();
         let mut outcomes = match batches.next() {
             Some(batch) => reader.read(batch, &known, monitor),

@@ -18,14 +18,8 @@ use crate::{Error, Result};
 #[derive(Default)]
 pub(super) struct Buffers {
     /// The scan without stuffed bytes and markers.
-    scan: Vec<u8>,
-    planes: [Vec<u8>; 3],
-}
-
-impl Buffers {
-    pub(super) fn vectors(&mut self) -> impl Iterator<Item = &mut Vec<u8>> {
-        std::iter::once(&mut self.scan).chain(&mut self.planes)
-    }
+    pub(super) scan: Vec<u8>,
+    pub(super) planes: [Vec<f32>; 3],
 }
 
 /// One component of the frame.
@@ -89,8 +83,7 @@ pub(super) fn decode<'a>(bytes: &[u8], size: usize, buffers: &'a mut Buffers) ->
     for (c, plane) in frame.components.iter().zip(planes.iter_mut()) {
         filled(plane, c.width * c.height);
     }
-    scan.decode(&buffers.scan, &ends, planes)
-        .ok_or_else(|| Error::Undecodable("the JPEG data is damaged or cut off".into()))?;
+    scan.decode(&buffers.scan, &ends, planes).ok_or_else(|| Error::Undecodable("the JPEG data is damaged or cut off".into()))?;
     let source = |i: usize| {
         let c = frame.components.get(i).copied().unwrap_or_default();
         let samples = buffers.planes.get(i).map_or(&[][..], Vec::as_slice);
@@ -251,19 +244,14 @@ impl<'a> Scan<'a> {
                 let (u, v) = (usize::from(ZIGZAG[k] % 8), usize::from(ZIGZAG[k] / 8));
                 (f64::from(values[k]) * idct::factor(component.side, u) * idct::factor(component.side, v)) as f32
             });
-            Some(Plan {
-                component,
-                dc: frame.dc.get(component.dc)?.as_deref()?,
-                ac: frame.ac.get(component.ac)?.as_deref()?,
-                scale,
-            })
+            Some(Plan { component, dc: frame.dc.get(component.dc)?.as_deref()?, ac: frame.ac.get(component.ac)?.as_deref()?, scale })
         };
         let plans = frame.components.iter().map(plan).collect::<Option<_>>()?;
         Some(Self { plans, mcus, restart: frame.restart })
     }
 
     /// Decodes all MCUs; `None` if the data is damaged or too short.
-    fn decode(&self, data: &[u8], ends: &[usize], planes: &mut [Vec<u8>; 3]) -> Option<()> {
+    fn decode(&self, data: &[u8], ends: &[usize], planes: &mut [Vec<f32>; 3]) -> Option<()> {
         let mut ends = ends.iter().copied();
         let mut end = ends.next()?;
         let mut bits = Bits::new(data, 0);
@@ -295,7 +283,7 @@ impl<'a> Scan<'a> {
 impl Plan<'_> {
     /// The blocks of one component in one MCU.
     #[inline(always)]
-    fn mcu(&self, bits: &mut Bits<'_>, prediction: &mut i32, block: &mut [f32; 64], plane: &mut [u8], at: (usize, usize)) -> Option<()> {
+    fn mcu(&self, bits: &mut Bits<'_>, prediction: &mut i32, block: &mut [f32; 64], plane: &mut [f32], at: (usize, usize)) -> Option<()> {
         let Component { horizontal, vertical, side, width, .. } = self.component;
         for v in 0..vertical {
             for h in 0..horizontal {
@@ -321,7 +309,7 @@ impl Plan<'_> {
         bits: &mut Bits<'_>,
         prediction: &mut i32,
         block: &mut [f32; 64],
-        out: &mut [u8],
+        out: &mut [f32],
     ) -> Option<()> {
         let width = self.component.width;
         if bits.block::<true>((self.dc, self.ac), &self.scale, prediction, block)? > 1 {

@@ -3,8 +3,8 @@
 //! The inverse DCT of ITU-T T.81 §A.3.3 is x_i = Σ_k c_k X_k cos((2i+1)kπ/16), c_0 = 1/√8, c_k = 1/2. The mean of neighbouring samples
 //! needs no samples: (x_{2j} + x_{2j+1})/2 = Σ_k c_k cos(kπ/16) X_k cos((2j+1)kπ/8), and since cos((2j+1)(8−k)π/8) = −cos((2j+1)kπ/8) the
 //! eight terms fold to four; folding once more gives the means of four, and X_0/8 is the mean of all. The factors that do not depend on j
-//! are part of the dequantisation table. So shrinking costs nothing and is the area mean exactly, except that it comes before the clamp and
-//! the rounding to 8 bits. Arithmetic: f32 in one fixed order, hence the same on every machine.
+//! are part of the dequantisation table. So shrinking costs nothing and is the area mean exactly, except that samples are clamped after it and
+//! not rounded. Arithmetic: f32 in one fixed order, hence the same on every machine.
 
 /// One dimension of the transform, from eight scaled coefficients to `N` samples, in `L` lanes.
 pub(super) trait Pass<const N: usize> {
@@ -108,24 +108,23 @@ impl Pass<2> for Quarter {
 }
 
 /// Both dimensions: `block[v * 8 + u]` is the scaled coefficient of vertical frequency u and horizontal frequency v; writes `N` rows of `N`
-/// samples at distance `stride`, level-shifted, clamped and rounded half to even.
+/// samples at distance `stride`, level-shifted and clamped to 0..=255.
 #[inline(always)]
-pub(super) fn inverse<P: Pass<N>, const N: usize>(block: &[f32; 64], out: &mut [u8], stride: usize) {
+pub(super) fn inverse<P: Pass<N>, const N: usize>(block: &[f32; 64], out: &mut [f32], stride: usize) {
     let lanes: [[f32; 8]; 8] = std::array::from_fn(|v| std::array::from_fn(|u| block[v * 8 + u]));
     let columns = P::pass(&lanes);
     let turned: [[f32; N]; 8] = std::array::from_fn(|u| std::array::from_fn(|x| columns[x][u]));
     for (row, out) in P::pass(&turned).iter().zip(out.chunks_mut(stride)) {
-        let samples: [u8; N] = std::array::from_fn(|x| sample(row[x]));
         if let Some(out) = out.first_chunk_mut::<N>() {
-            *out = samples;
+            *out = zip(|x| sample(row[x]));
         }
     }
 }
 
-/// A level-shifted, clamped and rounded sample: adding 2²³ leaves the integer in the low bits.
+/// A level-shifted and clamped sample.
 #[inline(always)]
-pub(super) fn sample(value: f32) -> u8 {
-    ((value + 128.0).clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+pub(super) fn sample(value: f32) -> f32 {
+    (value + 128.0).clamp(0.0, 255.0)
 }
 
 #[cfg(test)]
@@ -151,9 +150,8 @@ mod tests {
 
     fn check<P: Pass<N>, const N: usize>(coefficients: &[[f64; 8]; 8]) {
         let samples = oracle(coefficients);
-        let block: [f32; 64] =
-            std::array::from_fn(|i| (coefficients[i % 8][i / 8] * factor(N, i % 8) * factor(N, i / 8)) as f32);
-        let mut out = [0; 64];
+        let block: [f32; 64] = std::array::from_fn(|i| (coefficients[i % 8][i / 8] * factor(N, i % 8) * factor(N, i / 8)) as f32);
+        let mut out = [0.0; 64];
         inverse::<P, N>(&block, &mut out, N);
         let box_side = 8 / N;
         for y in 0..N {
@@ -161,7 +159,7 @@ mod tests {
                 let cells = (0..box_side * box_side).map(|i| samples[y * box_side + i / box_side][x * box_side + i % box_side]);
                 let mean = cells.sum::<f64>() / (box_side * box_side) as f64;
                 let expected = (mean + 128.0).clamp(0.0, 255.0);
-                assert!((f64::from(out[y * N + x]) - expected).abs() < 0.501, "{N}: ({x}, {y}) {} {expected}", out[y * N + x]);
+                assert!((f64::from(out[y * N + x]) - expected).abs() < 0.001, "{N}: ({x}, {y}) {} {expected}", out[y * N + x]);
             }
         }
     }

@@ -61,7 +61,9 @@ impl Head {
             match marker {
                 0xc0..=0xc2 if frame.is_none() => frame = Some((marker, payload)),
                 0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
-                    return Err(Error::Undecodable("this kind of JPEG (lossless, hierarchical or arithmetic coded) is not supported".into()));
+                    return Err(Error::Undecodable(
+                        "this kind of JPEG (lossless, hierarchical or arithmetic coded) is not supported".into(),
+                    ));
                 }
                 0xee if payload.starts_with(b"Adobe") => adobe = payload.get(11).map(|&t| (at.saturating_add(11), t)),
                 0xe1 => {
@@ -130,7 +132,8 @@ pub(super) fn decode(bytes: &[u8], head: &Head, out: &mut Vec<u8>) -> Result<usi
 
 fn samples(bytes: &[u8], space: ColorSpace, out: &mut Vec<u8>) -> Result<()> {
     let damaged = |e: zune_jpeg::errors::DecodeErrors| super::undecodable("the JPEG data is damaged", &e);
-    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(65_535).set_max_height(65_535).jpeg_set_out_colorspace(space);
+    let options =
+        DecoderOptions::default().set_strict_mode(true).set_max_width(65_535).set_max_height(65_535).jpeg_set_out_colorspace(space);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(damaged)?;
     let size = decoder.output_buffer_size().unwrap_or(0);

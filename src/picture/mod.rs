@@ -8,6 +8,7 @@ mod idct;
 mod jpeg;
 mod orientation;
 mod raster;
+mod resample;
 mod resize;
 mod scratch;
 mod whole;
@@ -17,7 +18,6 @@ pub use header::{Header, probe};
 
 use crate::{Error, Result};
 use image::metadata::Orientation;
-use resize::Source;
 use scratch::{Scratch, filled};
 use std::{
     cell::Cell,
@@ -219,7 +219,10 @@ fn plausible(header: &Header, bytes: &[u8]) -> Result<()> {
     if pixels <= most {
         return Ok(());
     }
-    Err(Error::Undecodable(format!("{length} bytes are too few for {} x {} pixels: the file is cut off or damaged", header.width, header.height)))
+    Err(Error::Undecodable(format!(
+        "{length} bytes are too few for {} x {} pixels: the file is cut off or damaged",
+        header.width, header.height
+    )))
 }
 
 fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scratch: &mut Scratch) -> Result<Decoded> {
@@ -242,9 +245,10 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
         let area = size as usize * size as usize;
         let resized = filled(&mut scratch.resized, area * planes.list().len());
         for (plane, out) in planes.list().iter().zip(resized.chunks_exact_mut(area)) {
-            resize::convolve(*plane, size as usize, &mut scratch.resizer, out)?;
+            scratch.resampler.run(*plane, size as usize, out);
         }
-        let samples = upright(shape, &head, resized, area);
+        let rgb = head.is_rgb();
+        let samples = upright(shape, head.orientation, resized, |[a, b, c]| if rgb { [a, b, c] } else { resize::rgb(a, b, c) });
         return finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples);
     }
     let channels = jpeg::decode(bytes, &head, &mut scratch.raster)?;
@@ -252,20 +256,15 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
     finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples)
 }
 
-/// S × S component planes of a JPEG → the picture's samples: colour converted, turned upright.
-fn upright(shape: Shape, head: &jpeg::Head, planes: &[u8], area: usize) -> Vec<u8> {
-    let grey = |plane: &[u8]| resize::planes(shape, head.orientation, plane.iter().map(|&v| [v; 3]));
-    let mut list = planes.chunks_exact(area);
+/// One or three S × S planes as stored → the picture's samples: colour converted, turned upright.
+fn upright(shape: Shape, orientation: Orientation, planes: &[u8], colour: impl Fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
+    let mut list = planes.chunks_exact(usize::from(shape.size).pow(2));
     match (list.next(), list.next(), list.next()) {
         (Some(first), Some(second), Some(third)) => {
-            let triples = first.iter().zip(second).zip(third).map(|((&a, &b), &c)| [a, b, c]);
-            if head.is_rgb() {
-                resize::planes(shape, head.orientation, triples)
-            } else {
-                resize::planes(shape, head.orientation, triples.map(|[y, cb, cr]| resize::rgb(y, cb, cr)))
-            }
+            let triples = first.iter().zip(second).zip(third).map(|((&a, &b), &c)| colour([a, b, c]));
+            resize::planes(shape, orientation, triples)
         }
-        _ => grey(planes),
+        _ => resize::planes(shape, orientation, planes.iter().map(|&v| [v; 3])),
     }
 }
 
@@ -275,26 +274,22 @@ fn from_raster(sides: (u32, u32), channels: usize, orientation: Orientation, sha
     let (width, height) = (sides.0 as usize, sides.1 as usize);
     let short = || Error::Undecodable("the decoder gave too few samples".into());
     let samples = scratch.raster.get(..width * height * channels).ok_or_else(short)?;
-    let ready = if (width, height) == (size, size) {
-        samples
-    } else {
-        let source = resize::shrink(Source::whole(samples, channels, width, height), size, &mut scratch.shrunk);
-        let out = filled(&mut scratch.resized, size * size * channels);
-        resize::convolve(source, size, &mut scratch.resizer, out)?;
-        &scratch.resized
-    };
-    Ok(match channels {
-        3 => resize::planes(shape, orientation, ready.as_chunks().0.iter().copied()),
-        _ => resize::planes(shape, orientation, ready.iter().map(|&v| [v; 3])),
-    })
+    if (width, height) == (size, size) {
+        return Ok(match channels {
+            3 => resize::planes(shape, orientation, samples.as_chunks().0.iter().copied()),
+            _ => resize::planes(shape, orientation, samples.iter().map(|&v| [v; 3])),
+        });
+    }
+    let source = resize::shrink(samples, channels, (width, height), size, &mut scratch.shrunk);
+    let out = filled(&mut scratch.resized, size * size * channels);
+    scratch.resampler.run(source, size, out);
+    Ok(upright(shape, orientation, out, |rgb| rgb))
 }
 
 fn finish(format: Format, stored: (u32, u32), orientation: Orientation, shape: Shape, samples: Vec<u8>) -> Result<Decoded> {
     let picture = Picture::from_samples(shape, samples).map_err(|e| undecodable("decoding failed", &e))?;
-    let sideways = matches!(
-        orientation,
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
-    );
+    let sideways =
+        matches!(orientation, Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH);
     let (width, height) = if sideways { (stored.1, stored.0) } else { stored };
     let size = u32::from(shape.size);
     Ok(Decoded { picture, format, width, height, resized: stored != (size, size) })
@@ -309,12 +304,43 @@ mod tests {
     }
 
     const FILES: &[(&str, &[u8])] = fixtures![
-        "alpha16.png", "animated16.gif", "animated16.png", "animated16.webp", "cmyk16.jpg", "colour16.jpg", "colour48x32.jpg",
-        "colour48x32.png", "deep16.png", "deep_rgb16.png", "first_frame16.png", "grey16.pgm", "grey16.png", "grey48x32.jpg",
-        "greyalpha16.png", "large200x140.jpg", "lossless16.webp", "lossy16.webp", "palette16.bmp", "palette16.png",
-        "progressive48x32.jpg", "restart48x32.jpg", "rgb16.bmp", "rgb16.pam", "rgb16.png", "rgb16.ppm", "rgb16.qoi", "rgb16.tif",
-        "rgb16_raw.tif", "rgb48x32.jpg", "subsampled48x32.jpg", "text16.pgm", "turned16.png", "turned16.tif", "turned16.webp",
-        "wide48x32.jpg", "ycck16.jpg",
+        "alpha16.png",
+        "animated16.gif",
+        "animated16.png",
+        "animated16.webp",
+        "cmyk16.jpg",
+        "colour16.jpg",
+        "colour48x32.jpg",
+        "colour48x32.png",
+        "deep16.png",
+        "deep_rgb16.png",
+        "first_frame16.png",
+        "grey16.pgm",
+        "grey16.png",
+        "grey48x32.jpg",
+        "greyalpha16.png",
+        "large200x140.jpg",
+        "lossless16.webp",
+        "lossy16.webp",
+        "palette16.bmp",
+        "palette16.png",
+        "progressive48x32.jpg",
+        "restart48x32.jpg",
+        "rgb16.bmp",
+        "rgb16.pam",
+        "rgb16.png",
+        "rgb16.ppm",
+        "rgb16.qoi",
+        "rgb16.tif",
+        "rgb16_raw.tif",
+        "rgb48x32.jpg",
+        "subsampled48x32.jpg",
+        "text16.pgm",
+        "turned16.png",
+        "turned16.tif",
+        "turned16.webp",
+        "wide48x32.jpg",
+        "ycck16.jpg",
     ];
 
     fn file(name: &str) -> &'static [u8] {
@@ -642,6 +668,13 @@ mod tests {
         for (name, _) in FILES {
             assert!(described.contains(&format!("| {name} |")), "{name}");
         }
-        assert_eq!(described.lines().filter(|l| l.contains("16") || l.contains("48x32") || l.contains("140")).filter(|l| l.starts_with("| ")).count(), FILES.len());
+        assert_eq!(
+            described
+                .lines()
+                .filter(|l| l.contains("16") || l.contains("48x32") || l.contains("140"))
+                .filter(|l| l.starts_with("| "))
+                .count(),
+            FILES.len()
+        );
     }
 }

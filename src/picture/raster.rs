@@ -24,7 +24,9 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &Limits, out: &mut Ve
     let (width, height, color) = (image.width(), image.height(), image.color());
     limits.check(width, height, image.as_bytes().len() as u64)?;
     *out = match image {
-        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) => image.into_bytes(),
+        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) => {
+            image.into_bytes()
+        }
         _ => image.as_bytes().to_vec(),
     };
     let channels = eight_bits(color, out).ok_or_else(|| Error::Undecodable(format!("{color:?} samples are not supported")))?;
@@ -50,7 +52,9 @@ fn explain(format: Format, error: ImageError) -> Error {
     match &error {
         ImageError::Limits(_) => Error::Undecodable("decoding it would take more memory than the limit allows".into()),
         ImageError::Unsupported(e) => super::undecodable(&format!("the {name} file uses what is not supported"), e),
-        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Error::Undecodable(format!("the {name} file is cut off")),
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::Undecodable(format!("the {name} file is cut off"))
+        }
         e => super::undecodable(&format!("the {name} data is damaged"), e),
     }
 }
@@ -90,9 +94,9 @@ fn eight_bits(color: ColorType, samples: &mut Vec<u8>) -> Option<usize> {
         ColorType::Rgba8 => compact::<4, 3>(samples, |[r, g, b, a]| [r, g, b].map(|c| over_grey(c, a))),
         ColorType::L16 | ColorType::Rgb16 => compact::<2, 1>(samples, |[h, l]| [word(h, l)]),
         ColorType::La16 => compact::<4, 1>(samples, |[h, l, ah, al]| [over_grey(word(h, l), word(ah, al))]),
-        ColorType::Rgba16 => compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| {
-            [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y)))
-        }),
+        ColorType::Rgba16 => {
+            compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y))));
+        }
         ColorType::Rgb32F => compact::<4, 1>(samples, |v| [float(v)]),
         ColorType::Rgba32F => {
             compact::<4, 1>(samples, |v| [float(v)]);

@@ -1,25 +1,18 @@
-//! Decoded samples of any size → S × S, plane after plane.
+//! Around the resize: the shrink by whole factors before it, colour and orientation after it.
 //!
-//! Large images are first shrunk by whole factors, each output sample the mean of a box, to no less than [`REST`] times S; the rest is one
-//! convolution with a Catmull-Rom kernel (Keys 1981, a = −1/2) whose support grows with the factor, so that nothing aliases. Unlike Lanczos
-//! it needs no transcendental function and is therefore the same on every machine.
+//! Large images are first shrunk by whole factors, each output sample the mean of a box, to no less than [`REST`] times S; the rest is
+//! [`super::resample`]. Colour: JFIF 1.02, p. 3.
 
 use super::{Shape, scratch::filled};
-use crate::{Error, Result};
-use fast_image_resize::{
-    FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
-    images::{TypedImage, TypedImageRef},
-    pixels::{U8, U8x3},
-};
 use image::metadata::Orientation;
 
 /// The whole-factor shrink leaves at least so many times S.
 pub(super) const REST: usize = 2;
 
-/// Samples to resize: rows of `width` pixels, of which the image fills `right` columns and `bottom` rows (the last ones perhaps in part).
+/// Samples to resize, 0 to 255: rows of `width` pixels, of which the image fills `right` columns and `bottom` rows (the last ones perhaps in part).
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) samples: &'a [u8],
+    pub(super) samples: &'a [f32],
     pub(super) channels: usize,
     pub(super) width: usize,
     pub(super) height: usize,
@@ -27,24 +20,21 @@ pub(super) struct Source<'a> {
     pub(super) bottom: f64,
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn whole(samples: &'a [u8], channels: usize, width: usize, height: usize) -> Self {
-        Self { samples, channels, width, height, right: width as f64, bottom: height as f64 }
-    }
-}
-
-/// Shrinks by whole factors where the image is large enough; `shrunk` holds the result.
-pub(super) fn shrink<'a>(source: Source<'a>, size: usize, shrunk: &'a mut Vec<u8>) -> Source<'a> {
+/// Takes 8-bit samples of `channels` interleaved, shrunk by whole factors where the image is large enough; `shrunk` holds the result.
+pub(super) fn shrink<'a>(
+    samples: &[u8],
+    channels: usize,
+    (width, height): (usize, usize),
+    size: usize,
+    shrunk: &'a mut Vec<f32>,
+) -> Source<'a> {
     let factor = |side: usize| (side / (REST * size)).clamp(1, 255);
-    let (fx, fy) = (factor(source.width), factor(source.height));
-    if fx * fy == 1 {
-        return source;
-    }
-    let (width, height, channels) = (source.width.div_ceil(fx), source.height.div_ceil(fy), source.channels);
-    let out = filled(shrunk, width * height * channels);
-    let row = source.width * channels;
+    let (fx, fy) = (factor(width), factor(height));
+    let (right, bottom) = (width as f64 / fx as f64, height as f64 / fy as f64);
+    let (row, out_row) = (width * channels, width.div_ceil(fx) * channels);
+    let out = filled(shrunk, out_row * height.div_ceil(fy));
     let mut sums = vec![0_u16; row];
-    for (rows, out) in source.samples.chunks(row * fy).zip(out.chunks_exact_mut(width * channels)) {
+    for (rows, out) in samples.chunks(row * fy).zip(out.chunks_exact_mut(out_row)) {
         sums.fill(0);
         for samples in rows.chunks_exact(row) {
             for (sum, &sample) in sums.iter_mut().zip(samples) {
@@ -52,14 +42,17 @@ pub(super) fn shrink<'a>(source: Source<'a>, size: usize, shrunk: &'a mut Vec<u8
             }
         }
         let tall = rows.len() / row;
-        if channels == 3 { means::<3>(&sums, fx, tall, out) } else { means::<1>(&sums, fx, tall, out) }
+        match (channels, fx * tall) {
+            (_, 1) => sums.iter().zip(out).for_each(|(&s, o)| *o = s.into()),
+            (3, _) => means::<3>(&sums, fx, tall, out),
+            _ => means::<1>(&sums, fx, tall, out),
+        }
     }
-    let (right, bottom) = (source.width as f64 / fx as f64, source.height as f64 / fy as f64);
-    Source { samples: shrunk, channels, width, height, right, bottom }
+    Source { samples: shrunk, channels, width: width.div_ceil(fx), height: height.div_ceil(fy), right, bottom }
 }
 
-/// Rounded means of groups of `wide` pixels, given the sums of `tall` rows each.
-fn means<const C: usize>(sums: &[u16], wide: usize, tall: usize, out: &mut [u8]) {
+/// Means of groups of `wide` pixels, given the sums of `tall` rows each.
+fn means<const C: usize>(sums: &[u16], wide: usize, tall: usize, out: &mut [f32]) {
     for (group, out) in sums.chunks(wide * C).zip(out.chunks_exact_mut(C)) {
         let mut total = [0_u32; C];
         for pixel in group.chunks_exact(C) {
@@ -67,31 +60,11 @@ fn means<const C: usize>(sums: &[u16], wide: usize, tall: usize, out: &mut [u8])
                 *t += u32::from(s);
             }
         }
-        let count = (group.len() / C * tall).max(1) as u32;
+        let count = (group.len() / C * tall).max(1) as f32;
         for (out, t) in out.iter_mut().zip(total) {
-            *out = ((t + count / 2) / count) as u8;
+            *out = t as f32 / count;
         }
     }
-}
-
-/// Convolves to `size` × `size` pixels.
-///
-/// # Errors
-/// [`Error::Undecodable`] if the resizer refuses (it does so for empty sides only).
-pub(super) fn convolve(source: Source<'_>, size: usize, resizer: &mut Resizer, out: &mut [u8]) -> Result<()> {
-    if source.channels == 3 { convolve_as::<U8x3>(source, size, resizer, out) } else { convolve_as::<U8>(source, size, resizer, out) }
-}
-
-fn convolve_as<P: PixelTrait>(source: Source<'_>, size: usize, resizer: &mut Resizer, out: &mut [u8]) -> Result<()> {
-    let refused = |e: &dyn std::fmt::Display| super::undecodable("resizing failed", e);
-    let side = |n: usize| u32::try_from(n).map_err(|_| Error::Undecodable("the image has too many pixels".into()));
-    let from = TypedImageRef::<P>::from_buffer(side(source.width)?, side(source.height)?, source.samples).map_err(|e| refused(&e))?;
-    let mut to = TypedImage::<P>::from_buffer(side(size)?, side(size)?, out).map_err(|e| refused(&e))?;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
-        .crop(0.0, 0.0, source.right, source.bottom)
-        .use_alpha(false);
-    resizer.resize_typed(&from, &mut to, &options).map_err(|e| refused(&e))
 }
 
 /// One pixel Y, Cb, Cr (JFIF: full range, BT.601) → R, G, B, in 16-bit fixed point, rounded and clamped.

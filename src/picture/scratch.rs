@@ -1,6 +1,5 @@
 //! The buffers that one thread uses again for every picture.
 
-use fast_image_resize::Resizer;
 use std::cell::RefCell;
 
 /// Working memory of one thread.
@@ -8,12 +7,12 @@ use std::cell::RefCell;
 pub(super) struct Scratch {
     /// Decoded samples.
     pub(super) raster: Vec<u8>,
-    /// Samples after the integer shrink.
-    pub(super) shrunk: Vec<u8>,
-    /// S × S samples, before they are put plane by plane.
+    /// Samples after the whole-factor shrink.
+    pub(super) shrunk: Vec<f32>,
+    /// S × S samples, plane after plane, as they lie in the file.
     pub(super) resized: Vec<u8>,
     pub(super) baseline: super::baseline::Buffers,
-    pub(super) resizer: Resizer,
+    pub(super) resampler: super::resample::Resampler,
 }
 
 /// A thread keeps at most so many bytes of each buffer between pictures.
@@ -27,12 +26,9 @@ thread_local! {
 pub(super) fn with<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.with(|s| s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
     let result = f(&mut scratch);
-    let baseline = scratch.baseline.vectors();
-    for buffer in [&mut scratch.raster, &mut scratch.shrunk, &mut scratch.resized].into_iter().chain(baseline) {
-        if buffer.capacity() > KEPT {
-            *buffer = Vec::new();
-        }
-    }
+    let Scratch { raster, shrunk, resized, baseline, .. } = &mut scratch;
+    [raster, resized, &mut baseline.scan].into_iter().for_each(give_up);
+    baseline.planes.iter_mut().chain([shrunk]).for_each(give_up);
     SCRATCH.with(|s| {
         if let Ok(mut s) = s.try_borrow_mut() {
             *s = scratch;
@@ -41,11 +37,18 @@ pub(super) fn with<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
     result
 }
 
-/// The first `size` bytes of a buffer, which grows as needed and never shrinks; what stood in them before may still stand there.
-pub(super) fn filled(buffer: &mut Vec<u8>, size: usize) -> &mut [u8] {
+/// Frees a buffer that is too large to keep.
+fn give_up<T>(buffer: &mut Vec<T>) {
+    if buffer.capacity() * size_of::<T>() > KEPT {
+        *buffer = Vec::new();
+    }
+}
+
+/// The first `size` elements of a buffer, which grows as needed and never shrinks; what stood in them before may still stand there.
+pub(super) fn filled<T: Copy + Default>(buffer: &mut Vec<T>, size: usize) -> &mut [T] {
     if buffer.len() < size {
         buffer.clear();
-        buffer.resize(size, 0);
+        buffer.resize(size, T::default());
     }
     buffer.get_mut(..size).unwrap_or_default()
 }

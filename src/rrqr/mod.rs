@@ -153,7 +153,8 @@ impl PivotedQr {
             inverse_norm += column.iter().map(|value| value * value).sum::<f64>();
             inverse.push(column);
             // The margin covers the rounding of the sums; not (a < b) also ends on NaN.
-            if !((norm * inverse_norm).sqrt() < tau * (1.0 - 1e-9)) {
+            let estimate = (norm * inverse_norm).sqrt();
+            if estimate.is_nan() || estimate >= tau * (1.0 - 1e-9) {
                 return m;
             }
         }
@@ -187,8 +188,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn random(n: usize, d: usize, seed: u64) -> Array2<f64> {
-        let mut next = deviates(seed);
-        Array2::from_shape_simple_fn((n, d), || next())
+        let next = deviates(seed);
+        Array2::from_shape_simple_fn((n, d), next)
     }
 
     /// A matrix whose spectrum falls evenly over `ratio`: graded random directions, mixed.

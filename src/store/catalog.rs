@@ -350,7 +350,8 @@ mod tests {
             bytes[(trial * 7919 + 13) % used] ^= 0x55;
             let copy = folder.path().join(format!("copy-{trial}"));
             fs::create_dir(&copy).unwrap();
-            for file in ["conf"] {
+            {
+                let file = "conf";
                 fs::copy(path.join(file), copy.join(file)).unwrap();
             }
             fs::write(copy.join("db"), bytes).unwrap();

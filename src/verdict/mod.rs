@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_content_under_several_labels_agrees_with_each_of_them() {
         let both = vec![at("cat", None), at("dog", None)];
-        assert_eq!(verdict("dog", None, &[], &[both.clone()]).verdict, Verdict::Redundant);
+        assert_eq!(verdict("dog", None, &[], std::slice::from_ref(&both)).verdict, Verdict::Redundant);
         assert_eq!(verdict("cow", None, &[], &[both]).verdict, Verdict::Influential);
     }
 

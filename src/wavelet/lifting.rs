@@ -36,10 +36,11 @@ pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
     if planes == 3 {
         rotate(&mut values);
     }
+    let mut work = Work::new(side);
     let mut blocks = vec![[0; BLOCK]; block_count(side, planes)];
     let per_plane = block_count(side, 1);
     for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact_mut(per_plane)) {
-        lift(plane, side);
+        lift(plane, side, &mut work);
         to_tiles(plane, side, blocks);
     }
     rice::encode(&blocks, out);
@@ -68,10 +69,11 @@ pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Resu
     }
     let mut blocks = vec![[0; BLOCK]; count];
     rice::decode(code, &mut blocks)?;
+    let mut work = Work::new(side);
     let mut values = vec![0i16; side * side * usize::from(planes)];
     for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact(block_count(side, 1))) {
         from_tiles(blocks, side, plane)?;
-        unlift(plane, side);
+        unlift(plane, side, &mut work);
     }
     if planes == 3 {
         unrotate(&mut values);
@@ -100,16 +102,26 @@ fn unzigzag(value: u16) -> i16 {
 /// A transformed plane as zigzagged tiles, row by row of tiles; tiles over the edge are filled up with zeros.
 fn to_tiles(plane: &[i16], side: usize, blocks: &mut [[u16; BLOCK]]) {
     for (strip, blocks) in plane.chunks(TILE * side).zip(blocks.chunks_exact_mut(side.div_ceil(TILE))) {
-        for (y, row) in strip.chunks_exact(side).enumerate() {
-            let (whole, edge) = row.as_chunks::<TILE>();
-            for (cells, block) in whole.iter().zip(blocks.iter_mut()) {
-                block.as_chunks_mut::<TILE>().0[y] = cells.map(zigzag);
+        if let Some([a, b, c, d]) = whole_rows(strip, side) {
+            for ((((block, a), b), c), d) in blocks.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                let rows = [a.map(zigzag), b.map(zigzag), c.map(zigzag), d.map(zigzag)];
+                block.copy_from_slice(rows.as_flattened());
             }
-            if let Some(block) = blocks.get_mut(whole.len()) {
-                block.as_chunks_mut::<TILE>().0[y].iter_mut().zip(edge).for_each(|(to, &value)| *to = zigzag(value));
+            continue;
+        }
+        for (y, row) in strip.chunks_exact(side).enumerate() {
+            for (cells, block) in row.chunks(TILE).zip(blocks.iter_mut()) {
+                block.iter_mut().skip(TILE * y).zip(cells).for_each(|(to, &value)| *to = zigzag(value));
             }
         }
     }
+}
+
+/// The four rows of a strip in pieces of a tile's width; `None` if a tile is over the edge.
+fn whole_rows(strip: &[i16], side: usize) -> Option<[&[[i16; TILE]]; TILE]> {
+    let mut rows = strip.chunks_exact(side).map(|row| row.as_chunks::<TILE>().0);
+    let rows = [rows.next()?, rows.next()?, rows.next()?, rows.next()?];
+    side.is_multiple_of(TILE).then_some(rows)
 }
 
 /// The inverse of [`to_tiles`].
@@ -178,27 +190,88 @@ fn sides(side: usize) -> impl DoubleEndedIterator<Item = usize> {
     (0..levels).map(move |level| (side.saturating_sub(1) >> level).saturating_add(1))
 }
 
-/// The S+P transform of a plane in place, in Mallat's layout with the larger half first.
-fn lift(plane: &mut [i16], side: usize) {
-    let mut square = vec![0; plane.len()];
-    for n in sides(side) {
-        for (row, to) in plane.chunks_exact(side).zip(square.chunks_exact_mut(n)).take(n) {
-            let (low, high) = to.split_at_mut(n.div_ceil(2));
-            lift_row(&row[..n], low, high);
-        }
-        lift_columns(&square[..n * n], n, plane, side);
+/// Working memory of a plane: the square under transformation, its low and high rows, and three bands.
+struct Work {
+    square: Vec<i16>,
+    low: Vec<i16>,
+    high: Vec<i16>,
+    bands: [Vec<i16>; 3],
+}
+
+impl Work {
+    fn new(side: usize) -> Self {
+        let (half, less) = (side.div_ceil(2), side / 2);
+        let zeros = |len: usize| vec![0; len];
+        let bands = [zeros(half * less), zeros(less * half), zeros(less * less)];
+        Self { square: zeros(side * side), low: zeros(half * side), high: zeros(less * side), bands }
+    }
+
+    /// The parts that a square of side n uses: low rows, high rows, LL (in place of the square), HL, LH, HH.
+    fn parts(&mut self, n: usize) -> [&mut [i16]; 6] {
+        let (half, less) = (n.div_ceil(2), n / 2);
+        let [hl, lh, hh] = &mut self.bands;
+        [
+            &mut self.low[..half * n],
+            &mut self.high[..less * n],
+            &mut self.square[..half * half],
+            &mut hl[..half * less],
+            &mut lh[..less * half],
+            &mut hh[..less * less],
+        ]
     }
 }
 
-/// One row to its low and high half.
-fn lift_row(row: &[i16], low: &mut [i16], high: &mut [i16]) {
-    let (pairs, rest) = row.as_chunks::<2>();
-    for ((&[a, b], low), high) in pairs.iter().zip(low.iter_mut()).zip(high.iter_mut()) {
-        *high = a.wrapping_sub(b);
-        *low = b.wrapping_add(*high >> 1);
+/// The S+P transform of a plane in place, in Mallat's layout with the larger half first: columns, then rows, of ever smaller squares.
+fn lift(plane: &mut [i16], side: usize, work: &mut Work) {
+    work.square.copy_from_slice(plane);
+    for n in sides(side) {
+        lift_columns(&work.square[..n * n], n, &mut work.low, &mut work.high);
+        let [low, high, ll, hl, lh, hh] = work.parts(n);
+        lift_rows(low, n, ll, hl);
+        predict_in_rows(ll, hl, n, i16::wrapping_sub);
+        lift_rows(high, n, lh, hh);
+        each_band_row(plane, side, n, [hl, lh, hh], |row, band| row.copy_from_slice(band));
     }
-    low.iter_mut().skip(pairs.len()).zip(rest).for_each(|(low, &last)| *low = last);
-    predict(low, high, i16::wrapping_sub);
+    plane[0] = work.square[0];
+}
+
+/// The inverse of [`lift`].
+fn unlift(plane: &mut [i16], side: usize, work: &mut Work) {
+    work.square[0] = plane[0];
+    for n in sides(side).rev() {
+        let [low, high, ll, hl, lh, hh] = work.parts(n);
+        each_band_row(plane, side, n, [&mut *hl, &mut *lh, &mut *hh], |row, band| band.copy_from_slice(row));
+        predict_in_rows(ll, hl, n, i16::wrapping_add);
+        unlift_rows(ll, hl, n, low);
+        unlift_rows(lh, hh, n, high);
+        unlift_columns(&work.low, &mut work.high, n, &mut work.square[..n * n]);
+    }
+    plane.copy_from_slice(&work.square);
+}
+
+/// Visits the rows of HL, LH and HH of a square of side n with their places in the plane.
+fn each_band_row(plane: &mut [i16], side: usize, n: usize, [hl, lh, hh]: [&mut [i16]; 3], visit: impl Fn(&mut [i16], &mut [i16])) {
+    let (half, less) = (n.div_ceil(2), n / 2);
+    let (above, below) = plane.split_at_mut(half * side);
+    for (row, hl) in above.chunks_mut(side).zip(hl.chunks_mut(less)) {
+        visit(&mut row[half..n], hl);
+    }
+    for ((row, lh), hh) in below.chunks_mut(side).zip(lh.chunks_mut(half)).zip(hh.chunks_mut(less)) {
+        visit(&mut row[..half], lh);
+        visit(&mut row[half..n], hh);
+    }
+}
+
+/// A pair to its low and its high.
+fn part(a: i16, b: i16) -> (i16, i16) {
+    let high = a.wrapping_sub(b);
+    (b.wrapping_add(high >> 1), high)
+}
+
+/// The inverse of [`part`].
+fn unpart(low: i16, high: i16) -> (i16, i16) {
+    let b = low.wrapping_sub(high >> 1);
+    (high.wrapping_add(b), b)
 }
 
 /// What the neighbouring lows say about a high.
@@ -206,91 +279,103 @@ fn prediction(before: i16, after: i16) -> i16 {
     before.wrapping_sub(after).wrapping_add(2) >> 2
 }
 
-/// Applies the prediction of every high with `apply` (subtract, or add to undo).
-fn predict(low: &[i16], high: &mut [i16], apply: impl Fn(i16, i16) -> i16) {
-    let (Some(&first), Some(&last)) = (low.first(), low.last()) else { return };
-    let inner = high.len().saturating_sub(1);
-    let (middle, end) = high.split_at_mut(inner);
-    let Some(end) = end.first_mut() else { return };
-    let second = low.get(1).copied().unwrap_or(last);
-    if let Some((head, tail)) = middle.split_first_mut() {
-        *head = apply(*head, prediction(first, second));
-        for (high, ends) in tail.iter_mut().zip(low.windows(3)) {
-            *high = apply(*high, prediction(ends[0], ends[2]));
-        }
+/// Applies the predictions of many highs with `apply`: subtract, or add to undo.
+fn predict(high: &mut [i16], before: &[i16], after: &[i16], apply: impl Fn(i16, i16) -> i16) {
+    for ((high, &before), &after) in high.iter_mut().zip(before).zip(after) {
+        *high = apply(*high, prediction(before, after));
     }
-    let before = low.get(inner.saturating_sub(1)).copied().unwrap_or(first);
-    let after = low.get(inner.saturating_add(1)).copied().unwrap_or(last);
-    *end = apply(*end, prediction(before, after));
 }
 
-/// The columns of a packed n × n square into the plane: lows above, highs below; the highs of the left half predicted.
-fn lift_columns(square: &[i16], n: usize, plane: &mut [i16], side: usize) {
-    let half = n.div_ceil(2);
-    let (above, below) = plane.split_at_mut(half * side);
-    for ((pair, low), high) in square.chunks(2 * n).zip(above.chunks_exact_mut(side)).zip(below.chunks_exact_mut(side)) {
+/// Pairs of rows of a packed n × n square to low rows and predicted high rows.
+fn lift_columns(square: &[i16], n: usize, low: &mut [i16], high: &mut [i16]) {
+    for ((pair, low), high) in square.chunks(2 * n).zip(low.chunks_mut(n)).zip(high.chunks_mut(n)) {
         let (even, odd) = pair.split_at(n);
         for (((&a, &b), low), high) in even.iter().zip(odd).zip(low).zip(high) {
-            *high = a.wrapping_sub(b);
-            *low = b.wrapping_add(*high >> 1);
+            (*low, *high) = part(a, b);
         }
     }
     if n % 2 == 1 {
-        above[(half - 1) * side..][..n].copy_from_slice(&square[(n - 1) * n..]);
+        low[n / 2 * n..][..n].copy_from_slice(&square[(n - 1) * n..]);
     }
-    predict_rows(above, below, n, side, i16::wrapping_sub);
+    predict_across_rows(low, high, n, i16::wrapping_sub);
 }
 
-/// [`predict`] along the columns of the left half, whole rows at a time.
-fn predict_rows(above: &[i16], below: &mut [i16], n: usize, side: usize, apply: impl Fn(i16, i16) -> i16) {
-    let (half, last) = (n.div_ceil(2), n.div_ceil(2) - 1);
-    for (i, high) in below.chunks_mut(side).enumerate().take(n / 2) {
-        let before = &above[i.saturating_sub(1) * side..][..half];
-        let after = &above[(i + 1).min(last) * side..][..half];
-        for ((high, &before), &after) in high.iter_mut().zip(before).zip(after) {
-            *high = apply(*high, prediction(before, after));
-        }
-    }
-}
-
-/// The inverse of [`lift`].
-fn unlift(plane: &mut [i16], side: usize) {
-    let mut square = vec![0; plane.len()];
-    for n in sides(side).rev() {
-        unlift_columns(plane, side, n, &mut square[..n * n]);
-        for (row, from) in plane.chunks_exact_mut(side).zip(square.chunks_exact_mut(n)).take(n) {
-            let (low, high) = from.split_at_mut(n.div_ceil(2));
-            unlift_row(low, high, &mut row[..n]);
-        }
-    }
-}
-
-/// The inverse of [`lift_columns`], into a packed square.
-fn unlift_columns(plane: &mut [i16], side: usize, n: usize, square: &mut [i16]) {
-    let half = n.div_ceil(2);
-    let (above, below) = plane.split_at_mut(half * side);
-    predict_rows(above, below, n, side, i16::wrapping_add);
-    for ((pair, low), high) in square.chunks_mut(2 * n).zip(above.chunks_exact(side)).zip(below.chunks_exact(side)) {
+/// The inverse of [`lift_columns`]; `high` is used up.
+fn unlift_columns(low: &[i16], high: &mut [i16], n: usize, square: &mut [i16]) {
+    predict_across_rows(low, high, n, i16::wrapping_add);
+    for ((pair, low), high) in square.chunks_mut(2 * n).zip(low.chunks(n)).zip(high.chunks(n)) {
         let (even, odd) = pair.split_at_mut(n);
         for (((a, b), &low), &high) in even.iter_mut().zip(odd).zip(low).zip(high) {
-            *b = low.wrapping_sub(high >> 1);
-            *a = high.wrapping_add(*b);
+            (*a, *b) = unpart(low, high);
         }
     }
     if n % 2 == 1 {
-        square[(n - 1) * n..].copy_from_slice(&above[(half - 1) * side..][..n]);
+        square[(n - 1) * n..].copy_from_slice(&low[n / 2 * n..][..n]);
     }
 }
 
-/// The inverse of [`lift_row`].
-fn unlift_row(low: &[i16], high: &mut [i16], row: &mut [i16]) {
-    predict(low, high, i16::wrapping_add);
-    let (pairs, rest) = row.as_chunks_mut::<2>();
-    for ((pair, &low), &high) in pairs.iter_mut().zip(low).zip(high.iter()) {
-        let b = low.wrapping_sub(high >> 1);
-        *pair = [high.wrapping_add(b), b];
+/// Predicts high rows from the low rows above and below; all but the first and the last in one sweep.
+fn predict_across_rows(low: &[i16], high: &mut [i16], n: usize, apply: impl Fn(i16, i16) -> i16 + Copy) {
+    let (last, count) = (n.div_ceil(2) - 1, n / 2);
+    let row = |k: usize| &low[k.min(last) * n..][..n];
+    predict(&mut high[..n], row(0), row(1), apply);
+    if count > 1 {
+        let inner = (count - 2) * n;
+        predict(&mut high[n..][..inner], &low[..inner], &low[2 * n..], apply);
+        predict(&mut high[(count - 1) * n..][..n], row(count - 2), row(count), apply);
     }
-    rest.iter_mut().zip(low.iter().skip(high.len())).for_each(|(to, &low)| *to = low);
+}
+
+/// Rows of length n to their low and high halves, both packed.
+fn lift_rows(rows: &[i16], n: usize, low: &mut [i16], high: &mut [i16]) {
+    if n % 2 == 1 {
+        for ((row, low), high) in rows.chunks_exact(n).zip(low.chunks_exact_mut(n / 2 + 1)).zip(high.chunks_exact_mut(n / 2)) {
+            lift_rows(&row[..n - 1], n - 1, &mut low[..n / 2], high);
+            low[n / 2] = row[n - 1];
+        }
+        return;
+    }
+    for ((&[a, b], low), high) in rows.as_chunks::<2>().0.iter().zip(low).zip(high) {
+        (*low, *high) = part(a, b);
+    }
+}
+
+/// The inverse of [`lift_rows`].
+fn unlift_rows(low: &[i16], high: &[i16], n: usize, rows: &mut [i16]) {
+    if n % 2 == 1 {
+        for ((row, low), high) in rows.chunks_exact_mut(n).zip(low.chunks_exact(n / 2 + 1)).zip(high.chunks_exact(n / 2)) {
+            unlift_rows(&low[..n / 2], high, n - 1, &mut row[..n - 1]);
+            row[n - 1] = low[n / 2];
+        }
+        return;
+    }
+    for ((pair, &low), &high) in rows.as_chunks_mut::<2>().0.iter_mut().zip(low).zip(high) {
+        *pair = unpart(low, high).into();
+    }
+}
+
+/// Predicts highs from the lows to the left and right of the same row.
+fn predict_in_rows(low: &[i16], high: &mut [i16], n: usize, apply: impl Fn(i16, i16) -> i16 + Copy) {
+    let (half, less) = (n.div_ceil(2), n / 2);
+    if half != less {
+        for (low, high) in low.chunks_exact(half).zip(high.chunks_exact_mut(less)) {
+            predict(&mut high[..1], low, &low[1..], apply);
+            predict(&mut high[1..], low, &low[2..], apply);
+        }
+        return;
+    }
+    // All rows in one sweep, which spoils the ends of rows; then the ends, computed before.
+    let at_ends = |(low, high): (&[i16], &[i16])| {
+        let last = half - 1;
+        let first = apply(high[0], prediction(low[0], low[last.min(1)]));
+        (first, apply(high[last], prediction(low[last.saturating_sub(1)], low[last])))
+    };
+    let ends: Vec<(i16, i16)> = low.chunks_exact(half).zip(high.chunks_exact(half)).map(at_ends).collect();
+    predict(high.get_mut(1..).unwrap_or_default(), low, low.get(2..).unwrap_or_default(), apply);
+    for (high, (first, last)) in high.chunks_exact_mut(half).zip(ends) {
+        high[half - 1] = last;
+        high[0] = first;
+    }
 }
 
 #[cfg(test)]
@@ -385,10 +470,10 @@ mod tests {
         let side = 32;
         let plane: Vec<i16> = smooth(side, 1).iter().map(|&v| i16::from(v)).collect();
         let mut lifted = plane.clone();
-        lift(&mut lifted, side);
+        lift(&mut lifted, side, &mut Work::new(side));
         let mean = plane.iter().map(|&v| f64::from(v)).sum::<f64>() / (side * side) as f64;
         assert!((f64::from(lifted[0]) - mean).abs() <= 5.0, "each of ten halvings rounds down by a half at most");
-        unlift(&mut lifted, side);
+        unlift(&mut lifted, side, &mut Work::new(side));
         assert_eq!(lifted, plane);
     }
 

@@ -63,34 +63,15 @@ fn parameter_bytes(blocks: usize) -> usize {
     blocks.div_ceil(2)
 }
 
-/// Sum of the rests z ≫ k.
-fn rests(block: &[u16; BLOCK], k: u8) -> u32 {
-    // Sixteen values below 4,096 fit into 16 bits together.
-    u32::from(block.iter().fold(0u16, |sum, &z| sum.wrapping_add(z >> k)))
-}
-
-/// The parameter with the shortest code (the smallest of equals) whose unary part fits, among three about the mean.
+/// The parameter of a block: ⌊log₂ mean⌋, at least 0.
+///
+/// The rests then sum up to less than 32, so their unary part has less than 48 bits. Within 0.2 % of the shortest code of pictures.
 fn parameter(block: &[u16; BLOCK]) -> u8 {
-    let sum = rests(block, 0);
-    if sum == 0 {
-        return ZERO_BLOCK;
+    // Sixteen values below 4,096 fit into 16 bits together.
+    match block.iter().fold(0u16, |sum, &z| sum.wrapping_add(z)) {
+        0 => ZERO_BLOCK,
+        sum => (sum | BLOCK as u16).ilog2() as u8 - 4,
     }
-    let guess = (sum / BLOCK as u32).checked_ilog2().map_or(0, |log| log as u8).clamp(1, MAX_K - 1);
-    let cost = |k: u8| {
-        let rest = rests(block, k);
-        if rest + BLOCK as u32 <= UNARY_BITS { rest + BLOCK as u32 * u32::from(k) } else { u32::MAX }
-    };
-    let (below, at, above) = (cost(guess - 1), cost(guess), cost(guess + 1));
-    let best = below.min(at).min(above);
-    if best == u32::MAX {
-        return smallest_that_fits(block, guess + 1);
-    }
-    if best == below { guess - 1 } else { guess + u8::from(best != at) }
-}
-
-/// The smallest parameter from `k` on whose unary part fits; 11 always does.
-fn smallest_that_fits(block: &[u16; BLOCK], k: u8) -> u8 {
-    (k..MAX_K).find(|&k| rests(block, k) + BLOCK as u32 <= UNARY_BITS).unwrap_or(MAX_K)
 }
 
 /// `field` in each of four 16-bit lanes.
@@ -219,7 +200,7 @@ fn check_end(unary: &[u8], bit: usize) -> Result<()> {
     if bit.div_ceil(8) != unary.len() {
         return Err(damaged("its length does not match its content"));
     }
-    if bit % 8 != 0 && unary.last().is_some_and(|last| last >> (bit % 8) != 0) {
+    if !bit.is_multiple_of(8) && unary.last().is_some_and(|last| last >> (bit % 8) != 0) {
         return Err(damaged("bits after the end"));
     }
     Ok(())
@@ -265,19 +246,17 @@ mod tests {
     }
 
     #[test]
-    fn the_parameter_is_the_best_of_those_that_fit() {
-        for block in random_blocks(77, 3000) {
+    fn the_parameter_is_near_the_best_and_its_unary_part_fits() {
+        let (mut total, mut shortest) = (0, 0);
+        for block in random_blocks(77, 3000).into_iter().chain([[4095; BLOCK]]).filter(|block| *block != [0; BLOCK]) {
+            let unary = |k: u8| block.iter().map(|z| u32::from(z >> k) + 1).sum::<u32>();
+            let cost = |k: u8| unary(k) + BLOCK as u32 * u32::from(k);
             let k = parameter(&block);
-            if block == [0; BLOCK] {
-                assert_eq!(k, ZERO_BLOCK);
-                continue;
-            }
-            let cost = |k: u8| rests(&block, k) + BLOCK as u32 * u32::from(k);
-            let fits = |k: &u8| rests(&block, *k) + BLOCK as u32 <= UNARY_BITS;
-            assert!(fits(&k));
-            let best = (0..=MAX_K).filter(fits).map(cost).min().unwrap();
-            assert!(cost(k) <= best + 4, "{block:?}: {} by {k}, {best} at best", cost(k));
+            assert!(k <= MAX_K && unary(k) < 48, "{block:?}");
+            total += cost(k);
+            shortest += (0..=MAX_K).map(cost).min().unwrap();
         }
+        assert!(f64::from(total) < 1.01 * f64::from(shortest), "{total} {shortest}");
     }
 
     #[test]

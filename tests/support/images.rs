@@ -49,6 +49,6 @@ pub(crate) fn brighter(ppm: &[u8], by: u8) -> Vec<u8> {
 /// Writes a file and the folders above it.
 pub(crate) fn write(root: &Path, name: &str, bytes: &[u8]) {
     let path = root.join(name);
-    fs::create_dir_all(path.parent().expect("a file is in a folder")).unwrap();
-    fs::write(path, bytes).unwrap();
+    fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+    fs::write(path, bytes).expect("a file can be written");
 }

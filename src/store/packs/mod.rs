@@ -28,6 +28,8 @@ mod write;
 mod crash;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod foreign;
 
 use std::{collections::BTreeMap, sync::Arc};
 

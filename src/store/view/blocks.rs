@@ -20,7 +20,7 @@ use crate::{
 pub(super) const BLOCK: usize = 64 << 10;
 
 /// How a file of the view is named in the manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileEntry {
     /// Its name in the folder.
     pub name: String,

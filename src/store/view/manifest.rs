@@ -68,12 +68,6 @@ pub struct Manifest {
     pub tables: [Vec<FileEntry>; 4],
 }
 
-impl Default for FileEntry {
-    fn default() -> Self {
-        Self { name: String::new(), len: 0, sums: Vec::new() }
-    }
-}
-
 impl Manifest {
     /// Rows, dead ones included: the file of norms has eight bytes for each.
     pub fn rows(&self) -> u64 {

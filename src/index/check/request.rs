@@ -1,215 +1,40 @@
-//! Files → verdicts: each against the dataset without the files in the request, and against those before it.
+//! The evidence on the contents of a request, and what it makes of each file.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
-use super::{
-    Reader,
-    query::{ById, Match, real_distance},
-};
+use super::{CheckItem, Checked, Read};
 use crate::{
     Error, Result,
-    dataset::{Buffer, Labels, read_image, tables_above},
-    feature::{Feature, SCALE},
+    feature::SCALE,
+    index::{
+        Reader,
+        query::{ById, Match, real_distance},
+    },
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     monitor::Monitor,
-    picture::{Limits, Picture, decode},
+    picture::Picture,
     similarity::{EDGE_CORRELATION, similarity},
-    store::{
-        state::ContentId,
-        view::{PathRecord, RowRecord, TableKind},
-    },
-    verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split, judge},
+    store::{state::ContentId, view::RowRecord},
+    verdict::{ANOMALY_NEIGHBOR, Judgement, Occurrence, Reference, judge},
 };
 
 /// Neighbours that are shown as evidence.
 const SHOWN: usize = 5;
 
-/// A file to be judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckItem {
-    /// Where it is.
-    pub file: PathBuf,
-    /// What it is called: relative to the root if it is below it, else as it was given.
-    pub path: Arc<[u8]>,
-    /// Whether it is below the root, and so has a label and a split by its path.
-    pub inside: bool,
-}
-
-/// What holds for all files of a request.
-#[derive(Debug, Clone, Default)]
-pub struct CheckOptions {
-    /// The label of all of them, whatever their paths say.
-    pub label: Option<Label>,
-    /// The split of all of them.
-    pub split: Option<Split>,
-    /// What a picture may cost.
-    pub limits: Limits,
-}
-
-/// The verdict on a file, with its evidence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
-    /// As in the request.
-    pub item: CheckItem,
-    /// The content, where the file could be read at all.
-    pub id: Option<ContentId>,
-    /// The label that it was judged under.
-    pub label: Option<Label>,
-    /// The split that it was judged under.
-    pub split: Option<Split>,
-    /// The verdict.
-    pub judgement: Judgement,
-    /// Why it is undecodable.
-    pub reason: Option<String>,
-    /// Where the same content is.
-    pub same: Vec<Occurrence>,
-    /// The nearest of what it was compared with, nearest first; the same content is not among them.
-    pub nearest: Vec<Match>,
-    /// The edges among them: near-duplicates.
-    pub edges: Vec<Match>,
-}
-
-/// A file that was read.
-struct Read {
-    id: ContentId,
-    picture: Picture,
-    feature: Feature,
-    row: Option<u32>,
-}
-
 /// A requested content: the first item that has it, and all of them in order.
-struct Requested {
-    read: Read,
-    items: Vec<usize>,
+pub(super) struct Requested {
+    pub(super) read: Read,
+    pub(super) items: Vec<usize>,
 }
 
 /// What a request is held against.
-struct Base {
+pub(super) struct Base {
     /// Rows that a path outside the request holds.
-    live: Vec<u64>,
+    pub(super) live: Vec<u64>,
     /// Rows of the request, with the paths outside it.
-    rest: HashMap<u32, Vec<Occurrence>>,
-}
-
-impl Reader {
-    /// Judges the files in the byte order of their paths, each against the published dataset minus every path of the request, plus the files
-    /// before it. Anomalies are judged by the distance to the fifth nearest of the whole dataset and the whole request.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Interrupted`]; a file that cannot be read is a verdict.
-    pub fn check(&self, mut items: Vec<CheckItem>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Vec<Checked>> {
-        items.sort_by(|a, b| a.path.cmp(&b.path));
-        items.dedup_by(|a, b| a.file == b.file);
-        let named = self.named(&items, options)?;
-        monitor.stage("reading", Some(items.len() as u64));
-        let read: Vec<Result<Read>> = items
-            .par_iter()
-            .map_init(Buffer::default, |buffer, item| {
-                monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&item.file, buffer, &options.limits) }
-            })
-            .collect();
-        let mut reasons = BTreeMap::new();
-        let requested = group(read, &mut reasons)?;
-        monitor.stage("comparing", None);
-        let base = self.base(&items)?;
-        let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base };
-        let judged = request.judge(monitor)?;
-        Ok(request.answer(items, judged, &reasons))
-    }
-
-    /// Path, label and split of each item.
-    fn named(&self, items: &[CheckItem], options: &CheckOptions) -> Result<Vec<Occurrence>> {
-        let folders: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| parent(&item.path)).collect();
-        let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
-        tables.sort_unstable();
-        tables.dedup();
-        let mut labels = Labels::read(self.root(), &tables)?;
-        let occurrence = |item: &CheckItem| {
-            let (label, split) = if item.inside { labels.of(&item.path) } else { (None, None) };
-            Occurrence { path: item.path.clone(), label: options.label.clone().or(label), split: options.split.or(split) }
-        };
-        Ok(items.iter().map(occurrence).collect())
-    }
-
-    fn look_at(&self, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
-        read_image(file, limits, buffer)?;
-        let id = buffer.id();
-        let row = self.view.row_of(&id)?;
-        let picture = match row {
-            Some(row) => self.picture(&self.view.row(row)?)?,
-            None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
-        };
-        let feature = self.feature(&picture);
-        Ok(Read { id, picture, feature, row })
-    }
-
-    fn base(&self, items: &[CheckItem]) -> Result<Base> {
-        let mut live = self.view.live_words()?;
-        let mut rest = HashMap::new();
-        let requested: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| &*item.path).collect();
-        for path in &requested {
-            let Some(PathRecord::Row(row)) = self.view.path(path)? else { continue };
-            if rest.contains_key(&row) {
-                continue;
-            }
-            let mut occurrences = self.view.row(row)?.occurrences;
-            occurrences.retain(|o| !requested.contains(&*o.path));
-            if occurrences.is_empty()
-                && let Some(word) = live.get_mut(row as usize / 64)
-            {
-                *word &= !(1 << (row % 64));
-            }
-            rest.insert(row, occurrences);
-        }
-        Ok(Base { live, rest })
-    }
-
-    /// The scores of the live rows, by the lists that are published.
-    fn reference(&self) -> Result<Reference> {
-        let mut scores = Vec::new();
-        self.view.table(TableKind::Lists).for_each(|key, _| {
-            let Ok(key) = key.try_into() else { return Ok(()) };
-            let row = u32::from_be_bytes(key);
-            if let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1) {
-                let labels: BTreeSet<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
-                scores.push((fifth.distance, labels));
-            }
-            Ok(())
-        })?;
-        Ok(Reference::new(scores.iter().map(|(score, labels)| (*score, labels.iter()))))
-    }
-}
-
-fn parent(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|&b| b == b'/').map_or(b"", |slash| &path[..slash])
-}
-
-/// Gathers items by content, in the order of their first item.
-fn group(read: Vec<Result<Read>>, reasons: &mut BTreeMap<usize, String>) -> Result<Vec<Requested>> {
-    let mut places: HashMap<ContentId, usize> = HashMap::new();
-    let mut requested: Vec<Requested> = Vec::new();
-    for (item, read) in read.into_iter().enumerate() {
-        match read {
-            Ok(read) => match places.get(&read.id) {
-                Some(&place) => requested[place].items.push(item),
-                None => {
-                    places.insert(read.id, requested.len());
-                    requested.push(Requested { read, items: vec![item] });
-                }
-            },
-            Err(Error::Undecodable(reason)) => drop(reasons.insert(item, reason)),
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(requested)
+    pub(super) rest: HashMap<u32, Vec<Occurrence>>,
 }
 
 /// Ties among requested contents go to the smaller content id.
@@ -228,12 +53,13 @@ enum Candidate {
     Requested(usize),
 }
 
-struct Request<'a> {
-    reader: &'a Reader,
-    named: &'a [Occurrence],
-    requested: &'a [Requested],
-    places: HashMap<ContentId, usize>,
-    base: &'a Base,
+/// A request: what was read, under which names, and what it is held against.
+pub(super) struct Request<'a> {
+    pub(super) reader: &'a Reader,
+    pub(super) named: &'a [Occurrence],
+    pub(super) requested: &'a [Requested],
+    pub(super) places: HashMap<ContentId, usize>,
+    pub(super) base: &'a Base,
 }
 
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
@@ -243,10 +69,12 @@ struct Evidence {
     score: Option<u32>,
 }
 
-type Judged = (Judgement, Vec<Occurrence>, Vec<Match>, Vec<Match>);
+/// A judgement, where the same content is, what is nearest, and the edges.
+pub(super) type Judged = (Judgement, Vec<Occurrence>, Vec<Match>, Vec<Match>);
 
 impl Request<'_> {
-    fn judge(&self, monitor: &dyn Monitor) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
+    /// The verdict on each item that could be read.
+    pub(super) fn judge(&self, monitor: &dyn Monitor) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
         let mut planes = OwnedPlanes::new(self.reader.basis.len());
         self.requested.iter().for_each(|r| planes.push(&r.read.feature.0));
         let near = self.near(&planes)?;
@@ -409,7 +237,8 @@ impl Request<'_> {
         items.iter().filter(move |&&other| other < item).map(|&other| self.named[other].clone())
     }
 
-    fn answer(
+    /// The answers, item by item.
+    pub(super) fn answer(
         &self,
         items: Vec<CheckItem>,
         mut judged: BTreeMap<usize, (ContentId, Judged)>,

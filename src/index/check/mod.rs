@@ -1,0 +1,194 @@
+//! Files → verdicts: each against the dataset without the files in the request, and against those before it.
+
+mod request;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rayon::prelude::*;
+
+use self::request::{Base, Request, Requested};
+use super::{Reader, query::Match};
+use crate::{
+    Error, Result,
+    dataset::{Buffer, Labels, read_image, tables_above},
+    feature::Feature,
+    monitor::Monitor,
+    picture::{Limits, Picture, decode},
+    store::{
+        state::ContentId,
+        view::{PathRecord, TableKind},
+    },
+    verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split},
+};
+
+/// A file to be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckItem {
+    /// Where it is.
+    pub file: PathBuf,
+    /// What it is called: relative to the root if it is below it, else as it was given.
+    pub path: Arc<[u8]>,
+    /// Whether it is below the root, and so has a label and a split by its path.
+    pub inside: bool,
+}
+
+/// What holds for all files of a request.
+#[derive(Debug, Clone, Default)]
+pub struct CheckOptions {
+    /// The label of all of them, whatever their paths say.
+    pub label: Option<Label>,
+    /// The split of all of them.
+    pub split: Option<Split>,
+    /// What a picture may cost.
+    pub limits: Limits,
+}
+
+/// The verdict on a file, with its evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// As in the request.
+    pub item: CheckItem,
+    /// The content, where the file could be read at all.
+    pub id: Option<ContentId>,
+    /// The label that it was judged under.
+    pub label: Option<Label>,
+    /// The split that it was judged under.
+    pub split: Option<Split>,
+    /// The verdict.
+    pub judgement: Judgement,
+    /// Why it is undecodable.
+    pub reason: Option<String>,
+    /// Where the same content is.
+    pub same: Vec<Occurrence>,
+    /// The nearest of what it was compared with, nearest first; the same content is not among them.
+    pub nearest: Vec<Match>,
+    /// The edges among them: near-duplicates.
+    pub edges: Vec<Match>,
+}
+
+/// A file that was read.
+struct Read {
+    id: ContentId,
+    picture: Picture,
+    feature: Feature,
+    row: Option<u32>,
+}
+
+impl Reader {
+    /// Judges the files in the byte order of their paths, each against the published dataset minus every path of the request, plus the files
+    /// before it. Anomalies are judged by the distance to the fifth nearest of the whole dataset and the whole request.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Interrupted`]; a file that cannot be read is a verdict.
+    pub fn check(&self, mut items: Vec<CheckItem>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Vec<Checked>> {
+        items.sort_by(|a, b| a.path.cmp(&b.path));
+        items.dedup_by(|a, b| a.file == b.file);
+        let named = self.named(&items, options)?;
+        monitor.stage("reading", Some(items.len() as u64));
+        let read: Vec<Result<Read>> = items
+            .par_iter()
+            .map_init(Buffer::default, |buffer, item| {
+                monitor.advance(1);
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&item.file, buffer, &options.limits) }
+            })
+            .collect();
+        let mut reasons = BTreeMap::new();
+        let requested = group(read, &mut reasons)?;
+        monitor.stage("comparing", None);
+        let base = self.base(&items)?;
+        let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
+        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base };
+        let judged = request.judge(monitor)?;
+        Ok(request.answer(items, judged, &reasons))
+    }
+
+    /// Path, label and split of each item.
+    fn named(&self, items: &[CheckItem], options: &CheckOptions) -> Result<Vec<Occurrence>> {
+        let folders: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| parent(&item.path)).collect();
+        let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let mut labels = Labels::read(self.root(), &tables)?;
+        let occurrence = |item: &CheckItem| {
+            let (label, split) = if item.inside { labels.of(&item.path) } else { (None, None) };
+            Occurrence { path: item.path.clone(), label: options.label.clone().or(label), split: options.split.or(split) }
+        };
+        Ok(items.iter().map(occurrence).collect())
+    }
+
+    fn look_at(&self, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
+        read_image(file, limits, buffer)?;
+        let id = buffer.id();
+        let row = self.view.row_of(&id)?;
+        let picture = match row {
+            Some(row) => self.picture(&self.view.row(row)?)?,
+            None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
+        };
+        let feature = self.feature(&picture);
+        Ok(Read { id, picture, feature, row })
+    }
+
+    fn base(&self, items: &[CheckItem]) -> Result<Base> {
+        let mut live = self.view.live_words()?;
+        let mut rest = HashMap::new();
+        let requested: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| &*item.path).collect();
+        for path in &requested {
+            let Some(PathRecord::Row(row)) = self.view.path(path)? else { continue };
+            if rest.contains_key(&row) {
+                continue;
+            }
+            let mut occurrences = self.view.row(row)?.occurrences;
+            occurrences.retain(|o| !requested.contains(&*o.path));
+            if occurrences.is_empty()
+                && let Some(word) = live.get_mut(row as usize / 64)
+            {
+                *word &= !(1 << (row % 64));
+            }
+            rest.insert(row, occurrences);
+        }
+        Ok(Base { live, rest })
+    }
+
+    /// The scores of the live rows, by the lists that are published.
+    fn reference(&self) -> Result<Reference> {
+        let mut scores = Vec::new();
+        self.view.table(TableKind::Lists).for_each(|key, _| {
+            let Ok(key) = key.try_into() else { return Ok(()) };
+            let row = u32::from_be_bytes(key);
+            if let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1) {
+                let labels: BTreeSet<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
+                scores.push((fifth.distance, labels));
+            }
+            Ok(())
+        })?;
+        Ok(Reference::new(scores.iter().map(|(score, labels)| (*score, labels.iter()))))
+    }
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&b| b == b'/').map_or(b"", |slash| &path[..slash])
+}
+
+/// Gathers items by content, in the order of their first item.
+fn group(read: Vec<Result<Read>>, reasons: &mut BTreeMap<usize, String>) -> Result<Vec<Requested>> {
+    let mut places: HashMap<ContentId, usize> = HashMap::new();
+    let mut requested: Vec<Requested> = Vec::new();
+    for (item, read) in read.into_iter().enumerate() {
+        match read {
+            Ok(read) => match places.get(&read.id) {
+                Some(&place) => requested[place].items.push(item),
+                None => {
+                    places.insert(read.id, requested.len());
+                    requested.push(Requested { read, items: vec![item] });
+                }
+            },
+            Err(Error::Undecodable(reason)) => drop(reasons.insert(item, reason)),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(requested)
+}
