@@ -135,8 +135,18 @@ pub fn fit_row(coefficients: &mut Coefficients<f32>) -> Option<Vec<i16>> {
     Some(coefficients.values.iter().map(|&v| quantise(v, inverse_norm, FIT_SCALE)).collect())
 }
 
-/// Columns that are transposed at a time.
+/// Columns that are transposed at a time: a cache line of each row.
 const TRANSPOSED: usize = 32;
+
+/// Writes the columns from `first` on, one after another; 256 rows at a time, so that their cache lines stay in the first cache.
+fn transpose(rows: &[Vec<i16>], first: usize, columns: &mut [i16]) {
+    for (block, rows_of_block) in rows.chunks(256).enumerate() {
+        for (c, column) in columns.chunks_mut(rows.len()).enumerate() {
+            let out = &mut column[256 * block..];
+            out.iter_mut().zip(rows_of_block).for_each(|(out, row)| *out = row[first + c]);
+        }
+    }
+}
 
 /// The normalised coefficients that a basis is fitted on.
 #[derive(Debug)]
@@ -154,12 +164,8 @@ impl FitSample {
         assert!(rows.iter().all(|row| row.len() == d), "rows of one length");
         let mut values = vec![0; rows.len() * d];
         if !values.is_empty() {
-            // A few columns at a time, so that what is read of each row stays in the cache.
-            values.par_chunks_mut(rows.len() * TRANSPOSED).zip((0..d).into_par_iter().step_by(TRANSPOSED)).for_each(|(columns, first)| {
-                for (r, row) in rows.iter().enumerate() {
-                    columns.iter_mut().skip(r).step_by(rows.len()).zip(&row[first..]).for_each(|(out, value)| *out = *value);
-                }
-            });
+            let columns = values.par_chunks_mut(rows.len() * TRANSPOSED);
+            columns.zip((0..d).into_par_iter().step_by(TRANSPOSED)).for_each(|(columns, first)| transpose(rows, first, columns));
         }
         Self { columns: IntegerColumns::new(rows.len(), values) }
     }

@@ -152,7 +152,7 @@ fn a_lost_record_is_told_until_sync_has_read_its_file_again() {
     let code = bytes.len() / 3;
     bytes[code] ^= 0xff;
     fs::write(&pack, bytes).unwrap();
-    assert!(wsidx(tree.path(), ["verify"]).expect(1).stdout.contains("cannot be read"));
+    assert!(wsidx(tree.path(), ["verify"]).expect(1).stdout.contains("stored records were lost; run `wsidx sync`"));
     assert!(wsidx(tree.path(), ["rebuild"]).expect(2).stderr.contains("wsidx sync"));
     assert!(wsidx(tree.path(), ["query", "cat/1.ppm"]).expect(2).stderr.contains("wsidx sync"));
     wsidx(tree.path(), ["sync"]).expect(0);

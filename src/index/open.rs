@@ -1,18 +1,20 @@
 //! The writer: packs, catalog and view of one index, held together.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, path::Path, sync::Arc};
 
-use super::{Home, lock::Lock};
+use super::{Home, lock::Lock, publish::picture_of};
 use crate::{
     Error, Result,
     feature::Basis,
     monitor::Monitor,
+    picture::Picture,
     store::{
         catalog::{Catalog, Mark, SledCatalog},
         history::{change_of, read_basis, read_change},
         packs::{Commit, Content, Packs, Place, Position, Record, View as PackView},
         settings::Settings,
-        state::{Change, State, Touched},
+        state::{Change, ContentId, State, Touched},
+        view::View,
     },
 };
 
@@ -25,6 +27,24 @@ pub struct Opened {
     pub damage: Vec<(u32, u64, u64)>,
     /// The packs ended in a write that was never acknowledged.
     pub torn: bool,
+}
+
+/// Pictures at hand, up to a number of bytes, so that what was just encoded need not be decoded again.
+#[derive(Default)]
+pub(super) struct Fresh {
+    pictures: HashMap<ContentId, Picture>,
+    bytes: usize,
+}
+
+impl Fresh {
+    const BYTES: usize = 192 << 20;
+
+    pub(super) fn keep(&mut self, id: ContentId, picture: Picture) {
+        if self.bytes < Self::BYTES {
+            self.bytes += picture.samples().len();
+            self.pictures.insert(id, picture);
+        }
+    }
 }
 
 /// What a replay came to: whether nothing committed was lost, and how many commits it applied.
@@ -45,6 +65,8 @@ pub struct Writer {
     pub(super) basis: Option<Basis>,
     /// What changed since a commit; `None`: unknown, so everything is compared. A view of that commit lacks just this.
     pub(super) unpublished: Option<(u64, Touched)>,
+    /// Pictures that were decoded in this run.
+    pub(super) fresh: Fresh,
     pub(super) lock: Lock,
     pub(super) who: String,
     /// How the index was found.
@@ -72,6 +94,7 @@ impl Writer {
             mark: Mark::default(),
             basis: None,
             unpublished: None,
+            fresh: Fresh::default(),
             lock,
             who: who.to_owned(),
             opened: Opened::default(),
@@ -103,11 +126,14 @@ impl Writer {
 
     /// Makes the state and the catalog from the packs.
     pub(super) fn rebuild_catalog(&mut self) -> Result<()> {
+        // A commit that catalog or view has seen was acknowledged; if the packs end before it, it is not torn but lost.
+        let seen = View::open(&self.home.view()?).map_or(0, |view| view.manifest().generation).max(self.mark.generation);
         (self.state, self.mark) = (State::default(), Mark::default());
         self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };
         let replayed = self.replay(None)?;
         self.packs.settle()?;
-        self.mark.incomplete = !replayed.whole || self.state.missing().next().is_some();
+        self.mark.incomplete = !replayed.whole || self.state.missing().next().is_some() || self.mark.generation < seen;
+        self.mark.generation = self.mark.generation.max(seen);
         self.unpublished = None;
         self.catalog.clear()?;
         self.state.take_touched();
@@ -176,6 +202,14 @@ impl Writer {
             unpublished.extend(&touched);
         }
         self.catalog.store(&self.state, &touched, self.mark)
+    }
+
+    /// The picture of a stored content.
+    pub(super) fn picture(&self, id: &ContentId, place: Place) -> Result<Cow<'_, Picture>> {
+        match self.fresh.pictures.get(id) {
+            Some(picture) => Ok(Cow::Borrowed(picture)),
+            None => picture_of(&self.content(place)?, &self.settings).map(Cow::Owned),
+        }
     }
 
     /// A stored content.

@@ -8,7 +8,7 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::Writer;
+use super::{Writer, open::Fresh};
 use crate::{
     Error, Result,
     feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, FitSample, SCALE, fit_row},
@@ -213,9 +213,9 @@ impl Writer {
         ids.par_sort_unstable_by_key(|(id, _)| *id);
         ids.truncate(FIT_CONTENTS);
         monitor.stage("choosing columns", Some(ids.len() as u64));
-        let rows = ids.par_iter().map(|(_, place)| {
+        let rows = ids.par_iter().map(|(id, place)| {
             monitor.advance(1);
-            let picture = picture_of(&self.content(*place)?, &self.settings)?;
+            let picture = self.picture(id, *place)?;
             Ok(fit_row(&mut coefficients_of(&picture, &self.settings)))
         });
         let rows: Vec<Vec<i16>> = rows.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
@@ -232,6 +232,7 @@ impl Writer {
         let features = self.features(&rows.new, basis, monitor)?;
         let grown = grow(medium, old, &features)?;
         drop(features);
+        self.fresh = Fresh::default();
         let live = self.live(&rows, &touched)?;
         let lists = self.lists(&rows, &grown, &live, monitor)?;
         monitor.stage("publishing", None);
@@ -267,12 +268,12 @@ impl Writer {
         monitor.stage("computing features", Some(new.len() as u64));
         let mut planes = OwnedPlanes::new(basis.len());
         for chunk in new.chunks(8_192) {
-            let features = chunk.par_iter().map(|(_, place)| {
+            let features = chunk.par_iter().map(|(id, place)| {
                 if monitor.cancelled() {
                     return Err(Error::Interrupted);
                 }
                 monitor.advance(1);
-                let picture = picture_of(&self.content(*place)?, &self.settings)?;
+                let picture = self.picture(id, *place)?;
                 Ok(basis.feature(&mut coefficients_of(&picture, &self.settings)))
             });
             for Feature(values) in features.collect::<Result<Vec<_>>>()? {

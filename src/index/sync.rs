@@ -15,7 +15,7 @@ use crate::{
     Error, Result,
     dataset::{self, Buffer, Found, Labels, Listing, Skipped, contains, read_image, to_path},
     monitor::Monitor,
-    picture::{Decoded, Limits, Shape, decode},
+    picture::{Decoded, Limits, Picture, Shape, decode},
     store::{
         history::{gone_record, path_record},
         packs::{Content, Record},
@@ -70,7 +70,7 @@ pub struct SyncSummary {
 struct Outcome {
     path: Arc<[u8]>,
     entry: PathEntry,
-    content: Option<Content>,
+    content: Option<(Content, Picture)>,
 }
 
 /// What is to be done, by comparing the tree with the state.
@@ -137,29 +137,36 @@ impl Writer {
         Ok(tables)
     }
 
+    /// Walks files and known paths together, both in the order of their bytes.
     fn plan(&self, listing: &Listing, scopes: &[Vec<u8>], labels: &mut Labels) -> Plan {
         let mut plan = Plan::default();
         let in_scope = |path: &[u8]| scopes.is_empty() || scopes.iter().any(|scope| contains(scope, path));
         let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
-        let found: HashSet<&Arc<[u8]>> = listing.files.iter().map(|file| &file.path).collect();
+        let leaves = |path: &Arc<[u8]>| in_scope(path) && !unreadable(path);
+        let mut known = self.state.paths().iter().peekable();
         for file in &listing.files {
-            let Some(entry) = self.state.paths().get(&file.path) else {
-                plan.read.push(file.clone());
-                continue;
-            };
-            let lost = entry.content().is_some_and(|id| !self.state.contents().contains_key(id));
-            let (label, split) = labels.of(&file.path);
-            if entry.stat != file.stat || lost {
-                plan.read.push(file.clone());
-            } else if (&entry.label, entry.split) != (&label, split) {
-                plan.relabel.push((file.path.clone(), PathEntry { label, split, ..entry.clone() }));
-            } else {
-                plan.unchanged += 1;
+            while let Some((path, _)) = known.next_if(|(path, _)| **path < file.path) {
+                plan.gone.extend(leaves(path).then(|| path.clone()));
+            }
+            match known.next_if(|(path, _)| **path == file.path) {
+                Some((_, entry)) => self.plan_known(file, entry, labels, &mut plan),
+                None => plan.read.push(file.clone()),
             }
         }
-        let known = self.state.paths().keys();
-        plan.gone = known.filter(|path| !found.contains(path) && in_scope(path) && !unreadable(path)).cloned().collect();
+        plan.gone.extend(known.map(|(path, _)| path).filter(|path| leaves(path)).cloned());
         plan
+    }
+
+    fn plan_known(&self, file: &Found, entry: &PathEntry, labels: &mut Labels, plan: &mut Plan) {
+        let lost = self.mark.incomplete && entry.content().is_some_and(|id| !self.state.contents().contains_key(id));
+        let (label, split) = labels.of(&file.path);
+        if entry.stat != file.stat || lost {
+            plan.read.push(file.clone());
+        } else if (&entry.label, entry.split) != (&label, split) {
+            plan.relabel.push((file.path.clone(), PathEntry { label, split, ..entry.clone() }));
+        } else {
+            plan.unchanged += 1;
+        }
     }
 
     /// Reads and commits batch after batch; while one is written, the next is read.
@@ -172,6 +179,9 @@ impl Writer {
         summary: &mut SyncSummary,
         monitor: &dyn Monitor,
     ) -> Result<()> {
+        if plan.read.is_empty() {
+            return Ok(());
+        }
         monitor.stage("reading", Some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
         let mut known: HashSet<ContentId> = self.state.contents().keys().copied().collect();
@@ -186,7 +196,10 @@ impl Writer {
             let next = batches.next().filter(|_| !monitor.cancelled());
             let committed;
             (committed, outcomes) = std::thread::scope(|scope| {
-                let commit = scope.spawn(|| if records.is_empty() { Ok(()) } else { self.commit(&records, options.at) });
+                let commit = scope.spawn(|| match records.is_empty() {
+                    true => Ok(()),
+                    false => self.commit(&records, options.at).and_then(|()| self.save()),
+                });
                 let next = next.map(|batch| reader.read(batch, &known, monitor)).unwrap_or_default();
                 (commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), next)
             });
@@ -197,7 +210,7 @@ impl Writer {
 
     /// What a batch of files changes, as records in the order of their paths.
     fn take(
-        &self,
+        &mut self,
         outcomes: Vec<Outcome>,
         labels: &mut Labels,
         known: &mut HashSet<ContentId>,
@@ -214,11 +227,12 @@ impl Writer {
                 None if entry.content().is_some_and(|id| leaving.took(id)) => summary.moved += 1,
                 None => summary.added += 1,
             }
-            if let Some(content) = content.filter(|content| known.insert(content.id)) {
-                records.push(Record::Content(content));
-            }
             if old != Some(&entry) {
                 records.push(path_record(&path, &entry));
+            }
+            if let Some((content, picture)) = content.filter(|(content, _)| known.insert(content.id)) {
+                self.fresh.keep(content.id, picture);
+                records.push(Record::Content(content));
             }
         }
         records
@@ -248,7 +262,7 @@ impl Writer {
                 Holds::Undecodable { .. } => {}
             }
         }
-        summary.contents = self.state.contents().keys().filter(|id| self.state.is_held(id)).count() as u64;
+        summary.contents = self.state.held();
         summary.generation = self.mark.generation;
     }
 }
@@ -321,7 +335,7 @@ impl BatchReader {
             return Outcome { path, entry: entry(Holds::Content(id), stat), content: None };
         }
         match decode(&buffer.bytes, self.shape, &self.limits) {
-            Ok(decoded) => Outcome { path, entry: entry(Holds::Content(id), stat), content: Some(store(id, stat.size, &decoded)) },
+            Ok(decoded) => Outcome { path, entry: entry(Holds::Content(id), stat), content: Some(store(id, stat.size, decoded)) },
             Err(e) => Outcome { path, entry: entry(undecodable(id, e), stat), content: None },
         }
     }
@@ -339,9 +353,9 @@ fn reason(error: Error) -> String {
     }
 }
 
-fn store(id: ContentId, bytes: u64, decoded: &Decoded) -> Content {
+fn store(id: ContentId, bytes: u64, decoded: Decoded) -> (Content, Picture) {
     let Shape { size, planes } = decoded.picture.shape();
     let mut code = Vec::new();
     lifting::encode(decoded.picture.samples(), size, planes, &mut code);
-    Content { id, bytes, format: decoded.format.code(), width: decoded.width, height: decoded.height, code }
+    (Content { id, bytes, format: decoded.format.code(), width: decoded.width, height: decoded.height, code }, decoded.picture)
 }

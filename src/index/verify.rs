@@ -52,9 +52,12 @@ impl Writer {
         if before != (self.state.hash(), self.mark) {
             found.problems.push("the catalog was not what the packs say; it was made again".into());
         }
+        if self.mark.incomplete {
+            found.problems.push("packs: stored records were lost; run `wsidx sync`, which reads the affected files again".into());
+        }
         let lost: Vec<String> = self.state.missing().take(5).map(|id| blake3::Hash::from_bytes(*id).to_hex().to_string()).collect();
         if !lost.is_empty() {
-            found.problems.push(format!("packs: lost contents, such as {}; run `wsidx sync`", lost.join(", ")));
+            found.problems.push(format!("packs: lost contents, such as {}", lost.join(", ")));
         }
         match Reader::open(&self.home.root) {
             Ok(reader) => {

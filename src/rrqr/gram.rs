@@ -65,6 +65,7 @@ impl Gram {
     ///
     /// # Panics
     /// If the block has another number of columns.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference already")]
     pub fn add_rows(&mut self, w: ArrayView2<'_, f64>) -> Result<()> {
         assert_eq!(w.ncols(), self.columns, "columns of W");
         if w.iter().any(|value| !value.is_finite()) {

@@ -32,6 +32,7 @@ struct Column {
 ///
 /// # Errors
 /// [`Error::Numeric`] if a value is infinite or not a number.
+#[expect(clippy::needless_pass_by_value, reason = "a view is a reference already")]
 pub fn column_pivoted_qr(w: ArrayView2<'_, f64>, stop: Stop) -> Result<PivotedQr> {
     let largest_value = w.iter().try_fold(0f64, |most, &v| v.is_finite().then(|| most.max(v.abs())));
     let largest_value = largest_value.ok_or_else(|| Error::Numeric("the matrix of coefficients has a value that is not finite".into()))?;

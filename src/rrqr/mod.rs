@@ -20,7 +20,7 @@ mod select;
 
 pub use gram::{Gram, condition_number, gram_pivoted_qr};
 pub use householder::column_pivoted_qr;
-pub use select::{IntegerColumns, select_columns};
+pub use select::{IntegerColumns, LARGEST_VALUE, select_columns};
 
 use crate::error::{Error, Result};
 use faer::{
@@ -90,7 +90,7 @@ impl PivotedQr {
         let smallest = self.r.diag().iter().take(m).fold(f64::INFINITY, |least, &r| least.min(r));
         if m > FULL_DECOMPOSITION
             && smallest > 0.0
-            && let Some(condition) = extreme::condition(self.r.slice(ndarray::s![..m, ..m]))
+            && let Some(condition) = extreme::condition(&self.r.slice(ndarray::s![..m, ..m]))
         {
             return Ok(condition);
         }
@@ -152,9 +152,9 @@ impl PivotedQr {
             norm += (0..=m).map(|i| self.r[[i, m]].powi(2)).sum::<f64>();
             inverse_norm += column.iter().map(|value| value * value).sum::<f64>();
             inverse.push(column);
-            // The margin covers the rounding of the sums; not (a < b) also ends on NaN.
-            let estimate = (norm * inverse_norm).sqrt();
-            if estimate.is_nan() || estimate >= tau * (1.0 - 1e-9) {
+            // The margin covers the rounding of the sums.
+            let bound = (norm * inverse_norm).sqrt();
+            if bound.is_nan() || bound >= tau * (1.0 - 1e-9) {
                 return m;
             }
         }
@@ -188,8 +188,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn random(n: usize, d: usize, seed: u64) -> Array2<f64> {
-        let next = deviates(seed);
-        Array2::from_shape_simple_fn((n, d), next)
+        let mut next = deviates(seed);
+        Array2::from_shape_simple_fn((n, d), &mut next)
     }
 
     /// A matrix whose spectrum falls evenly over `ratio`: graded random directions, mixed.

@@ -9,7 +9,7 @@ use super::{Stop, largest};
 use rayon::prelude::*;
 
 /// Largest magnitude of a value: sixteen products of two such values fit into an i32.
-pub(super) const LARGEST_VALUE: i16 = 8192;
+pub const LARGEST_VALUE: i16 = 8192;
 
 /// A matrix of integers, column by column.
 #[derive(Clone, Debug)]

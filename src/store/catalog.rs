@@ -132,7 +132,6 @@ impl SledCatalog {
             let place = Place { pack, offset, len };
             state.restore((&*key).try_into().ok()?, ContentEntry { place, unheld_since });
         }
-        state.take_touched();
         let whole = (state.contents().len() as u64, state.paths().len() as u64, state.hash());
         let applied = mark.applied.map(|(pack, offset)| Position { pack, offset });
         let found = Mark { generation: mark.generation, applied, incomplete: mark.incomplete };

@@ -153,6 +153,11 @@ impl State {
         self.holders.contains_key(id)
     }
 
+    /// How many contents a path holds.
+    pub fn held(&self) -> u64 {
+        self.holders.len() as u64
+    }
+
     /// Where a content occurs, sorted by path.
     pub fn occurrences(&self, id: &ContentId) -> Vec<Occurrence> {
         let of = |path: &Arc<[u8]>| {
@@ -183,6 +188,8 @@ impl State {
             Change::Content(id, place) => self.store(id, place, at),
             Change::Path(path, entry) => {
                 self.leave(&path, at);
+                self.touched.paths.insert(path.clone());
+                self.touched.contents.extend(entry.content());
                 self.enter(path, entry);
             }
             Change::Gone(path, left) => self.leave(&path, left),
@@ -223,10 +230,8 @@ impl State {
 
     fn enter(&mut self, path: Arc<[u8]>, entry: PathEntry) {
         self.hash = self.hash.wrapping_add(path_hash(&path, &entry));
-        self.touched.paths.insert(path.clone());
         match &entry.holds {
             Holds::Content(id) => {
-                self.touched.contents.insert(*id);
                 self.holders.entry(*id).or_default().insert(path.clone());
                 if let Some(content) = self.contents.get_mut(id) {
                     content.unheld_since = None;

@@ -1,9 +1,8 @@
 //! The orthonormal wavelet filters, by name.
 //!
-//! Coefficients: Daubechies 1988, "Orthonormal bases of compactly supported wavelets", Comm. Pure Appl. Math. 41(7), table 1; again in "Ten
-//! Lectures on Wavelets" (1992), table 6.1, scaled here by 1/√2·2 so that the low-pass filter sums to √2. The digits are those of a spectral
-//! factorisation in 50-digit arithmetic, rounded once to f64; the tests check the relations that define them. What the filters are applied
-//! to is left to [`super::transform`](super::dwt2).
+//! Daubechies 1988, "Orthonormal bases of compactly supported wavelets", Comm. Pure Appl. Math. 41(7); "Ten Lectures on Wavelets" (1992),
+//! table 6.1. The digits were computed anew by spectral factorisation in 50-digit arithmetic and rounded once to f64; the tests check the
+//! relations that define them. What the filters are applied to is left to [`dwt2`](super::dwt2).
 
 use crate::error::Error;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! Which coefficient stands where: index ⇄ plane, level, subband, row, column.
 //!
-//! Planes stand one after another; within a plane the coefficients stand in Mallat's layout (Mallat 1989, figure 5): the four quadrants of a
+//! Planes stand one after another; within a plane the coefficients stand in Mallat's layout (Mallat 1989): the four quadrants of a
 //! square are LL (top left), HL (top right), LH (bottom left) and HH (bottom right), and LL is divided again for every further level.
 
 /// One of the four outputs of a separable transform. The first letter is the filter along the row (x), the second along the column (y);

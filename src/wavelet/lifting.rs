@@ -1,17 +1,21 @@
 //! 8-bit samples ⇄ the bytes in which a picture is cached, without loss.
 //!
 //! Red, green and blue go through the reversible YCoCg-R rotation (Malvar and Sullivan 2003, "YCoCg-R: a color space with RGB reversibility
-//! and low dynamic range"); every plane through the reversible integer Haar transform with prediction, the S+P transform (Said and Pearlman
-//! 1996, "An image multiresolution representation for lossless and lossy compression", IEEE TIP 5(9), their predictor A); the results,
-//! zigzagged, in tiles of 4 × 4 through a Rice code (`rice`). In one dimension a pair (a, b) becomes
+//! and low dynamic range"); every plane, columns first, through the reversible integer Haar transform with prediction, the S+P transform
+//! (Said and Pearlman 1996, "An image multiresolution representation for lossless and lossy compression", IEEE TIP 5(9)), here with
+//! predictions from lows only, of equal weights; the results, zigzagged, in tiles of 4 × 4 through a Rice code (`rice`). In one dimension a
+//! pair (a, b) becomes
 //!
 //! ```text
 //! high = a − b        low[i] = b + ⌊high / 2⌋        high[i] −= ⌊(low[i − 1] − low[i + 1] + 2) / 4⌋
 //! ```
 //!
 //! with the nearest low at the ends; a last sample without a partner is a low. So, other than [`super::dwt2`], it goes on to a single sample
-//! for every side. All arithmetic wraps in 16 bits: exact for codes that [`encode`] made, harmless for all others. Size and planes are
-//! not in the code: they stand in the record that holds it. Checksums are the store's business: a flipped bit may give another valid code.
+//! for every side. The highs of highs are not predicted. Chroma is in ±255, so a high is in ±638 and a high of highs in ±1,276: 12 bits
+//! after the zigzag. All arithmetic wraps in 16 bits: exact for codes that [`encode`] made, harmless for all others.
+//!
+//! Size and planes are not in the code: they stand in the record that holds it. Checksums are the store's business: a flipped bit may give
+//! another valid code.
 
 use super::rice::{self, BLOCK, damaged};
 use crate::error::Result;
@@ -41,6 +45,7 @@ pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
     let per_plane = block_count(side, 1);
     for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact_mut(per_plane)) {
         lift(plane, side, &mut work);
+        plane.iter_mut().for_each(|value| *value = zigzag(*value));
         to_tiles(plane, side, blocks);
     }
     rice::encode(&blocks, out);
@@ -73,6 +78,7 @@ pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Resu
     let mut values = vec![0i16; side * side * usize::from(planes)];
     for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact(block_count(side, 1))) {
         from_tiles(blocks, side, plane)?;
+        plane.iter_mut().for_each(|value| *value = unzigzag(*value));
         unlift(plane, side, &mut work);
     }
     if planes == 3 {
@@ -91,27 +97,27 @@ fn block_count(side: usize, planes: u8) -> usize {
 }
 
 /// 0, −1, 1, −2, … become 0, 1, 2, 3, …
-fn zigzag(value: i16) -> u16 {
-    (value.wrapping_shl(1) ^ (value >> 15)) as u16
+fn zigzag(value: i16) -> i16 {
+    value.wrapping_shl(1) ^ (value >> 15)
 }
 
-fn unzigzag(value: u16) -> i16 {
-    (value >> 1) as i16 ^ (value & 1).wrapping_neg() as i16
+/// The inverse of [`zigzag`], of values without a sign.
+fn unzigzag(value: i16) -> i16 {
+    (value >> 1) ^ (value & 1).wrapping_neg()
 }
 
-/// A transformed plane as zigzagged tiles, row by row of tiles; tiles over the edge are filled up with zeros.
+/// A plane as tiles, row by row of tiles; tiles over the edge are filled up with zeros.
 fn to_tiles(plane: &[i16], side: usize, blocks: &mut [[u16; BLOCK]]) {
     for (strip, blocks) in plane.chunks(TILE * side).zip(blocks.chunks_exact_mut(side.div_ceil(TILE))) {
         if let Some([a, b, c, d]) = whole_rows(strip, side) {
             for ((((block, a), b), c), d) in blocks.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                let rows = [a.map(zigzag), b.map(zigzag), c.map(zigzag), d.map(zigzag)];
-                block.copy_from_slice(rows.as_flattened());
+                block.copy_from_slice([*a, *b, *c, *d].map(|cells| cells.map(i16::cast_unsigned)).as_flattened());
             }
             continue;
         }
         for (y, row) in strip.chunks_exact(side).enumerate() {
             for (cells, block) in row.chunks(TILE).zip(blocks.iter_mut()) {
-                block.iter_mut().skip(TILE * y).zip(cells).for_each(|(to, &value)| *to = zigzag(value));
+                block.iter_mut().skip(TILE * y).zip(cells).for_each(|(to, &value)| *to = value.cast_unsigned());
             }
         }
     }
@@ -131,10 +137,10 @@ fn from_tiles(blocks: &[[u16; BLOCK]], side: usize, plane: &mut [i16]) -> Result
             let (whole, edge) = row.as_chunks_mut::<TILE>();
             let last = blocks.get(whole.len());
             for (cells, block) in whole.iter_mut().zip(blocks) {
-                *cells = block.as_chunks::<TILE>().0[y].map(unzigzag);
+                *cells = block.as_chunks::<TILE>().0[y].map(u16::cast_signed);
             }
             if let Some(block) = last {
-                edge.iter_mut().zip(block.as_chunks::<TILE>().0[y]).for_each(|(to, value)| *to = unzigzag(value));
+                edge.iter_mut().zip(block.as_chunks::<TILE>().0[y]).for_each(|(to, value)| *to = value.cast_signed());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One plane of samples ⇄ its orthonormal two-dimensional wavelet transform.
 //!
-//! Mallat 1989 (IEEE TPAMI 11(7), section III): rows, then columns, then the same on the LL quadrant. The border is periodic, so the
+//! Mallat 1989 (IEEE TPAMI 11(7)): rows, then columns, then the same on the LL quadrant. The border is periodic, so the
 //! transform of n samples has n coefficients and is an orthogonal matrix for every even n, however short. In one dimension, with the
 //! low-pass filter h and g\[i\] = (−1)^i h\[taps − 1 − i\],
 //!

@@ -70,6 +70,8 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
         format => json::write(&to_json(&summary, &seconds), format)?,
     }
     writer.require_complete()?;
+    // The process ends here: giving back the memory of a large state piece by piece would only take time. Everything is on disk.
+    std::mem::forget(writer);
     Ok(Exit::Fine)
 }
 
