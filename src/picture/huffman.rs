@@ -4,7 +4,7 @@
 //! stb_image's), a search over the longer lengths otherwise.
 
 /// Bits that are looked up at once.
-const LOOK: u32 = 10;
+const LOOK: u32 = 11;
 
 /// Zig-zag position → index with rows and columns exchanged (see [`super::idct::inverse`]).
 pub(super) const ZIGZAG: [u8; 64] = {

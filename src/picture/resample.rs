@@ -59,6 +59,8 @@ pub(super) struct Resampler {
     line: Vec<f32>,
     /// One channel of it, with three zeros at the end.
     channel: Vec<f32>,
+    /// One channel of one row of the target.
+    sums: Vec<f32>,
 }
 
 impl Resampler {
@@ -73,6 +75,7 @@ impl Resampler {
             return;
         }
         self.line.resize(row, 0.0);
+        self.sums.resize(size, 0.0);
         self.channel.clear();
         self.channel.resize(width + 3, 0.0);
         let samples = samples.get(..row * height).unwrap_or_default();
@@ -82,8 +85,11 @@ impl Resampler {
                 for (sample, pixel) in self.channel.iter_mut().zip(self.line.chunks_exact(channels)) {
                     *sample = pixel[c];
                 }
-                for ((from, weights), sample) in self.columns.runs.iter().zip(&mut plane[y * size..(y + 1) * size]) {
-                    *sample = (sum_run(self.channel.get(*from..).unwrap_or_default(), weights) + 0.5).clamp(0.0, 255.0) as u8;
+                for ((from, weights), sum) in self.columns.runs.iter().zip(&mut self.sums) {
+                    *sum = sum_run(self.channel.get(*from..).unwrap_or_default(), weights);
+                }
+                for (sample, sum) in plane[y * size..(y + 1) * size].iter_mut().zip(&self.sums) {
+                    *sample = rounded(*sum);
                 }
             }
         }
@@ -109,6 +115,11 @@ fn sum_rows(samples: &[f32], row: usize, weights: &[[f32; 4]], line: &mut [f32])
             }
         }
     }
+}
+
+/// The nearest whole number in 0..=255 (half to even): added to 2²³, it stands in the low bits.
+fn rounded(value: f32) -> u8 {
+    (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
 /// The weighted sum of a run of samples, in four partial sums.
