@@ -142,7 +142,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = &str> {
             }
             rest = rest.get(rest.iter().position(|&b| b == b'\n')?..)?;
         }
-        let end = rest.iter().position(|b| b.is_ascii_whitespace())?;
+        let end = rest.iter().position(u8::is_ascii_whitespace)?;
         let (word, after) = rest.split_at_checked(end)?;
         rest = after;
         std::str::from_utf8(word).ok()

@@ -95,7 +95,7 @@ fn eight_bits(color: ColorType, samples: &mut Vec<u8>) -> Option<usize> {
         ColorType::L16 | ColorType::Rgb16 => compact::<2, 1>(samples, |[h, l]| [word(h, l)]),
         ColorType::La16 => compact::<4, 1>(samples, |[h, l, ah, al]| [over_grey(word(h, l), word(ah, al))]),
         ColorType::Rgba16 => {
-            compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y))))
+            compact::<8, 3>(samples, |[r, s, g, h, b, c, x, y]| [word(r, s), word(g, h), word(b, c)].map(|v| over_grey(v, word(x, y))));
         }
         ColorType::Rgb32F => compact::<4, 1>(samples, |v| [float(v)]),
         ColorType::Rgba32F => {
