@@ -174,3 +174,94 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        knn::Neighbor,
+        store::{
+            medium::{Memory, Power},
+            view::{TableKind, pack_list, row_key},
+        },
+    };
+
+    /// Publishes a generation whose rows, lists and number of rows are told by its number.
+    fn generation(medium: &Memory, number: u64) -> Result<()> {
+        let old = if number == 1 { None } else { Some(View::open(medium)?) };
+        let old_rows = old.as_ref().map_or(0, View::rows);
+        let mut features = OwnedPlanes::new(8);
+        (0..3).for_each(|i| features.push(&[100 * number as i16, i, 3, 4, 5, 6, 7, 8]));
+        let grown = grow(medium, old.as_ref(), &features)?;
+        let mut draft = Draft::default();
+        draft.manifest.generation = number;
+        draft.manifest.columns = (0..8).collect();
+        draft.live = vec![(1 << (old_rows + 3)) - 1];
+        for row in 0..old_rows as u32 + 3 {
+            let list = pack_list(&[Neighbor { row, distance: number as u32 }]);
+            draft.changes[TableKind::Lists as usize].insert(row_key(row).to_vec(), Some(list));
+        }
+        publish(medium, old.as_ref(), grown, draft).map(|_| ())
+    }
+
+    /// Everything of the view that is there belongs to one generation.
+    fn shown(medium: &Memory) -> u64 {
+        let view = View::open(medium).unwrap();
+        view.check().unwrap();
+        let number = view.manifest().generation;
+        assert_eq!((view.rows() as u64, view.planes().unwrap().rows() as u64), (3 * number, 3 * number));
+        assert_eq!(view.live_words().unwrap(), [(1 << (3 * number)) - 1]);
+        for row in 0..3 * number as u32 {
+            assert_eq!(view.list(row).unwrap(), [Neighbor { row, distance: number as u32 }]);
+            let values: Vec<i32> = view.planes().unwrap().row(row).values().take(2).collect();
+            assert_eq!(values, [100 * (row as i32 / 3 + 1), row as i32 % 3]);
+        }
+        number
+    }
+
+    #[test]
+    fn a_crash_at_any_operation_leaves_the_old_or_the_new_generation_and_the_next_goes_on() {
+        let before = Memory::new();
+        generation(&before, 1).unwrap();
+        generation(&before, 2).unwrap();
+        assert_eq!(shown(&before), 2);
+        let whole = before.killed();
+        let began = whole.operations();
+        generation(&whole, 3).unwrap();
+        let operations = whole.operations() - began;
+        assert!(operations > 15, "{operations}");
+        let mut seen = [0; 4];
+        for at in 0..operations {
+            for torn in [false, true] {
+                let medium = before.killed();
+                medium.fail_at(medium.operations() + at, torn);
+                // The last operations only remove what nobody names, and may fail.
+                let _ = generation(&medium, 3);
+                for after in Power::all().into_iter().map(|power| medium.crash(power)).chain([medium.killed()]) {
+                    let number = shown(&after);
+                    seen[number as usize] += 1;
+                    if number == 2 {
+                        generation(&after, 3).unwrap();
+                    }
+                    generation(&after, 4).unwrap();
+                    assert_eq!(shown(&after), 4);
+                }
+            }
+        }
+        assert!(seen[2] > 100 && seen[3] > 100 && seen[1] == 0, "{seen:?}");
+    }
+
+    #[test]
+    fn published_bytes_stay_while_later_generations_come_and_go() {
+        let medium = Memory::new();
+        generation(&medium, 1).unwrap();
+        let first = View::open(&medium).unwrap();
+        let names: Vec<String> = first.manifest().files().map(|file| file.name.clone()).collect();
+        (2..9).for_each(|number| generation(&medium, number).unwrap());
+        first.check().unwrap();
+        assert_eq!((first.rows(), first.list(2).unwrap()[0].distance), (3, 1));
+        assert_eq!(shown(&medium), 8);
+        let left = medium.list().unwrap();
+        assert!(left.len() < 14 && names.iter().any(|name| !left.contains(name)), "{left:?}");
+    }
+}
