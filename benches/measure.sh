@@ -37,7 +37,8 @@ echo "bytes an image: $(($(du -sb .wsidx | cut -f 1) / 60000))"
 for _ in 1 2 3; do timed "sync, nothing changed" "$wsidx" sync --quiet; done
 for _ in 1 2 3; do timed "query, cold process" "$wsidx" query --quiet test/ship/motorboat_s_001559.png; done
 mkdir "$work/new"
-find test -name '*_s_0007*.png' | head -n 100 | while read -r f; do
+mapfile -t some < <(find test -name '*_s_0007*.png' | sort)
+for f in "${some[@]:0:100}"; do
     (cat "$f"; echo "another content") >"$work/new/$(basename "$f")"
 done
 for _ in 1 2 3; do timed "check of 100 new images" "$wsidx" check --quiet --format jsonl --exit-zero "$work/new"; done

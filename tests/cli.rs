@@ -387,3 +387,11 @@ fn gc_drops_what_no_path_holds_and_the_index_goes_on() {
     wsidx(tree.path(), ["rebuild", "--refit"]).expect(0);
     wsidx(tree.path(), ["verify", "--files"]).expect(0);
 }
+
+#[test]
+fn a_program_whose_signals_are_ignored_works() {
+    let tree = dataset();
+    let mut ignoring = command("bash", tree.path());
+    ignoring.args(["-c", "trap '' INT HUP; exec wsidx sync"]);
+    run(ignoring).expect(0);
+}

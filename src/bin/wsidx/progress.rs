@@ -32,20 +32,23 @@ impl Interrupt {
     ///
     /// # Errors
     ///
-    /// If a handler is installed already, or the system refuses one.
+    /// If the system refuses a handler. Where a signal is ignored already, as under `nohup`, it stays so.
     pub(crate) fn listen(quiet: bool) -> io::Result<Self> {
         let interrupt = Self::default();
         let flag = interrupt.clone();
-        ctrlc::try_set_handler(move || {
+        let installed = ctrlc::try_set_handler(move || {
             if flag.0.swap(true, Ordering::SeqCst) {
                 std::process::exit(INTERRUPTED);
             }
             if !quiet {
                 let _ = writeln!(io::stderr(), "\nstopping; once more to stop at once");
             }
-        })
-        .map_err(io::Error::other)?;
-        Ok(interrupt)
+        });
+        match installed {
+            // Somebody chose that a signal does nothing, as nohup and background jobs of a shell do; so it stays.
+            Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(interrupt),
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 
     /// Whether the first signal has come.
