@@ -109,8 +109,8 @@ fn run(args: Args) -> Outcome {
 fn silence_caught_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let foreign = info.location().is_some_and(|at| !at.file().starts_with("src/"));
-        if !foreign {
+        let in_sled = info.location().is_some_and(|at| at.file().contains("/sled-"));
+        if !in_sled && !wsidx::picture::is_decoding() {
             default(info);
         }
     }));
