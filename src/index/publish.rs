@@ -135,6 +135,8 @@ impl Writer {
     /// # Errors
     /// [`Error::Damaged`] where a stored content cannot be read, [`Error::Interrupted`], [`Error::Io`]; the old generation then stands.
     pub fn publish(&mut self, at: i64, monitor: &dyn Monitor) -> Result<Published> {
+        // Fails after a failed write: the state then has what the packs have not.
+        self.packs.end()?;
         let medium = self.home.view()?;
         let old = self.usable_view(View::open(&medium).ok(), monitor);
         let shown = old.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));

@@ -100,7 +100,7 @@ impl Writer {
             Ok(()) => self.leave(&plan, options.at, &mut summary),
             Err(_) => Ok(()),
         };
-        self.save()?;
+        // Each commit was followed by its own save. After one that failed the state has what the packs have not, and must not be saved.
         read.and(left)?;
         if options.scopes.is_empty() && self.mark.incomplete {
             self.mend(options.at)?;
