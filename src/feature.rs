@@ -10,10 +10,8 @@
 //!
 //! Which contents a basis is fitted on, and when, is the index's to decide; the factorisation is in [`crate::rrqr`].
 
-use rayon::prelude::*;
-
 use crate::{
-    rrqr::{IntegerColumns, Stop, select_columns},
+    rrqr::{Stop, select_columns},
     wavelet::{Coefficients, Layout, Wavelet},
 };
 
@@ -67,11 +65,14 @@ impl Basis {
         (known && !columns.is_empty()).then(|| Self { columns: columns.to_vec(), fitted })
     }
 
-    /// Chooses at most `max_features` columns by rank-revealing QR of the normalised coefficients. Returns `None` where the pictures have no
-    /// independent column at all (all flat).
-    pub fn fit(sample: &FitSample, max_features: usize) -> Option<Self> {
+    /// Chooses at most `max_features` columns by rank-revealing QR of the [`fit_row`]s of the contents, in the order of their ids. Returns
+    /// `None` where the pictures have no independent column at all (all flat).
+    ///
+    /// # Panics
+    /// If the rows have different lengths.
+    pub fn fit(rows: &[Vec<i16>], max_features: usize) -> Option<Self> {
         let columns: Vec<u32> =
-            select_columns(&sample.columns, Stop { tolerance: 0.0, max_columns: max_features }).into_iter().map(|c| c as u32).collect();
+            select_columns(rows, Stop { tolerance: 0.0, max_columns: max_features }).into_iter().map(|c| c as u32).collect();
         (!columns.is_empty()).then_some(Self { columns, fitted: true })
     }
 
@@ -133,40 +134,4 @@ fn quantise(value: f32, inverse_norm: f32, scale: f32) -> i16 {
 pub fn fit_row(coefficients: &mut Coefficients<f32>) -> Option<Vec<i16>> {
     let inverse_norm = normaliser(coefficients)?;
     Some(coefficients.values.iter().map(|&v| quantise(v, inverse_norm, FIT_SCALE)).collect())
-}
-
-/// Columns that are transposed at a time: a cache line of each row.
-const TRANSPOSED: usize = 32;
-
-/// Writes the columns from `first` on, one after another; 256 rows at a time, so that their cache lines stay in the first cache.
-fn transpose(rows: &[Vec<i16>], first: usize, columns: &mut [i16]) {
-    for (block, rows_of_block) in rows.chunks(256).enumerate() {
-        for (c, column) in columns.chunks_mut(rows.len()).enumerate() {
-            let out = &mut column[256 * block..];
-            out.iter_mut().zip(rows_of_block).for_each(|(out, row)| *out = row[first + c]);
-        }
-    }
-}
-
-/// The normalised coefficients that a basis is fitted on.
-#[derive(Debug)]
-pub struct FitSample {
-    columns: IntegerColumns,
-}
-
-impl FitSample {
-    /// From the [`fit_row`]s of the contents, in the order of their ids.
-    ///
-    /// # Panics
-    /// If the rows have different lengths.
-    pub fn from_rows(rows: &[Vec<i16>]) -> Self {
-        let d = rows.first().map_or(0, Vec::len);
-        assert!(rows.iter().all(|row| row.len() == d), "rows of one length");
-        let mut values = vec![0; rows.len() * d];
-        if !values.is_empty() {
-            let columns = values.par_chunks_mut(rows.len() * TRANSPOSED);
-            columns.zip((0..d).into_par_iter().step_by(TRANSPOSED)).for_each(|(columns, first)| transpose(rows, first, columns));
-        }
-        Self { columns: IntegerColumns::new(rows.len(), values) }
-    }
 }

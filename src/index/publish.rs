@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{Writer, open::Fresh};
 use crate::{
     Error, Result,
-    feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, FitSample, SCALE, fit_row},
+    feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, SCALE, fit_row},
     knn::{ListSource, Live, Neighbor, OwnedPlanes, RowOrder, Update, Watch, update_lists},
     monitor::Monitor,
     picture::Picture,
@@ -221,7 +221,7 @@ impl Writer {
             Ok(fit_row(&mut coefficients_of(&picture, &self.settings)))
         });
         let rows: Vec<Vec<i16>> = rows.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        Ok(Basis::fit(&FitSample::from_rows(&rows), usize::from(self.settings.max_features)))
+        Ok(Basis::fit(&rows, usize::from(self.settings.max_features)))
     }
 
     fn publish_over(&mut self, medium: &dyn Medium, old: Option<&View>, basis: &Basis, monitor: &dyn Monitor) -> Result<Published> {

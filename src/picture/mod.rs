@@ -12,9 +12,11 @@ mod resample;
 mod resize;
 mod scratch;
 mod whole;
+mod ycocg;
 
 pub use format::Format;
 pub use header::{Header, probe};
+pub(crate) use ycocg::{rotate, unrotate};
 
 use crate::{Error, Result};
 use image::metadata::Orientation;
@@ -26,7 +28,7 @@ use std::{
 };
 
 /// Everything that the samples of a picture depend on besides the file: decoders, their settings, filters. It changes when the samples do.
-pub const DECODER: &str = "picture/1 jpeg-box zune-jpeg/0.5-strict image/0.25 box-to-2S catmull-rom alpha-over-128 grey-mean";
+pub const DECODER: &str = "picture/2 jpeg-box zune-jpeg/0.5-strict image/0.25 box-to-2S catmull-rom chroma-by-4 alpha-over-128 grey-mean";
 
 /// Side and number of planes of a [`Picture`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -147,7 +149,7 @@ pub struct Decoded {
     pub width: u32,
     /// Rows of the upright image.
     pub height: u32,
-    /// Whether the image had to be resized; if not, its samples are exact.
+    /// Whether the image had to be resized; if not, its samples are exact. If so, its chroma is rounded (Co and Cg of YCoCg-R to multiples of 4).
     pub resized: bool,
 }
 
@@ -248,7 +250,8 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
             scratch.resampler.run(*plane, size as usize, out);
         }
         let rgb = head.is_rgb();
-        let samples = upright(shape, head.orientation, resized, |[a, b, c]| if rgb { [a, b, c] } else { resize::rgb(a, b, c) });
+        let samples =
+            upright(shape, head.orientation, resized, |[a, b, c]| ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) }));
         return finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples);
     }
     let channels = jpeg::decode(bytes, &head, &mut scratch.raster)?;
@@ -283,7 +286,7 @@ fn from_raster(sides: (u32, u32), channels: usize, orientation: Orientation, sha
     let source = resize::shrink(samples, channels, (width, height), size, &mut scratch.shrunk);
     let out = filled(&mut scratch.resized, size * size * channels);
     scratch.resampler.run(source, size, out);
-    Ok(upright(shape, orientation, out, |rgb| rgb))
+    Ok(upright(shape, orientation, out, ycocg::round))
 }
 
 fn finish(format: Format, stored: (u32, u32), orientation: Orientation, shape: Shape, samples: Vec<u8>) -> Result<Decoded> {

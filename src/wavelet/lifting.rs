@@ -1,7 +1,7 @@
 //! 8-bit samples ⇄ the bytes in which a picture is cached, without loss.
 //!
-//! Red, green and blue go through the reversible YCoCg-R rotation (Malvar and Sullivan 2003, "YCoCg-R: a color space with RGB reversibility
-//! and low dynamic range"); every plane, columns first, through the reversible integer Haar transform with prediction, the S+P transform
+//! Red, green and blue go through the reversible YCoCg-R rotation (`picture::rotate`), and both chroma planes are divided by the largest power
+//! of two that divides all their values (resized pictures have their chroma in steps); every plane, columns first, goes through the reversible integer Haar transform with prediction, the S+P transform
 //! (Said and Pearlman 1996, "An image multiresolution representation for lossless and lossy compression", IEEE TIP 5(9)), here with
 //! predictions from lows only, of equal weights; the results, zigzagged, in tiles of 4 × 4 through a Rice code (`rice`). In one dimension a
 //! pair (a, b) becomes
@@ -14,14 +14,19 @@
 //! for every side. The highs of highs are not predicted. Chroma is in ±255, so a high is in ±638 and a high of highs in ±1,276: 12 bits
 //! after the zigzag. All arithmetic wraps in 16 bits: exact for codes that [`encode`] made, harmless for all others.
 //!
+//! A picture in colour begins with a byte of the two exponents: low nibble that of Co, high nibble that of Cg.
+//!
 //! Size and planes are not in the code: they stand in the record that holds it. Checksums are the store's business: a flipped bit may give
 //! another valid code.
 
-use super::rice::{self, BLOCK, damaged};
-use crate::error::Result;
-
-/// Side of a tile.
-const TILE: usize = 4;
+use super::{
+    rice::{self, BLOCK, damaged},
+    tiles::{block_count, from_tiles, to_tiles},
+};
+use crate::{
+    error::Result,
+    picture::{rotate, unrotate},
+};
 
 /// Appends the code of `size` × `size` samples, row by row, in one plane or three (red, green, blue; plane after plane).
 ///
@@ -38,7 +43,8 @@ pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
     }
     let mut values: Vec<i16> = samples.iter().map(|&sample| i16::from(sample)).collect();
     if planes == 3 {
-        rotate(&mut values);
+        for_each_pixel(&mut values, rotate);
+        out.push(divide_chroma(&mut values));
     }
     let mut work = Work::new(side);
     let mut blocks = vec![[0; BLOCK]; block_count(side, planes)];
@@ -66,11 +72,15 @@ pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Resu
     samples.clear();
     let side = usize::from(size);
     let count = block_count(side, planes);
-    if code.len() < count.div_ceil(2) {
-        return Err(damaged("shorter than any picture of this size"));
-    }
     if count == 0 {
         return if code.is_empty() { Ok(()) } else { Err(damaged("longer than an empty picture")) };
+    }
+    let (exponents, code) = match planes {
+        3 => code.split_first().map_or((0, code), |(&exponents, code)| (exponents, code)),
+        _ => (0, code),
+    };
+    if code.len() < count.div_ceil(2) {
+        return Err(damaged("shorter than any picture of this size"));
     }
     let mut blocks = vec![[0; BLOCK]; count];
     rice::decode(code, &mut blocks)?;
@@ -82,7 +92,8 @@ pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Resu
         unlift(plane, side, &mut work);
     }
     if planes == 3 {
-        unrotate(&mut values);
+        multiply_chroma(&mut values, exponents)?;
+        for_each_pixel(&mut values, unrotate);
     }
     // Any bit above the low eight (the sign too) is a sample out of range.
     if values.iter().fold(0, |all, &value| all | value) & !255 != 0 {
@@ -90,10 +101,6 @@ pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Resu
     }
     samples.extend(values.iter().map(|&value| value as u8));
     Ok(())
-}
-
-fn block_count(side: usize, planes: u8) -> usize {
-    side.div_ceil(TILE) * side.div_ceil(TILE) * usize::from(planes)
 }
 
 /// 0, −1, 1, −2, … become 0, 1, 2, 3, …
@@ -106,87 +113,36 @@ fn unzigzag(value: i16) -> i16 {
     (value >> 1) ^ (value & 1).wrapping_neg()
 }
 
-/// A plane as tiles, row by row of tiles; tiles over the edge are filled up with zeros.
-fn to_tiles(plane: &[i16], side: usize, blocks: &mut [[u16; BLOCK]]) {
-    for (strip, blocks) in plane.chunks(TILE * side).zip(blocks.chunks_exact_mut(side.div_ceil(TILE))) {
-        if let Some([a, b, c, d]) = whole_rows(strip, side) {
-            for ((((block, a), b), c), d) in blocks.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                block.copy_from_slice([*a, *b, *c, *d].map(|cells| cells.map(i16::cast_unsigned)).as_flattened());
-            }
-            continue;
-        }
-        for (y, row) in strip.chunks_exact(side).enumerate() {
-            for (cells, block) in row.chunks(TILE).zip(blocks.iter_mut()) {
-                block.iter_mut().skip(TILE * y).zip(cells).for_each(|(to, &value)| *to = value.cast_unsigned());
-            }
-        }
-    }
+/// Divides both chroma planes by powers of two as large as can be, and returns the exponents in a byte.
+fn divide_chroma(values: &mut [i16]) -> u8 {
+    let plane = values.len() / 3;
+    let [orange, green] = [1, 2].map(|p| {
+        let chroma = &mut values[p * plane..][..plane];
+        let bits = chroma.iter().fold(0, |all, &value| all | value);
+        let exponent = if bits == 0 { 0 } else { bits.trailing_zeros() };
+        chroma.iter_mut().for_each(|value| *value >>= exponent);
+        exponent as u8
+    });
+    orange | green << 4
 }
 
-/// The four rows of a strip in pieces of a tile's width; `None` if a tile is over the edge.
-fn whole_rows(strip: &[i16], side: usize) -> Option<[&[[i16; TILE]]; TILE]> {
-    let mut rows = strip.chunks_exact(side).map(|row| row.as_chunks::<TILE>().0);
-    let rows = [rows.next()?, rows.next()?, rows.next()?, rows.next()?];
-    side.is_multiple_of(TILE).then_some(rows)
-}
-
-/// The inverse of [`to_tiles`].
-fn from_tiles(blocks: &[[u16; BLOCK]], side: usize, plane: &mut [i16]) -> Result<()> {
-    for (strip, blocks) in plane.chunks_mut(TILE * side).zip(blocks.chunks_exact(side.div_ceil(TILE))) {
-        for (y, row) in strip.chunks_exact_mut(side).enumerate() {
-            let (whole, edge) = row.as_chunks_mut::<TILE>();
-            let last = blocks.get(whole.len());
-            for (cells, block) in whole.iter_mut().zip(blocks) {
-                *cells = block.as_chunks::<TILE>().0[y].map(u16::cast_signed);
-            }
-            if let Some(block) = last {
-                edge.iter_mut().zip(block.as_chunks::<TILE>().0[y]).for_each(|(to, value)| *to = value.cast_signed());
-            }
+/// The inverse of [`divide_chroma`].
+fn multiply_chroma(values: &mut [i16], exponents: u8) -> Result<()> {
+    let plane = values.len() / 3;
+    for (chroma, exponent) in values[plane..].chunks_exact_mut(plane).zip([exponents & 15, exponents >> 4]) {
+        if exponent > 0 && chroma.iter().all(|value| value & 1 == 0) {
+            return Err(damaged("chroma could have been divided further"));
         }
-    }
-    check_fill(blocks, side)
-}
-
-/// The cells of the tiles beyond the edge are zero.
-fn check_fill(blocks: &[[u16; BLOCK]], side: usize) -> Result<()> {
-    if side.is_multiple_of(TILE) {
-        return Ok(());
-    }
-    let tiles = side.div_ceil(TILE);
-    for (t, block) in blocks.iter().enumerate() {
-        let (top, left) = (t / tiles * TILE, t % tiles * TILE);
-        let outside = |cell: usize| top + cell / TILE >= side || left + cell % TILE >= side;
-        if block.iter().enumerate().any(|(cell, &value)| value != 0 && outside(cell)) {
-            return Err(damaged("a value beyond the edge"));
-        }
+        chroma.iter_mut().for_each(|value| *value = value.wrapping_shl(exponent.into()));
     }
     Ok(())
 }
 
-/// Red, green, blue to Y, Co, Cg, in place.
-fn rotate(values: &mut [i16]) {
-    for_each_pixel(values, |r, g, b| {
-        let orange = r.wrapping_sub(b);
-        let middle = b.wrapping_add(orange >> 1);
-        let green = g.wrapping_sub(middle);
-        [middle.wrapping_add(green >> 1), orange, green]
-    });
-}
-
-/// Y, Co, Cg to red, green, blue, in place.
-fn unrotate(values: &mut [i16]) {
-    for_each_pixel(values, |luma, orange, green| {
-        let middle = luma.wrapping_sub(green >> 1);
-        let b = middle.wrapping_sub(orange >> 1);
-        [b.wrapping_add(orange), green.wrapping_add(middle), b]
-    });
-}
-
-fn for_each_pixel(values: &mut [i16], change: impl Fn(i16, i16, i16) -> [i16; 3]) {
+fn for_each_pixel(values: &mut [i16], change: impl Fn([i16; 3]) -> [i16; 3]) {
     let (first, rest) = values.split_at_mut(values.len() / 3);
     let (second, third) = rest.split_at_mut(rest.len() / 2);
     for ((a, b), c) in first.iter_mut().zip(second).zip(third) {
-        [*a, *b, *c] = change(*a, *b, *c);
+        [*a, *b, *c] = change([*a, *b, *c]);
     }
 }
 
@@ -454,14 +410,31 @@ mod tests {
 
     #[test]
     fn a_constant_picture_takes_little_more_than_its_parameters() {
-        assert!(comes_back(&[0; 3 * 32 * 32], 32, 3) == 96);
-        assert!(comes_back(&[255; 3 * 32 * 32], 32, 3) < 96 + 32);
+        assert!(comes_back(&[0; 3 * 32 * 32], 32, 3) == 97);
+        assert!(comes_back(&[255; 3 * 32 * 32], 32, 3) < 97 + 32);
         assert!(comes_back(&[77; 28 * 28], 28, 1) < 25 + 32);
     }
 
     #[test]
     fn smooth_pictures_become_small() {
         assert!(comes_back(&smooth(64, 3), 64, 3) < 3 * 64 * 64 / 3);
+    }
+
+    #[test]
+    fn chroma_in_steps_is_found_and_takes_less() {
+        let mut next = random(6);
+        let noise: Vec<u8> = (0..3 * 32 * 32).map(|_| next() / 2 + 64).collect();
+        let mut stepped: Vec<i16> = noise.iter().map(|&v| i16::from(v)).collect();
+        for_each_pixel(&mut stepped, |pixel| {
+            let [luma, orange, green] = rotate(pixel);
+            unrotate([luma, orange & !3, green & !7])
+        });
+        let stepped: Vec<u8> = stepped.into_iter().map(|v| v as u8).collect();
+        assert_eq!(code_of(&stepped, 32, 3)[0], 2 | 3 << 4);
+        assert!(comes_back(&stepped, 32, 3) + 2 * 32 * 32 / 8 * 2 < comes_back(&noise, 32, 3));
+        let mut undivided = code_of(&noise, 32, 3);
+        undivided[0] = 4;
+        assert!(decode(&undivided, 32, 3, &mut Vec::new()).is_err(), "samples out of range");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! * [`Wavelet`] — the filters; [`dwt2`], [`idwt2`] — one plane there and back (`transform`).
 //! * [`Layout`], [`Band`], [`Subband`] — which coefficient stands where (`layout`).
 //! * [`Coefficients`] — a whole picture, colour included (`coefficients`).
-//! * [`lifting`] — the reversible integer transform and byte code in which pictures are cached (its entropy code: `rice`).
+//! * [`lifting`] — the reversible integer transform and byte code in which pictures are cached (its entropy code: `rice`, of `tiles`).
 //!
 //! Which coefficients tell pictures apart is left to [`crate::rrqr`].
 
@@ -18,6 +18,7 @@ mod filter;
 mod layout;
 pub mod lifting;
 mod rice;
+mod tiles;
 mod transform;
 
 pub use coefficients::Coefficients;
