@@ -14,10 +14,7 @@ use wsidx::{
     index::{CheckOptions, InitOptions, Reader, SyncOptions, Writer, create, survey},
     monitor::Silent,
     picture::Limits,
-    store::{
-        packs::Place,
-        view::{RowRecord, TableKind},
-    },
+    store::{packs::Place, view::RowRecord},
 };
 
 fn init(root: &Path) {
@@ -36,15 +33,9 @@ type Everything = BTreeMap<[u8; 32], (RowRecord, Vec<([u8; 32], u32)>)>;
 fn everything(root: &Path) -> Everything {
     let reader = Reader::open(root).unwrap();
     let view = reader.view();
-    let mut rows = Vec::new();
-    view.table(TableKind::Rows)
-        .for_each(|key, bytes| {
-            rows.push((u32::from_be_bytes(key.try_into().unwrap()), RowRecord::unpack(bytes).unwrap()));
-            Ok(())
-        })
-        .unwrap();
+    let rows = (0..view.rows() as u32).map(|row| (row, view.row(row).unwrap()));
     let id = |row: u32| view.row(row).unwrap().id;
-    let live = rows.into_iter().filter(|(_, record)| !record.occurrences.is_empty());
+    let live = rows.filter(|(_, record)| !record.occurrences.is_empty());
     live.map(|(row, record)| {
         let list = view.list(row).unwrap().iter().map(|n| (id(n.row), n.distance)).collect();
         let place = Place { pack: 0, offset: 0, len: 0 };

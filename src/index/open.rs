@@ -47,6 +47,12 @@ impl Fresh {
     }
 }
 
+/// The view that the writer published or checked last, and how far its lists reach if that is known.
+pub(super) struct Shown {
+    pub(super) view: Option<View>,
+    pub(super) reaches: Option<Vec<u32>>,
+}
+
 /// What a replay came to: whether nothing committed was lost, and how many commits it applied.
 struct Replayed {
     whole: bool,
@@ -65,6 +71,8 @@ pub struct Writer {
     pub(super) basis: Option<Basis>,
     /// What changed since a commit; `None`: unknown, so everything is compared. A view of that commit lacks just this.
     pub(super) unpublished: Option<(u64, Touched)>,
+    /// What readers see; `None` until it was checked.
+    pub(super) shown: Option<Shown>,
     /// Pictures that were decoded in this run.
     pub(super) fresh: Fresh,
     pub(super) lock: Lock,
@@ -94,6 +102,7 @@ impl Writer {
             mark: Mark::default(),
             basis: None,
             unpublished: None,
+            shown: None,
             fresh: Fresh::default(),
             lock,
             who: who.to_owned(),

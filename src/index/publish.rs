@@ -3,12 +3,16 @@
 use std::{
     borrow::Cow,
     cmp::Ordering,
+    collections::{BTreeMap, HashMap},
     sync::atomic::{AtomicBool, Ordering as Memory},
 };
 
 use rayon::prelude::*;
 
-use super::{Writer, open::Fresh};
+use super::{
+    Writer,
+    open::{Fresh, Shown},
+};
 use crate::{
     Error, Result,
     feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, SCALE, fit_row},
@@ -21,7 +25,7 @@ use crate::{
         packs::{Basis as StoredBasis, Content, Place, Record},
         settings::Settings,
         state::{ContentId, Holds, Touched},
-        view::{Draft, Grown, Manifest, PathRecord, RowRecord, TableKind, View, grow, pack_list, publish, row_key},
+        view::{Changes, Draft, Growing, Grown, Manifest, PathRecord, TableKind, View, pack_list, pack_names, publish, row_key},
     },
     wavelet::{Coefficients, lifting},
 };
@@ -52,32 +56,44 @@ pub(super) fn coefficients_of(picture: &Picture, settings: &Settings) -> Coeffic
     Coefficients::of(picture.samples(), settings.size, settings.planes, settings.wavelet(), None)
 }
 
-/// Rows and content ids of a generation in the making.
+/// Rows of a generation in the making.
 struct Rows<'a> {
     old: Option<&'a View>,
     base: u32,
     new: Vec<(ContentId, Place)>,
-    numbers: std::collections::HashMap<ContentId, u32>,
-    damaged: AtomicBool,
+    numbers: HashMap<ContentId, u32>,
+    /// Old rows whose content the packs hold elsewhere now.
+    moved: BTreeMap<u32, Place>,
+    /// Rows whose content was touched, ascending.
+    touched: Vec<(u32, ContentId)>,
 }
 
 impl<'a> Rows<'a> {
     /// New rows follow the old ones in the order in which the packs hold their contents.
     fn assign(writer: &Writer, old: Option<&'a View>, touched: &Touched) -> Result<Self> {
         let base = old.map_or(0, View::rows) as u32;
-        let mut new = Vec::new();
+        let mut rows = Self { old, base, new: Vec::new(), numbers: HashMap::new(), moved: BTreeMap::new(), touched: Vec::new() };
         for id in &touched.contents {
+            let row = old.map_or(Ok(None), |view| view.row_of(id))?;
+            rows.touched.extend(row.map(|row| (row, *id)));
             let Some(entry) = writer.state.contents().get(id) else { continue };
-            if old.map_or(Ok(None), |view| view.row_of(id))?.is_none() {
-                new.push((*id, entry.place));
+            match (row, old) {
+                (Some(row), Some(view)) => {
+                    if view.content(row)?.1 != entry.place {
+                        rows.moved.insert(row, entry.place);
+                    }
+                }
+                _ => rows.new.push((*id, entry.place)),
             }
         }
-        new.sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
-        if u32::try_from(u64::from(base) + new.len() as u64).is_err() {
+        rows.new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
+        if u64::from(base) + rows.new.len() as u64 > u64::from(u32::MAX) {
             return Err(Error::Input("an index holds at most 4,294,967,295 contents".into()));
         }
-        let numbers = new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
-        Ok(Self { old, base, new, numbers, damaged: AtomicBool::new(false) })
+        rows.numbers = rows.new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
+        rows.touched.extend(rows.new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
+        rows.touched.par_sort_unstable();
+        Ok(rows)
     }
 
     fn of(&self, id: &ContentId) -> Result<Option<u32>> {
@@ -87,34 +103,22 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn id(&self, row: u32) -> Option<ContentId> {
-        match row.checked_sub(self.base) {
-            Some(new) => self.new.get(new as usize).map(|(id, _)| *id),
-            None => self.old?.row(row).ok().map(|record| record.id),
-        }
-    }
-
     fn count(&self) -> usize {
         self.base as usize + self.new.len()
     }
 }
 
-impl RowOrder for Rows<'_> {
-    /// By content id. What cannot be read is remembered, and fails the publication.
+impl RowOrder for Grown {
+    /// By content id.
     fn compare(&self, a: u32, b: u32) -> Ordering {
-        match (self.id(a), self.id(b)) {
-            (Some(a), Some(b)) => a.cmp(&b),
-            _ => {
-                self.damaged.store(true, Memory::Relaxed);
-                a.cmp(&b)
-            }
-        }
+        self.id(a).cmp(&self.id(b))
     }
 }
 
 /// The lists of the published view. What cannot be read is remembered, and fails the publication.
 struct OldLists<'a> {
     view: Option<&'a View>,
+    reaches: &'a [u32],
     damaged: AtomicBool,
 }
 
@@ -126,6 +130,15 @@ impl ListSource for OldLists<'_> {
             Vec::new()
         }))
     }
+
+    fn reach(&self, row: u32, _: usize) -> u32 {
+        self.reaches.get(row as usize).copied().unwrap_or(u32::MAX)
+    }
+}
+
+/// How far each list reaches: the distance of its last member if it has `k`, else as far as can be.
+fn reach_of(list: &[Neighbor], k: usize) -> u32 {
+    list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
 }
 
 impl Writer {
@@ -138,14 +151,18 @@ impl Writer {
         // Fails after a failed write: the state then has what the packs have not.
         self.packs.end()?;
         let medium = self.home.view()?;
-        let old = self.usable_view(View::open(&medium).ok(), monitor);
-        let shown = old.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));
+        let Shown { view, reaches } = match self.shown.take() {
+            Some(shown) => shown,
+            None => Shown { view: self.usable_view(View::open(&medium).ok(), monitor), reaches: None },
+        };
+        let shown = view.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));
         if shown == Some((self.mark.generation, self.mark.incomplete)) {
+            self.shown = Some(Shown { view, reaches });
             return Ok(Published::default());
         }
-        match old {
+        match view {
             Some(view) if view.manifest().fitted || self.state.contents().len() < FIT_AT => {
-                self.publish_over(&medium, Some(&view), &view.basis(), monitor)
+                self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
             }
             Some(_) => self.publish_anew(true, at, monitor),
             None => self.publish_anew(false, at, monitor),
@@ -169,8 +186,8 @@ impl Writer {
         let chosen = fitted.is_some();
         let basis = kept.or(fitted).unwrap_or_else(|| self.built_in());
         let medium = self.home.view()?;
-        self.unpublished = None;
-        let published = self.publish_over(&medium, None, &basis, monitor)?;
+        (self.unpublished, self.shown) = (None, None);
+        let published = self.publish_over(&medium, None, None, &basis, monitor)?;
         Ok(Published { fitted: chosen, ..published })
     }
 
@@ -196,7 +213,7 @@ impl Writer {
             manifest.settings == self.settings.to_text().as_bytes()
                 && manifest.generation <= self.mark.generation
                 && manifest.fingerprint == view.basis().fingerprint(&self.settings.layout(), self.settings.wavelet())
-                && Basis::stored(&manifest.columns, manifest.fitted, &self.settings.layout()).is_some()
+                && Basis::stored(&manifest.basis, manifest.fitted, &self.settings.layout()).is_some()
                 && view.check().is_ok()
         });
         if usable.is_none() && self.mark.generation > 0 {
@@ -224,30 +241,48 @@ impl Writer {
         Ok(Basis::fit(&rows, usize::from(self.settings.max_features)))
     }
 
-    fn publish_over(&mut self, medium: &dyn Medium, old: Option<&View>, basis: &Basis, monitor: &dyn Monitor) -> Result<Published> {
+    fn publish_over(
+        &mut self,
+        medium: &dyn Medium,
+        old: Option<&View>,
+        reaches: Option<Vec<u32>>,
+        basis: &Basis,
+        monitor: &dyn Monitor,
+    ) -> Result<Published> {
         let shown = old.map(|view| view.manifest().generation);
         let touched = match self.unpublished.take() {
             Some((since, touched)) if shown == Some(since) => touched,
             _ => self.touched_since(old)?,
         };
         let rows = Rows::assign(self, old, &touched)?;
-        let features = self.features(&rows.new, basis, monitor)?;
-        let grown = grow(medium, old, &features)?;
-        drop(features);
+        let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
+        self.features(&rows.new, basis, &mut growing, monitor)?;
+        let grown = growing.finish()?;
         self.fresh = Fresh::default();
-        let live = self.live(&rows, &touched)?;
-        let lists = self.lists(&rows, &grown, &live, monitor)?;
+        let live = self.live(&rows)?;
+        let mut reaches = self.reaches(old, reaches)?;
+        let lists = self.lists(old, &reaches, &grown, &live, monitor)?;
         monitor.stage("publishing", None);
-        let mut draft = Draft { manifest: self.manifest(basis, &live), ..Draft::default() };
-        self.fill_tables(&rows, &touched, &mut draft)?;
-        let changes = &mut draft.changes[TableKind::Lists as usize];
-        changes.extend(live.removed.iter().map(|&row| (row_key(row).to_vec(), None)));
-        let changed = lists.len() as u64;
-        changes.extend(lists.into_iter().map(|(row, list)| (row_key(row).to_vec(), (!list.is_empty()).then(|| pack_list(&list)))));
-        draft.live = live.words;
-        publish(medium, old, grown, draft)?;
+        let k = usize::from(self.settings.neighbors);
+        reaches.resize(rows.count(), u32::MAX);
+        lists.iter().for_each(|(row, list)| reaches[*row as usize] = reach_of(list, k));
+        let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
+        let manifest = self.manifest(basis, &live.words);
+        let changes = [self.names(&rows), self.paths(&rows, &touched), changed_lists(lists)];
+        publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
-        Ok(Published { written: true, fitted: false, lists: changed })
+        self.shown = Some(Shown { view: Some(View::open(medium)?), reaches: Some(reaches) });
+        Ok(published)
+    }
+
+    /// How far each list of the old rows reaches. Kept while the writer stays; else read from all lists once.
+    fn reaches(&self, old: Option<&View>, kept: Option<Vec<u32>>) -> Result<Vec<u32>> {
+        let k = usize::from(self.settings.neighbors);
+        match (kept, old) {
+            (Some(kept), _) => Ok(kept),
+            (None, None) => Ok(Vec::new()),
+            (None, Some(view)) => (0..view.rows() as u32).into_par_iter().map(|row| Ok(reach_of(&view.list(row)?, k))).collect(),
+        }
     }
 
     /// Everything that differs, or may differ, between the state and a view.
@@ -258,17 +293,15 @@ impl Writer {
                 touched.paths.insert(path.into());
                 Ok(())
             })?;
-            view.table(TableKind::Ids).for_each(|id, _| {
-                touched.contents.extend(<ContentId>::try_from(id));
-                Ok(())
-            })?;
+            for row in 0..view.rows() as u32 {
+                touched.contents.insert(view.content(row)?.0);
+            }
         }
         Ok(touched)
     }
 
-    fn features(&self, new: &[(ContentId, Place)], basis: &Basis, monitor: &dyn Monitor) -> Result<OwnedPlanes> {
+    fn features(&self, new: &[(ContentId, Place)], basis: &Basis, growing: &mut Growing<'_>, monitor: &dyn Monitor) -> Result<()> {
         monitor.stage("computing features", Some(new.len() as u64));
-        let mut planes = OwnedPlanes::new(basis.len());
         for chunk in new.chunks(8_192) {
             let features = chunk.par_iter().map(|(id, place)| {
                 if monitor.cancelled() {
@@ -278,38 +311,42 @@ impl Writer {
                 let picture = self.picture(id, *place)?;
                 Ok(basis.feature(&mut coefficients_of(&picture, &self.settings)))
             });
-            for Feature(values) in features.collect::<Result<Vec<_>>>()? {
-                planes.push(&values);
-            }
+            let mut planes = OwnedPlanes::new(basis.len());
+            features.collect::<Result<Vec<_>>>()?.iter().for_each(|Feature(values)| planes.push(values));
+            growing.push(&planes, chunk)?;
         }
-        Ok(planes)
+        Ok(())
     }
 
-    fn live(&self, rows: &Rows<'_>, touched: &Touched) -> Result<LiveChange> {
+    fn live(&self, rows: &Rows<'_>) -> Result<LiveChange> {
         let mut words = rows.old.map_or(Ok(Vec::new()), View::live_words)?;
         words.resize(rows.count().div_ceil(64), 0);
         let (mut added, mut removed) = (Vec::new(), Vec::new());
-        for id in &touched.contents {
-            let Some(row) = rows.of(id)? else { continue };
-            let (word, bit) = (&mut words[row as usize / 64], 1u64 << (row % 64));
+        for (row, id) in &rows.touched {
+            let (word, bit) = (&mut words[*row as usize / 64], 1u64 << (row % 64));
             match (*word & bit != 0, self.state.is_held(id)) {
-                (false, true) => added.push(row),
-                (true, false) => removed.push(row),
+                (false, true) => added.push(*row),
+                (true, false) => removed.push(*row),
                 _ => continue,
             }
             *word ^= bit;
         }
-        added.sort_unstable();
-        removed.sort_unstable();
         Ok(LiveChange { words, added, removed })
     }
 
-    fn lists(&self, rows: &Rows<'_>, grown: &Grown, live: &LiveChange, monitor: &dyn Monitor) -> Result<Vec<(u32, Vec<Neighbor>)>> {
+    fn lists(
+        &self,
+        view: Option<&View>,
+        reaches: &[u32],
+        grown: &Grown,
+        live: &LiveChange,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<(u32, Vec<Neighbor>)>> {
         if live.added.is_empty() && live.removed.is_empty() {
             return Ok(Vec::new());
         }
         monitor.stage("comparing", None);
-        let old = OldLists { view: rows.old, damaged: AtomicBool::new(false) };
+        let old = OldLists { view, reaches, damaged: AtomicBool::new(false) };
         let update = Update {
             planes: grown.planes()?,
             live: Live(&live.words),
@@ -317,24 +354,24 @@ impl Writer {
             removed: &live.removed,
             old: &old,
             k: usize::from(self.settings.neighbors),
-            order: rows,
+            order: grown,
         };
         let watch = Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() };
         let lists = update_lists(&update, &watch)?;
-        if old.damaged.load(Memory::Relaxed) || rows.damaged.load(Memory::Relaxed) {
+        if old.damaged.load(Memory::Relaxed) {
             return Err(Error::Damaged { what: "the view's lists could not be read".into(), mend: "run `wsidx rebuild`" });
         }
         Ok(lists.changed)
     }
 
-    fn manifest(&self, basis: &Basis, live: &LiveChange) -> Manifest {
+    fn manifest(&self, basis: &Basis, live: &[u64]) -> Manifest {
         Manifest {
             generation: self.mark.generation,
             settings: self.settings.to_text().into_bytes(),
             fingerprint: basis.fingerprint(&self.settings.layout(), self.settings.wavelet()),
             fitted: basis.fitted,
-            columns: basis.columns.clone(),
-            live: live.words.iter().map(|word| u64::from(word.count_ones())).sum(),
+            basis: basis.columns.clone(),
+            live: live.iter().map(|word| u64::from(word.count_ones())).sum(),
             paths: self.state.paths().len() as u64,
             undecodable: self.state.undecodable(),
             incomplete: self.mark.incomplete,
@@ -342,33 +379,48 @@ impl Writer {
         }
     }
 
-    fn fill_tables(&self, rows: &Rows<'_>, touched: &Touched, draft: &mut Draft) -> Result<()> {
-        for ((id, _), row) in rows.new.iter().zip(rows.base..) {
-            draft.changes[TableKind::Ids as usize].insert(id.to_vec(), Some(row.to_le_bytes().to_vec()));
-        }
-        for id in &touched.contents {
-            let Some(row) = rows.of(id)? else { continue };
-            let Some(entry) = self.state.contents().get(id) else { continue };
-            let record = RowRecord { id: *id, place: entry.place, occurrences: self.state.occurrences(id) }.pack();
-            let old = rows.old.filter(|_| row < rows.base).map_or(Ok(None), |view| view.table(TableKind::Rows).get(&row_key(row)))?;
-            if old != Some(&record) {
-                draft.changes[TableKind::Rows as usize].insert(row_key(row).to_vec(), Some(record));
+    /// Where the touched contents occur, if that changed.
+    fn names<'a>(&'a self, rows: &'a Rows<'_>) -> Changes<'a> {
+        Changes::new(rows.touched.len(), |visit| {
+            for (row, id) in &rows.touched {
+                let key = row_key(*row);
+                let new = self.state.is_held(id).then(|| pack_names(&self.state.occurrences(id)));
+                let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Names).get(&key))?;
+                if old != new.as_deref() {
+                    visit(&key, new.as_deref())?;
+                }
             }
-        }
-        for path in &touched.paths {
-            let new = match self.state.paths().get(path).map(|entry| &entry.holds) {
-                Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
-                Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.clone())),
-                None => None,
-            };
-            let new = new.map(|record| record.pack());
-            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Paths).get(path))?;
-            if old != new.as_deref() {
-                draft.changes[TableKind::Paths as usize].insert(path.to_vec(), new);
+            Ok(())
+        })
+    }
+
+    /// What the touched paths hold, if that changed.
+    fn paths<'a>(&'a self, rows: &'a Rows<'_>, touched: &'a Touched) -> Changes<'a> {
+        Changes::new(touched.paths.len(), |visit| {
+            for path in &touched.paths {
+                let new = match self.state.paths().get(path).map(|entry| &entry.holds) {
+                    Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
+                    Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.clone())),
+                    None => None,
+                };
+                let new = new.map(|record| record.pack());
+                let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Paths).get(path))?;
+                if old != new.as_deref() {
+                    visit(path, new.as_deref())?;
+                }
             }
+            Ok(())
+        })
+    }
+}
+
+fn changed_lists<'a>(lists: Vec<(u32, Vec<Neighbor>)>) -> Changes<'a> {
+    Changes::new(lists.len(), |visit| {
+        for (row, list) in lists {
+            visit(&row_key(row), (!list.is_empty()).then(|| pack_list(&list)).as_deref())?;
         }
         Ok(())
-    }
+    })
 }
 
 /// The bitmap of live rows after the change, and what changed in it.

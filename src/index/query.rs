@@ -50,10 +50,10 @@ pub(super) fn real_distance(squared: u32) -> f64 {
 pub(super) struct ById<'a>(pub(super) &'a View);
 
 impl RowOrder for ById<'_> {
-    /// A record that cannot be read sorts by its number; reading it for the answer then fails.
+    /// A content that cannot be read sorts by its number; reading it for the answer then fails.
     fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
-        match (self.0.row(a), self.0.row(b)) {
-            (Ok(a), Ok(b)) => a.id.cmp(&b.id),
+        match (self.0.content(a), self.0.content(b)) {
+            (Ok((a, _)), Ok((b, _))) => a.cmp(&b),
             _ => a.cmp(&b),
         }
     }

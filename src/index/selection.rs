@@ -12,10 +12,7 @@ use crate::{
     monitor::Monitor,
     picture::Picture,
     rrqr::{Gram, PivotedQr, Stop, column_pivoted_qr, condition_number, gram_pivoted_qr},
-    store::{
-        packs::Place,
-        view::{RowRecord, TableKind},
-    },
+    store::{packs::Place, view::RowRecord},
     verdict::Split,
     wavelet::{Band, Coefficients, Layout, Subband, Wavelet},
 };
@@ -96,16 +93,14 @@ impl Reader {
     /// A place for each path of the selection, in the order of rows and paths.
     fn select(&self, selection: &Selection) -> Result<Vec<Place>> {
         let mut places = Vec::new();
-        self.view.table(TableKind::Rows).for_each(|_, bytes| {
-            let damaged = || Error::Damaged { what: "a row of the view is malformed".into(), mend: "run `wsidx rebuild`" };
-            let RowRecord { place, occurrences, .. } = RowRecord::unpack(bytes).ok_or_else(damaged)?;
+        for row in 0..self.view.rows() as u32 {
+            let RowRecord { place, occurrences, .. } = self.view.row(row)?;
             let wanted = occurrences.iter().filter(|o| {
                 let split = selection.split.is_none_or(|split| o.split == Some(split));
                 split && selection.label.as_ref().is_none_or(|label| o.label.as_deref() == Some(label))
             });
             places.extend(wanted.map(|_| place));
-            Ok(())
-        })?;
+        }
         Ok(places)
     }
 }

@@ -140,13 +140,13 @@ impl Writer {
     /// Walks files and known paths together, both in the order of their bytes.
     fn plan(&self, listing: &Listing, scopes: &[Vec<u8>], labels: &mut Labels) -> Plan {
         let mut plan = Plan::default();
-        let in_scope = |path: &[u8]| scopes.is_empty() || scopes.iter().any(|scope| contains(scope, path));
         let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
-        let leaves = |path: &Arc<[u8]>| in_scope(path) && !unreadable(path);
-        let mut known = self.state.paths().iter().peekable();
+        let leaves = |path: &Arc<[u8]>| !unreadable(path);
+        let known = self.in_scopes(scopes);
+        let mut known = known.into_iter().peekable();
         for file in &listing.files {
             while let Some((path, _)) = known.next_if(|(path, _)| **path < file.path) {
-                plan.gone.extend(leaves(path).then(|| path.clone()));
+                plan.gone.extend(leaves(path).then(|| Arc::clone(path)));
             }
             match known.next_if(|(path, _)| **path == file.path) {
                 Some((_, entry)) => self.plan_known(file, entry, labels, &mut plan),
@@ -155,6 +155,16 @@ impl Writer {
         }
         plan.gone.extend(known.map(|(path, _)| path).filter(|path| leaves(path)).cloned());
         plan
+    }
+
+    /// The known paths in some scopes, or all, in the order of their bytes.
+    fn in_scopes<'a>(&'a self, scopes: &'a [Vec<u8>]) -> Vec<(&'a Arc<[u8]>, &'a PathEntry)> {
+        let below = |scope: &'a Vec<u8>| self.state.paths_with(scope).filter(|(path, _)| contains(scope, path));
+        let mut known: Vec<_> =
+            if scopes.is_empty() { self.state.paths().iter().collect() } else { scopes.iter().flat_map(below).collect() };
+        known.sort_by_key(|(path, _)| *path);
+        known.dedup_by_key(|(path, _)| *path);
+        known
     }
 
     fn plan_known(&self, file: &Found, entry: &PathEntry, labels: &mut Labels, plan: &mut Plan) {
@@ -184,12 +194,16 @@ impl Writer {
         }
         monitor.stage("reading", Some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
-        let mut known: HashSet<ContentId> = self.state.contents().keys().copied().collect();
         let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits, started };
         let mut batches = batches(&plan.read).peekable();
         let mut outcomes = match batches.next() {
-            Some(batch) => reader.read(batch, &known, monitor),
+            Some(batch) => reader.read(batch, &|id| self.state.contents().contains_key(id), monitor),
             None => Vec::new(),
+        };
+        // While a batch is committed, the state is not there to be asked.
+        let mut known: HashSet<ContentId> = match batches.peek() {
+            Some(_) => self.state.contents().keys().copied().collect(),
+            None => HashSet::new(),
         };
         while !outcomes.is_empty() {
             let records = self.take(outcomes, labels, &mut known, &mut leaving, summary);
@@ -200,7 +214,7 @@ impl Writer {
                     true => Ok(()),
                     false => self.commit(&records, options.at).and_then(|()| self.save()),
                 });
-                let next = next.map(|batch| reader.read(batch, &known, monitor)).unwrap_or_default();
+                let next = next.map(|batch| reader.read(batch, &|id| known.contains(id), monitor)).unwrap_or_default();
                 (commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), next)
             });
             committed?;
@@ -230,7 +244,9 @@ impl Writer {
             if old != Some(&entry) {
                 records.push(path_record(&path, &entry));
             }
-            if let Some((content, picture)) = content.filter(|(content, _)| known.insert(content.id)) {
+            if let Some((content, picture)) =
+                content.filter(|(content, _)| !self.state.contents().contains_key(&content.id) && known.insert(content.id))
+            {
                 self.fresh.keep(content.id, picture);
                 records.push(Record::Content(content));
             }
@@ -252,14 +268,12 @@ impl Writer {
     }
 
     fn count(&self, scopes: &[Vec<u8>], summary: &mut SyncSummary) {
-        let in_scope = |path: &[u8]| scopes.is_empty() || scopes.iter().any(|scope| contains(scope, path));
-        for (path, entry) in self.state.paths() {
-            match &entry.holds {
-                Holds::Content(_) => summary.paths += 1,
-                Holds::Undecodable { reason, .. } if in_scope(path) => {
+        summary.paths = self.state.paths().len() as u64 - self.state.undecodable();
+        if self.state.undecodable() > 0 {
+            for (path, entry) in self.in_scopes(scopes) {
+                if let Holds::Undecodable { reason, .. } = &entry.holds {
                     summary.undecodable.push(Skipped { path: path.clone(), reason: reason.clone() });
                 }
-                Holds::Undecodable { .. } => {}
             }
         }
         summary.contents = self.state.held();
@@ -300,6 +314,9 @@ fn batches(files: &[Found]) -> impl Iterator<Item = &[Found]> {
     })
 }
 
+/// Whether a content is stored, or about to be.
+type Known<'a> = &'a (dyn Fn(&ContentId) -> bool + Sync);
+
 /// Reads files on all threads.
 struct BatchReader {
     root: std::path::PathBuf,
@@ -310,7 +327,7 @@ struct BatchReader {
 
 impl BatchReader {
     /// In the order of the files; those that an interruption left unread are missing.
-    fn read(&self, batch: &[Found], known: &HashSet<ContentId>, monitor: &dyn Monitor) -> Vec<Outcome> {
+    fn read(&self, batch: &[Found], known: Known<'_>, monitor: &dyn Monitor) -> Vec<Outcome> {
         let read = batch.par_iter().map_init(Buffer::default, |buffer, file| {
             if monitor.cancelled() {
                 return None;
@@ -322,7 +339,7 @@ impl BatchReader {
         read.collect::<Vec<_>>().into_iter().flatten().collect()
     }
 
-    fn read_one(&self, file: &Found, buffer: &mut Buffer, known: &HashSet<ContentId>) -> Outcome {
+    fn read_one(&self, file: &Found, buffer: &mut Buffer, known: Known<'_>) -> Outcome {
         let path = file.path.clone();
         let entry = |holds, stat| PathEntry { holds, stat, label: None, split: None };
         let undecodable = |id, error: Error| Holds::Undecodable { id, reason: reason(error) };
@@ -331,7 +348,7 @@ impl BatchReader {
             Err(e) => return Outcome { path, entry: entry(undecodable([0; 32], e), Stat::default()), content: None },
         };
         let id = buffer.id();
-        if known.contains(&id) {
+        if known(&id) {
             return Outcome { path, entry: entry(Holds::Content(id), stat), content: None };
         }
         match decode(&buffer.bytes, self.shape, &self.limits) {

@@ -25,7 +25,7 @@ const MEND: &str = "run `wsidx rebuild`";
 
 /// What is known of a row beside its bytes: eight bytes, two little numbers, any bit pattern valid.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Norms {
     /// `|h|²`.
     pub high: u32,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -108,12 +109,48 @@ impl Touched {
     }
 }
 
+/// The paths that hold a content: one, nearly always, and then without a tree.
+#[derive(Debug, Clone)]
+enum Holders {
+    One(Arc<[u8]>),
+    Many(BTreeSet<Arc<[u8]>>),
+}
+
+impl Holders {
+    fn iter(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        let (one, many) = match self {
+            Self::One(path) => (Some(path), None),
+            Self::Many(paths) => (None, Some(paths)),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    fn add(&mut self, path: Arc<[u8]>) {
+        match self {
+            Self::One(first) if *first != path => *self = Self::Many([first.clone(), path].into()),
+            Self::One(_) => {}
+            Self::Many(paths) => drop(paths.insert(path)),
+        }
+    }
+
+    /// Whether none is left without this one.
+    fn remove(&mut self, path: &[u8]) -> bool {
+        match self {
+            Self::One(only) => **only == *path,
+            Self::Many(paths) => {
+                paths.remove(path);
+                paths.is_empty()
+            }
+        }
+    }
+}
+
 /// Contents and paths.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     contents: HashMap<ContentId, ContentEntry>,
     paths: BTreeMap<Arc<[u8]>, PathEntry>,
-    holders: HashMap<ContentId, BTreeSet<Arc<[u8]>>>,
+    holders: HashMap<ContentId, Holders>,
     hash: u128,
     undecodable: u64,
     touched: Touched,
@@ -143,9 +180,15 @@ impl State {
         &self.paths
     }
 
+    /// The paths that begin with a prefix, in the order of their bytes.
+    pub fn paths_with<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Arc<[u8]>, &'a PathEntry)> {
+        let from = self.paths.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(prefix))
+    }
+
     /// The paths that hold a content.
     pub fn holders(&self, id: &ContentId) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.holders.get(id).into_iter().flatten()
+        self.holders.get(id).into_iter().flat_map(Holders::iter)
     }
 
     /// Whether any path holds a content.
@@ -232,7 +275,8 @@ impl State {
         self.hash = self.hash.wrapping_add(path_hash(&path, &entry));
         match &entry.holds {
             Holds::Content(id) => {
-                self.holders.entry(*id).or_default().insert(path.clone());
+                let holders = self.holders.entry(*id);
+                holders.and_modify(|holders| holders.add(path.clone())).or_insert_with(|| Holders::One(path.clone()));
                 if let Some(content) = self.contents.get_mut(id) {
                     content.unheld_since = None;
                 }
@@ -251,9 +295,7 @@ impl State {
             return;
         };
         self.touched.contents.insert(*id);
-        let Some(holders) = self.holders.get_mut(id) else { return };
-        holders.remove(path);
-        if holders.is_empty() {
+        if self.holders.get_mut(id).is_some_and(|holders| holders.remove(path)) {
             self.holders.remove(id);
             if let Some(content) = self.contents.get_mut(id) {
                 content.unheld_since = Some(at);

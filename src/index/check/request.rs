@@ -131,7 +131,7 @@ impl Request<'_> {
 
     fn id(&self, candidate: Candidate) -> ContentId {
         match candidate {
-            Candidate::Row(row) => self.reader.view.row(row).map_or([0xff; 32], |record| record.id),
+            Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
             Candidate::Requested(i) => self.requested[i].read.id,
         }
     }

@@ -11,15 +11,13 @@ use crate::{
 /// Its name in the folder.
 pub(super) const NAME: &str = "manifest";
 const MAGIC: &[u8; 8] = b"WSIDXVIE";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The tables of a view, in the order in which the manifest lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableKind {
-    /// Row number (four bytes, big-endian) → the row's record.
-    Rows,
-    /// Content id → row number.
-    Ids,
+    /// Row number (four bytes, big-endian) → where its content occurs; live rows only.
+    Names,
     /// Path → row number, or the reason why it has none.
     Paths,
     /// Row number → its neighbour list.
@@ -28,15 +26,42 @@ pub enum TableKind {
 
 impl TableKind {
     /// All, in order.
-    pub const ALL: [Self; 4] = [Self::Rows, Self::Ids, Self::Paths, Self::Lists];
+    pub const ALL: [Self; 3] = [Self::Names, Self::Paths, Self::Lists];
 
     /// The beginning of its file names.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Rows => "rows",
-            Self::Ids => "ids",
+            Self::Names => "names",
             Self::Paths => "paths",
             Self::Lists => "lists",
+        }
+    }
+}
+
+/// What there is of every row, at a place that its number gives: files that only grow, but for the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    /// High bytes of the feature.
+    High,
+    /// Low bytes of the feature.
+    Low,
+    /// Its norms.
+    Norms,
+    /// Content id and place.
+    Contents,
+    /// One bit: whether a path holds the content. Written anew each time.
+    Live,
+}
+
+impl Column {
+    /// The beginning of its file names.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+            Self::Norms => "norms",
+            Self::Contents => "contents",
+            Self::Live => "live",
         }
     }
 }
@@ -53,7 +78,7 @@ pub struct Manifest {
     /// Whether the columns of the search basis were chosen from data.
     pub fitted: bool,
     /// The columns of the search basis.
-    pub columns: Vec<u32>,
+    pub basis: Vec<u32>,
     /// Rows whose content has a path.
     pub live: u64,
     /// Paths, those of undecodable files included.
@@ -62,21 +87,23 @@ pub struct Manifest {
     pub undecodable: u64,
     /// Whether stored contents were lost and wait for a `sync` that reads their files again.
     pub incomplete: bool,
-    /// High bytes of the features, low bytes, norms, and the bitmap of live rows.
-    pub planes: [FileEntry; 4],
+    /// What there is of every row, in the order of [`Column`].
+    pub columns: [FileEntry; 5],
+    /// The runs of the order of rows by content id, oldest first.
+    pub order: Vec<FileEntry>,
     /// The runs of each table, oldest first, in the order of [`TableKind::ALL`].
-    pub tables: [Vec<FileEntry>; 4],
+    pub tables: [Vec<FileEntry>; 3],
 }
 
 impl Manifest {
     /// Rows, dead ones included: the file of norms has eight bytes for each.
     pub fn rows(&self) -> u64 {
-        self.planes[2].len / 8
+        self.columns[Column::Norms as usize].len / 8
     }
 
     /// All files that the manifest names.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.planes.iter().chain(self.tables.iter().flatten())
+        self.columns.iter().chain(&self.order).chain(self.tables.iter().flatten())
     }
 
     /// The bytes of the file: magic, version, length of the body, XXH3-64 of version and body, body.
@@ -86,14 +113,14 @@ impl Manifest {
         body.bytes(&self.settings);
         body.raw(&self.fingerprint);
         body.u8(u8::from(self.fitted));
-        body.u32(self.columns.len() as u32);
-        self.columns.iter().for_each(|&column| body.u32(column));
+        body.u32(self.basis.len() as u32);
+        self.basis.iter().for_each(|&column| body.u32(column));
         body.u64(self.live);
         body.u64(self.paths);
         body.u64(self.undecodable);
         body.u8(u8::from(self.incomplete));
-        self.planes.iter().for_each(|file| pack_file(&mut body, file));
-        for runs in &self.tables {
+        self.columns.iter().for_each(|file| pack_file(&mut body, file));
+        for runs in [&self.order].into_iter().chain(&self.tables) {
             body.u32(runs.len() as u32);
             runs.iter().for_each(|file| pack_file(&mut body, file));
         }
@@ -134,13 +161,13 @@ impl Manifest {
         let mut manifest = Self { generation: b.u64()?, settings: b.bytes()?.to_vec(), fingerprint: b.array()?, ..Self::default() };
         manifest.fitted = b.u8()? != 0;
         let columns = b.count(4)?;
-        manifest.columns = (0..columns).map(|_| b.u32()).collect::<Option<_>>()?;
+        manifest.basis = (0..columns).map(|_| b.u32()).collect::<Option<_>>()?;
         (manifest.live, manifest.paths, manifest.undecodable) = (b.u64()?, b.u64()?, b.u64()?);
         manifest.incomplete = b.u8()? != 0;
-        for file in &mut manifest.planes {
+        for file in &mut manifest.columns {
             *file = unpack_file(&mut b)?;
         }
-        for runs in &mut manifest.tables {
+        for runs in [&mut manifest.order].into_iter().chain(&mut manifest.tables) {
             let count = b.count(16)?;
             *runs = (0..count).map(|_| unpack_file(&mut b)).collect::<Option<_>>()?;
         }

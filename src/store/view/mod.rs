@@ -1,28 +1,35 @@
 //! The published view: what readers need, in files that they map.
 //!
-//! Features, the bitmap of live rows and four tables, named by a small manifest that one atomic rename replaces. Published bytes are never
-//! overwritten or cut: feature files grow behind their published length, everything else is written anew. So a reader needs no lock, waits
+//! What there is of every row (features, content, whether it is live) and three tables, named by a small manifest that one atomic rename
+//! replaces. Published bytes are never overwritten or cut: rows are added behind their published length, tables take their changes in as small
+//! runs, and only the bitmap of live rows is written anew. So a reader needs no lock, waits
 //! for nobody and sees whole generations; files that no manifest names go, and leave the disk when their last reader does.
 //!
 //! The view is derived from the packs and can be built from them without decoding an image. It is the one home of row numbers and
 //! neighbour lists. The format is described in [`crate::store::format`].
 
 mod blocks;
+mod contents;
 mod manifest;
 mod publish;
 mod record;
 mod table;
+mod writing;
 
-use std::{io, sync::OnceLock};
+use std::io;
 
 pub use blocks::FileEntry;
 pub use manifest::{Manifest, TableKind};
-pub use publish::{Draft, Grown, grow, publish};
-pub use record::{PathRecord, RowRecord, pack_list, row_key};
-pub use table::{Changes, Table};
+pub use publish::{Draft, Growing, Grown, publish};
+pub use record::{PathRecord, RowRecord, pack_list, pack_names, row_key};
+pub use table::{Changes, Table, Visit};
 
-use self::blocks::{Checked, damaged};
-use super::medium::Medium;
+use self::{
+    blocks::{Checked, damaged},
+    contents::Order,
+    manifest::Column,
+};
+use super::{medium::Medium, packs::Place, state::ContentId};
 use crate::{
     Error, Result,
     feature::Basis,
@@ -32,9 +39,9 @@ use crate::{
 /// One generation, mapped.
 pub struct View {
     manifest: Manifest,
-    planes: [Checked; 4],
-    norms: OnceLock<Vec<Norms>>,
-    tables: [Table; 4],
+    columns: [Checked; 5],
+    order: Order,
+    tables: [Table; 3],
 }
 
 impl View {
@@ -55,16 +62,17 @@ impl View {
     }
 
     fn map(medium: &dyn Medium, manifest: Manifest) -> Result<Self> {
-        let open = |i: usize| Checked::open(medium, &manifest.planes[i]);
-        let planes = [open(0)?, open(1)?, open(2)?, open(3)?];
+        let open = |i: usize| Checked::open(medium, &manifest.columns[i]);
+        let columns = [open(0)?, open(1)?, open(2)?, open(3)?, open(4)?];
+        let order = Order::open(medium, &manifest.order)?;
         let table = |kind: TableKind| Table::open(medium, &manifest.tables[kind as usize]);
-        let tables = [table(TableKind::Rows)?, table(TableKind::Ids)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
-        let view = Self { planes, norms: OnceLock::new(), tables, manifest };
-        let rows = view.rows();
-        let fits = view.planes[0].len() == rows * view.stride() && view.planes[1].len() == view.planes[0].len();
-        match fits && view.planes[3].len() == rows.div_ceil(64) * 8 {
+        let tables = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
+        let view = Self { columns, order, tables, manifest };
+        let (rows, stride) = (view.rows(), view.stride());
+        let lengths = [rows * stride, rows * stride, rows * 8, rows * contents::RECORD, rows.div_ceil(64) * 8];
+        match view.columns.iter().map(Checked::len).eq(lengths) {
             true => Ok(view),
-            false => Err(damaged("the feature files do not fit together")),
+            false => Err(damaged("the files of rows do not fit together")),
         }
     }
 
@@ -75,7 +83,7 @@ impl View {
 
     /// The search basis.
     pub fn basis(&self) -> Basis {
-        Basis { columns: self.manifest.columns.clone(), fitted: self.manifest.fitted }
+        Basis { columns: self.manifest.basis.clone(), fitted: self.manifest.fitted }
     }
 
     /// Rows, dead ones included.
@@ -85,7 +93,7 @@ impl View {
 
     /// Bytes of a feature in each plane.
     pub fn stride(&self) -> usize {
-        stride_of(self.manifest.columns.len())
+        stride_of(self.manifest.basis.len())
     }
 
     /// The features of all rows.
@@ -93,14 +101,8 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn planes(&self) -> Result<Planes<'_>> {
-        let norms = match self.norms.get() {
-            Some(norms) => norms,
-            None => {
-                let norms = self.planes[2].all()?.chunks_exact(8).map(record::unpack_norms).collect();
-                self.norms.get_or_init(|| norms)
-            }
-        };
-        Planes::new(self.stride(), bytemuck::cast_slice(self.planes[0].all()?), bytemuck::cast_slice(self.planes[1].all()?), norms)
+        let bytes = |column: Column| self.columns[column as usize].all();
+        planes(self.stride(), bytes(Column::High)?, bytes(Column::Low)?, bytes(Column::Norms)?)
     }
 
     /// One bit for each row, set where its content has a path; 64 rows a word.
@@ -108,7 +110,7 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn live_words(&self) -> Result<Vec<u64>> {
-        let words = self.planes[3].all()?.chunks_exact(8);
+        let words = self.columns[Column::Live as usize].all()?.chunks_exact(8);
         Ok(words.map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes"))).collect())
     }
 
@@ -117,22 +119,32 @@ impl View {
         &self.tables[kind as usize]
     }
 
-    /// The record of a row.
+    /// All that is known of a row.
     ///
     /// # Errors
     /// As [`View::open`]; also where there is no such row.
     pub fn row(&self, row: u32) -> Result<RowRecord> {
-        let bytes = self.table(TableKind::Rows).get(&row_key(row))?;
-        bytes.and_then(RowRecord::unpack).ok_or_else(|| damaged(&format!("the record of row {row} is missing or malformed")))
+        let (id, place) = self.content(row)?;
+        let names = self.table(TableKind::Names).get(&row_key(row))?;
+        let occurrences = names.map_or(Some(Vec::new()), record::unpack_names);
+        let occurrences = occurrences.ok_or_else(|| damaged(&format!("the names of row {row} are malformed")))?;
+        Ok(RowRecord { id, place, occurrences })
+    }
+
+    /// The content of a row, and where the packs hold it.
+    ///
+    /// # Errors
+    /// As [`View::row`].
+    pub fn content(&self, row: u32) -> Result<(ContentId, Place)> {
+        contents::content(&self.columns[Column::Contents as usize], row)
     }
 
     /// The row of a content.
     ///
     /// # Errors
     /// As [`View::open`].
-    pub fn row_of(&self, id: &[u8; 32]) -> Result<Option<u32>> {
-        let Some(bytes) = self.table(TableKind::Ids).get(id)? else { return Ok(None) };
-        bytes.try_into().map(|b| Some(u32::from_le_bytes(b))).map_err(|_| damaged("a row number is malformed"))
+    pub fn row_of(&self, id: &ContentId) -> Result<Option<u32>> {
+        self.order.find(id, &self.columns[Column::Contents as usize])
     }
 
     /// What is known of a path.
@@ -158,9 +170,17 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn check(&self) -> Result<()> {
-        self.planes.iter().try_for_each(|file| file.all().map(|_| ()))?;
+        self.columns.iter().try_for_each(|file| file.all().map(|_| ()))?;
+        self.order.check()?;
         self.tables.iter().try_for_each(Table::check)
     }
+}
+
+/// Features as they stand in the files.
+fn planes<'a>(stride: usize, high: &'a [u8], low: &'a [u8], norms: &'a [u8]) -> Result<Planes<'a>> {
+    const { assert!(cfg!(target_endian = "little"), "norms are mapped as they are stored") };
+    let norms: &[Norms] = bytemuck::try_cast_slice(norms).map_err(|_| damaged("the norms are cut"))?;
+    Planes::new(stride, bytemuck::cast_slice(high), bytemuck::cast_slice(low), norms)
 }
 
 fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {

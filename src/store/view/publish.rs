@@ -1,40 +1,128 @@
 //! A change of the index → the next generation of the view.
 
-use std::io;
-
-use xxhash_rust::xxh3::xxh3_64;
+use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
     Changes, FileEntry, Manifest, View,
     blocks::BLOCK,
-    manifest,
-    record::{pack_norms, unpack_norms},
-    table::run_bytes,
+    contents::{Order, RECORD, id_in, pack_content},
+    manifest::{self, Column, TableKind},
+    planes,
+    table::Table,
+    writing::{Writing, failed},
 };
 use crate::{
     Error, Result,
-    knn::{Norms, OwnedPlanes, Planes},
-    store::medium::{Bytes, Medium},
+    knn::{OwnedPlanes, Planes, stride_of},
+    store::{
+        medium::{Bytes, Medium},
+        packs::Place,
+        state::ContentId,
+    },
 };
 
 /// What the next generation has that the last one has not.
-#[derive(Debug, Default)]
-pub struct Draft {
+pub struct Draft<'a> {
     /// Everything but the files; those are filled in.
     pub manifest: Manifest,
     /// The bitmap of live rows, old and new.
     pub live: Vec<u64>,
-    /// New and changed entries of each table.
-    pub changes: [Changes; 4],
+    /// New and changed entries of each table, in the order of [`TableKind::ALL`].
+    pub changes: [Changes<'a>; 3],
 }
 
-/// The feature files of the next generation: written and durable, but named by no manifest yet.
+/// Rows being added: features and contents of new rows behind those of the old generation, or from nothing.
+pub struct Growing<'a> {
+    medium: &'a dyn Medium,
+    files: [Writing<'a>; 4],
+    columns: usize,
+    rows: Range<u32>,
+}
+
+impl<'a> Growing<'a> {
+    /// Goes on behind the rows of `old`, with a feature of `columns` columns. Rows in `moved` have another place in the packs.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`]; the old generation then stands.
+    pub fn new(medium: &'a dyn Medium, old: Option<&View>, columns: usize, moved: &BTreeMap<u32, Place>) -> Result<Self> {
+        let serial = next_serial(medium)?;
+        let base = old.map_or(0, View::rows) as u32;
+        let file = |column: Column| -> Result<Writing<'a>> {
+            let new = || Writing::new(medium, format!("{}-{serial:012}", column.name()));
+            let Some(view) = old else { return Ok(new()) };
+            let (entry, bytes) = (&view.manifest.columns[column as usize], &view.columns[column as usize]);
+            if column == Column::Contents && !moved.is_empty() {
+                return moved_contents(view, moved, new());
+            }
+            if medium.len(&entry.name).map_err(failed(medium, &entry.name))? == entry.len {
+                let len = bytes.len();
+                return Ok(Writing::behind(medium, entry, bytes.get(len / BLOCK * BLOCK..len)?));
+            }
+            // Something follows that was never published.
+            let mut file = new();
+            for start in (0..bytes.len()).step_by(64 * BLOCK) {
+                file.push(bytes.get(start..bytes.len().min(start + 64 * BLOCK))?)?;
+            }
+            Ok(file)
+        };
+        let files = [file(Column::High)?, file(Column::Low)?, file(Column::Norms)?, file(Column::Contents)?];
+        Ok(Self { medium, files, columns, rows: base..base })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the old generation then stands.
+    ///
+    /// # Panics
+    /// If the features are of another length, or there is not one for each content.
+    pub fn push(&mut self, features: &OwnedPlanes, contents: &[(ContentId, Place)]) -> Result<()> {
+        let planes = features.as_planes();
+        assert_eq!((planes.stride(), planes.rows()), (stride_of(self.columns), contents.len()), "a feature for each content");
+        let mut records = Vec::with_capacity(contents.len() * RECORD);
+        contents.iter().for_each(|(id, place)| pack_content(id, *place, &mut records));
+        let [high, low, norms, content] = &mut self.files;
+        high.push(bytemuck::cast_slice(planes.high()))?;
+        low.push(bytemuck::cast_slice(planes.low()))?;
+        norms.push(bytemuck::cast_slice(planes.norms()))?;
+        content.push(&records)?;
+        self.rows.end += contents.len() as u32;
+        Ok(())
+    }
+
+    /// Makes them durable, named by no manifest yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the old generation then stands.
+    pub fn finish(self) -> Result<Grown> {
+        let [high, low, norms, contents] = self.files;
+        let files = [high.finish()?, low.finish()?, norms.finish()?, contents.finish()?];
+        let map = |i: usize| -> Result<Bytes> {
+            let FileEntry { name, len, .. } = &files[i];
+            self.medium.map(name, *len).map_err(|source| Error::Io { doing: "mapping", path: self.medium.path(name), source })
+        };
+        Ok(Grown { columns: self.columns, new: self.rows, bytes: [map(0)?, map(1)?, map(2)?, map(3)?], files })
+    }
+}
+
+/// The contents of `old` written anew, some with other places.
+fn moved_contents<'a>(old: &View, moved: &BTreeMap<u32, Place>, mut file: Writing<'a>) -> Result<Writing<'a>> {
+    let mut record = Vec::with_capacity(RECORD);
+    for row in 0..old.rows() as u32 {
+        let (id, place) = old.content(row)?;
+        record.clear();
+        pack_content(&id, moved.get(&row).copied().unwrap_or(place), &mut record);
+        file.push(&record)?;
+    }
+    Ok(file)
+}
+
+/// All rows of the next generation: written and durable, but named by no manifest yet.
 pub struct Grown {
-    files: [FileEntry; 3],
-    stride: usize,
-    high: Bytes,
-    low: Bytes,
-    norms: Vec<Norms>,
+    columns: usize,
+    new: Range<u32>,
+    files: [FileEntry; 4],
+    bytes: [Bytes; 4],
 }
 
 impl Grown {
@@ -43,57 +131,33 @@ impl Grown {
     /// # Errors
     /// [`Error::Damaged`] where the files do not fit together.
     pub fn planes(&self) -> Result<Planes<'_>> {
-        Planes::new(self.stride, bytemuck::cast_slice(&self.high), bytemuck::cast_slice(&self.low), &self.norms)
+        planes(stride_of(self.columns), &self.bytes[0], &self.bytes[1], &self.bytes[2])
     }
-}
 
-/// Puts the features of new rows behind those of `old`, or begins new files where that is `None`.
-///
-/// # Errors
-/// [`Error::Io`]; the old generation then stands.
-pub fn grow(medium: &dyn Medium, old: Option<&View>, new: &OwnedPlanes) -> Result<Grown> {
-    let folder = Publisher::new(medium)?;
-    let planes = new.as_planes();
-    let mut norms = Vec::new();
-    planes.norms().iter().for_each(|&n| pack_norms(n, &mut norms));
-    let parts: [(&str, &[u8]); 3] =
-        [("high", bytemuck::cast_slice(planes.high())), ("low", bytemuck::cast_slice(planes.low())), ("norms", &norms)];
-    let mut files = [(); 3].map(|()| FileEntry::default());
-    for (i, (name, bytes)) in parts.into_iter().enumerate() {
-        files[i] = folder.grow(name, old.map(|view| (view, i)), bytes)?;
+    /// The content of a row, old or new.
+    pub fn id(&self, row: u32) -> Option<&ContentId> {
+        id_in(&self.bytes[3], row)
     }
-    let map = |i: usize| -> Result<Bytes> {
-        let FileEntry { name, len, .. } = &files[i];
-        medium.map(name, *len).map_err(|source| Error::Io { doing: "mapping", path: medium.path(name), source })
-    };
-    let norms = map(2)?.chunks_exact(8).map(unpack_norms).collect();
-    Ok(Grown { stride: planes.stride(), high: map(0)?, low: map(1)?, norms, files })
 }
 
 /// Writes the next generation, on top of `old` or, where that is `None`, from nothing, and makes it visible. Returns when it is durable.
 ///
 /// # Errors
-/// [`Error::Io`]; the old generation then stands.
-pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, mut draft: Draft) -> Result<Manifest> {
-    let folder = Publisher::new(medium)?;
-    let live: Vec<u8> = draft.live.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let [high, low, norms] = grown.files;
-    draft.manifest.planes = [high, low, norms, folder.write("live", &live)?];
-    for (kind, changes) in manifest::TableKind::ALL.into_iter().zip(&draft.changes) {
-        let table = old.map(|view| (view.table(kind), &view.manifest.tables[kind as usize]));
-        draft.manifest.tables[kind as usize] = match table {
-            Some((_, runs)) if changes.is_empty() => runs.clone(),
-            Some((table, runs)) => {
-                let (stay, bytes) = table.merge(changes)?;
-                let mut kept = runs[..stay].to_vec();
-                kept.push(folder.write(kind.name(), &bytes)?);
-                kept
-            }
-            None => vec![folder.write(kind.name(), &run_bytes(changes.iter().map(|(k, v)| (k.as_slice(), v.as_deref()))))?],
-        };
+/// [`Error::Io`], and what the changes give; the old generation then stands.
+pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Draft<'_>) -> Result<()> {
+    let folder = Publisher { medium, serial: next_serial(medium)? };
+    let Draft { mut manifest, live, changes } = draft;
+    let live: Vec<u8> = live.iter().flat_map(|word| word.to_le_bytes()).collect();
+    manifest.order = folder.order(old, &grown)?;
+    let [high, low, norms, contents] = grown.files;
+    manifest.columns = [high, low, norms, contents, folder.write(Column::Live.name(), &live)?];
+    for (kind, changes) in TableKind::ALL.into_iter().zip(changes) {
+        let nothing = Table::open(medium, &[])?;
+        let (table, runs) = old.map_or((&nothing, &[][..]), |view| (view.table(kind), view.manifest.tables[kind as usize].as_slice()));
+        let (stay, run) = table.write(changes, medium, folder.name(kind.name()))?;
+        manifest.tables[kind as usize] = runs[..stay].iter().cloned().chain(run).collect();
     }
-    folder.commit(&draft.manifest)?;
-    Ok(draft.manifest)
+    folder.commit(&manifest)
 }
 
 /// One more than the number at the end of any file name, so that no file that a reader may have mapped is ever written again.
@@ -108,56 +172,42 @@ struct Publisher<'a> {
     serial: u64,
 }
 
-impl<'a> Publisher<'a> {
-    fn new(medium: &'a dyn Medium) -> Result<Self> {
-        Ok(Self { medium, serial: next_serial(medium)? })
-    }
-
+impl Publisher<'_> {
     fn io(&self, name: &str) -> impl FnOnce(io::Error) -> Error {
-        let path = self.medium.path(name);
-        move |source| Error::Io { doing: "writing", path, source }
+        failed(self.medium, name)
     }
 
-    /// A new file with this content. A left-over of a publication that did not get to its manifest is removed first.
+    fn name(&self, name: &str) -> String {
+        format!("{name}-{:012}", self.serial)
+    }
+
+    /// A new file with this content.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<FileEntry> {
-        let name = format!("{name}-{:012}", self.serial);
-        self.write_as(&name, bytes)?;
-        Ok(FileEntry::of(name, bytes))
+        self.write_as(self.name(name), bytes)
     }
 
-    fn write_as(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        match self.medium.remove(name) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(self.io(name)(e)),
-            _ => {}
-        }
-        self.medium.create(name).map_err(self.io(name))?;
-        self.medium.append(name, bytes).map_err(self.io(name))?;
-        self.medium.sync(name).map_err(self.io(name))
+    fn write_as(&self, name: String, bytes: &[u8]) -> Result<FileEntry> {
+        let mut file = Writing::new(self.medium, name);
+        file.push(bytes)?;
+        file.finish()
     }
 
-    /// The old file with these bytes behind it. The file is the same one, grown, unless something else follows its published bytes.
-    fn grow(&self, name: &str, old: Option<(&View, usize)>, bytes: &[u8]) -> Result<FileEntry> {
-        let Some((view, index)) = old else { return self.write(name, bytes) };
-        let entry = &view.manifest.planes[index];
-        if bytes.is_empty() {
-            return Ok(entry.clone());
+    /// The runs of the order of rows, with the new ones.
+    fn order(&self, old: Option<&View>, grown: &Grown) -> Result<Vec<FileEntry>> {
+        let nothing = Order::open(self.medium, &[])?;
+        let (order, runs) = old.map_or((&nothing, &[][..]), |view| (&view.order, view.manifest.order.as_slice()));
+        if grown.new.is_empty() {
+            return Ok(runs.to_vec());
         }
-        let tail_start = (entry.len as usize / BLOCK) * BLOCK;
-        if self.medium.len(&entry.name).map_err(self.io(&entry.name))? != entry.len {
-            let whole = [view.planes[index].all()?, bytes].concat();
-            return self.write(name, &whole);
-        }
-        let tail = [view.planes[index].get(tail_start..entry.len as usize)?, bytes].concat();
-        self.medium.append(&entry.name, bytes).map_err(self.io(&entry.name))?;
-        self.medium.sync(&entry.name).map_err(self.io(&entry.name))?;
-        let mut sums = entry.sums[..tail_start / BLOCK].to_vec();
-        sums.extend(tail.chunks(BLOCK).map(xxh3_64));
-        Ok(FileEntry { name: entry.name.clone(), len: entry.len + bytes.len() as u64, sums })
+        let (stay, rows) = order.with(grown.new.clone(), &grown.bytes[3])?;
+        let bytes: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
+        let run = self.write("order", &bytes)?;
+        Ok(runs[..stay].iter().cloned().chain([run]).collect())
     }
 
     fn commit(&self, manifest: &Manifest) -> Result<()> {
         const NEW: &str = "manifest-new";
-        self.write_as(NEW, &manifest.to_bytes())?;
+        self.write_as(NEW.to_owned(), &manifest.to_bytes())?;
         self.medium.sync_folder().map_err(self.io(NEW))?;
         self.medium.rename(NEW, manifest::NAME).map_err(self.io(NEW))?;
         self.medium.sync_folder().map_err(self.io(manifest::NAME))?;
@@ -182,7 +232,7 @@ mod tests {
         knn::Neighbor,
         store::{
             medium::{Memory, Power},
-            view::{TableKind, pack_list, row_key},
+            view::{pack_list, row_key},
         },
     };
 
@@ -192,16 +242,26 @@ mod tests {
         let old_rows = old.as_ref().map_or(0, View::rows);
         let mut features = OwnedPlanes::new(8);
         (0..3).for_each(|i| features.push(&[100 * number as i16, i, 3, 4, 5, 6, 7, 8]));
-        let grown = grow(medium, old.as_ref(), &features)?;
-        let mut draft = Draft::default();
-        draft.manifest.generation = number;
-        draft.manifest.columns = (0..8).collect();
-        draft.live = vec![(1 << (old_rows + 3)) - 1];
-        for row in 0..old_rows as u32 + 3 {
-            let list = pack_list(&[Neighbor { row, distance: number as u32 }]);
-            draft.changes[TableKind::Lists as usize].insert(row_key(row).to_vec(), Some(list));
-        }
-        publish(medium, old.as_ref(), grown, draft).map(|_| ())
+        // Every other generation has its first row at another place.
+        let moved = if number.is_multiple_of(2) { BTreeMap::from([(0, place(number))]) } else { BTreeMap::new() };
+        let mut growing = Growing::new(medium, old.as_ref(), 8, &moved)?;
+        growing.push(&features, &[0, 1, 2].map(|i| (id(old_rows as u32 + i), place(number))))?;
+        let manifest = Manifest { generation: number, basis: (0..8).collect(), ..Manifest::default() };
+        let lists = Changes::new(old_rows + 3, |visit| {
+            let list = pack_list(&[Neighbor { row: 7, distance: number as u32 }]);
+            (0..old_rows as u32 + 3).try_for_each(|row| visit(&row_key(row), Some(&list)))
+        });
+        let changes = [Changes::new(0, |_| Ok(())), Changes::new(0, |_| Ok(())), lists];
+        publish(medium, old.as_ref(), growing.finish()?, Draft { manifest, live: vec![(1 << (old_rows + 3)) - 1], changes })
+    }
+
+    /// Ids in another order than rows.
+    fn id(row: u32) -> ContentId {
+        [(row * 77 % 256) as u8; 32]
+    }
+
+    fn place(number: u64) -> Place {
+        Place { pack: 1, offset: number, len: 9 }
     }
 
     /// Everything of the view that is there belongs to one generation.
@@ -212,10 +272,14 @@ mod tests {
         assert_eq!((view.rows() as u64, view.planes().unwrap().rows() as u64), (3 * number, 3 * number));
         assert_eq!(view.live_words().unwrap(), [(1 << (3 * number)) - 1]);
         for row in 0..3 * number as u32 {
-            assert_eq!(view.list(row).unwrap(), [Neighbor { row, distance: number as u32 }]);
+            assert_eq!(view.list(row).unwrap(), [Neighbor { row: 7, distance: number as u32 }]);
+            let moved = if row == 0 { number / 2 * 2 } else { 0 };
+            assert_eq!(view.content(row).unwrap(), (id(row), place(moved.max(u64::from(row) / 3 + 1))));
+            assert_eq!(view.row_of(&id(row)).unwrap(), Some(row));
             let values: Vec<i32> = view.planes().unwrap().row(row).values().take(2).collect();
             assert_eq!(values, [100 * (row as i32 / 3 + 1), row as i32 % 3]);
         }
+        assert_eq!(view.row_of(&[255; 32]).unwrap(), None);
         number
     }
 

@@ -1,10 +1,11 @@
 //! What the tables of the view hold ⇄ bytes.
 
 use crate::{
-    knn::{Neighbor, Norms},
+    knn::Neighbor,
     store::{
         bytes::{Packer, Unpacker},
         packs::Place,
+        state::ContentId,
     },
     verdict::{Occurrence, Split},
 };
@@ -18,42 +19,33 @@ pub fn row_key(row: u32) -> [u8; 4] {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowRecord {
     /// The BLAKE3 hash of the file.
-    pub id: [u8; 32],
+    pub id: ContentId,
     /// Where the packs hold its coefficients.
     pub place: Place,
     /// Where it occurs now, sorted by path; empty for a dead row.
     pub occurrences: Vec<Occurrence>,
 }
 
-impl RowRecord {
-    /// id, pack, offset, length, then the occurrences.
-    pub fn pack(&self) -> Vec<u8> {
-        let mut out = Packer::default();
-        out.raw(&self.id);
-        out.u32(self.place.pack);
-        out.u64(self.place.offset);
-        out.u32(self.place.len);
-        out.u32(self.occurrences.len() as u32);
-        for occurrence in &self.occurrences {
-            out.u8(Split::code(occurrence.split) << 1 | u8::from(occurrence.label.is_some()));
-            if let Some(label) = &occurrence.label {
-                out.bytes(label);
-            }
-            out.bytes(&occurrence.path);
+/// Where a content occurs: the number of occurrences, then each.
+pub fn pack_names(occurrences: &[Occurrence]) -> Vec<u8> {
+    let mut out = Packer::default();
+    out.u32(occurrences.len() as u32);
+    for occurrence in occurrences {
+        out.u8(Split::code(occurrence.split) << 1 | u8::from(occurrence.label.is_some()));
+        if let Some(label) = &occurrence.label {
+            out.bytes(label);
         }
-        out.0
+        out.bytes(&occurrence.path);
     }
+    out.0
+}
 
-    /// Reads what [`RowRecord::pack`] wrote.
-    pub fn unpack(bytes: &[u8]) -> Option<Self> {
-        let mut b = Unpacker(bytes);
-        let id = b.array()?;
-        let place = Place { pack: b.u32()?, offset: b.u64()?, len: b.u32()? };
-        let count = b.count(5)?;
-        let occurrences = (0..count).map(|_| unpack_occurrence(&mut b)).collect::<Option<_>>()?;
-        b.end()?;
-        Some(Self { id, place, occurrences })
-    }
+pub(super) fn unpack_names(bytes: &[u8]) -> Option<Vec<Occurrence>> {
+    let mut b = Unpacker(bytes);
+    let count = b.count(5)?;
+    let occurrences = (0..count).map(|_| unpack_occurrence(&mut b)).collect::<Option<_>>()?;
+    b.end()?;
+    Some(occurrences)
 }
 
 fn unpack_occurrence(b: &mut Unpacker<'_>) -> Option<Occurrence> {
@@ -117,15 +109,4 @@ pub(super) fn unpack_list(bytes: &[u8]) -> Option<Vec<Neighbor>> {
     let list = (0..bytes.len() / 8).map(|_| Some(Neighbor { row: b.u32()?, distance: b.u32()? })).collect::<Option<_>>()?;
     b.end()?;
     Some(list)
-}
-
-/// The norms of a row, eight bytes.
-pub(super) fn pack_norms(norms: Norms, out: &mut Vec<u8>) {
-    out.extend_from_slice(&norms.high.to_le_bytes());
-    out.extend_from_slice(&norms.low.to_le_bytes());
-}
-
-pub(super) fn unpack_norms(bytes: &[u8]) -> Norms {
-    let mut b = Unpacker(bytes);
-    Norms { high: b.u32().unwrap_or(0), low: b.u32().unwrap_or(0) }
 }
