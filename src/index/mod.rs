@@ -39,7 +39,7 @@ use crate::{
 const FORMAT_FILE: &str = "format";
 
 /// Its content; the number is that of the layout of the folder.
-const FORMAT: &str = "wsidx index 1\n";
+const FORMAT: &str = "wsidx index 2\n";
 
 /// Where the parts of an index are.
 #[derive(Debug, Clone)]

@@ -207,10 +207,13 @@ impl Writer {
     /// Brings the catalog to the last commit.
     pub(super) fn save(&mut self) -> Result<()> {
         let touched = self.state.take_touched();
-        if let Some((_, unpublished)) = &mut self.unpublished {
-            unpublished.extend(&touched);
+        self.catalog.store(&self.state, &touched, self.mark)?;
+        match &mut self.unpublished {
+            Some((_, unpublished)) if unpublished.is_empty() => *unpublished = touched,
+            Some((_, unpublished)) => unpublished.extend(&touched),
+            None => {}
         }
-        self.catalog.store(&self.state, &touched, self.mark)
+        Ok(())
     }
 
     /// The picture of a stored content.

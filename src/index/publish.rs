@@ -158,6 +158,7 @@ impl Writer {
         let shown = view.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));
         if shown == Some((self.mark.generation, self.mark.incomplete)) {
             self.shown = Some(Shown { view, reaches });
+            self.packs.clear()?;
             return Ok(Published::default());
         }
         match view {
@@ -272,6 +273,8 @@ impl Writer {
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         self.shown = Some(Shown { view: Some(View::open(medium)?), reaches: Some(reaches) });
+        // Packs that were rewritten: no view names the old ones any more.
+        self.packs.clear()?;
         Ok(published)
     }
 

@@ -1,6 +1,6 @@
 //! The published view and the packs behind it, for answers.
 
-use std::{path::Path, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use super::{
     Home, POLICY_FILE,
@@ -36,13 +36,7 @@ impl Reader {
     /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`]; [`Error::Damaged`] with the command that mends it.
     pub fn open(root: &Path) -> Result<Self> {
         let home = Home::open(root)?;
-        let view = View::open(&home.view()?).map_err(|e| match e {
-            Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => Error::Damaged {
-                what: format!("the published view is missing ({} is not there)", path.display()),
-                mend: "run `wsidx sync`",
-            },
-            other => other,
-        })?;
+        let (view, packs) = open_both(&home)?;
         let settings = Settings::from_text(&view.manifest().settings)?;
         let basis = view.basis();
         if Basis::stored(&basis.columns, basis.fitted, &settings.layout()).is_none() {
@@ -54,7 +48,6 @@ impl Reader {
                 mend: "run `wsidx rebuild`",
             });
         }
-        let packs = Records::new(Arc::new(home.packs()?));
         let reader = Self { home, settings, view, basis, packs };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
@@ -90,7 +83,7 @@ impl Reader {
         let file = self.home.root.join(POLICY_FILE);
         match std::fs::read_to_string(&file) {
             Ok(text) => Policy::from_toml(&text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Policy::default()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Policy::default()),
             Err(e) => Err(Error::io("reading", &file)(e)),
         }
     }
@@ -106,7 +99,6 @@ impl Reader {
         self.packs.content(place)
     }
 
-    /// The packs may have been rewritten since the view was opened; then the place is another's, or none.
     fn read(&self, place: Place, id: &ContentId) -> Result<Content> {
         let content = self.content(place)?;
         match content.id == *id {
@@ -118,5 +110,26 @@ impl Reader {
     /// The feature of a picture.
     pub(super) fn feature(&self, picture: &Picture) -> Feature {
         self.basis.feature(&mut coefficients_of(picture, &self.settings))
+    }
+}
+
+/// The view that is published, and the packs that it names, held open: a writer that rewrites them removes the old ones only after it has
+/// published another view.
+fn open_both(home: &Home) -> Result<(View, Records)> {
+    let missing = |e| match e {
+        Error::Io { path, source, .. } if source.kind() == ErrorKind::NotFound => {
+            Error::Damaged { what: format!("the published view is missing ({} is not there)", path.display()), mend: "run `wsidx sync`" }
+        }
+        other => other,
+    };
+    loop {
+        let medium = home.view()?;
+        let view = View::open(&medium).map_err(missing)?;
+        let packs = Records::new(Arc::new(home.packs()?));
+        match packs.hold() {
+            Ok(()) if view.is_current(&medium)? => return Ok((view, packs)),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            held => held?,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What an index holds, in numbers.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use super::Reader;
 use crate::{Error, Result};
@@ -57,10 +57,14 @@ impl Reader {
     }
 }
 
-/// The lengths of the files in a folder and below it; files that go away meanwhile count nothing.
+/// The lengths of the files in a folder and below it; what goes away meanwhile counts nothing.
 fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut total = 0;
-    for entry in fs::read_dir(folder).map_err(Error::io("reading", folder))? {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(Error::io("reading", folder))?,
+    };
+    for entry in entries {
         let entry = entry.map_err(Error::io("reading", folder))?;
         match entry.metadata() {
             Ok(meta) if meta.is_dir() => total += folder_bytes(&entry.path())?,

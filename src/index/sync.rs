@@ -96,11 +96,11 @@ impl Writer {
         let plan = self.plan(&listing, &options.scopes, &mut labels);
         let mut summary = SyncSummary { unchanged: plan.unchanged, skipped: listing.skipped, ..SyncSummary::default() };
         let read = self.read(&plan, &mut labels, started, options, &mut summary, monitor);
-        let left = match &read {
-            Ok(()) => self.leave(&plan, options.at, &mut summary),
-            Err(_) => Ok(()),
-        };
-        // Each commit was followed by its own save. After one that failed the state has what the packs have not, and must not be saved.
+        let left = if read.is_ok() { self.leave(&plan, options.at, &mut summary) } else { Ok(()) };
+        // After a commit that failed the state has what the packs have not, and must not be saved.
+        if let (Ok(()) | Err(Error::Interrupted), Ok(())) = (&read, &left) {
+            self.save()?;
+        }
         read.and(left)?;
         if options.scopes.is_empty() && self.mark.incomplete {
             self.mend(options.at)?;
@@ -179,7 +179,8 @@ impl Writer {
         }
     }
 
-    /// Reads and commits batch after batch; while one is written, the next is read.
+    /// Reads and commits batch after batch; while one is written, the next is read. The catalog waits for the end: what it misses after a kill
+    /// is in the packs.
     fn read(
         &mut self,
         plan: &Plan,
@@ -212,7 +213,7 @@ impl Writer {
             (committed, outcomes) = std::thread::scope(|scope| {
                 let commit = scope.spawn(|| match records.is_empty() {
                     true => Ok(()),
-                    false => self.commit(&records, options.at).and_then(|()| self.save()),
+                    false => self.commit(&records, options.at),
                 });
                 let next = next.map(|batch| reader.read(batch, &|id| known.contains(id), monitor)).unwrap_or_default();
                 (commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), next)
@@ -263,7 +264,7 @@ impl Writer {
         summary.removed = (plan.gone.len() as u64).saturating_sub(summary.moved);
         match records.is_empty() {
             true => Ok(()),
-            false => self.commit(&records, at).and_then(|()| self.save()),
+            false => self.commit(&records, at),
         }
     }
 

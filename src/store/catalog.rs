@@ -238,7 +238,7 @@ impl PathValue {
 }
 
 fn open(folder: &Path) -> Result<Trees> {
-    let config = sled::Config::new().path(folder).cache_capacity(64 << 20).flush_every_ms(None);
+    let config = sled::Config::new().path(folder).cache_capacity(16 << 20).flush_every_ms(None);
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let db = config.open()?;
         Ok(Trees { contents: db.open_tree("contents")?, paths: db.open_tree("paths")?, db })

@@ -14,7 +14,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Bytes, Medium, plain, too_short};
+use super::{Bytes, Medium, plain, too_long, too_short};
 
 /// The unit in which unsynced bytes are lost independently: small, so that small tests see torn records.
 const SECTOR: usize = 32;
@@ -276,6 +276,12 @@ impl Medium for Memory {
         let found = range.and_then(|(from, to)| bytes.get(from..to)).ok_or_else(|| too_short(bytes.len() as u64, end))?;
         buf.copy_from_slice(found);
         Ok(())
+    }
+
+    fn read_whole(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        let mut state = self.state();
+        let bytes = &state.alive()?.file(name)?.bytes;
+        if bytes.len() as u64 > most { Err(too_long(most)) } else { Ok(bytes.clone()) }
     }
 
     fn map(&self, name: &str, len: u64) -> io::Result<Bytes> {

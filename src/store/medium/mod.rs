@@ -45,6 +45,12 @@ pub trait Medium: Send + Sync {
     /// [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     fn read(&self, name: &str, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
+    /// All bytes of a small file, as it is now: also one that was renamed into the place of another since it was last read.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if it is longer than `most`.
+    fn read_whole(&self, name: &str, most: u64) -> io::Result<Vec<u8>>;
+
     /// The first `len` bytes of a file, to be read without copying where the medium can. They must not be changed or cut while held.
     ///
     /// # Errors
@@ -100,6 +106,11 @@ fn is_plain(name: &str) -> bool {
 /// Refuses a name of another form.
 fn plain(name: &str) -> io::Result<&str> {
     if is_plain(name) { Ok(name) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot name a stored file"))) }
+}
+
+/// What a file says that is longer than it can be.
+fn too_long(most: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the file is longer than {most} bytes"))
 }
 
 /// What a file that ends too soon says.

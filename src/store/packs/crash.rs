@@ -68,7 +68,7 @@ fn run(memory: &Memory, before: Vec<Record>, acts: &[Act]) -> Run {
         let done = packs.as_mut().map_err(|_| ()).and_then(|packs| {
             match act {
                 Act::Append(batch) => packs.append(batch, &commit(k as u64)).map(|_| ()),
-                Act::Rewrite => packs.rewrite(&mut next.iter().cloned().map(Ok), &commit(k as u64)),
+                Act::Rewrite => packs.rewrite(&mut next.iter().cloned().map(Ok), &commit(k as u64)).and_then(|()| packs.clear()),
                 Act::Reopen => open(memory).map(|fresh| *packs = fresh),
             }
             .map_err(|_| ())
@@ -253,6 +253,7 @@ fn model(medium: &Arc<dyn Medium>, seed: u64, acts: usize) {
             0 => {
                 model = model.into_iter().step_by(2).collect();
                 packs.rewrite(&mut model.iter().cloned().map(Ok), &commit).unwrap();
+                packs.clear().unwrap();
                 assert!(position.is_none_or(|at| !packs.reaches(at).unwrap()), "places change");
             }
             1 | 2 => packs = Packs::open(Arc::clone(medium)).unwrap().with_max_pack_bytes(PACK),

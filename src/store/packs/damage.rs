@@ -42,6 +42,7 @@ pub(super) fn rewritten() -> Small {
     let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap().with_max_pack_bytes(1000);
     let all: Vec<_> = (0..10).map(|seed| Random(seed + 60).record()).collect();
     packs.rewrite(&mut all.iter().cloned().map(Ok), &commit(1)).unwrap();
+    packs.clear().unwrap();
     assert!(memory.list().unwrap().len() >= 2 && !memory.list().unwrap().contains(&pack_name(1)));
     Small { memory, prefixes: vec![all.clone()], all }
 }
@@ -99,6 +100,7 @@ fn goes_on(mut packs: Packs, found: &[Record], damage: &[Damage], what: &str) {
     let after: Vec<_> = after.into_iter().map(|(_, record)| record).collect();
     assert_eq!(after, [found, &contents()].concat(), "{what}");
     packs.rewrite(&mut after.iter().cloned().map(Ok), &commit(51)).unwrap();
+    packs.clear().unwrap();
     assert_eq!(records(&mut packs), after, "{what}: a rewrite mends");
 }
 
@@ -298,6 +300,7 @@ fn a_rewrite_with_a_damaged_header_is_not_mixed_with_packs_that_it_replaced() {
     let old = before.memory.killed();
     let kept = &before.all[..3];
     packs.rewrite(&mut kept.iter().cloned().map(Ok), &commit(9)).unwrap();
+    packs.clear().unwrap();
     let new = before.memory.list().unwrap();
     let mut bytes = before.memory.bytes(&new[0]);
     bytes[20] ^= 1;

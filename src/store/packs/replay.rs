@@ -155,6 +155,17 @@ impl Reader {
         Self { medium }
     }
 
+    /// Keeps all packs that are there now readable for as long as this reader is (up to 512 of them), whoever removes them.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; not found: a pack was removed at this moment.
+    pub fn hold(&self) -> Result<()> {
+        for name in super::numbers(&*self.medium)?.into_iter().map(pack_name) {
+            self.medium.len(&name).map_err(Error::io("opening", &self.medium.path(&name)))?;
+        }
+        Ok(())
+    }
+
     /// Reads one content: one read of the record, checksum and archive checked.
     ///
     /// # Errors

@@ -114,7 +114,8 @@ impl Packs {
         self.or_poison(|packs| packs.append_batch(batch, commit))
     }
 
-    /// Writes all that counts anew, ending in `commit`, and removes the packs before it: for `gc`, and to be rid of damage.
+    /// Writes all that counts anew, ending in `commit`: for `gc`, and to be rid of damage. The packs before it stay, for those who read
+    /// them, until [`Packs::clear`].
     ///
     /// A crash at any point leaves the state before or the state after. Places change: replay from the base. Needs as much free space as
     /// the new packs take. `records` may read through a [`Reader`](super::Reader) of these packs.
@@ -124,6 +125,21 @@ impl Packs {
     pub fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record>>, commit: &Commit) -> Result<()> {
         self.sound()?;
         self.or_poison(|packs| packs.rewrite_all(records, commit))
+    }
+
+    /// Removes the packs that a rewrite has replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; all later calls fail then.
+    pub fn clear(&mut self) -> Result<()> {
+        self.sound()?;
+        self.or_poison(|packs| {
+            let top = packs.settled_top()?;
+            let base = packs.chain().base(top);
+            let replaced: Vec<u32> = packs.fronts.range(..base).map(|(&pack, _)| pack).collect();
+            // Without its base the chain says nothing of what is below.
+            if packs.fronts.contains_key(&base) { packs.remove(&replaced) } else { Ok(()) }
+        })
     }
 
     /// Makes durable what a writer that died may have left unsynced: cheap, once per handle; every write does it first.
@@ -211,22 +227,18 @@ impl Packs {
         if let Some(header) = header {
             self.add_front(header);
         }
-        self.remove_left_overs(base, header)?;
+        if let Some(header) = header {
+            self.remove_given_up(header)?;
+        }
         Ok(places)
     }
 
-    /// Removes packs below the base, and those of a rewrite that was given up (and empty ones): they lie between a new pack and the one
-    /// before it.
-    fn remove_left_overs(&mut self, base: u32, new: Option<Header>) -> Result<()> {
-        if !self.fronts.contains_key(&base) {
-            return Ok(());
-        }
-        let mut left: Vec<u32> = self.fronts.range(..base).map(|(&pack, _)| pack).collect();
-        if let Some(new) = new {
-            for (&pack, front) in self.fronts.range(new.previous.saturating_add(1)..new.pack) {
-                if front.header.is_some_and(|header| header.snapshot) || self.chain().file_len(pack)? == 0 {
-                    left.push(pack);
-                }
+    /// Removes packs of a rewrite that was given up (and empty ones): they lie between a new pack and the one before it.
+    fn remove_given_up(&mut self, new: Header) -> Result<()> {
+        let mut left = Vec::new();
+        for (&pack, front) in self.fronts.range(new.previous.saturating_add(1)..new.pack) {
+            if front.header.is_some_and(|header| header.snapshot) || self.chain().file_len(pack)? == 0 {
+                left.push(pack);
             }
         }
         self.remove(&left)
@@ -243,12 +255,10 @@ impl Packs {
 
     fn rewrite_all(&mut self, records: &mut dyn Iterator<Item = Result<Record>>, commit: &Commit) -> Result<()> {
         self.settled_top()?;
-        let old: Vec<u32> = self.fronts.keys().copied().collect();
         let top = self.write_snapshot(records, commit)?;
         self.top = Some(top);
         // The whole index hangs on that one commit now, so it is written twice; nothing is removed before both are durable.
-        self.append_batch_behind(top, commit)?;
-        self.remove(&old)
+        self.append_batch_behind(top, commit)
     }
 
     /// The new packs. Until the commit at the end of the last one is written, none of them has any, so none counts; it is written when

@@ -36,6 +36,9 @@ use crate::{
     knn::{Neighbor, Norms, Planes, stride_of},
 };
 
+/// Bytes of a manifest: eight for each block of 64 KiB, so this is a view of 8 TiB.
+const LONGEST_MANIFEST: u64 = 1 << 30;
+
 /// One generation, mapped.
 pub struct View {
     manifest: Manifest,
@@ -50,14 +53,17 @@ impl View {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::Io`] where there is no whole view.
     pub fn open(medium: &dyn Medium) -> Result<Self> {
-        let mut last = 0;
+        let mut manifest = read_manifest(medium)?;
         loop {
-            let manifest = read_manifest(medium)?;
-            let generation = manifest.generation;
-            match Self::map(medium, manifest) {
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && generation > last => last = generation,
+            let missing = match Self::map(medium, manifest.clone()) {
+                Err(Error::Io { source, path, doing }) if source.kind() == io::ErrorKind::NotFound => Error::Io { doing, path, source },
                 other => return other,
+            };
+            let now = read_manifest(medium)?;
+            if now == manifest {
+                return Err(missing);
             }
+            manifest = now;
         }
     }
 
@@ -74,6 +80,14 @@ impl View {
             true => Ok(view),
             false => Err(damaged("the files of rows do not fit together")),
         }
+    }
+
+    /// Whether this generation is still the one that is published.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn is_current(&self, medium: &dyn Medium) -> Result<bool> {
+        Ok(read_manifest(medium)? == self.manifest)
     }
 
     /// What the view consists of.
@@ -184,10 +198,9 @@ fn planes<'a>(stride: usize, high: &'a [u8], low: &'a [u8], norms: &'a [u8]) -> 
 }
 
 fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {
-    let io = |source: io::Error| Error::Io { doing: "reading", path: medium.path(manifest::NAME), source };
-    let len = medium.len(manifest::NAME).map_err(io)?;
-    let len = usize::try_from(len).ok().filter(|len| *len <= 1 << 30).ok_or_else(|| damaged("the manifest is too long"))?;
-    let mut bytes = vec![0; len];
-    medium.read(manifest::NAME, 0, &mut bytes).map_err(io)?;
+    let bytes = medium.read_whole(manifest::NAME, LONGEST_MANIFEST).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => damaged("the manifest is too long, or no file"),
+        _ => Error::Io { doing: "reading", path: medium.path(manifest::NAME), source },
+    })?;
     Manifest::from_bytes(&bytes)
 }
