@@ -34,7 +34,7 @@ impl Writer {
     pub fn gc(&mut self, older_than: i64, at: i64, monitor: &dyn Monitor) -> Result<GcSummary> {
         self.require_complete()?;
         let old = |entry: &ContentEntry| entry.unheld_since.is_some_and(|since| since < older_than);
-        let dropped: Vec<ContentId> = self.state.contents().iter().filter(|(_, entry)| old(entry)).map(|(id, _)| *id).collect();
+        let dropped: Vec<ContentId> = self.state.contents().filter(|(_, entry)| old(entry)).map(|(id, _)| *id).collect();
         let before = self.pack_bytes()?;
         let mut summary = GcSummary { dropped: dropped.len() as u64, bytes: [before; 2], ..GcSummary::default() };
         if !dropped.is_empty() {
@@ -44,7 +44,7 @@ impl Writer {
             self.publish_anew(false, at, monitor)?;
             summary.bytes[1] = self.pack_bytes()?;
         }
-        summary.kept = self.state.contents().len() as u64;
+        summary.kept = self.state.stored();
         Ok(summary)
     }
 
@@ -61,8 +61,8 @@ impl Writer {
     fn rewrite(&mut self, at: i64) -> Result<()> {
         self.basis = self.published_basis();
         let commit = self.next_commit(at);
-        let old = self.state.contents().clone();
-        let mut places: Vec<_> = old.values().map(|entry| entry.place).collect();
+        let old: Vec<_> = self.state.contents().map(|(id, entry)| (*id, entry.clone())).collect();
+        let mut places: Vec<_> = old.iter().map(|(_, entry)| entry.place).collect();
         places.sort_unstable();
         let source = self.packs.reader();
         let fingerprint = |basis: &Basis| basis.fingerprint(&self.settings.layout(), self.settings.wavelet());
@@ -73,7 +73,7 @@ impl Writer {
         self.packs.rewrite(&mut contents.chain(basis.into_iter().map(Ok)).chain(paths), &commit)?;
         self.rebuild_catalog()?;
         for (id, ContentEntry { unheld_since, .. }) in old {
-            if let Some(new) = self.state.contents().get(&id).filter(|new| new.unheld_since != unheld_since).cloned() {
+            if let Some(new) = self.state.content(&id).filter(|new| new.unheld_since != unheld_since).cloned() {
                 self.state.replace(id, ContentEntry { unheld_since, ..new });
             }
         }

@@ -172,7 +172,7 @@ impl Writer {
         let intact = replay.damage.is_empty();
         let Some(commit) = replay.commit else { return Ok(Replayed { whole: intact, commits }) };
         self.mark.generation = commit.generation;
-        let is = (self.state.contents().len() as u64, self.state.paths().len() as u64, self.state.hash());
+        let is = (self.state.stored(), self.state.paths().len() as u64, self.state.hash());
         Ok(Replayed { whole: intact && is == (commit.contents, commit.paths, commit.state), commits })
     }
 
@@ -198,7 +198,7 @@ impl Writer {
         Commit {
             generation: self.mark.generation + 1,
             at,
-            contents: self.state.contents().len() as u64,
+            contents: self.state.stored(),
             paths: self.state.paths().len() as u64,
             state: self.state.hash(),
         }

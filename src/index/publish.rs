@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     cmp::Ordering,
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering as Memory},
 };
 
@@ -61,7 +61,8 @@ struct Rows<'a> {
     old: Option<&'a View>,
     base: u32,
     new: Vec<(ContentId, Place)>,
-    numbers: HashMap<ContentId, u32>,
+    /// Rows of the new contents, sorted by id.
+    numbers: Vec<(ContentId, u32)>,
     /// Old rows whose content the packs hold elsewhere now.
     moved: BTreeMap<u32, Place>,
     /// Rows whose content was touched, ascending.
@@ -72,11 +73,11 @@ impl<'a> Rows<'a> {
     /// New rows follow the old ones in the order in which the packs hold their contents.
     fn assign(writer: &Writer, old: Option<&'a View>, touched: &Touched) -> Result<Self> {
         let base = old.map_or(0, View::rows) as u32;
-        let mut rows = Self { old, base, new: Vec::new(), numbers: HashMap::new(), moved: BTreeMap::new(), touched: Vec::new() };
+        let mut rows = Self { old, base, new: Vec::new(), numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
         for id in &touched.contents {
             let row = old.map_or(Ok(None), |view| view.row_of(id))?;
             rows.touched.extend(row.map(|row| (row, *id)));
-            let Some(entry) = writer.state.contents().get(id) else { continue };
+            let Some(entry) = writer.state.content(id) else { continue };
             match (row, old) {
                 (Some(row), Some(view)) => {
                     if view.content(row)?.1 != entry.place {
@@ -91,15 +92,16 @@ impl<'a> Rows<'a> {
             return Err(Error::Input("an index holds at most 4,294,967,295 contents".into()));
         }
         rows.numbers = rows.new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
+        rows.numbers.par_sort_unstable();
         rows.touched.extend(rows.new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
         rows.touched.par_sort_unstable();
         Ok(rows)
     }
 
     fn of(&self, id: &ContentId) -> Result<Option<u32>> {
-        match self.numbers.get(id) {
-            Some(row) => Ok(Some(*row)),
-            None => self.old.map_or(Ok(None), |view| view.row_of(id)),
+        match self.numbers.binary_search_by_key(&id, |(id, _)| id) {
+            Ok(at) => Ok(Some(self.numbers[at].1)),
+            Err(_) => self.old.map_or(Ok(None), |view| view.row_of(id)),
         }
     }
 
@@ -162,7 +164,7 @@ impl Writer {
             return Ok(Published::default());
         }
         match view {
-            Some(view) if view.manifest().fitted || self.state.contents().len() < FIT_AT => {
+            Some(view) if view.manifest().fitted || self.state.stored() < FIT_AT as u64 => {
                 self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
             }
             Some(_) => self.publish_anew(true, at, monitor),
@@ -177,7 +179,7 @@ impl Writer {
     /// As [`Writer::publish`].
     pub(super) fn publish_anew(&mut self, refit: bool, at: i64, monitor: &dyn Monitor) -> Result<Published> {
         let kept = if refit { None } else { self.packs_basis()? };
-        let fitted = if kept.is_none() && self.state.contents().len() >= FIT_AT { self.fit(monitor)? } else { None };
+        let fitted = if kept.is_none() && self.state.stored() >= FIT_AT as u64 { self.fit(monitor)? } else { None };
         if let Some(basis) = &fitted {
             let fingerprint = basis.fingerprint(&self.settings.layout(), self.settings.wavelet());
             self.commit(&[Record::Basis(StoredBasis { columns: basis.columns.clone(), scale: SCALE, fingerprint })], at)?;
@@ -229,9 +231,7 @@ impl Writer {
 
     /// Chooses the search basis from the contents with the smallest ids.
     fn fit(&self, monitor: &dyn Monitor) -> Result<Option<Basis>> {
-        let mut ids: Vec<_> = self.state.contents().iter().map(|(id, entry)| (*id, entry.place)).collect();
-        ids.par_sort_unstable_by_key(|(id, _)| *id);
-        ids.truncate(FIT_CONTENTS);
+        let ids: Vec<_> = self.state.contents().take(FIT_CONTENTS).map(|(id, entry)| (*id, entry.place)).collect();
         monitor.stage("choosing columns", Some(ids.len() as u64));
         let rows = ids.par_iter().map(|(id, place)| {
             monitor.advance(1);
@@ -403,7 +403,7 @@ impl Writer {
             for path in &touched.paths {
                 let new = match self.state.paths().get(path).map(|entry| &entry.holds) {
                     Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
-                    Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.clone())),
+                    Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.to_string())),
                     None => None,
                 };
                 let new = new.map(|record| record.pack());

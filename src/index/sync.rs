@@ -88,13 +88,25 @@ impl Writer {
     /// # Errors
     /// [`Error::Interrupted`] with everything acknowledged kept, [`Error::Input`] for a table of labels that cannot be used, [`Error::Io`].
     pub fn sync(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
+        let mut summary = self.take_in(options, monitor)?;
+        if options.scopes.is_empty() && self.mark.incomplete {
+            self.mend(options.at)?;
+        }
+        summary.published = self.publish(options.at, monitor)?;
+        self.count(&options.scopes, &mut summary);
+        Ok(summary)
+    }
+
+    /// Commits what differs.
+    fn take_in(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
         let root = self.home.root.clone();
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
         monitor.stage("listing", None);
-        let listing = self.listing(&options.scopes, monitor)?;
+        let mut listing = self.listing(&options.scopes, monitor)?;
         let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?)?;
-        let plan = self.plan(&listing, &options.scopes, &mut labels);
-        let mut summary = SyncSummary { unchanged: plan.unchanged, skipped: listing.skipped, ..SyncSummary::default() };
+        let skipped = std::mem::take(&mut listing.skipped);
+        let plan = self.plan(listing, &options.scopes, &mut labels);
+        let mut summary = SyncSummary { unchanged: plan.unchanged, skipped, ..SyncSummary::default() };
         let read = self.read(&plan, &mut labels, started, options, &mut summary, monitor);
         let left = if read.is_ok() { self.leave(&plan, options.at, &mut summary) } else { Ok(()) };
         // After a commit that failed the state has what the packs have not, and must not be saved.
@@ -102,11 +114,6 @@ impl Writer {
             self.save()?;
         }
         read.and(left)?;
-        if options.scopes.is_empty() && self.mark.incomplete {
-            self.mend(options.at)?;
-        }
-        summary.published = self.publish(options.at, monitor)?;
-        self.count(&options.scopes, &mut summary);
         Ok(summary)
     }
 
@@ -138,19 +145,19 @@ impl Writer {
     }
 
     /// Walks files and known paths together, both in the order of their bytes.
-    fn plan(&self, listing: &Listing, scopes: &[Vec<u8>], labels: &mut Labels) -> Plan {
+    fn plan(&self, listing: Listing, scopes: &[Vec<u8>], labels: &mut Labels) -> Plan {
         let mut plan = Plan::default();
         let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
         let leaves = |path: &Arc<[u8]>| !unreadable(path);
         let known = self.in_scopes(scopes);
         let mut known = known.into_iter().peekable();
-        for file in &listing.files {
+        for file in listing.files {
             while let Some((path, _)) = known.next_if(|(path, _)| **path < file.path) {
                 plan.gone.extend(leaves(path).then(|| Arc::clone(path)));
             }
             match known.next_if(|(path, _)| **path == file.path) {
                 Some((_, entry)) => self.plan_known(file, entry, labels, &mut plan),
-                None => plan.read.push(file.clone()),
+                None => plan.read.push(file),
             }
         }
         plan.gone.extend(known.map(|(path, _)| path).filter(|path| leaves(path)).cloned());
@@ -167,13 +174,13 @@ impl Writer {
         known
     }
 
-    fn plan_known(&self, file: &Found, entry: &PathEntry, labels: &mut Labels, plan: &mut Plan) {
-        let lost = self.mark.incomplete && entry.content().is_some_and(|id| !self.state.contents().contains_key(id));
+    fn plan_known(&self, file: Found, entry: &PathEntry, labels: &mut Labels, plan: &mut Plan) {
+        let lost = self.mark.incomplete && entry.content().is_some_and(|id| self.state.content(id).is_none());
         let (label, split) = labels.of(&file.path);
         if entry.stat != file.stat || lost {
-            plan.read.push(file.clone());
+            plan.read.push(file);
         } else if (&entry.label, entry.split) != (&label, split) {
-            plan.relabel.push((file.path.clone(), PathEntry { label, split, ..entry.clone() }));
+            plan.relabel.push((file.path, PathEntry { label, split, ..entry.clone() }));
         } else {
             plan.unchanged += 1;
         }
@@ -198,12 +205,12 @@ impl Writer {
         let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits, started };
         let mut batches = batches(&plan.read).peekable();
         let mut outcomes = match batches.next() {
-            Some(batch) => reader.read(batch, &|id| self.state.contents().contains_key(id), monitor),
+            Some(batch) => reader.read(batch, &|id| self.state.content(id).is_some(), monitor),
             None => Vec::new(),
         };
         // While a batch is committed, the state is not there to be asked.
         let mut known: HashSet<ContentId> = match batches.peek() {
-            Some(_) => self.state.contents().keys().copied().collect(),
+            Some(_) => self.state.contents().map(|(id, _)| *id).collect(),
             None => HashSet::new(),
         };
         while !outcomes.is_empty() {
@@ -246,7 +253,7 @@ impl Writer {
                 records.push(path_record(&path, &entry));
             }
             if let Some((content, picture)) =
-                content.filter(|(content, _)| !self.state.contents().contains_key(&content.id) && known.insert(content.id))
+                content.filter(|(content, _)| self.state.content(&content.id).is_none() && known.insert(content.id))
             {
                 self.fresh.keep(content.id, picture);
                 records.push(Record::Content(content));
@@ -273,7 +280,7 @@ impl Writer {
         if self.state.undecodable() > 0 {
             for (path, entry) in self.in_scopes(scopes) {
                 if let Holds::Undecodable { reason, .. } = &entry.holds {
-                    summary.undecodable.push(Skipped { path: path.clone(), reason: reason.clone() });
+                    summary.undecodable.push(Skipped { path: path.clone(), reason: reason.to_string() });
                 }
             }
         }
@@ -343,7 +350,7 @@ impl BatchReader {
     fn read_one(&self, file: &Found, buffer: &mut Buffer, known: Known<'_>) -> Outcome {
         let path = file.path.clone();
         let entry = |holds, stat| PathEntry { holds, stat, label: None, split: None };
-        let undecodable = |id, error: Error| Holds::Undecodable { id, reason: reason(error) };
+        let undecodable = |id, error: Error| Holds::Undecodable { id, reason: reason(error).into() };
         let stat = match read_image(&to_path(&self.root, &path), &self.limits, buffer) {
             Ok(stat) => self.settle(stat),
             Err(e) => return Outcome { path, entry: entry(undecodable([0; 32], e), Stat::default()), content: None },

@@ -97,7 +97,7 @@ impl Writer {
     }
 
     fn same_picture(&self, id: &ContentId, bytes: &[u8], limits: &Limits) -> Result<bool> {
-        let Some(entry) = self.state.contents().get(id) else { return Ok(true) };
+        let Some(entry) = self.state.content(id) else { return Ok(true) };
         let stored = self.content(entry.place).and_then(|content| picture_of(&content, &self.settings));
         let decoded = decode(bytes, self.settings.shape(), limits);
         Ok(matches!((stored, decoded), (Ok(stored), Ok(decoded)) if stored == decoded.picture))
@@ -134,7 +134,7 @@ impl Reader {
             let shown = self.view.path(path)?;
             let right = match (&entry.holds, shown) {
                 (Holds::Content(id), Some(PathRecord::Row(row))) => self.view.row(row)?.id == *id,
-                (Holds::Undecodable { reason, .. }, Some(PathRecord::Undecodable(shown))) => *reason == shown,
+                (Holds::Undecodable { reason, .. }, Some(PathRecord::Undecodable(shown))) => **reason == *shown,
                 _ => false,
             };
             if !right {

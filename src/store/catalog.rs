@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     packs::{Place, Position},
-    state::{ContentEntry, Holds, PathEntry, Stat, State, Touched},
+    state::{ContentEntry, ContentId, Holds, PathEntry, Stat, State, Touched},
 };
 use crate::{
     Error, Result,
@@ -119,20 +119,9 @@ impl SledCatalog {
         }
         let trees = self.trees().ok()?;
         let mark: MarkValue = unpack(MARK, &trees.db.get(MARK).ok()??)?;
-        let mut state = State::default();
-        let mut labels = HashSet::new();
-        for item in &trees.paths {
-            let (key, value) = item.ok()?;
-            let entry = unpack::<PathValue>(&key, &value)?.into_entry(&mut labels)?;
-            state.restore_path(Arc::from(&*key), entry);
-        }
-        for item in &trees.contents {
-            let (key, value) = item.ok()?;
-            let ContentValue { pack, len, offset, unheld_since } = unpack(&key, &value)?;
-            let place = Place { pack, offset, len };
-            state.restore((&*key).try_into().ok()?, ContentEntry { place, unheld_since });
-        }
-        let whole = (state.contents().len() as u64, state.paths().len() as u64, state.hash());
+        let (paths, contents) = rayon::join(|| trees.load_paths(), || trees.load_contents());
+        let state = State::restored(paths?, contents?);
+        let whole = (state.stored(), state.paths().len() as u64, state.hash());
         let applied = mark.applied.map(|(pack, offset)| Position { pack, offset });
         let found = Mark { generation: mark.generation, applied, incomplete: mark.incomplete };
         (whole == (mark.contents, mark.paths, mark.hash)).then_some((state, found))
@@ -166,6 +155,24 @@ impl Catalog for SledCatalog {
 }
 
 impl Trees {
+    fn load_paths(&self) -> Option<Vec<(Arc<[u8]>, PathEntry)>> {
+        let mut labels = HashSet::new();
+        let mut load = |item: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = item.ok()?;
+            Some((Arc::from(&*key), unpack::<PathValue>(&key, &value)?.into_entry(&mut labels)?))
+        };
+        self.paths.iter().map(&mut load).collect()
+    }
+
+    fn load_contents(&self) -> Option<Vec<(ContentId, ContentEntry)>> {
+        let load = |item: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = item.ok()?;
+            let ContentValue { pack, len, offset, unheld_since } = unpack(&key, &value)?;
+            Some(((&*key).try_into().ok()?, ContentEntry { place: Place { pack, offset, len }, unheld_since }))
+        };
+        self.contents.iter().map(load).collect()
+    }
+
     fn store(&self, state: &State, touched: &Touched, mark: Mark) -> sled::Result<()> {
         self.db.remove(MARK)?;
         let mut paths: Vec<_> = touched.paths.iter().collect();
@@ -185,7 +192,7 @@ impl Trees {
         for chunk in ids.chunks(BATCH) {
             let mut batch = sled::Batch::default();
             for &id in chunk {
-                match state.contents().get(id) {
+                match state.content(id) {
                     Some(ContentEntry { place, unheld_since }) => {
                         let Place { pack: number, offset, len } = *place;
                         batch.insert(id, pack(id, &ContentValue { pack: number, len, offset, unheld_since: *unheld_since }));
@@ -199,7 +206,7 @@ impl Trees {
             generation: mark.generation,
             applied: mark.applied.map(|position| (position.pack, position.offset)),
             incomplete: mark.incomplete,
-            contents: state.contents().len() as u64,
+            contents: state.stored(),
             paths: state.paths().len() as u64,
             hash: state.hash(),
         };
@@ -212,7 +219,7 @@ impl PathValue {
     fn of(entry: &PathEntry) -> Self {
         let (id, reason) = match &entry.holds {
             Holds::Content(id) => (*id, None),
-            Holds::Undecodable { id, reason } => (*id, Some(reason.clone())),
+            Holds::Undecodable { id, reason } => (*id, Some(reason.to_string())),
         };
         let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
         Self { id, reason, size, mtime_ns, ctime_ns, inode, label: entry.label.as_deref().map(Vec::from), split: Split::code(entry.split) }
@@ -222,7 +229,7 @@ impl PathValue {
     fn into_entry(self, labels: &mut HashSet<Label>) -> Option<PathEntry> {
         let holds = match self.reason {
             None => Holds::Content(self.id),
-            Some(reason) => Holds::Undecodable { id: self.id, reason },
+            Some(reason) => Holds::Undecodable { id: self.id, reason: reason.into() },
         };
         let label = self.label.map(|label| match labels.get(label.as_slice()) {
             Some(label) => label.clone(),
@@ -289,6 +296,12 @@ mod tests {
     use super::*;
     use crate::store::state::Change;
 
+    /// All contents and paths, to be compared.
+    fn all(state: &State) -> String {
+        let contents: Vec<_> = state.contents().collect();
+        format!("{contents:?} {:?} {} {}", state.paths(), state.held(), state.undecodable())
+    }
+
     const MARK_1: Mark = Mark { generation: 1, applied: Some(Position { pack: 1, offset: 64 }), incomplete: false };
 
     fn state(n: u8) -> State {
@@ -319,7 +332,7 @@ mod tests {
         catalog.store(&s, &touched, Mark { generation: 2, ..MARK_1 }).unwrap();
         drop(catalog);
         let (loaded, mark) = SledCatalog::new(folder.path().join("catalog")).load().unwrap();
-        assert_eq!((loaded.hash(), loaded.contents(), loaded.paths()), (s.hash(), s.contents(), s.paths()));
+        assert_eq!((loaded.hash(), all(&loaded)), (s.hash(), all(&s)));
         assert_eq!(mark.generation, 2);
     }
 
@@ -356,7 +369,7 @@ mod tests {
             fs::write(copy.join("db"), bytes).unwrap();
             if let Some((loaded, mark)) = SledCatalog::new(copy).load() {
                 assert_eq!((loaded.hash(), mark), (s.hash(), MARK_1));
-                assert_eq!((loaded.contents(), loaded.paths()), (s.contents(), s.paths()));
+                assert_eq!(all(&loaded), all(&s));
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::verdict::{Label, Split};
 pub fn path_record(path: &[u8], entry: &PathEntry) -> Record {
     let (id, state) = match &entry.holds {
         Holds::Content(id) => (*id, PackState::Present),
-        Holds::Undecodable { id, reason } => (*id, PackState::Undecodable(reason.clone())),
+        Holds::Undecodable { id, reason } => (*id, PackState::Undecodable(reason.to_string())),
     };
     let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
     let stat = PackStat { size, mtime_ns, ctime_ns, inode };
@@ -58,7 +58,7 @@ pub fn read_basis(view: View<'_>) -> Option<Basis> {
 fn path_change(seen: &Seen) -> Option<Change> {
     let holds = match &seen.state {
         PackState::Present => Holds::Content(seen.id),
-        PackState::Undecodable(reason) => Holds::Undecodable { id: seen.id, reason: reason.clone() },
+        PackState::Undecodable(reason) => Holds::Undecodable { id: seen.id, reason: reason.as_str().into() },
     };
     let PackStat { size, mtime_ns, ctime_ns, inode } = seen.stat;
     let label = seen.label.as_deref().map(Label::from);

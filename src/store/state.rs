@@ -1,14 +1,15 @@
 //! Committed records → what the index holds now: contents, paths, and who holds what.
 //!
-//! The whole state is in memory while somebody writes (about 200 bytes an image); the packs are its history and the catalog its last known
+//! The whole state is in memory while somebody writes (about 450 bytes an image); the packs are its history and the catalog its last known
 //! form on disk. Its hash does not depend on the order in which things came, so packs, catalog and memory can be compared at any commit.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
     sync::Arc,
 };
 
+use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{bytes::Packer, packs::Place};
@@ -40,7 +41,7 @@ pub enum Holds {
         /// BLAKE3 of the bytes.
         id: ContentId,
         /// Why.
-        reason: String,
+        reason: Box<str>,
     },
 }
 
@@ -113,44 +114,62 @@ impl Touched {
 #[derive(Debug, Clone)]
 enum Holders {
     One(Arc<[u8]>),
-    Many(BTreeSet<Arc<[u8]>>),
+    #[allow(clippy::box_collection, reason = "half the size of every entry")]
+    Many(Box<BTreeSet<Arc<[u8]>>>),
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        Self::Many(Box::default())
+    }
 }
 
 impl Holders {
     fn iter(&self) -> impl Iterator<Item = &Arc<[u8]>> {
         let (one, many) = match self {
             Self::One(path) => (Some(path), None),
-            Self::Many(paths) => (None, Some(paths)),
+            Self::Many(paths) => (None, Some(paths.iter())),
         };
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Many(paths) if paths.is_empty())
+    }
+
     fn add(&mut self, path: Arc<[u8]>) {
         match self {
-            Self::One(first) if *first != path => *self = Self::Many([first.clone(), path].into()),
+            Self::One(first) if *first != path => *self = Self::Many(Box::new([first.clone(), path].into())),
             Self::One(_) => {}
+            Self::Many(paths) if paths.is_empty() => *self = Self::One(path),
             Self::Many(paths) => drop(paths.insert(path)),
         }
     }
 
-    /// Whether none is left without this one.
-    fn remove(&mut self, path: &[u8]) -> bool {
+    fn remove(&mut self, path: &[u8]) {
         match self {
-            Self::One(only) => **only == *path,
-            Self::Many(paths) => {
-                paths.remove(path);
-                paths.is_empty()
-            }
+            Self::One(only) if **only == *path => *self = Self::default(),
+            Self::One(_) => {}
+            Self::Many(paths) => drop(paths.remove(path)),
         }
     }
+}
+
+/// A content that is stored, or held by a path, or both.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    stored: Option<ContentEntry>,
+    holders: Holders,
 }
 
 /// Contents and paths.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    contents: HashMap<ContentId, ContentEntry>,
+    contents: BTreeMap<ContentId, Known>,
     paths: BTreeMap<Arc<[u8]>, PathEntry>,
-    holders: HashMap<ContentId, Holders>,
+    /// How many contents are stored, and how many are held.
+    stored: u64,
+    held: u64,
     hash: u128,
     undecodable: u64,
     touched: Touched,
@@ -164,15 +183,22 @@ impl State {
 
     /// All keys, for what starts from nothing.
     pub fn everything(&self) -> Touched {
-        Touched {
-            contents: self.contents.keys().chain(self.holders.keys()).copied().collect(),
-            paths: self.paths.keys().cloned().collect(),
-        }
+        Touched { contents: self.contents.keys().copied().collect(), paths: self.paths.keys().cloned().collect() }
     }
 
-    /// All contents, held or not, in no order.
-    pub fn contents(&self) -> &HashMap<ContentId, ContentEntry> {
-        &self.contents
+    /// All stored contents, held or not, in the order of their ids.
+    pub fn contents(&self) -> impl Iterator<Item = (&ContentId, &ContentEntry)> {
+        self.contents.iter().filter_map(|(id, known)| Some((id, known.stored.as_ref()?)))
+    }
+
+    /// How many contents are stored.
+    pub fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// A stored content.
+    pub fn content(&self, id: &ContentId) -> Option<&ContentEntry> {
+        self.contents.get(id)?.stored.as_ref()
     }
 
     /// All paths in the order of their bytes.
@@ -188,17 +214,17 @@ impl State {
 
     /// The paths that hold a content.
     pub fn holders(&self, id: &ContentId) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.holders.get(id).into_iter().flat_map(Holders::iter)
+        self.contents.get(id).into_iter().flat_map(|known| known.holders.iter())
     }
 
     /// Whether any path holds a content.
     pub fn is_held(&self, id: &ContentId) -> bool {
-        self.holders.contains_key(id)
+        self.contents.get(id).is_some_and(|known| !known.holders.is_empty())
     }
 
     /// How many contents a path holds.
     pub fn held(&self) -> u64 {
-        self.holders.len() as u64
+        self.held
     }
 
     /// Where a content occurs, sorted by path.
@@ -217,7 +243,7 @@ impl State {
 
     /// Contents that a path holds but that are not stored: lost to damage, to be read again.
     pub fn missing(&self) -> impl Iterator<Item = &ContentId> {
-        self.holders.keys().filter(|id| !self.contents.contains_key(*id))
+        self.contents.iter().filter(|(_, known)| known.stored.is_none()).map(|(id, _)| id)
     }
 
     /// A sum over contents and paths, the same for the same set whatever its history.
@@ -239,14 +265,29 @@ impl State {
         }
     }
 
-    /// Puts back a path that the catalog kept.
-    pub(super) fn restore_path(&mut self, path: Arc<[u8]>, entry: PathEntry) {
-        self.enter(path, entry);
+    /// What the catalog kept. The maps are built at once, which is faster and leaves no holes in them.
+    pub(super) fn restored(paths: Vec<(Arc<[u8]>, PathEntry)>, contents: Vec<(ContentId, ContentEntry)>) -> Self {
+        let sum = |a: u128, b: u128| a.wrapping_add(b);
+        let (of_paths, of_contents) = (
+            paths.par_iter().map(|(path, entry)| path_hash(path, entry)).reduce(|| 0, sum),
+            contents.par_iter().map(|(id, _)| content_hash(id)).reduce(|| 0, sum),
+        );
+        let mut state = Self { hash: sum(of_paths, of_contents), stored: contents.len() as u64, ..Self::default() };
+        let known = |entry| Known { stored: Some(entry), holders: Holders::default() };
+        state.contents = contents.into_iter().map(|(id, entry)| (id, known(entry))).collect();
+        for (path, entry) in &paths {
+            match entry.content() {
+                Some(id) => state.hold(id, path),
+                None => state.undecodable += 1,
+            }
+        }
+        state.paths = paths.into_iter().collect();
+        state
     }
 
-    /// Puts back a content that the catalog kept.
-    pub(super) fn restore(&mut self, id: ContentId, entry: ContentEntry) {
-        if self.contents.insert(id, entry).is_none() {
+    fn restore(&mut self, id: ContentId, entry: ContentEntry) {
+        if self.contents.entry(id).or_default().stored.replace(entry).is_none() {
+            self.stored += 1;
             self.hash = self.hash.wrapping_add(content_hash(&id));
         }
     }
@@ -259,7 +300,12 @@ impl State {
 
     /// Drops a content that no path holds.
     pub fn forget(&mut self, id: &ContentId) {
-        if self.contents.remove(id).is_some() {
+        let Some(known) = self.contents.get_mut(id) else { return };
+        if known.stored.take().is_some() {
+            if known.holders.is_empty() {
+                self.contents.remove(id);
+            }
+            self.stored -= 1;
             self.touched.contents.insert(*id);
             self.hash = self.hash.wrapping_sub(content_hash(id));
         }
@@ -275,15 +321,20 @@ impl State {
         self.hash = self.hash.wrapping_add(path_hash(&path, &entry));
         match &entry.holds {
             Holds::Content(id) => {
-                let holders = self.holders.entry(*id);
-                holders.and_modify(|holders| holders.add(path.clone())).or_insert_with(|| Holders::One(path.clone()));
-                if let Some(content) = self.contents.get_mut(id) {
+                self.hold(id, &path);
+                if let Some(content) = self.contents.get_mut(id).and_then(|known| known.stored.as_mut()) {
                     content.unheld_since = None;
                 }
             }
             Holds::Undecodable { .. } => self.undecodable += 1,
         }
         self.paths.insert(path, entry);
+    }
+
+    fn hold(&mut self, id: &ContentId, path: &Arc<[u8]>) {
+        let known = self.contents.entry(*id).or_default();
+        self.held += u64::from(known.holders.is_empty());
+        known.holders.add(path.clone());
     }
 
     fn leave(&mut self, path: &Arc<[u8]>, at: i64) {
@@ -295,10 +346,13 @@ impl State {
             return;
         };
         self.touched.contents.insert(*id);
-        if self.holders.get_mut(id).is_some_and(|holders| holders.remove(path)) {
-            self.holders.remove(id);
-            if let Some(content) = self.contents.get_mut(id) {
-                content.unheld_since = Some(at);
+        let Some(known) = self.contents.get_mut(id) else { return };
+        known.holders.remove(path);
+        if known.holders.is_empty() {
+            self.held -= 1;
+            match &mut known.stored {
+                Some(content) => content.unheld_since = Some(at),
+                None => drop(self.contents.remove(id)),
             }
         }
     }
@@ -361,14 +415,14 @@ mod tests {
     fn a_content_remembers_when_its_last_path_left() {
         let mut s = State::default();
         s.apply(Change::Content([1; 32], PLACE), 5);
-        assert_eq!(s.contents()[&[1; 32]].unheld_since, Some(5));
+        assert_eq!(s.content(&[1; 32]).unwrap().unheld_since, Some(5));
         s.apply(Change::Path(path("a"), image(1)), 5);
         s.apply(Change::Path(path("b"), image(1)), 5);
-        assert_eq!(s.contents()[&[1; 32]].unheld_since, None);
+        assert_eq!(s.content(&[1; 32]).unwrap().unheld_since, None);
         s.apply(Change::Gone(path("a"), 7), 9);
-        assert_eq!(s.contents()[&[1; 32]].unheld_since, None);
+        assert_eq!(s.content(&[1; 32]).unwrap().unheld_since, None);
         s.apply(Change::Path(path("b"), image(2)), 8);
-        assert_eq!(s.contents()[&[1; 32]].unheld_since, Some(8));
+        assert_eq!(s.content(&[1; 32]).unwrap().unheld_since, Some(8));
         assert_eq!(s.missing().collect::<Vec<_>>(), [&[2; 32]]);
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     let mut writer = session.writer(&session.root(None)?, args.wait, &monitor)?;
     let published = writer.rebuild(args.refit, session.now(), &monitor)?;
     drop(monitor);
-    let contents = term::counted(writer.state().contents().len() as u64, "content", "contents");
+    let contents = term::counted(writer.state().stored(), "content", "contents");
     let fitted = if published.fitted { "; columns chosen anew" } else { "" };
     writeln!(anstream::stdout(), "catalog and view made again from {contents}{fitted}")?;
     writer.require_complete()?;
