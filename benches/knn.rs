@@ -4,7 +4,9 @@
 //! all threads (Linux), which tells more on a busy machine. The peer of a query is a plain read of the same bytes in the same run.
 
 use std::{hint::black_box, time::Instant};
-use wsidx::knn::{Admit, ByNumber, Kernel, Live, NoLists, OwnedPlanes, Update, Watch, nearest_with, update_lists_with};
+use wsidx::knn::{
+    Admit, ByNumber, Kernel, ListUpdate, Live, Neighbor, NoLists, OwnedPlanes, Update, Watch, nearest_with, update_lists_with,
+};
 
 /// xorshift64*, and normal deviates as sums of uniform ones.
 struct Random(u64);
@@ -54,6 +56,16 @@ fn best<T>(runs: usize, mut work: impl FnMut() -> T) -> (f64, f64) {
     (0..runs).map(time).fold((f64::INFINITY, f64::INFINITY), |a, b| (a.0.min(b.0), a.1.min(b.1)))
 }
 
+/// Lays a change over the lists.
+fn lay(lists: &mut [Vec<Neighbor>], changed: &ListUpdate) {
+    changed.iter().for_each(|(row, list)| lists[row as usize] = list.to_vec());
+}
+
+/// The change, by the fastest kernel.
+fn changed(update: &Update<'_>) -> ListUpdate {
+    update_lists_with(Kernel::best(), update, &Watch::none()).unwrap_or_default()
+}
+
 fn build(rows: usize, columns: usize) {
     let planes = clustered(rows, columns);
     let live = vec![u64::MAX; rows.div_ceil(64)];
@@ -71,17 +83,14 @@ fn build(rows: usize, columns: usize) {
         );
     }
     let mut lists = vec![Vec::new(); rows];
-    for (row, list) in update_lists_with(Kernel::best(), &update, &Watch::none()).into_iter().flat_map(|update| update.changed) {
-        lists[row as usize] = list;
-    }
+    lay(&mut lists, &changed(&update));
     let mut fewer = live.clone();
     fewer[0] &= !1;
     let without = Update { live: Live(&fewer), added: &[], removed: &[0], old: &lists, ..update };
     let (seconds, _) = best(5, || update_lists_with(Kernel::best(), &without, &Watch::none()));
     println!("remove {:>9} x {columns:<5} {:<12} {:>9.3} ms", "1 row", Kernel::best().name(), seconds * 1e3);
-    for (row, list) in update_lists_with(Kernel::best(), &without, &Watch::none()).into_iter().flat_map(|update| update.changed) {
-        lists[row as usize] = list;
-    }
+    let left = changed(&without);
+    lay(&mut lists, &left);
     let again = Update { added: &[0], old: &lists, ..update };
     let (seconds, _) = best(5, || update_lists_with(Kernel::best(), &again, &Watch::none()));
     println!("add    {:>9} x {columns:<5} {:<12} {:>9.3} ms", "1 row", Kernel::best().name(), seconds * 1e3);

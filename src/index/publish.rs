@@ -12,7 +12,7 @@ use super::{Writer, open::Fresh};
 use crate::{
     Error, Result,
     feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, SCALE, fit_row},
-    knn::{ListSource, Live, Neighbor, OwnedPlanes, RowOrder, Update, Watch, update_lists},
+    knn::{ListSource, ListUpdate, Live, Neighbor, OwnedPlanes, RowOrder, Update, Watch, update_lists},
     monitor::Monitor,
     picture::Picture,
     store::{
@@ -243,7 +243,7 @@ impl Writer {
         let changes = &mut draft.changes[TableKind::Lists as usize];
         changes.extend(live.removed.iter().map(|&row| (row_key(row).to_vec(), None)));
         let changed = lists.len() as u64;
-        changes.extend(lists.into_iter().map(|(row, list)| (row_key(row).to_vec(), (!list.is_empty()).then(|| pack_list(&list)))));
+        changes.extend(lists.iter().map(|(row, list)| (row_key(row).to_vec(), (!list.is_empty()).then(|| pack_list(list)))));
         draft.live = live.words;
         publish(medium, old, grown, draft)?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
@@ -304,9 +304,9 @@ impl Writer {
         Ok(LiveChange { words, added, removed })
     }
 
-    fn lists(&self, rows: &Rows<'_>, grown: &Grown, live: &LiveChange, monitor: &dyn Monitor) -> Result<Vec<(u32, Vec<Neighbor>)>> {
+    fn lists(&self, rows: &Rows<'_>, grown: &Grown, live: &LiveChange, monitor: &dyn Monitor) -> Result<ListUpdate> {
         if live.added.is_empty() && live.removed.is_empty() {
-            return Ok(Vec::new());
+            return Ok(ListUpdate::default());
         }
         monitor.stage("comparing", None);
         let old = OldLists { view: rows.old, damaged: AtomicBool::new(false) };
@@ -324,7 +324,7 @@ impl Writer {
         if old.damaged.load(Memory::Relaxed) || rows.damaged.load(Memory::Relaxed) {
             return Err(Error::Damaged { what: "the view's lists could not be read".into(), mend: "run `wsidx rebuild`" });
         }
-        Ok(lists.changed)
+        Ok(lists)
     }
 
     fn manifest(&self, basis: &Basis, live: &LiveChange) -> Manifest {
