@@ -9,6 +9,7 @@
 
 use super::{
     bound::OPEN,
+    enter::Entrance,
     join::{Course, Side, across, among, pairs_among},
     kernel::Kernel,
     meetings::{Asking, Both, Entering, Exchange, Fresh, Kept},
@@ -32,7 +33,17 @@ pub trait ListSource: Sync {
         let list = self.list(row);
         list.last().filter(|_| list.len() >= k).map_or(OPEN, |last| last.distance)
     }
+
+    /// What [`ListSource::reach`] says of every row, by number, if it is at hand; rows past the end count as [`u32::MAX`].
+    ///
+    /// With it, adding a few rows reads no list but those that change. Of rows that are not live now it may say anything; 0 is quickest.
+    fn reaches(&self, _k: usize) -> Option<&[u32]> {
+        None
+    }
 }
+
+/// Up to this many added rows a scan each is cheaper than a join (see `benches/knn.rs`).
+const FEW: usize = 4;
 
 /// No lists yet: for a build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,12 +121,19 @@ pub fn update_lists(update: &Update<'_>, watch: &Watch<'_>) -> Result<ListUpdate
 pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>) -> Result<ListUpdate> {
     let change = Change::new(update);
     let rows = |rows| Side::new(update.planes, rows);
-    let course = Course::new(watch.progress, watch.cancelled, change.pairs());
+    let course = Course::new(watch.progress, watch.cancelled, change.pairs(update));
     let new = Fresh::new(&change.added, change.places, update.order);
     let again = Fresh::new(&change.refilled, change.places, update.order);
-    let kept = Kept::new(&change, update);
+    let reaches = if change.added.is_empty() { Cow::Borrowed(&[][..]) } else { reaches(update) };
+    let kept = Kept::new(&change, update, if change.scans { &[] } else { &reaches });
     among(kernel, rows(&change.added), &Both { new: &new }, &course)?;
-    across(kernel, rows(&change.added), rows(&change.rest), &Entering { new: &new, kept: &kept }, &course)?;
+    if change.scans {
+        let is_other = |row| update.live.contains(row) && !change.added.contains(&row) && change.refilled.binary_search(&row).is_err();
+        Entrance { kernel, update, new: &new, kept: &kept, reaches: &reaches, is_other }.run(&course)?;
+    } else {
+        let entering = Entering { new: &new, kept: &kept, rest: &change.rest };
+        across(kernel, rows(&change.added), rows(&change.rest), &entering, &course)?;
+    }
     across(kernel, rows(&change.added), rows(&change.refilled), &Exchange { a: &new, b: &again }, &course)?;
     among(kernel, rows(&change.refilled), &Both { new: &again }, &course)?;
     across(kernel, rows(&change.refilled), rows(&change.rest), &Asking { fresh: &again, rest: &change.rest }, &course)?;
@@ -133,43 +151,71 @@ pub(super) struct Change {
     pub(super) places: usize,
     /// New: lists from nothing.
     pub(super) added: Vec<u32>,
+    /// Whether the added rows are so few that each scans the plane.
+    pub(super) scans: bool,
     /// Their full list lost a member: lists from nothing.
     pub(super) refilled: Vec<u32>,
-    /// Their list is a start.
+    /// Their list is a start; empty if nothing is joined with them.
     pub(super) rest: Vec<u32>,
-    /// Those of the rest whose list was not full and lost a member.
+    /// Those whose list was not full and lost a member.
     pub(super) thinned: Vec<u32>,
 }
 
 impl Change {
     fn new(update: &Update<'_>) -> Self {
-        let mut is_added = vec![0_u64; update.planes.rows().div_ceil(64)];
-        for &row in update.added {
+        let planes = &update.planes;
+        let mut is_added = vec![0_u64; planes.rows().div_ceil(64)];
+        for &row in update.added.iter().filter(|&&row| update.live.contains(row)) {
             if let Some(word) = is_added.get_mut(row as usize / 64) {
                 *word |= 1 << (row % 64);
             }
         }
         let is_added = Live(&is_added);
-        let (added, mut rest): (Vec<u32>, Vec<u32>) =
-            taking_part(&update.planes, &update.live).into_iter().partition(|&row| is_added.contains(row));
-        let losers = if update.removed.is_empty() { Vec::new() } else { losers(update, &rest) };
+        let losers = if update.removed.is_empty() { Vec::new() } else { losers(update, &is_added) };
         let (refilled, thinned): (Vec<u32>, Vec<u32>) = losers.into_iter().partition(|&row| update.old.list(row).len() >= update.k);
-        let places = update.k.min(added.len() + rest.len());
+        let scans = update.added.len() <= FEW;
+        let (added, mut rest) = if scans && refilled.is_empty() {
+            (few_taking_part(planes, &is_added, update.added), Vec::new())
+        } else {
+            planes.scanning_all();
+            taking_part(planes, &update.live).into_iter().partition(|&row| is_added.contains(row))
+        };
         rest.retain(|row| refilled.binary_search(row).is_err());
-        Self { places, added, refilled, rest, thinned }
+        let live: u64 = update.live.0.iter().map(|word| u64::from(word.count_ones())).sum();
+        Self { places: update.k.min(live as usize), added, scans, refilled, rest, thinned }
     }
 
     /// Number of pairs to look at.
-    fn pairs(&self) -> u64 {
+    fn pairs(&self, update: &Update<'_>) -> u64 {
         let (added, refilled, rest) = (self.added.len() as u64, self.refilled.len() as u64, self.rest.len() as u64);
-        pairs_among(self.added.len()) + pairs_among(self.refilled.len()) + added * refilled + (added + refilled) * rest
+        let others = if self.scans { update.planes.rows() as u64 } else { rest };
+        pairs_among(self.added.len()) + pairs_among(self.refilled.len()) + added * (refilled + others) + refilled * rest
     }
 }
 
-/// The rows whose list holds a row that is no longer live, ascending.
-fn losers(update: &Update<'_>, rows: &[u32]) -> Vec<u32> {
-    let loses = |row: u32| update.old.list(row).iter().any(|neighbor| !update.live.contains(neighbor.row));
-    rows.par_iter().copied().filter(|&row| loses(row)).collect()
+/// Those of a few added rows that are live and not zero, ascending.
+fn few_taking_part(planes: &Planes<'_>, is_added: &Live<'_>, added: &[u32]) -> Vec<u32> {
+    let mut rows: Vec<u32> = added.iter().copied().filter(|&row| is_added.contains(row)).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows.retain(|&row| {
+        planes.scanning(row as usize..row as usize + 1);
+        !planes.norms()[row as usize].is_zero()
+    });
+    rows
+}
+
+/// The rows that were live and still are, and whose list holds a row that no longer is; ascending.
+fn losers(update: &Update<'_>, is_added: &Live<'_>) -> Vec<u32> {
+    let stays = |row: &u32| update.live.contains(*row) && !is_added.contains(*row);
+    let loses = |row: &u32| update.old.list(*row).iter().any(|neighbor| !update.live.contains(neighbor.row));
+    (0..update.planes.rows() as u32).into_par_iter().filter(stays).filter(loses).collect()
+}
+
+/// How far every row looked before, by row number.
+fn reaches<'a>(update: &Update<'a>) -> Cow<'a, [u32]> {
+    let reach = |row| if update.live.contains(row) { update.old.reach(row, update.k) } else { 0 };
+    update.old.reaches(update.k).map_or_else(|| (0..update.planes.rows() as u32).into_par_iter().map(reach).collect(), Cow::Borrowed)
 }
 
 /// The rows that left, ascending.

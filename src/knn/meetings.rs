@@ -3,11 +3,11 @@
 
 use super::{
     arena::{Arena, NOBODY, insert, reach_of},
+    bound::OPEN,
     join::Meeting,
     lists::{Change, Update},
     rows::{Neighbor, RowOrder},
 };
-use rayon::prelude::*;
 use std::{
     collections::HashMap,
     sync::{
@@ -29,7 +29,18 @@ impl<'a> Fresh<'a> {
         Self { rows, arena: Arena::new(rows.len(), places), order }
     }
 
-    fn offer(&self, place: usize, row: u32, distance: u32) {
+    /// The rows, by place.
+    pub(super) fn rows(&self) -> &'a [u32] {
+        self.rows
+    }
+
+    /// How far the row at a place still looks.
+    pub(super) fn reach(&self, place: usize) -> u32 {
+        self.arena.reach(place)
+    }
+
+    /// Offers a row at a distance.
+    pub(super) fn offer(&self, place: usize, row: u32, distance: u32) {
         self.arena.offer(place, Neighbor { row, distance }, self.order);
     }
 
@@ -42,9 +53,9 @@ impl<'a> Fresh<'a> {
 /// Number of parts of the table of lists that have changed, each behind its own lock.
 const SHARDS: usize = 64;
 
-/// Lists that start from the old ones and are read only when something enters.
+/// Lists that start from the old ones and are read only when something enters; by row.
 pub(super) struct Kept<'a> {
-    rows: &'a [u32],
+    /// How far each row looks, by row number; empty where nobody asks.
     reach: Vec<AtomicU32>,
     shards: Vec<Mutex<HashMap<u32, Box<[Neighbor]>>>>,
     places: usize,
@@ -52,11 +63,11 @@ pub(super) struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    /// The lists of the rest.
-    pub(super) fn new(change: &'a Change, update: &'a Update<'a>) -> Self {
-        let reach = if change.added.is_empty() { Vec::new() } else { reaches(change, update) };
+    /// The lists of the rest. `reaches` is empty if nobody asks [`Kept::reach`].
+    pub(super) fn new(change: &Change, update: &'a Update<'a>, reaches: &[u32]) -> Self {
+        let reach = reaches.iter().map(|&reach| AtomicU32::new(reach)).collect();
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let kept = Self { rows: &change.rest, reach, shards, places: change.places, update };
+        let kept = Self { reach, shards, places: change.places, update };
         for &row in &change.thinned {
             kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, kept.start(row));
         }
@@ -75,11 +86,18 @@ impl<'a> Kept<'a> {
         list.into_boxed_slice()
     }
 
-    fn offer(&self, place: usize, neighbor: Neighbor) {
-        if neighbor.distance > self.reach[place].load(Ordering::Relaxed) {
+    /// How far a row still looks; may be out of date, and is then larger than it need be.
+    fn reach(&self, row: u32) -> u32 {
+        self.reach.get(row as usize).map_or(OPEN, |reach| reach.load(Ordering::Relaxed))
+    }
+
+    /// Offers a neighbour to a row.
+    pub(super) fn offer(&self, row: u32, neighbor: Neighbor) {
+        if neighbor.distance > self.reach(row) {
             return;
         }
-        let row = self.rows[place];
+        // Only damaged rows are so far apart; a free place stays a free place.
+        let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
         let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
         let reach = if let Some(list) = shard.get_mut(&row) {
             insert(list, neighbor, self.update.order);
@@ -91,7 +109,9 @@ impl<'a> Kept<'a> {
             }
             reach_of(shard.entry(row).or_insert(list))
         };
-        self.reach[place].store(reach, Ordering::Relaxed);
+        if let Some(known) = self.reach.get(row as usize) {
+            known.store(reach, Ordering::Relaxed);
+        }
     }
 
     /// The lists that something entered or that have lost a member.
@@ -99,11 +119,6 @@ impl<'a> Kept<'a> {
         let shards = self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
         shards.flatten()
     }
-}
-
-/// The reach of each of the rest before anything enters; a thinned list is not full, and was not.
-fn reaches(change: &Change, update: &Update<'_>) -> Vec<AtomicU32> {
-    change.rest.par_iter().map(|&row| AtomicU32::new(update.old.reach(row, update.k))).collect()
 }
 
 /// Rows of one set among themselves; both sides keep.
@@ -151,6 +166,7 @@ impl Meeting for Exchange<'_> {
 pub(super) struct Entering<'a> {
     pub(super) new: &'a Fresh<'a>,
     pub(super) kept: &'a Kept<'a>,
+    pub(super) rest: &'a [u32],
 }
 
 impl Meeting for Entering<'_> {
@@ -159,12 +175,12 @@ impl Meeting for Entering<'_> {
     }
 
     fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.kept.reach[target].load(Ordering::Relaxed))
+        Some(self.kept.reach(self.rest[target]))
     }
 
     fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.new.offer(query, self.kept.rows[target], distance);
-        self.kept.offer(target, Neighbor { row: self.new.rows[query], distance });
+        self.new.offer(query, self.rest[target], distance);
+        self.kept.offer(self.rest[target], Neighbor { row: self.new.rows[query], distance });
     }
 }
 

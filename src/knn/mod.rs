@@ -21,6 +21,7 @@
 mod arena;
 mod best;
 mod bound;
+mod enter;
 mod join;
 mod kernel;
 #[cfg(target_arch = "x86_64")]
@@ -40,7 +41,7 @@ mod update;
 
 pub use kernel::Kernel;
 pub use lists::{ListSource, NoLists, Update, Watch, update_lists, update_lists_with};
-pub use planes::{MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
+pub use planes::{Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
 pub use search::{nearest, nearest_with, within, within_with};
 pub use update::ListUpdate;
