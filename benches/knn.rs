@@ -1,10 +1,13 @@
 //! How fast lists are built and queries are answered, on synthetic rows: clustered, of unit length, with a decaying spectrum.
 //!
-//! `cargo bench --bench knn [build|query]`. Wall time is the best of a few runs on all threads; `cpu` is the processor time of that run over
+//! `cargo bench --bench knn [build|query|scale]`. Wall time is the best of a few runs on all threads; `cpu` is the processor time of that run over
 //! all threads (Linux), which tells more on a busy machine. The peer of a query is a plain read of the same bytes in the same run.
 
-use std::{hint::black_box, time::Instant};
-use wsidx::knn::{Admit, ByNumber, Kernel, Live, NoLists, OwnedPlanes, Update, Watch, nearest_with, update_lists_with};
+use std::{borrow::Cow, hint::black_box, time::Instant};
+use wsidx::knn::{
+    Admit, ByNumber, Kernel, ListSource, ListUpdate, Live, Neighbor, NoLists, OwnedPlanes, Planes, Update, Watch, nearest, nearest_with,
+    stride_of, update_lists_with,
+};
 
 /// xorshift64*, and normal deviates as sums of uniform ones.
 struct Random(u64);
@@ -37,6 +40,57 @@ fn clustered(rows: usize, columns: usize) -> OwnedPlanes {
     planes
 }
 
+/// A plane that begins at a cache line, as a mapped file does.
+struct Aligned(Vec<i8>);
+
+impl Aligned {
+    fn new(bytes: &[i8]) -> Self {
+        let mut copy = vec![0; bytes.len() + 64];
+        let start = copy.as_ptr().align_offset(64);
+        copy[start..start + bytes.len()].copy_from_slice(bytes);
+        Self(copy)
+    }
+
+    fn bytes(&self) -> &[i8] {
+        let start = self.0.as_ptr().align_offset(64);
+        &self.0[start..start + self.0.len() - 64]
+    }
+}
+
+/// Lists with what they reach beside them, as the writer of an index has them.
+struct Cached {
+    lists: Vec<Vec<Neighbor>>,
+    reaches: Vec<u32>,
+}
+
+impl Cached {
+    fn new(rows: usize) -> Self {
+        Self { lists: vec![Vec::new(); rows], reaches: vec![u32::MAX; rows] }
+    }
+
+    /// Lays a change over the lists.
+    fn lay(&mut self, changed: &ListUpdate, k: usize) {
+        for (row, list) in changed.iter() {
+            self.lists[row as usize] = list.to_vec();
+            self.reaches[row as usize] = self.lists.reach(row, k);
+        }
+    }
+}
+
+impl ListSource for Cached {
+    fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
+        self.lists.list(row)
+    }
+
+    fn reach(&self, row: u32, _: usize) -> u32 {
+        self.reaches[row as usize]
+    }
+
+    fn reaches(&self, _: usize) -> Option<&[u32]> {
+        Some(&self.reaches)
+    }
+}
+
 /// Processor seconds that this process has used, in steps of 10 ms; 0 where the system does not say.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -52,6 +106,11 @@ fn best<T>(runs: usize, mut work: impl FnMut() -> T) -> (f64, f64) {
         (start.elapsed().as_secs_f64(), cpu() - used)
     };
     (0..runs).map(time).fold((f64::INFINITY, f64::INFINITY), |a, b| (a.0.min(b.0), a.1.min(b.1)))
+}
+
+/// The change, by the fastest kernel.
+fn changed(update: &Update<'_>) -> ListUpdate {
+    update_lists_with(Kernel::best(), update, &Watch::none()).unwrap_or_default()
 }
 
 fn build(rows: usize, columns: usize) {
@@ -70,21 +129,52 @@ fn build(rows: usize, columns: usize) {
             kernel.name()
         );
     }
-    let mut lists = vec![Vec::new(); rows];
-    for (row, list) in update_lists_with(Kernel::best(), &update, &Watch::none()).into_iter().flat_map(|update| update.changed) {
-        lists[row as usize] = list;
+}
+
+/// Peak of anonymous memory so far and what is in use now, in bytes; 0 where the system does not say.
+fn memory() -> (f64, f64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    (of("VmHWM:").unwrap_or(0.0) * 1024.0, of("VmRSS:").unwrap_or(0.0) * 1024.0)
+}
+
+/// Builds all lists, then adds and removes rows: the whole life of an index of `rows` rows.
+fn scale(rows: usize, columns: usize) {
+    const K: usize = 16;
+    let planes = clustered(rows, columns);
+    let (high, low) = (Aligned::new(planes.as_planes().high()), Aligned::new(planes.as_planes().low()));
+    let norms = planes.as_planes().norms().to_vec();
+    drop(planes);
+    let Ok(planes) = Planes::new(stride_of(columns), high.bytes(), low.bytes(), &norms) else { return };
+    let mut live = vec![u64::MAX; rows.div_ceil(64)];
+    let all: Vec<u32> = (0..rows as u32).collect();
+    let run = |name: &str, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, runs| {
+        let update = Update { planes, live: Live(live), added, removed, old, k: K, order: &ByNumber };
+        let (_, before) = memory();
+        let (wall, cpu) = best(runs, || changed(&update));
+        let (after, changed) = (memory().0, changed(&update));
+        let peak = (after - before).max(0.0) / rows as f64;
+        println!(
+            "{name:<13}{rows:>9} x {columns:<5} {wall:>9.4} s   cpu {cpu:>7.2} s  {:>8} lists, peak {peak:>5.0} bytes a row",
+            changed.len()
+        );
+        changed
+    };
+    let mut lists = Cached::new(rows);
+    lists.lay(&run("build", &live, &all, &[], &NoLists, 1), K);
+    for count in [1, 1_000] {
+        let some: Vec<u32> = (0..count).map(|at| at * (rows as u32 / count)).collect();
+        some.iter().for_each(|&row| live[row as usize / 64] &= !(1 << (row % 64)));
+        let gone = run(&format!("remove {count}"), &live, &[], &some, &lists, 3);
+        lists.lay(&gone, K);
+        some.iter().for_each(|&row| live[row as usize / 64] |= 1 << (row % 64));
+        let back = run(&format!("add {count}"), &live, &some, &[], &lists, 3);
+        lists.lay(&back, K);
     }
-    let mut fewer = live.clone();
-    fewer[0] &= !1;
-    let without = Update { live: Live(&fewer), added: &[], removed: &[0], old: &lists, ..update };
-    let (seconds, _) = best(5, || update_lists_with(Kernel::best(), &without, &Watch::none()));
-    println!("remove {:>9} x {columns:<5} {:<12} {:>9.3} ms", "1 row", Kernel::best().name(), seconds * 1e3);
-    for (row, list) in update_lists_with(Kernel::best(), &without, &Watch::none()).into_iter().flat_map(|update| update.changed) {
-        lists[row as usize] = list;
-    }
-    let again = Update { added: &[0], old: &lists, ..update };
-    let (seconds, _) = best(5, || update_lists_with(Kernel::best(), &again, &Watch::none()));
-    println!("add    {:>9} x {columns:<5} {:<12} {:>9.3} ms", "1 row", Kernel::best().name(), seconds * 1e3);
+    let mut asked = OwnedPlanes::new(columns);
+    asked.push(&planes.row(0).values().take(columns).map(|v| v as i16).collect::<Vec<_>>());
+    let (seconds, _) = best(5, || nearest(asked.as_planes(), planes, &Live(&live), K, &ByNumber, &Admit::default()));
+    println!("query 1      {rows:>9} x {columns:<5} {seconds:>9.4} s");
 }
 
 /// Reads every byte, as fast as a loop does.
@@ -105,7 +195,8 @@ fn read(bytes: &[i8]) -> u64 {
 
 fn query(rows: usize, columns: usize) {
     let planes = clustered(rows, columns);
-    let planes = planes.as_planes();
+    let (high, low) = (Aligned::new(planes.as_planes().high()), Aligned::new(planes.as_planes().low()));
+    let Ok(planes) = Planes::new(stride_of(columns), high.bytes(), low.bytes(), planes.as_planes().norms()) else { return };
     let live = vec![u64::MAX; rows.div_ceil(64)];
     let mut asked = OwnedPlanes::new(columns);
     asked.push(&planes.row(11).values().take(columns).map(|v| (v * 9 / 10) as i16).collect::<Vec<_>>());
@@ -137,5 +228,9 @@ fn main() {
     if wanted("query") {
         query(60_000, 128);
         query(1_000_000, 128);
+    }
+    if wanted("scale") {
+        scale(60_000, 128);
+        scale(1_000_000, 128);
     }
 }

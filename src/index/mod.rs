@@ -10,6 +10,7 @@ mod open;
 mod publish;
 mod query;
 mod reader;
+mod rows;
 mod selection;
 mod status;
 mod sync;

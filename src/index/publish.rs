@@ -1,22 +1,18 @@
 //! The writer's state → the next generation of the view: rows, features, lists, tables.
 
-use std::{
-    borrow::Cow,
-    cmp::Ordering,
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering as Memory},
-};
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
 
 use rayon::prelude::*;
 
 use super::{
     Writer,
     open::{Fresh, Shown},
+    rows::{LiveChange, OldLists, Rows, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
     Error, Result,
     feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, SCALE, fit_row},
-    knn::{ListSource, Live, Neighbor, OwnedPlanes, RowOrder, Update, Watch, update_lists},
+    knn::{ListUpdate, Live, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
     picture::Picture,
     store::{
@@ -24,8 +20,8 @@ use crate::{
         medium::Medium,
         packs::{Basis as StoredBasis, Content, Place, Record},
         settings::Settings,
-        state::{ContentId, Holds, Touched},
-        view::{Changes, Draft, Growing, Grown, Manifest, PathRecord, TableKind, View, pack_list, pack_names, publish, row_key},
+        state::{ContentId, Touched},
+        view::{Draft, Growing, Grown, Manifest, TableKind, View, publish},
     },
     wavelet::{Coefficients, lifting},
 };
@@ -54,93 +50,6 @@ pub(super) fn picture_of(content: &Content, settings: &Settings) -> Result<Pictu
 /// The coefficients of a picture that the search works on.
 pub(super) fn coefficients_of(picture: &Picture, settings: &Settings) -> Coefficients<f32> {
     Coefficients::of(picture.samples(), settings.size, settings.planes, settings.wavelet(), None)
-}
-
-/// Rows of a generation in the making.
-struct Rows<'a> {
-    old: Option<&'a View>,
-    base: u32,
-    new: Vec<(ContentId, Place)>,
-    /// Rows of the new contents, sorted by id.
-    numbers: Vec<(ContentId, u32)>,
-    /// Old rows whose content the packs hold elsewhere now.
-    moved: BTreeMap<u32, Place>,
-    /// Rows whose content was touched, ascending.
-    touched: Vec<(u32, ContentId)>,
-}
-
-impl<'a> Rows<'a> {
-    /// New rows follow the old ones in the order in which the packs hold their contents.
-    fn assign(writer: &Writer, old: Option<&'a View>, touched: &Touched) -> Result<Self> {
-        let base = old.map_or(0, View::rows) as u32;
-        let mut rows = Self { old, base, new: Vec::new(), numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
-        for id in &touched.contents {
-            let row = old.map_or(Ok(None), |view| view.row_of(id))?;
-            rows.touched.extend(row.map(|row| (row, *id)));
-            let Some(entry) = writer.state.content(id) else { continue };
-            match (row, old) {
-                (Some(row), Some(view)) => {
-                    if view.content(row)?.1 != entry.place {
-                        rows.moved.insert(row, entry.place);
-                    }
-                }
-                _ => rows.new.push((*id, entry.place)),
-            }
-        }
-        rows.new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
-        if u64::from(base) + rows.new.len() as u64 > u64::from(u32::MAX) {
-            return Err(Error::Input("an index holds at most 4,294,967,295 contents".into()));
-        }
-        rows.numbers = rows.new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
-        rows.numbers.par_sort_unstable();
-        rows.touched.extend(rows.new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
-        rows.touched.par_sort_unstable();
-        Ok(rows)
-    }
-
-    fn of(&self, id: &ContentId) -> Result<Option<u32>> {
-        match self.numbers.binary_search_by_key(&id, |(id, _)| id) {
-            Ok(at) => Ok(Some(self.numbers[at].1)),
-            Err(_) => self.old.map_or(Ok(None), |view| view.row_of(id)),
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.base as usize + self.new.len()
-    }
-}
-
-impl RowOrder for Grown {
-    /// By content id.
-    fn compare(&self, a: u32, b: u32) -> Ordering {
-        self.id(a).cmp(&self.id(b))
-    }
-}
-
-/// The lists of the published view. What cannot be read is remembered, and fails the publication.
-struct OldLists<'a> {
-    view: Option<&'a View>,
-    reaches: &'a [u32],
-    damaged: AtomicBool,
-}
-
-impl ListSource for OldLists<'_> {
-    fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
-        let list = self.view.map_or(Ok(Vec::new()), |view| view.list(row));
-        Cow::Owned(list.unwrap_or_else(|_| {
-            self.damaged.store(true, Memory::Relaxed);
-            Vec::new()
-        }))
-    }
-
-    fn reach(&self, row: u32, _: usize) -> u32 {
-        self.reaches.get(row as usize).copied().unwrap_or(u32::MAX)
-    }
-}
-
-/// How far each list reaches: the distance of its last member if it has `k`, else as far as can be.
-fn reach_of(list: &[Neighbor], k: usize) -> u32 {
-    list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
 }
 
 impl Writer {
@@ -255,7 +164,7 @@ impl Writer {
             Some((since, touched)) if shown == Some(since) => touched,
             _ => self.touched_since(old)?,
         };
-        let rows = Rows::assign(self, old, &touched)?;
+        let rows = Rows::assign(&self.state, old, &touched)?;
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
         self.features(&rows.new, basis, &mut growing, monitor)?;
         let grown = growing.finish()?;
@@ -266,10 +175,11 @@ impl Writer {
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);
         reaches.resize(rows.count(), u32::MAX);
-        lists.iter().for_each(|(row, list)| reaches[*row as usize] = reach_of(list, k));
+        lists.iter().for_each(|(row, list)| reaches[row as usize] = reach_of(list, k));
+        live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
         let manifest = self.manifest(basis, &live.words);
-        let changes = [self.names(&rows), self.paths(&rows, &touched), changed_lists(lists)];
+        let changes = [changed_names(&self.state, &rows), changed_paths(&self.state, &rows, &touched), changed_lists(&lists)];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         self.shown = Some(Shown { view: Some(View::open(medium)?), reaches: Some(reaches) });
@@ -278,13 +188,17 @@ impl Writer {
         Ok(published)
     }
 
-    /// How far each list of the old rows reaches. Kept while the writer stays; else read from all lists once.
+    /// How far each list of the old rows reaches; 0 for those that are not live. Kept while the writer stays; else read from all lists once.
     fn reaches(&self, old: Option<&View>, kept: Option<Vec<u32>>) -> Result<Vec<u32>> {
         let k = usize::from(self.settings.neighbors);
         match (kept, old) {
             (Some(kept), _) => Ok(kept),
             (None, None) => Ok(Vec::new()),
-            (None, Some(view)) => (0..view.rows() as u32).into_par_iter().map(|row| Ok(reach_of(&view.list(row)?, k))).collect(),
+            (None, Some(view)) => {
+                let words = view.live_words()?;
+                let reach = |row| if Live(&words).contains(row) { Ok(reach_of(&view.list(row)?, k)) } else { Ok(0) };
+                (0..view.rows() as u32).into_par_iter().map(reach).collect()
+            }
         }
     }
 
@@ -337,16 +251,9 @@ impl Writer {
         Ok(LiveChange { words, added, removed })
     }
 
-    fn lists(
-        &self,
-        view: Option<&View>,
-        reaches: &[u32],
-        grown: &Grown,
-        live: &LiveChange,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<(u32, Vec<Neighbor>)>> {
+    fn lists(&self, view: Option<&View>, reaches: &[u32], grown: &Grown, live: &LiveChange, monitor: &dyn Monitor) -> Result<ListUpdate> {
         if live.added.is_empty() && live.removed.is_empty() {
-            return Ok(Vec::new());
+            return Ok(ListUpdate::default());
         }
         monitor.stage("comparing", None);
         let old = OldLists { view, reaches, damaged: AtomicBool::new(false) };
@@ -364,7 +271,7 @@ impl Writer {
         if old.damaged.load(Memory::Relaxed) {
             return Err(Error::Damaged { what: "the view's lists could not be read".into(), mend: "run `wsidx rebuild`" });
         }
-        Ok(lists.changed)
+        Ok(lists)
     }
 
     fn manifest(&self, basis: &Basis, live: &[u64]) -> Manifest {
@@ -381,54 +288,4 @@ impl Writer {
             ..Manifest::default()
         }
     }
-
-    /// Where the touched contents occur, if that changed.
-    fn names<'a>(&'a self, rows: &'a Rows<'_>) -> Changes<'a> {
-        Changes::new(rows.touched.len(), |visit| {
-            for (row, id) in &rows.touched {
-                let key = row_key(*row);
-                let new = self.state.is_held(id).then(|| pack_names(&self.state.occurrences(id)));
-                let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Names).get(&key))?;
-                if old != new.as_deref() {
-                    visit(&key, new.as_deref())?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// What the touched paths hold, if that changed.
-    fn paths<'a>(&'a self, rows: &'a Rows<'_>, touched: &'a Touched) -> Changes<'a> {
-        Changes::new(touched.paths.len(), |visit| {
-            for path in &touched.paths {
-                let new = match self.state.paths().get(path).map(|entry| &entry.holds) {
-                    Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
-                    Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.to_string())),
-                    None => None,
-                };
-                let new = new.map(|record| record.pack());
-                let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Paths).get(path))?;
-                if old != new.as_deref() {
-                    visit(path, new.as_deref())?;
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
-fn changed_lists<'a>(lists: Vec<(u32, Vec<Neighbor>)>) -> Changes<'a> {
-    Changes::new(lists.len(), |visit| {
-        for (row, list) in lists {
-            visit(&row_key(row), (!list.is_empty()).then(|| pack_list(&list)).as_deref())?;
-        }
-        Ok(())
-    })
-}
-
-/// The bitmap of live rows after the change, and what changed in it.
-struct LiveChange {
-    words: Vec<u64>,
-    added: Vec<u32>,
-    removed: Vec<u32>,
 }

@@ -77,7 +77,8 @@ impl Reader {
         let mut query = OwnedPlanes::new(self.basis.len());
         query.push(&feature.0);
         let live = self.view.live_words()?;
-        let found = nearest(query.as_planes(), self.view.planes()?, &Live(&live), k, &ById(&self.view), &Admit::default());
+        let order = ById(&self.view);
+        let found = self.view.search(|planes| nearest(query.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))?;
         let neighbors = found.into_iter().flatten().map(|neighbor| self.matched(&picture, neighbor));
         Ok(QueryResult { id, flat: feature.is_flat(), neighbors: neighbors.collect::<Result<_>>()? })
     }

@@ -179,9 +179,9 @@ impl Reader {
             order: &ById(&self.view),
         };
         let built = update_lists(&update, &Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() })?;
-        let mut built = built.changed.into_iter().peekable();
+        let mut built = built.iter().peekable();
         for row in 0..self.view.rows() as u32 {
-            let right = built.next_if(|(r, _)| *r == row).map_or(Vec::new(), |(_, list)| list);
+            let right = built.next_if(|(r, _)| *r == row).map_or(&[][..], |(_, list)| list);
             if self.view.list(row)? != right {
                 found.problems.push(format!("row {row}: its list is not that of a rebuild; run `wsidx rebuild`"));
             }

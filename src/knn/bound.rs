@@ -15,8 +15,16 @@
 //! `c ≥ own_a := ⌊(n_a − U_a) / 2⌋`; if `H ≤ U_b` then `c ≥ half_a + other_b`, where `half_a := ⌊n_a / 2⌋` and `other_b := −⌈U_b / 2⌉`.
 //! A pair survives if `c ≥ min(own_a, half_a + other_b)`: wanted by either side, it survives.
 //!
+//! # In floating point
+//! A scan of one query asks for `U_b` of every row, so [`Sieve::other_limit`] forms it in `f32`, in vectors. It rounds eight times (to `f32`
+//! twice, the root, two sums, two products, the constant), each by a factor of at least `1 − 2⁻²⁴`, and squares the first few; so what comes
+//! out is at least `(1 − 2⁻²⁴)¹⁴ (1 + 2⁻²⁰) > 1` times `(s / 256)²`. `H` of valid rows is under 2²⁴, hence exact. A reach of [`OPEN`] needs
+//! no care: its root bounds that of every distance.
+//!
 //! All of it fits `i32`: for valid rows `n ≤ 255²`, `s ≤ 65,536 + 2 · 32,768`, and [`FAR`] is 2²⁸. Damaged norms give wrong bounds, never a
 //! panic.
+
+use super::planes::Norms;
 
 /// A distance that bounds nothing: larger than any between two rows.
 pub(super) const OPEN: u32 = u32::MAX;
@@ -56,6 +64,38 @@ impl QueryBound {
     pub(super) fn new(high: u32, limit: i32) -> Self {
         let high = high.min(1 << 29) as i32;
         Self { own: (high - limit) >> 1, half: high >> 1 }
+    }
+}
+
+/// What a query brings to a scan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sieve {
+    /// `n_a`.
+    pub(super) high: i32,
+    /// `U_a`: the query wants a row whose `H` is at most this.
+    pub(super) limit: i32,
+    /// `L_a`.
+    pub(super) low: f32,
+}
+
+impl Sieve {
+    /// The sieve of a query with these norms that looks as far as `reach`, for rows whose low norm is at most `low`.
+    pub(super) fn new(norms: Norms, reach: u32, low: u32) -> Self {
+        Self { high: norms.high.min(1 << 29) as i32, limit: high_limit(reach, norms.low, low), low: norms.low as f32 }
+    }
+
+    /// `H` of a row with this `n_b` and dot product.
+    #[inline(always)]
+    pub(super) fn apart(&self, high: u32, dot: i32) -> i32 {
+        (high as i32).wrapping_add(self.high).wrapping_sub(dot.wrapping_mul(2))
+    }
+
+    /// `U_b` of a row in floating point, or a little more; see "In floating point".
+    #[inline(always)]
+    pub(super) fn other_limit(&self, reach: u32, low: u32) -> f32 {
+        const SCALE: f32 = (1.0 + 1.0 / 1_048_576.0) / 65_536.0;
+        let s = (reach as f32).sqrt() + self.low + low as f32;
+        s * s * SCALE
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    /// The given rows of `planes`. O(rows).
+    /// The given rows of `planes`, all announced as scanned before. O(rows).
     pub(super) fn new(planes: Planes<'a>, rows: &'a [u32]) -> Self {
         let low = rows.iter().map(|&row| planes.norms()[row as usize].low).max().unwrap_or(0);
         Self { planes, rows, low }
@@ -69,11 +69,11 @@ impl<'a> Course<'a> {
     }
 
     /// [`Error::Interrupted`] if the work shall stop.
-    fn go_on(&self) -> Result<()> {
+    pub(super) fn go_on(&self) -> Result<()> {
         if (self.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    fn advance(&self, pairs: u64) {
+    pub(super) fn advance(&self, pairs: u64) {
         let before = self.done.fetch_add(pairs, Ordering::Relaxed);
         (self.progress)(before + pairs, self.total);
     }
@@ -208,10 +208,12 @@ impl<M: Meeting> Join<'_, M> {
             if mask == 0 {
                 continue;
             }
+            self.queries.planes.measuring(self.queries.rows[query]);
             let row = self.queries.planes.row(self.queries.rows[query]);
             while mask != 0 {
                 let target = bench.targets.start + mask.trailing_zeros() as usize;
                 mask &= mask - 1;
+                self.targets.planes.measuring(self.targets.rows[target]);
                 let distance = self.kernel.squared_distance(row, self.targets.planes.row(self.targets.rows[target]));
                 bench.met.push((query, target, distance));
             }

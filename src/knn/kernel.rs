@@ -4,7 +4,11 @@
 //! All kernels compute the same integers, so the choice never shows in a result. Blocks are packed by `pack` in the form that
 //! [`Kernel::form`] names.
 
-use super::{bound::QueryBound, kernel_portable, planes::Row};
+use super::{
+    bound::{QueryBound, Sieve},
+    kernel_portable,
+    planes::{Norms, Row},
+};
 #[cfg(target_arch = "x86_64")]
 use super::{kernel_avx2, kernel_vnni};
 use std::fmt;
@@ -137,6 +141,28 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::dots(query, rows),
             Isa::Portable => kernel_portable::dots(query, rows),
+        }
+    }
+
+    /// Bit `i` is set if the query wants row `i`, by its dot product.
+    pub(super) fn wanted(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => kernel_vnni::wanted(sieve, norms, dots),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::wanted(sieve, norms, dots),
+            Isa::Portable => kernel_portable::wanted(sieve, norms, dots),
+        }
+    }
+
+    /// Bit `i` is set if the query wants row `i`, or row `i` the query, by how far the rows look.
+    pub(super) fn wanted_by_either(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, reach),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::wanted_by_either(sieve, norms, dots, reach),
+            Isa::Portable => kernel_portable::wanted_by_either(sieve, norms, dots, reach),
         }
     }
 

@@ -4,9 +4,10 @@
 #![allow(unsafe_code)]
 
 use super::{
+    bound::Sieve,
     kernel::{GROUP, Group, LINES, RUN, Tile},
     kernel_portable,
-    planes::Row,
+    planes::{Norms, Row},
 };
 use std::arch::x86_64::*;
 
@@ -29,6 +30,26 @@ pub(super) fn dots(query: &[i8], rows: &[i8]) -> [i32; RUN] {
     }
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
     unsafe { wide(query, rows) }
+}
+
+/// See [`super::kernel::Kernel::wanted`]; called only if [`detected`].
+pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
+    #[target_feature(enable = "avx2")]
+    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
+        kernel_portable::wanted(sieve, norms, dots)
+    }
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { wide(sieve, norms, dots) }
+}
+
+/// See [`super::kernel::Kernel::wanted_by_either`]; called only if [`detected`].
+pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+    #[target_feature(enable = "avx2")]
+    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+        kernel_portable::wanted_by_either(sieve, norms, dots, reach)
+    }
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { wide(sieve, norms, dots, reach) }
 }
 
 /// See [`super::kernel::Kernel::squared_distance`]; called only if [`detected`].

@@ -5,9 +5,9 @@
 //! in whatever order and whether fused or not. The two other loops are compiled into `kernel_avx2` as well, with wider vectors.
 
 use super::{
-    bound::QueryBound,
+    bound::{QueryBound, Sieve},
     kernel::{GROUP, Group, LINES, RUN, TILE, Tile},
-    planes::Row,
+    planes::{Norms, Row},
 };
 
 /// See [`super::kernel::Kernel::survivors`].
@@ -55,6 +55,36 @@ pub(super) fn dots(query: &[i8], rows: &[i8]) -> [i32; RUN] {
         *dot = query.iter().zip(row).map(|(&x, &y)| i32::from(i16::from(x) * i16::from(y))).sum();
     }
     dots
+}
+
+/// See [`super::kernel::Kernel::wanted`].
+#[inline(always)]
+pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
+    let mut pass = [0; RUN];
+    for ((pass, norms), &dot) in pass.iter_mut().zip(norms).zip(dots) {
+        *pass = u32::from(sieve.apart(norms.high, dot) <= sieve.limit);
+    }
+    bits(&pass)
+}
+
+/// See [`super::kernel::Kernel::wanted_by_either`].
+#[inline(always)]
+pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+    let mut pass = [0; RUN];
+    for (((pass, norms), &dot), &reach) in pass.iter_mut().zip(norms).zip(dots).zip(reach) {
+        let apart = sieve.apart(norms.high, dot);
+        *pass = u32::from(apart <= sieve.limit) | u32::from(apart as f32 <= sieve.other_limit(reach, norms.low));
+    }
+    bits(&pass)
+}
+
+/// Ones and zeros as bits; mostly there are no ones.
+#[inline(always)]
+fn bits(pass: &[u32; RUN]) -> u32 {
+    if pass.iter().fold(0, |any, &pass| any | pass) == 0 {
+        return 0;
+    }
+    pass.iter().enumerate().fold(0, |bits, (at, &pass)| bits | pass << at)
 }
 
 /// See [`super::kernel::Kernel::squared_distance`]: `Σ(256 d + e)² = 2¹⁶ Σd² + 2⁹ Σde + Σe²` with the differences `d` of the high and `e`

@@ -5,8 +5,10 @@
 #![allow(unsafe_code)]
 
 use super::{
+    bound::Sieve,
     kernel::{GROUP, Group, LINES, RUN, Tile},
-    planes::Row,
+    kernel_portable,
+    planes::{Norms, Row},
 };
 use std::arch::x86_64::*;
 
@@ -25,6 +27,26 @@ pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
 pub(super) fn dots(query: &[i8], rows: &[i8]) -> [i32; RUN] {
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
     unsafe { dots_512(query, rows) }
+}
+
+/// See [`super::kernel::Kernel::wanted`]; called only if [`detected`].
+pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
+        kernel_portable::wanted(sieve, norms, dots)
+    }
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { wide(sieve, norms, dots) }
+}
+
+/// See [`super::kernel::Kernel::wanted_by_either`]; called only if [`detected`].
+pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+        kernel_portable::wanted_by_either(sieve, norms, dots, reach)
+    }
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { wide(sieve, norms, dots, reach) }
 }
 
 /// See [`super::kernel::Kernel::squared_distance`]; called only if [`detected`].
@@ -74,13 +96,18 @@ fn dots_512(query: &[i8], rows: &[i8]) -> [i32; RUN] {
     let flip = _mm512_set1_epi8(-128);
     let mut sums = [_mm512_setzero_si512(); RUN];
     let mut total = _mm512_setzero_si512();
-    for (at, query) in query.as_chunks::<64>().0.iter().enumerate() {
+    for query in query.as_chunks::<64>().0 {
         // SAFETY: 64 bytes behind the reference.
-        let query = unsafe { _mm512_loadu_si512(query.as_ptr().cast()) };
-        total = _mm512_dpbusd_epi32(total, flip, query);
-        for (row, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `Kernel::dots` has asserted that `rows` holds RUN × stride bytes and that 64 divides the stride.
-            let bytes = unsafe { _mm512_loadu_si512(rows.as_ptr().add(row * stride + 64 * at).cast()) };
+        total = _mm512_dpbusd_epi32(total, flip, unsafe { _mm512_loadu_si512(query.as_ptr().cast()) });
+    }
+    // Row by row, so that memory is read front to back.
+    for (row, sum) in sums.iter_mut().enumerate() {
+        for (at, query) in query.as_chunks::<64>().0.iter().enumerate() {
+            // SAFETY: 64 bytes behind the reference; `Kernel::dots` has asserted that `rows` holds RUN × stride bytes and that 64 divides the
+            // stride.
+            let (query, bytes) = unsafe {
+                (_mm512_loadu_si512(query.as_ptr().cast()), _mm512_loadu_si512(rows.as_ptr().add(row * stride + 64 * at).cast()))
+            };
             *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(bytes, flip), query);
         }
     }

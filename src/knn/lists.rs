@@ -8,23 +8,18 @@
 //! A pair is skipped only if neither side wants it (`bound`), so one scan of an added row yields its list and every list it enters.
 
 use super::{
-    best::{Best, Desks},
     bound::OPEN,
-    join::{Course, Meeting, Side, across, among, pairs_among},
+    enter::Entrance,
+    join::{Course, Side, across, among, pairs_among},
     kernel::Kernel,
+    meetings::{Asking, Both, Entering, Exchange, Fresh, Kept},
     planes::Planes,
     rows::{Live, Neighbor, RowOrder, taking_part},
+    update::ListUpdate,
 };
 use crate::error::Result;
 use rayon::prelude::*;
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::borrow::Cow;
 
 /// The lists before a change. Each holds the nearest live rows of its row, best first, at most `k`, without the row itself.
 pub trait ListSource: Sync {
@@ -38,7 +33,17 @@ pub trait ListSource: Sync {
         let list = self.list(row);
         list.last().filter(|_| list.len() >= k).map_or(OPEN, |last| last.distance)
     }
+
+    /// What [`ListSource::reach`] says of every row, by number, if it is at hand; rows past the end count as [`u32::MAX`].
+    ///
+    /// With it, adding a few rows reads no list but those that change. Of rows that are not live now it may say anything; 0 is quickest.
+    fn reaches(&self, _k: usize) -> Option<&[u32]> {
+        None
+    }
 }
+
+/// Up to this many added rows a scan each is cheaper than a join (see `benches/knn.rs`).
+const FEW: usize = 4;
 
 /// No lists yet: for a build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,13 +103,6 @@ impl Watch<'_> {
     }
 }
 
-/// The lists that a change has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListUpdate {
-    /// Rows, ascending, whose list differs from the old one, with the new one; empty for a row that left.
-    pub changed: Vec<(u32, Vec<Neighbor>)>,
-}
-
 /// The lists that differ after a change; laid over the old ones they are exact for the rows now live.
 ///
 /// O((added + refilled) × live × stride) plus, if rows were removed, one reading of all lists. Memory: O(live) plus O(k) for each list that
@@ -123,242 +121,109 @@ pub fn update_lists(update: &Update<'_>, watch: &Watch<'_>) -> Result<ListUpdate
 pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>) -> Result<ListUpdate> {
     let change = Change::new(update);
     let rows = |rows| Side::new(update.planes, rows);
-    let course = Course::new(watch.progress, watch.cancelled, change.pairs());
-    let new = Fresh::new(&change.added, update);
-    let again = Fresh::new(&change.refilled, update);
-    let kept = Kept::new(&change, update);
+    let course = Course::new(watch.progress, watch.cancelled, change.pairs(update));
+    let new = Fresh::new(&change.added, change.places, update.order);
+    let again = Fresh::new(&change.refilled, change.places, update.order);
+    let reaches = if change.added.is_empty() { Cow::Borrowed(&[][..]) } else { reaches(update) };
+    let kept = Kept::new(&change, update, if change.scans { &[] } else { &reaches });
     among(kernel, rows(&change.added), &Both { new: &new }, &course)?;
-    across(kernel, rows(&change.added), rows(&change.rest), &Entering { new: &new, kept: &kept }, &course)?;
+    if change.scans {
+        let is_other = |row| update.live.contains(row) && !change.added.contains(&row) && change.refilled.binary_search(&row).is_err();
+        Entrance { kernel, update, new: &new, kept: &kept, reaches: &reaches, is_other }.run(&course)?;
+    } else {
+        let entering = Entering { new: &new, kept: &kept, rest: &change.rest };
+        across(kernel, rows(&change.added), rows(&change.rest), &entering, &course)?;
+    }
     across(kernel, rows(&change.added), rows(&change.refilled), &Exchange { a: &new, b: &again }, &course)?;
     among(kernel, rows(&change.refilled), &Both { new: &again }, &course)?;
     across(kernel, rows(&change.refilled), rows(&change.rest), &Asking { fresh: &again, rest: &change.rest }, &course)?;
-    let mut changed = departures(update);
-    changed.extend(new.into_lists());
-    changed.extend(again.into_lists());
-    changed.extend(kept.into_lists());
-    changed.par_sort_unstable_by_key(|&(row, _)| row);
-    changed.retain(|(row, list)| *update.old.list(*row) != **list);
-    Ok(ListUpdate { changed })
+    let mut changed = ListUpdate::new(change.places);
+    changed.add(&change.added, new.into_arena());
+    changed.add(&change.refilled, again.into_arena());
+    changed.add_lists(kept.into_lists());
+    changed.add_empty(departures(update).into_iter());
+    Ok(changed.finish(|row, list| *update.old.list(row) != *list))
 }
 
 /// The live rows, by what happens to their lists.
-struct Change {
+pub(super) struct Change {
+    /// Members that a list can have: `k`, or fewer where there are not so many rows.
+    pub(super) places: usize,
     /// New: lists from nothing.
-    added: Vec<u32>,
+    pub(super) added: Vec<u32>,
+    /// Whether the added rows are so few that each scans the plane.
+    pub(super) scans: bool,
     /// Their full list lost a member: lists from nothing.
-    refilled: Vec<u32>,
-    /// Their list is a start.
-    rest: Vec<u32>,
-    /// Those of the rest whose list was not full and lost a member.
-    thinned: Vec<u32>,
+    pub(super) refilled: Vec<u32>,
+    /// Their list is a start; empty if nothing is joined with them.
+    pub(super) rest: Vec<u32>,
+    /// Those whose list was not full and lost a member.
+    pub(super) thinned: Vec<u32>,
 }
 
 impl Change {
     fn new(update: &Update<'_>) -> Self {
-        let mut is_added = vec![0_u64; update.planes.rows().div_ceil(64)];
-        for &row in update.added {
+        let planes = &update.planes;
+        let mut is_added = vec![0_u64; planes.rows().div_ceil(64)];
+        for &row in update.added.iter().filter(|&&row| update.live.contains(row)) {
             if let Some(word) = is_added.get_mut(row as usize / 64) {
                 *word |= 1 << (row % 64);
             }
         }
         let is_added = Live(&is_added);
-        let (added, mut rest): (Vec<u32>, Vec<u32>) =
-            taking_part(&update.planes, &update.live).into_iter().partition(|&row| is_added.contains(row));
-        let losers = if update.removed.is_empty() { Vec::new() } else { losers(update, &rest) };
+        let losers = if update.removed.is_empty() { Vec::new() } else { losers(update, &is_added) };
         let (refilled, thinned): (Vec<u32>, Vec<u32>) = losers.into_iter().partition(|&row| update.old.list(row).len() >= update.k);
+        let scans = update.added.len() <= FEW;
+        let (added, mut rest) = if scans && refilled.is_empty() {
+            (few_taking_part(planes, &is_added, update.added), Vec::new())
+        } else {
+            planes.scanning_all();
+            taking_part(planes, &update.live).into_iter().partition(|&row| is_added.contains(row))
+        };
         rest.retain(|row| refilled.binary_search(row).is_err());
-        Self { added, refilled, rest, thinned }
+        let live: u64 = update.live.0.iter().map(|word| u64::from(word.count_ones())).sum();
+        Self { places: update.k.min(live as usize), added, scans, refilled, rest, thinned }
     }
 
     /// Number of pairs to look at.
-    fn pairs(&self) -> u64 {
+    fn pairs(&self, update: &Update<'_>) -> u64 {
         let (added, refilled, rest) = (self.added.len() as u64, self.refilled.len() as u64, self.rest.len() as u64);
-        pairs_among(self.added.len()) + pairs_among(self.refilled.len()) + added * refilled + (added + refilled) * rest
+        let others = if self.scans { update.planes.rows() as u64 } else { rest };
+        pairs_among(self.added.len()) + pairs_among(self.refilled.len()) + added * (refilled + others) + refilled * rest
     }
 }
 
-/// The rows whose list holds a row that is no longer live, ascending.
-fn losers(update: &Update<'_>, rows: &[u32]) -> Vec<u32> {
-    let loses = |row: u32| update.old.list(row).iter().any(|neighbor| !update.live.contains(neighbor.row));
-    rows.par_iter().copied().filter(|&row| loses(row)).collect()
+/// Those of a few added rows that are live and not zero, ascending.
+fn few_taking_part(planes: &Planes<'_>, is_added: &Live<'_>, added: &[u32]) -> Vec<u32> {
+    let mut rows: Vec<u32> = added.iter().copied().filter(|&row| is_added.contains(row)).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows.retain(|&row| {
+        planes.scanning(row as usize..row as usize + 1);
+        !planes.norms()[row as usize].is_zero()
+    });
+    rows
 }
 
-/// Empty lists for the rows that left with a list.
-fn departures(update: &Update<'_>) -> Vec<(u32, Vec<Neighbor>)> {
+/// The rows that were live and still are, and whose list holds a row that no longer is; ascending.
+fn losers(update: &Update<'_>, is_added: &Live<'_>) -> Vec<u32> {
+    let stays = |row: &u32| update.live.contains(*row) && !is_added.contains(*row);
+    let loses = |row: &u32| update.old.list(*row).iter().any(|neighbor| !update.live.contains(neighbor.row));
+    (0..update.planes.rows() as u32).into_par_iter().filter(stays).filter(loses).collect()
+}
+
+/// How far every row looked before, by row number.
+fn reaches<'a>(update: &Update<'a>) -> Cow<'a, [u32]> {
+    let reach = |row| if update.live.contains(row) { update.old.reach(row, update.k) } else { 0 };
+    update.old.reaches(update.k).map_or_else(|| (0..update.planes.rows() as u32).into_par_iter().map(reach).collect(), Cow::Borrowed)
+}
+
+/// The rows that left, ascending.
+fn departures(update: &Update<'_>) -> Vec<u32> {
     let mut left: Vec<u32> = update.removed.iter().copied().filter(|&row| !update.live.contains(row)).collect();
     left.sort_unstable();
     left.dedup();
-    left.into_iter().map(|row| (row, Vec::new())).collect()
-}
-
-/// Lists that start from nothing, one desk for each row.
-struct Fresh<'a> {
-    rows: &'a [u32],
-    desks: Desks,
-    order: &'a dyn RowOrder,
-}
-
-impl<'a> Fresh<'a> {
-    fn new(rows: &'a [u32], update: &Update<'a>) -> Self {
-        Self { rows, desks: Desks::new(rows.len(), &Best::new(update.k, OPEN)), order: update.order }
-    }
-
-    fn offer(&self, place: usize, row: u32, distance: u32) {
-        self.desks.offer(place, Neighbor { row, distance }, self.order);
-    }
-
-    fn into_lists(self) -> Vec<(u32, Vec<Neighbor>)> {
-        let order = self.order;
-        let lists: Vec<(u32, Best)> = self.rows.iter().copied().zip(self.desks.into_bests()).collect();
-        lists.into_par_iter().map(|(row, best)| (row, best.into_sorted(order))).collect()
-    }
-}
-
-/// Number of parts of the table of lists that have changed, each behind its own lock.
-const SHARDS: usize = 64;
-
-/// Lists that start from the old ones and are read only when something enters.
-struct Kept<'a> {
-    rows: &'a [u32],
-    reach: Vec<AtomicU32>,
-    shards: Vec<Mutex<HashMap<u32, Best>>>,
-    update: &'a Update<'a>,
-}
-
-impl<'a> Kept<'a> {
-    fn new(change: &'a Change, update: &'a Update<'a>) -> Self {
-        let reach = if change.added.is_empty() { Vec::new() } else { reaches(change, update) };
-        let kept = Self { rows: &change.rest, reach, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), update };
-        for &row in &change.thinned {
-            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, kept.start(row));
-        }
-        kept
-    }
-
-    fn shard(&self, row: u32) -> &Mutex<HashMap<u32, Best>> {
-        &self.shards[row as usize % SHARDS]
-    }
-
-    /// The old list without the rows that left.
-    fn start(&self, row: u32) -> Best {
-        let mut best = Best::new(self.update.k, OPEN);
-        for &neighbor in self.update.old.list(row).iter().filter(|neighbor| self.update.live.contains(neighbor.row)) {
-            best.offer(neighbor, self.update.order);
-        }
-        best
-    }
-
-    fn offer(&self, place: usize, neighbor: Neighbor) {
-        if neighbor.distance > self.reach[place].load(Ordering::Relaxed) {
-            return;
-        }
-        let row = self.rows[place];
-        let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
-        let reach = if let Some(best) = shard.get_mut(&row) {
-            best.offer(neighbor, self.update.order);
-            best.reach()
-        } else {
-            let mut best = self.start(row);
-            if !best.offer(neighbor, self.update.order) {
-                return;
-            }
-            shard.entry(row).or_insert(best).reach()
-        };
-        self.reach[place].store(reach, Ordering::Relaxed);
-    }
-
-    fn into_lists(self) -> Vec<(u32, Vec<Neighbor>)> {
-        let order = self.update.order;
-        let shards = self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
-        shards.flatten().map(|(row, best)| (row, best.into_sorted(order))).collect()
-    }
-}
-
-/// The reach of each of the rest before anything enters; a thinned list is not full, and was not.
-fn reaches(change: &Change, update: &Update<'_>) -> Vec<AtomicU32> {
-    change.rest.par_iter().map(|&row| AtomicU32::new(update.old.reach(row, update.k))).collect()
-}
-
-/// Rows of one set among themselves; both sides keep.
-struct Both<'a> {
-    new: &'a Fresh<'a>,
-}
-
-impl Meeting for Both<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.new.desks.reach(query)
-    }
-
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.new.desks.reach(target))
-    }
-
-    fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.new.offer(query, self.new.rows[target], distance);
-        self.new.offer(target, self.new.rows[query], distance);
-    }
-}
-
-/// Added rows and refilled rows; both sides keep.
-struct Exchange<'a> {
-    a: &'a Fresh<'a>,
-    b: &'a Fresh<'a>,
-}
-
-impl Meeting for Exchange<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.a.desks.reach(query)
-    }
-
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.b.desks.reach(target))
-    }
-
-    fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.a.offer(query, self.b.rows[target], distance);
-        self.b.offer(target, self.a.rows[query], distance);
-    }
-}
-
-/// Added rows and the rest; both sides keep.
-struct Entering<'a> {
-    new: &'a Fresh<'a>,
-    kept: &'a Kept<'a>,
-}
-
-impl Meeting for Entering<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.new.desks.reach(query)
-    }
-
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.kept.reach[target].load(Ordering::Relaxed))
-    }
-
-    fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.new.offer(query, self.kept.rows[target], distance);
-        self.kept.offer(target, Neighbor { row: self.new.rows[query], distance });
-    }
-}
-
-/// Refilled rows and the rest; only the refilled keep, for the rest know them.
-struct Asking<'a> {
-    fresh: &'a Fresh<'a>,
-    rest: &'a [u32],
-}
-
-impl Meeting for Asking<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.fresh.desks.reach(query)
-    }
-
-    fn target_reach(&self, _: usize) -> Option<u32> {
-        None
-    }
-
-    fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.fresh.offer(query, self.rest[target], distance);
-    }
+    left
 }
 
 #[cfg(test)]
@@ -368,13 +233,14 @@ mod tests {
         Error,
         knn::oracle::{self, Lcg, Shuffled, bits, random_planes},
     };
+    use std::sync::Mutex;
 
     /// Lays an update over the lists.
     fn lay(lists: &mut [Vec<Neighbor>], update: &ListUpdate) {
-        assert!(update.changed.is_sorted_by(|a, b| a.0 < b.0), "rows ascend");
-        for (row, list) in &update.changed {
-            assert_ne!(lists[*row as usize], *list, "row {row} has not changed");
-            lists[*row as usize].clone_from(list);
+        assert!(update.iter().is_sorted_by(|a, b| a.0 < b.0), "rows ascend");
+        for (row, list) in update.iter() {
+            assert_ne!(lists[row as usize], list, "row {row} has not changed");
+            lists[row as usize] = list.to_vec();
         }
     }
 
@@ -436,8 +302,8 @@ mod tests {
         let itself: Vec<Option<u32>> = (0..9_000).map(Some).collect();
         let admit = crate::knn::Admit { limits: None, excluded: Some(&itself) };
         let found = crate::knn::nearest(planes, planes, &Live(&live), 6, &order, &admit);
-        assert!(one.changed.len() > 8_000);
-        assert!(one.changed.iter().all(|(row, list)| found[*row as usize] == *list));
+        assert!(one.len() > 8_000);
+        assert!(one.iter().all(|(row, list)| found[row as usize] == list));
     }
 
     #[test]
@@ -466,7 +332,7 @@ mod tests {
         assert!(done == total && total > 50_000, "{done} of {total}");
         let fewer: Vec<u64> = live.iter().map(|word| word & !1).collect();
         update = Update { live: Live(&fewer), added: &[], removed: &[0], old: &lists, ..update };
-        assert_eq!(update_lists(&update, &Watch::none()).unwrap().changed[0], (0, Vec::new()));
+        assert_eq!(update_lists(&update, &Watch::none()).unwrap().iter().next(), Some((0, &[][..])));
         let stopped = update_lists(&update, &Watch { progress: &note, cancelled: &|| true });
         assert!(matches!(stopped, Err(Error::Interrupted)));
     }

@@ -18,8 +18,10 @@
 //! There is no early stop on partial sums: a row of 128 high bytes is two cache lines, fetched together. Rows of thousands of columns work
 //! but are not blocked along the columns.
 
+mod arena;
 mod best;
 mod bound;
+mod enter;
 mod join;
 mod kernel;
 #[cfg(target_arch = "x86_64")]
@@ -28,15 +30,18 @@ mod kernel_portable;
 #[cfg(target_arch = "x86_64")]
 mod kernel_vnni;
 mod lists;
+mod meetings;
 pub mod oracle;
 mod pack;
 mod planes;
 mod rows;
 mod scan;
 mod search;
+mod update;
 
 pub use kernel::Kernel;
-pub use lists::{ListSource, ListUpdate, NoLists, Update, Watch, update_lists, update_lists_with};
-pub use planes::{MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
+pub use lists::{ListSource, NoLists, Update, Watch, update_lists, update_lists_with};
+pub use planes::{Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
 pub use search::{nearest, nearest_with, within, within_with};
+pub use update::ListUpdate;

@@ -15,6 +15,8 @@
 
 use super::bound::ceil_root;
 use crate::error::{Error, Result};
+use rayon::prelude::*;
+use std::{fmt, ops::Range};
 
 /// The largest Euclidean length of a valid row.
 pub const MAX_LENGTH: u64 = 32_500;
@@ -89,13 +91,28 @@ impl Row<'_> {
     }
 }
 
+/// Somebody who must know of bytes before they are read: planes that lie in a mapped file are checked in parts, before first use.
+///
+/// Called from several threads, and more than once for the same rows. A guard that finds damage remembers it, and whoever started the search
+/// then throws the answer away: bytes that are not valid give wrong answers but never a panic.
+pub trait Guard: Sync {
+    /// The high bytes and the norms of these rows are about to be read.
+    fn scanning(&self, rows: Range<usize>);
+    /// The low bytes of this row are about to be read; its high bytes have been announced.
+    fn measuring(&self, row: u32);
+}
+
+/// Rows that are announced at once where all are needed.
+const ANNOUNCED: usize = 1 << 14;
+
 /// Rows as two borrowed planes, row after row, with their norms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Planes<'a> {
     stride: usize,
     high: &'a [i8],
     low: &'a [i8],
     norms: &'a [Norms],
+    guard: Option<&'a dyn Guard>,
 }
 
 impl<'a> Planes<'a> {
@@ -112,10 +129,42 @@ impl<'a> Planes<'a> {
             && norms.len().checked_mul(stride) == Some(high.len())
             && high.len() == low.len();
         if fits {
-            return Ok(Self { stride, high, low, norms });
+            return Ok(Self { stride, high, low, norms, guard: None });
         }
         let what = format!("feature planes of {} and {} bytes for {} rows of {stride}", high.len(), low.len(), norms.len());
         Err(Error::Damaged { what, mend: MEND })
+    }
+
+    /// The same planes; searches and updates tell `guard` what they are about to read.
+    ///
+    /// What is read through [`Planes::row`] and the other methods here is not announced.
+    #[must_use]
+    pub fn guarded(self, guard: &'a dyn Guard) -> Self {
+        Self { guard: Some(guard), ..self }
+    }
+
+    /// Announces high bytes and norms.
+    #[inline]
+    pub(super) fn scanning(&self, rows: Range<usize>) {
+        if let Some(guard) = self.guard {
+            guard.scanning(rows);
+        }
+    }
+
+    /// Announces the high bytes and norms of all rows, in parallel.
+    pub(super) fn scanning_all(&self) {
+        if let Some(guard) = self.guard {
+            let part = |at: usize| guard.scanning(at * ANNOUNCED..self.rows().min((at + 1) * ANNOUNCED));
+            (0..self.rows().div_ceil(ANNOUNCED)).into_par_iter().for_each(part);
+        }
+    }
+
+    /// Announces the low bytes of a row.
+    #[inline]
+    pub(super) fn measuring(&self, row: u32) {
+        if let Some(guard) = self.guard {
+            guard.measuring(row);
+        }
     }
 
     /// Number of rows.
@@ -174,6 +223,13 @@ impl<'a> Planes<'a> {
     }
 }
 
+impl fmt::Debug for Planes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guarded = self.guard.is_some();
+        f.debug_struct("Planes").field("rows", &self.rows()).field("stride", &self.stride).field("guarded", &guarded).finish()
+    }
+}
+
 /// Rows in memory of their own, to which rows can be added.
 #[derive(Clone, Debug)]
 pub struct OwnedPlanes {
@@ -210,7 +266,7 @@ impl OwnedPlanes {
     /// The rows so far.
     #[must_use]
     pub fn as_planes(&self) -> Planes<'_> {
-        Planes { stride: stride_of(self.columns), high: &self.high, low: &self.low, norms: &self.norms }
+        Planes { stride: stride_of(self.columns), high: &self.high, low: &self.low, norms: &self.norms, guard: None }
     }
 }
 

@@ -5,18 +5,21 @@
 
 use super::{
     best::Best,
-    bound::{OPEN, high_limit},
+    bound::{OPEN, Sieve},
     kernel::{Kernel, RUN},
     planes::{Norms, Planes, Row},
     rows::{Neighbor, RowOrder},
 };
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 /// Rows scanned by one task.
-const PART: usize = 1 << 14;
+pub(super) const PART: usize = 1 << 14;
 /// Rows under one bound.
-const PIECE: usize = 1 << 10;
+pub(super) const PIECE: usize = 1 << 10;
 
 /// One query and what it may find.
 pub(super) struct Scan<'a, A> {
@@ -53,55 +56,64 @@ impl<A: Fn(u32) -> bool + Sync> Scan<'_, A> {
 
     /// Rows `first` to `end`; both within one part.
     fn piece(&self, first: usize, end: usize, best: &mut Best, reach: &AtomicU32) {
-        let norms = &self.targets.norms()[first..end];
-        let low = norms.iter().map(|norms| norms.low).max().unwrap_or(0);
-        let mut limit = self.limit(reach.load(Ordering::Relaxed), low);
-        for (at, norms) in norms.chunks(RUN).enumerate() {
-            let row = first + at * RUN;
-            let dots = self.dots(row, norms.len());
-            let mut found = survivors(norms, &dots, limit);
+        self.targets.scanning(first..end);
+        let low = greatest_low(&self.targets, first..end);
+        let mut sieve = Sieve::new(self.norms, reach.load(Ordering::Relaxed), low);
+        each_run(self.kernel, self.query.high, &self.targets, first..end, |row, norms, dots| {
+            let mut found = self.kernel.wanted(&sieve, norms, dots);
             if found == 0 {
-                continue;
+                return;
             }
             while found != 0 {
                 self.meet((row + found.trailing_zeros() as usize) as u32, best);
                 found &= found - 1;
             }
             let known = reach.fetch_min(best.reach(), Ordering::Relaxed).min(best.reach());
-            limit = self.limit(known, low);
-        }
-    }
-
-    /// `H ≤ limit`, with the query's own norm moved over.
-    fn limit(&self, reach: u32, low: u32) -> i64 {
-        i64::from(high_limit(reach, self.norms.low, low)) - i64::from(self.norms.high)
-    }
-
-    fn dots(&self, row: usize, count: usize) -> [i32; RUN] {
-        let stride = self.targets.stride();
-        let high = &self.targets.high()[row * stride..(row + count) * stride];
-        if count == RUN {
-            return self.kernel.dots(self.query.high, high);
-        }
-        let mut padded = vec![0; RUN * stride];
-        padded[..high.len()].copy_from_slice(high);
-        self.kernel.dots(self.query.high, &padded)
+            sieve = Sieve::new(self.norms, known, low);
+        });
     }
 
     fn meet(&self, row: u32, best: &mut Best) {
         let is_zero = self.targets.norms().get(row as usize).is_none_or(|norms| norms.is_zero());
         if !is_zero && (self.admits)(row) {
+            self.targets.measuring(row);
             let distance = self.kernel.squared_distance(self.query, self.targets.row(row));
             best.offer(Neighbor { row, distance }, self.order);
         }
     }
 }
 
-/// Bit `i` is set if `n_i − 2 dot_i ≤ limit`.
-fn survivors(norms: &[Norms], dots: &[i32; RUN], limit: i64) -> u32 {
-    let limit = limit.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-    let pass = norms.iter().zip(dots).map(|(norms, &dot)| (norms.high as i32).wrapping_sub(dot.wrapping_mul(2)) <= limit);
-    pass.enumerate().fold(0, |bits, (at, pass)| bits | u32::from(pass) << at)
+/// The largest low norm of some rows.
+pub(super) fn greatest_low(planes: &Planes<'_>, rows: Range<usize>) -> u32 {
+    planes.norms()[rows].iter().map(|norms| norms.low).max().unwrap_or(0)
+}
+
+/// What stands in for a row past the last: too far for everybody.
+const FARTHEST: Norms = Norms { high: 1 << 29, low: 0 };
+
+/// Calls `work` with the first row, the norms and the dot products of every [`RUN`] of `rows`; the last is filled up with rows that nobody
+/// wants.
+pub(super) fn each_run(
+    kernel: Kernel,
+    query: &[i8],
+    planes: &Planes<'_>,
+    rows: Range<usize>,
+    mut work: impl FnMut(usize, &[Norms; RUN], &[i32; RUN]),
+) {
+    let stride = planes.stride();
+    let high = &planes.high()[rows.start * stride..rows.end * stride];
+    let (runs, rest) = planes.norms()[rows.clone()].as_chunks::<RUN>();
+    let mut row = rows.start;
+    for (norms, high) in runs.iter().zip(high.chunks_exact(RUN * stride)) {
+        work(row, norms, &kernel.dots(query, high));
+        row += RUN;
+    }
+    if !rest.is_empty() {
+        let (mut norms, mut padded) = ([FARTHEST; RUN], vec![0; RUN * stride]);
+        norms[..rest.len()].copy_from_slice(rest);
+        padded[..rest.len() * stride].copy_from_slice(&high[runs.len() * RUN * stride..]);
+        work(row, &norms, &kernel.dots(query, &padded));
+    }
 }
 
 const _: () = assert!(PART.is_multiple_of(PIECE) && PIECE.is_multiple_of(RUN) && OPEN == u32::MAX, "parts are whole pieces");

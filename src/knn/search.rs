@@ -99,6 +99,7 @@ impl Search<'_> {
     fn run(&self, empty: &Best) -> Vec<Vec<Neighbor>> {
         assert_eq!(self.queries.stride(), self.targets.stride(), "strides of queries and targets");
         self.admit.assert_covers(self.queries.rows());
+        self.queries.scanning_all();
         let mut lists = vec![Vec::new(); self.queries.rows()];
         let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
         if asking.len() <= FEW {
@@ -116,12 +117,14 @@ impl Search<'_> {
     fn scan(&self, query: u32, empty: &Best) -> Vec<Neighbor> {
         let at = query as usize;
         let admits = |row| self.live.contains(row) && self.admit.admits(at, row);
+        self.queries.measuring(query);
         let (row, norms) = (self.queries.row(query), self.queries.norms()[at]);
         let scan = Scan { kernel: self.kernel, query: row, norms, targets: self.targets, order: self.order, admits };
         scan.run(empty, self.admit.limit(at))
     }
 
     fn join(&self, asking: &[u32], empty: &Best) -> Vec<Best> {
+        self.targets.scanning_all();
         let rows = taking_part(&self.targets, self.live);
         let asked = Asked { asking, rows: &rows, desks: Desks::new(asking.len(), empty), search: self };
         let course = Course::new(&|_, _| (), &|| false, pairs_among(0));

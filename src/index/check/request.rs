@@ -100,7 +100,7 @@ impl Request<'_> {
         let k = usize::from(self.reader.settings.neighbors);
         let view = &self.reader.view;
         let base = Live(&self.base.live);
-        let in_base = nearest(planes.as_planes(), view.planes()?, &base, k + 1, &ById(view), &Admit::default());
+        let in_base = view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default()))?;
         let before: Vec<u32> = (0..self.requested.len() as u32).collect();
         let in_request = self.among_new(planes, k + 1, &base, Some(&before));
         let merged = in_base.into_iter().zip(in_request).zip(self.requested);
@@ -142,7 +142,7 @@ impl Request<'_> {
         let words = view.live_words()?;
         let live = Live(&words);
         let k = ANOMALY_NEIGHBOR + 1;
-        let in_view = nearest(planes.as_planes(), view.planes()?, &live, k, &ById(view), &Admit::default());
+        let in_view = view.search(|rows| nearest(planes.as_planes(), rows, &live, k, &ById(view), &Admit::default()))?;
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }

@@ -72,6 +72,11 @@ impl Checked {
         Ok(slice)
     }
 
+    /// All bytes, to be checked with [`Checked::get`] before they are used.
+    pub(super) fn unchecked(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(super) fn all(&self) -> Result<&[u8]> {
         self.get(0..self.len())
     }

@@ -16,7 +16,11 @@ mod record;
 mod table;
 mod writing;
 
-use std::io;
+use std::{
+    io,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 pub use blocks::FileEntry;
 pub use manifest::{Manifest, TableKind};
@@ -33,7 +37,7 @@ use super::{medium::Medium, packs::Place, state::ContentId};
 use crate::{
     Error, Result,
     feature::Basis,
-    knn::{Neighbor, Norms, Planes, stride_of},
+    knn::{Guard, Neighbor, Norms, Planes, stride_of},
 };
 
 /// Bytes of a manifest: eight for each block of 64 KiB, so this is a view of 8 TiB.
@@ -119,6 +123,22 @@ impl View {
         planes(self.stride(), bytes(Column::High)?, bytes(Column::Low)?, bytes(Column::Norms)?)
     }
 
+    /// What a search makes of the features. Their blocks are checked as the search comes to read them, so that it reads nothing twice and of the
+    /// low bytes next to nothing.
+    ///
+    /// # Errors
+    /// As [`View::open`], where the search met a damaged block; what it found is dropped.
+    pub fn search<T>(&self, search: impl FnOnce(Planes<'_>) -> T) -> Result<T> {
+        let unchecked = |column: Column| self.columns[column as usize].unchecked();
+        let planes = planes(self.stride(), unchecked(Column::High), unchecked(Column::Low), unchecked(Column::Norms))?;
+        let checking = Checking { view: self, damage: Mutex::new(None) };
+        let found = search(planes.guarded(&checking));
+        match checking.damage.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(damage) => Err(damage),
+            None => Ok(found),
+        }
+    }
+
     /// One bit for each row, set where its content has a path; 64 rows a word.
     ///
     /// # Errors
@@ -187,6 +207,31 @@ impl View {
         self.columns.iter().try_for_each(|file| file.all().map(|_| ()))?;
         self.order.check()?;
         self.tables.iter().try_for_each(Table::check)
+    }
+}
+
+/// Checks what a search is about to read.
+struct Checking<'a> {
+    view: &'a View,
+    damage: Mutex<Option<Error>>,
+}
+
+impl Checking<'_> {
+    fn check(&self, column: Column, rows: Range<usize>, bytes: usize) {
+        if let Err(damage) = self.view.columns[column as usize].get(rows.start * bytes..rows.end * bytes) {
+            *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(damage);
+        }
+    }
+}
+
+impl Guard for Checking<'_> {
+    fn scanning(&self, rows: Range<usize>) {
+        self.check(Column::Norms, rows.clone(), size_of::<Norms>());
+        self.check(Column::High, rows, self.view.stride());
+    }
+
+    fn measuring(&self, row: u32) {
+        self.check(Column::Low, row as usize..row as usize + 1, self.view.stride());
     }
 }
 

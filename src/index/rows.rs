@@ -1,0 +1,157 @@
+//! State and published view → the rows of the next generation, and what changes in its tables.
+
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering as Memory},
+};
+
+use rayon::prelude::*;
+
+use crate::{
+    Error, Result,
+    knn::{ListSource, ListUpdate, Neighbor, RowOrder},
+    store::{
+        packs::Place,
+        state::{ContentId, Holds, State, Touched},
+        view::{Changes, Grown, PathRecord, TableKind, View, pack_list, pack_names, row_key},
+    },
+};
+
+/// Rows of a generation in the making.
+pub(super) struct Rows<'a> {
+    pub(super) old: Option<&'a View>,
+    base: u32,
+    pub(super) new: Vec<(ContentId, Place)>,
+    /// Rows of the new contents, sorted by id.
+    numbers: Vec<(ContentId, u32)>,
+    /// Old rows whose content the packs hold elsewhere now.
+    pub(super) moved: BTreeMap<u32, Place>,
+    /// Rows whose content was touched, ascending.
+    pub(super) touched: Vec<(u32, ContentId)>,
+}
+
+impl<'a> Rows<'a> {
+    /// New rows follow the old ones in the order in which the packs hold their contents.
+    pub(super) fn assign(state: &State, old: Option<&'a View>, touched: &Touched) -> Result<Self> {
+        let base = old.map_or(0, View::rows) as u32;
+        let mut rows = Self { old, base, new: Vec::new(), numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
+        for id in &touched.contents {
+            let row = old.map_or(Ok(None), |view| view.row_of(id))?;
+            rows.touched.extend(row.map(|row| (row, *id)));
+            let Some(entry) = state.content(id) else { continue };
+            match (row, old) {
+                (Some(row), Some(view)) => {
+                    if view.content(row)?.1 != entry.place {
+                        rows.moved.insert(row, entry.place);
+                    }
+                }
+                _ => rows.new.push((*id, entry.place)),
+            }
+        }
+        rows.new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
+        if u64::from(base) + rows.new.len() as u64 > u64::from(u32::MAX) {
+            return Err(Error::Input("an index holds at most 4,294,967,295 contents".into()));
+        }
+        rows.numbers = rows.new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
+        rows.numbers.par_sort_unstable();
+        rows.touched.extend(rows.new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
+        rows.touched.par_sort_unstable();
+        Ok(rows)
+    }
+
+    /// The row of a content.
+    pub(super) fn of(&self, id: &ContentId) -> Result<Option<u32>> {
+        match self.numbers.binary_search_by_key(&id, |(id, _)| id) {
+            Ok(at) => Ok(Some(self.numbers[at].1)),
+            Err(_) => self.old.map_or(Ok(None), |view| view.row_of(id)),
+        }
+    }
+
+    /// Rows, old and new.
+    pub(super) fn count(&self) -> usize {
+        self.base as usize + self.new.len()
+    }
+}
+
+impl RowOrder for Grown {
+    /// By content id.
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        self.id(a).cmp(&self.id(b))
+    }
+}
+
+/// The lists of the published view. What cannot be read is remembered, and fails the publication.
+pub(super) struct OldLists<'a> {
+    pub(super) view: Option<&'a View>,
+    pub(super) reaches: &'a [u32],
+    pub(super) damaged: AtomicBool,
+}
+
+impl ListSource for OldLists<'_> {
+    fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
+        let list = self.view.map_or(Ok(Vec::new()), |view| view.list(row));
+        Cow::Owned(list.unwrap_or_else(|_| {
+            self.damaged.store(true, Memory::Relaxed);
+            Vec::new()
+        }))
+    }
+
+    fn reaches(&self, _: usize) -> Option<&[u32]> {
+        Some(self.reaches)
+    }
+}
+
+/// How far each list reaches: the distance of its last member if it has `k`, else as far as can be.
+pub(super) fn reach_of(list: &[Neighbor], k: usize) -> u32 {
+    list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
+}
+
+/// The bitmap of live rows after the change, and what changed in it.
+pub(super) struct LiveChange {
+    pub(super) words: Vec<u64>,
+    pub(super) added: Vec<u32>,
+    pub(super) removed: Vec<u32>,
+}
+
+/// Where the touched contents occur, if that changed.
+pub(super) fn changed_names<'a>(state: &'a State, rows: &'a Rows<'_>) -> Changes<'a> {
+    Changes::new(rows.touched.len(), |visit| {
+        for (row, id) in &rows.touched {
+            let key = row_key(*row);
+            let new = state.is_held(id).then(|| pack_names(&state.occurrences(id)));
+            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Names).get(&key))?;
+            if old != new.as_deref() {
+                visit(&key, new.as_deref())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What the touched paths hold, if that changed.
+pub(super) fn changed_paths<'a>(state: &'a State, rows: &'a Rows<'_>, touched: &'a Touched) -> Changes<'a> {
+    Changes::new(touched.paths.len(), |visit| {
+        for path in &touched.paths {
+            let new = match state.paths().get(path).map(|entry| &entry.holds) {
+                Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
+                Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.to_string())),
+                None => None,
+            };
+            let new = new.map(|record| record.pack());
+            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Paths).get(path))?;
+            if old != new.as_deref() {
+                visit(path, new.as_deref())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The lists that changed.
+pub(super) fn changed_lists(lists: &ListUpdate) -> Changes<'_> {
+    Changes::new(lists.len(), |visit| {
+        lists.iter().try_for_each(|(row, list)| visit(&row_key(row), (!list.is_empty()).then(|| pack_list(list)).as_deref()))
+    })
+}

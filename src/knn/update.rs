@@ -1,0 +1,103 @@
+//! Shelves of sorted lists → the lists that a change has changed, row by row, without copying them.
+
+use super::{
+    arena::{Arena, NOBODY, SHELF, taken},
+    rows::Neighbor,
+};
+use rayon::prelude::*;
+use std::fmt;
+
+/// The place of an empty list.
+const NOWHERE: u32 = u32::MAX;
+
+/// The lists that a change has changed: about `8 k + 10` bytes for each.
+#[derive(Clone, Default)]
+pub struct ListUpdate {
+    k: usize,
+    /// Each holds the lists of [`SHELF`] places, `k` neighbours a place.
+    shelves: Vec<Box<[Neighbor]>>,
+    /// Rows, ascending, with the places of their lists.
+    index: Vec<(u32, u32)>,
+}
+
+impl ListUpdate {
+    /// Nothing yet, of lists of at most `k`.
+    pub(super) fn new(k: usize) -> Self {
+        Self { k, ..Self::default() }
+    }
+
+    /// Adds lists by place, those of `rows`.
+    pub(super) fn add(&mut self, rows: &[u32], arena: Arena) {
+        let first = (self.shelves.len() * SHELF) as u32;
+        self.shelves.extend(arena.into_shelves());
+        self.index.reserve_exact(rows.len());
+        self.index.extend(rows.iter().copied().zip(first..));
+    }
+
+    /// Adds lists that stand alone, of `k` places each.
+    pub(super) fn add_lists(&mut self, lists: impl Iterator<Item = (u32, Box<[Neighbor]>)>) {
+        let lists: Vec<_> = lists.collect();
+        let mut place = (self.shelves.len() * SHELF) as u32;
+        for some in lists.chunks(SHELF) {
+            let mut shelf = Vec::with_capacity(self.k * SHELF);
+            for (row, list) in some {
+                shelf.extend_from_slice(list);
+                self.index.push((*row, place));
+                place += 1;
+            }
+            shelf.resize(self.k * SHELF, NOBODY);
+            self.shelves.push(shelf.into_boxed_slice());
+        }
+    }
+
+    /// Adds empty lists.
+    pub(super) fn add_empty(&mut self, rows: impl Iterator<Item = u32>) {
+        self.index.extend(rows.map(|row| (row, NOWHERE)));
+    }
+
+    /// Sorts by row and leaves out the lists that `is_new` refuses.
+    pub(super) fn finish(mut self, is_new: impl Fn(u32, &[Neighbor]) -> bool) -> Self {
+        let mut index = std::mem::take(&mut self.index);
+        index.par_sort_unstable();
+        index.retain(|&(row, place)| is_new(row, self.list(place)));
+        Self { index, ..self }
+    }
+
+    /// Number of lists.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether no list has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Rows, ascending, whose list differs from the old one, with the new one, best first; empty for a row that left.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[Neighbor])> {
+        self.index.iter().map(|&(row, place)| (row, self.list(place)))
+    }
+
+    fn list(&self, place: u32) -> &[Neighbor] {
+        match self.shelves.get(place as usize / SHELF) {
+            Some(shelf) if place != NOWHERE => taken(&shelf[place as usize % SHELF * self.k..][..self.k]),
+            _ => &[],
+        }
+    }
+}
+
+impl PartialEq for ListUpdate {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for ListUpdate {}
+
+impl fmt::Debug for ListUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
