@@ -103,13 +103,13 @@ fn measured<T>(work: impl FnOnce() -> T) -> (T, f64, f64) {
     })
 }
 
-/// Seconds of each stage.
+/// When each stage began, and the anonymous memory then.
 #[derive(Default)]
-struct Stages(Mutex<Vec<(&'static str, Instant)>>);
+struct Stages(Mutex<Vec<(&'static str, Instant, f64)>>);
 
 impl Monitor for Stages {
     fn stage(&self, name: &'static str, _: Option<u64>) {
-        self.0.lock().expect("no panic").push((name, Instant::now()));
+        self.0.lock().expect("no panic").push((name, Instant::now(), anonymous("self")));
     }
     fn advance(&self, _: u64) {}
     fn note(&self, text: &str) {
@@ -123,8 +123,9 @@ impl Monitor for Stages {
 impl Stages {
     fn text(self) -> String {
         let mut stages = self.0.into_inner().expect("no panic");
-        stages.push(("end", Instant::now()));
-        let span = |pair: &[(&str, Instant)]| format!("{} {:.3}", pair[0].0, (pair[1].1 - pair[0].1).as_secs_f64());
+        stages.push(("end", Instant::now(), anonymous("self")));
+        let span =
+            |pair: &[(&str, Instant, f64)]| format!("{} {:.3} to {:.0} MB", pair[0].0, (pair[1].1 - pair[0].1).as_secs_f64(), pair[1].2);
         stages.windows(2).map(span).collect::<Vec<_>>().join(", ")
     }
 }

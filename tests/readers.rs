@@ -46,6 +46,20 @@ fn seen(reader: &Reader, root: &Path) -> (u64, String) {
     (reader.view().manifest().generation, format!("{query:?}\n{own:?}\n{}", reader.status().unwrap().contents))
 }
 
+/// Files that nobody names are gone, and so are the maps of them.
+fn nothing_is_left_over(root: &Path) {
+    let view = Reader::open(root).unwrap();
+    let named: Vec<String> = view.view().manifest().files().map(|file| file.name.clone()).chain(["manifest".into()]).collect();
+    drop(view);
+    for entry in fs::read_dir(root.join(".wsidx/view")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(named.contains(&name), "{name} is left over");
+    }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let held: Vec<&str> = maps.lines().filter(|line| line.contains(".wsidx/view") && line.ends_with("(deleted)")).collect();
+    assert!(held.is_empty(), "{held:?}");
+}
+
 #[test]
 fn readers_see_whole_generations_while_a_writer_adds_removes_rewrites_and_rebuilds() {
     let tree = tempfile::tempdir().unwrap();
@@ -102,15 +116,6 @@ fn readers_see_whole_generations_while_a_writer_adds_removes_rewrites_and_rebuil
     for (generation, answer) in &answers {
         assert_eq!(truth.get(generation), Some(answer), "generation {generation}");
     }
-    // Files that nobody names are gone, and so are the maps of them.
-    let view = Reader::open(root).unwrap();
-    let named: Vec<String> = view.view().manifest().files().map(|file| file.name.clone()).chain(["manifest".into()]).collect();
-    drop((view, writer));
-    for entry in fs::read_dir(root.join(".wsidx/view")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(named.contains(&name), "{name} is left over");
-    }
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let held: Vec<&str> = maps.lines().filter(|line| line.contains(".wsidx/view") && line.ends_with("(deleted)")).collect();
-    assert!(held.is_empty(), "{held:?}");
+    drop(writer);
+    nothing_is_left_over(root);
 }

@@ -38,10 +38,12 @@ pub(super) struct Fresh {
 
 impl Fresh {
     const BYTES: usize = 192 << 20;
+    /// What a picture takes beside its samples.
+    const ENTRY: usize = 160;
 
     pub(super) fn keep(&mut self, id: ContentId, picture: Picture) {
         if self.bytes < Self::BYTES {
-            self.bytes += picture.samples().len();
+            self.bytes += picture.samples().len() + Self::ENTRY;
             self.pictures.insert(id, picture);
         }
     }

@@ -173,6 +173,8 @@ pub struct State {
     hash: u128,
     undecodable: u64,
     touched: Touched,
+    /// The labels of what was applied, each kept once.
+    labels: HashSet<Label>,
 }
 
 impl State {
@@ -255,7 +257,8 @@ impl State {
     pub fn apply(&mut self, change: Change, at: i64) {
         match change {
             Change::Content(id, place) => self.store(id, place, at),
-            Change::Path(path, entry) => {
+            Change::Path(path, mut entry) => {
+                entry.label = entry.label.map(|label| self.share(label));
                 self.leave(&path, at);
                 self.touched.paths.insert(path.clone());
                 self.touched.contents.extend(entry.content());
@@ -329,6 +332,16 @@ impl State {
             Holds::Undecodable { .. } => self.undecodable += 1,
         }
         self.paths.insert(path, entry);
+    }
+
+    fn share(&mut self, label: Label) -> Label {
+        match self.labels.get(&label) {
+            Some(shared) => shared.clone(),
+            None => {
+                self.labels.insert(label.clone());
+                label
+            }
+        }
     }
 
     fn hold(&mut self, id: &ContentId, path: &Arc<[u8]>) {
