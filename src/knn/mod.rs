@@ -37,6 +37,8 @@ mod planes;
 mod rows;
 mod scan;
 mod search;
+#[cfg(test)]
+mod trials;
 mod update;
 
 pub use kernel::Kernel;
