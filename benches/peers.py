@@ -39,8 +39,10 @@ def by_faiss(vectors):
 
 
 def by_usearch(vectors):
-    found = search(vectors, vectors, K + 1, MetricKind.L2sq, exact=True, threads=2)
-    return found.distances, found.keys
+    # In parts: it would hold the distances of all pairs.
+    parts = range(0, len(vectors), 2_048)
+    found = [search(vectors, vectors[at : at + 2_048], K + 1, MetricKind.L2sq, exact=True, threads=2) for at in parts]
+    return np.concatenate([part.distances for part in found]), np.concatenate([part.keys for part in found])
 
 
 class Ours:

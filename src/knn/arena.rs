@@ -73,11 +73,6 @@ impl Arena {
         self.reach[place].load(Relaxed)
     }
 
-    /// Lets the row at `place` look no farther than `reach`, which must not be less than what it comes to.
-    pub(super) fn tighten(&self, place: usize, reach: u32) {
-        self.reach[place].fetch_min(reach, Relaxed);
-    }
-
     /// Offers a neighbour to the row at `place`.
     pub(super) fn offer(&self, place: usize, neighbor: Neighbor, order: &dyn RowOrder) {
         if neighbor.distance > self.reach(place) {

@@ -5,11 +5,9 @@ use super::{
     arena::{Arena, NOBODY, insert, reach_of},
     bound::OPEN,
     join::Meeting,
-    kernel::Kernel,
     lists::{Change, Update},
     rows::{Neighbor, RowOrder},
 };
-use rayon::prelude::*;
 use std::{
     collections::HashMap,
     sync::{
@@ -44,29 +42,6 @@ impl<'a> Fresh<'a> {
     /// Offers a row at a distance.
     pub(super) fn offer(&self, place: usize, row: u32, distance: u32) {
         self.arena.offer(place, Neighbor { row, distance }, self.order);
-    }
-
-    /// Gives each row a reach to begin with: the `k`-th least distance to the rows of its old list and of their old lists. Any `k` other live
-    /// rows bound the `k`-th nearest from above; these are near. O(k²) distances a row.
-    pub(super) fn seed(&self, kernel: Kernel, update: &Update<'_>) {
-        let seed = |(place, &row): (usize, &u32)| {
-            let old = update.old.list(row);
-            let known = |at: u32| at != row && (at as usize) < update.planes.rows() && update.live.contains(at);
-            let mut near: Vec<u32> = old.iter().map(|neighbor| neighbor.row).collect();
-            near.extend(old.iter().flat_map(|neighbor| update.old.list(neighbor.row).iter().map(|next| next.row).collect::<Vec<_>>()));
-            near.sort_unstable();
-            near.dedup();
-            near.retain(|&at| known(at) && !update.planes.norms()[at as usize].is_zero());
-            let Some(last) = update.k.checked_sub(1).filter(|&last| last < near.len()) else { return };
-            let distance = |&at: &u32| {
-                update.planes.measuring(at);
-                kernel.squared_distance(update.planes.row(row), update.planes.row(at))
-            };
-            update.planes.measuring(row);
-            let mut distances: Vec<u32> = near.iter().map(distance).collect();
-            self.arena.tighten(place, *distances.select_nth_unstable(last).1);
-        };
-        self.rows.par_iter().enumerate().for_each(|(place, row)| seed((place, row)));
     }
 
     /// The lists.

@@ -65,9 +65,9 @@ fn lists_after_ten_thousand_operations_equal_those_built_from_nothing() {
             let rows: HashSet<u32> = (0..many).map(|_| random.below(ROWS as u32)).collect();
             for row in rows {
                 if Live(&live).contains(row) {
-                    removed.push(row)
+                    removed.push(row);
                 } else {
-                    added.push(row)
+                    added.push(row);
                 }
                 flip(&mut live, row);
             }
@@ -137,21 +137,18 @@ impl Guard for Announced {
 }
 
 /// Runs `work` on guarded planes, spoils every byte that was not announced, and runs it again: bytes that matter must have been announced.
-fn reads_only_what_it_announces<T: PartialEq>(planes: &OwnedPlanes, work: impl Fn(Planes<'_>) -> T + Sync) -> usize
-where
-    T: Send,
-{
+fn reads_only_what_it_announces<T: PartialEq + Send>(planes: &OwnedPlanes, work: impl Fn(Planes<'_>) -> T + Sync) -> usize {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let planes = planes.as_planes();
     let guard = Announced::default();
     let found = pool.install(|| work(planes.guarded(&guard)));
     let (scanned, measured) = guard.0.into_inner().unwrap();
     let (mut high, mut low, mut norms) = (planes.high().to_vec(), planes.low().to_vec(), planes.norms().to_vec());
-    for row in 0..planes.rows() {
+    for (row, norms) in norms.iter_mut().enumerate() {
         let bytes = row * planes.stride()..(row + 1) * planes.stride();
         if !scanned.contains(&(row as u32)) {
             high[bytes.clone()].fill(1);
-            norms[row] = Norms { high: 64, low: 9 };
+            *norms = Norms { high: 64, low: 9 };
         }
         if !measured.contains(&(row as u32)) {
             low[bytes].fill(-3);
