@@ -1,6 +1,6 @@
 //! How fast lists are built and queries are answered, on synthetic rows: clustered, of unit length, with a decaying spectrum.
 //!
-//! `cargo bench --bench knn [build|query|scale]`. Wall time is the best of a few runs on all threads; `cpu` is the processor time of that run over
+//! `cargo bench --bench knn [build|query|scale [ROWS [COLUMNS]]]`; `export` and `serve` are for `peers.py`. Wall time is the best of a few runs on all threads; `cpu` is the processor time of that run over
 //! all threads (Linux), which tells more on a busy machine. The peer of a query is a plain read of the same bytes in the same run.
 
 use std::{borrow::Cow, hint::black_box, time::Instant};
@@ -131,7 +131,12 @@ fn build(rows: usize, columns: usize) {
     }
 }
 
-/// Peak of anonymous memory so far and what is in use now, in bytes; 0 where the system does not say.
+/// Forgets the peak of memory so far, where the system can (Linux).
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Peak of memory since [`forget_peak`] and what is in use now, in bytes; 0 where the system does not say.
 fn memory() -> (f64, f64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
@@ -150,6 +155,7 @@ fn scale(rows: usize, columns: usize) {
     let all: Vec<u32> = (0..rows as u32).collect();
     let run = |name: &str, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, runs| {
         let update = Update { planes, live: Live(live), added, removed, old, k: K, order: &ByNumber };
+        forget_peak();
         let (_, before) = memory();
         let (wall, cpu) = best(runs, || changed(&update));
         let (after, changed) = (memory().0, changed(&update));
@@ -219,8 +225,49 @@ fn query(rows: usize, columns: usize) {
     }
 }
 
-fn main() {
-    let wanted = |part: &str| std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).all(|arg| arg == part);
+/// The high bytes of rows, then the low ones, `rows × columns` each: for `peers.py`.
+fn export(file: &str, rows: usize, columns: usize) -> std::io::Result<()> {
+    let planes = clustered(rows, columns);
+    std::fs::write(file, planes.as_planes().high().iter().chain(planes.as_planes().low()).map(|&byte| byte as u8).collect::<Vec<_>>())
+}
+
+/// Reads what [`export`] wrote, or the planes of an index joined in that order; for every line on standard input builds all lists, writes them
+/// to `lists` as pairs of a row and a squared distance, and prints wall and processor seconds.
+fn serve(file: &str, columns: usize, lists: &str) -> std::io::Result<()> {
+    let bytes: Vec<i8> = std::fs::read(file)?.into_iter().map(|byte| byte as i8).collect();
+    let (high, low) = bytes.split_at(bytes.len() / 2);
+    let mut planes = OwnedPlanes::new(columns);
+    for (high, low) in high.chunks(columns).zip(low.chunks(columns)) {
+        planes.push(&high.iter().zip(low).map(|(&h, &l)| 256 * i16::from(h) + i16::from(l)).collect::<Vec<_>>());
+    }
+    let rows = planes.as_planes().rows();
+    let (live, added): (Vec<u64>, Vec<u32>) = (vec![u64::MAX; rows.div_ceil(64)], (0..rows as u32).collect());
+    for line in std::io::stdin().lines() {
+        line?;
+        let update =
+            Update { planes: planes.as_planes(), live: Live(&live), added: &added, removed: &[], old: &NoLists, k: 16, order: &ByNumber };
+        let (start, used) = (Instant::now(), cpu());
+        let built = changed(&update);
+        println!("{} {}", start.elapsed().as_secs_f64(), cpu() - used);
+        let mut out = Vec::new();
+        for (_, list) in built.iter() {
+            let pairs = list.iter().map(|neighbor| [neighbor.row, neighbor.distance]).chain(std::iter::repeat([u32::MAX; 2]));
+            out.extend(pairs.take(16).flatten().flat_map(u32::to_le_bytes));
+        }
+        std::fs::write(lists, out)?;
+    }
+    Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let number = |at: usize, otherwise: usize| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(otherwise);
+    let wanted = |part: &str| args.first().is_none_or(|arg| arg == part);
+    match &args[..] {
+        [part, file, ..] if part == "export" => return export(file, number(2, 60_000), number(3, 128)),
+        [part, file, lists, ..] if part == "serve" => return serve(file, number(3, 128), lists),
+        _ => {}
+    }
     if wanted("build") {
         build(60_000, 128);
         build(60_000, 256);
@@ -230,7 +277,7 @@ fn main() {
         query(1_000_000, 128);
     }
     if wanted("scale") {
-        scale(60_000, 128);
-        scale(1_000_000, 128);
+        scale(number(1, 1_000_000), number(2, 128));
     }
+    Ok(())
 }

@@ -124,7 +124,8 @@ pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>)
     let course = Course::new(watch.progress, watch.cancelled, change.pairs(update));
     let new = Fresh::new(&change.added, change.places, update.order);
     let again = Fresh::new(&change.refilled, change.places, update.order);
-    let reaches = if change.added.is_empty() { Cow::Borrowed(&[][..]) } else { reaches(update) };
+    let nobody_enters = change.added.is_empty() || !change.scans && change.rest.is_empty();
+    let reaches = if nobody_enters { Cow::Borrowed(&[][..]) } else { reaches(update) };
     let kept = Kept::new(&change, update, if change.scans { &[] } else { &reaches });
     among(kernel, rows(&change.added), &Both { new: &new }, &course)?;
     if change.scans {

@@ -91,6 +91,18 @@ impl Row<'_> {
     }
 }
 
+/// Whether planes of `high` and `low` bytes hold `rows` rows of `stride`.
+fn check_shapes(stride: usize, rows: usize, high: usize, low: usize) -> Result<()> {
+    if u32::try_from(rows).map_or(true, |rows| rows == u32::MAX) {
+        return Err(Error::Input(format!("{rows} feature rows; an index holds at most 4,294,967,294")));
+    }
+    let is_stride = stride > 0 && stride.is_multiple_of(64) && stride <= MAX_STRIDE;
+    if is_stride && rows.checked_mul(stride) == Some(high) && high == low {
+        return Ok(());
+    }
+    Err(Error::Damaged { what: format!("feature planes of {high} and {low} bytes for {rows} rows of {stride}"), mend: MEND })
+}
+
 /// Somebody who must know of bytes before they are read: planes that lie in a mapped file are checked in parts, before first use.
 ///
 /// Called from several threads, and more than once for the same rows. A guard that finds damage remembers it, and whoever started the search
@@ -120,19 +132,11 @@ impl<'a> Planes<'a> {
     /// valid give wrong answers but never a panic.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the shapes do not fit each other, or `stride` is not a multiple of 64 from 64 to [`MAX_STRIDE`].
+    /// [`Error::Damaged`] if the shapes do not fit each other, or `stride` is not a multiple of 64 from 64 to [`MAX_STRIDE`];
+    /// [`Error::Input`] if there are more rows than a row number can tell apart.
     pub fn new(stride: usize, high: &'a [i8], low: &'a [i8], norms: &'a [Norms]) -> Result<Self> {
-        let fits = stride > 0
-            && stride.is_multiple_of(64)
-            && stride <= MAX_STRIDE
-            && u32::try_from(norms.len()).is_ok_and(|rows| rows < u32::MAX)
-            && norms.len().checked_mul(stride) == Some(high.len())
-            && high.len() == low.len();
-        if fits {
-            return Ok(Self { stride, high, low, norms, guard: None });
-        }
-        let what = format!("feature planes of {} and {} bytes for {} rows of {stride}", high.len(), low.len(), norms.len());
-        Err(Error::Damaged { what, mend: MEND })
+        check_shapes(stride, norms.len(), high.len(), low.len())?;
+        Ok(Self { stride, high, low, norms, guard: None })
     }
 
     /// The same planes; searches and updates tell `guard` what they are about to read.
@@ -299,6 +303,16 @@ mod tests {
         assert!(Planes::new(64, &[], &[], &[]).is_ok());
         for (stride, high, low) in [(0, 128, 128), (32, 128, 128), (128, 128, 128), (64, 127, 128), (64, 128, 64), (1 << 63, 0, 0)] {
             assert!(Planes::new(stride, &bytes[..high], &bytes[..low], &norms).is_err(), "{stride} {high} {low}");
+        }
+    }
+
+    #[test]
+    fn more_rows_than_numbers_are_refused() {
+        let most = u32::MAX as usize - 1;
+        assert!(check_shapes(64, most, most * 64, most * 64).is_ok());
+        for rows in [most + 1, most + 2, usize::MAX / 64] {
+            let refused = check_shapes(64, rows, rows * 64, rows * 64).unwrap_err();
+            assert!(matches!(&refused, Error::Input(what) if what.contains("at most 4,294,967,294")), "{refused}");
         }
     }
 

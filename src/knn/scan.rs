@@ -1,7 +1,7 @@
 //! One query → its best neighbours by reading the high plane front to back: cheaper than packing when queries are few.
 //!
 //! The plane is cut into parts that are scanned in parallel, each with a heap of its own and one shared reach, which only ever shrinks.
-//! Within a part the bound (see `bound`) uses the largest low norm of a piece of rows. There is no early stop on partial sums.
+//! Within a part the bound (see `bound`) uses the largest low norm of a piece of rows. There is no early stop on partial sums (see `mod`).
 
 use super::{
     best::Best,

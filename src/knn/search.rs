@@ -169,6 +169,7 @@ mod tests {
         oracle::{self, Lcg, Shuffled, bits, random_planes},
         planes::{Norms, OwnedPlanes},
     };
+    use rayon::prelude::*;
 
     /// A random case, searched with every kernel and compared with the oracle.
     fn agrees(seed: u64, most_queries: u32, most_targets: u32) {
@@ -195,6 +196,19 @@ mod tests {
             assert_eq!(nearest_with(kernel, queries, targets, &live, k, &order, &admit), nearest, "{kernel:?}, seed {seed}");
             assert_eq!(within_with(kernel, queries, targets, &live, radius, &order, &admit), within, "{kernel:?}, seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_hundred_thousand_tiny_searches_find_what_the_oracle_finds() {
+        (0..100_000).into_par_iter().for_each(|seed| agrees(100_000 + seed, 6, 14));
+    }
+
+    #[test]
+    #[should_panic(expected = "strides of queries and targets")]
+    fn queries_of_another_dimension_are_refused_by_name() {
+        let mut random = Lcg(1);
+        let (queries, targets) = (random_planes(3, 64, &mut random), random_planes(9, 65, &mut random));
+        let _ = nearest(queries.as_planes(), targets.as_planes(), &Live(&[511]), 3, &crate::knn::ByNumber, &Admit::default());
     }
 
     #[test]

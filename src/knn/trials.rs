@@ -1,0 +1,202 @@
+//! Trials of all parts together: long histories, thread counts, and that nothing is read before it was announced.
+
+use super::{
+    Admit, Guard, Kernel, ListSource, ListUpdate, Live, Neighbor, NoLists, Norms, OwnedPlanes, Planes, Update, Watch, nearest,
+    oracle::{Lcg, Shuffled, bits, lists, random_planes},
+    update_lists, update_lists_with,
+};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
+/// Lists with their reaches at hand.
+struct Cached {
+    lists: Vec<Vec<Neighbor>>,
+    reaches: Vec<u32>,
+}
+
+impl Cached {
+    fn new(rows: usize) -> Self {
+        Self { lists: vec![Vec::new(); rows], reaches: vec![u32::MAX; rows] }
+    }
+
+    fn lay(&mut self, update: &ListUpdate, k: usize) {
+        for (row, list) in update.iter() {
+            self.lists[row as usize] = list.to_vec();
+            self.reaches[row as usize] = self.lists.reach(row, k);
+        }
+    }
+}
+
+impl ListSource for Cached {
+    fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
+        self.lists.list(row)
+    }
+
+    /// One short, as they are while rows are being added.
+    fn reaches(&self, _: usize) -> Option<&[u32]> {
+        let known = self.reaches.iter().rposition(|&reach| reach != u32::MAX).map_or(0, |last| last + 1);
+        Some(&self.reaches[..known])
+    }
+}
+
+fn flip(live: &mut [u64], row: u32) {
+    live[row as usize / 64] ^= 1 << (row % 64);
+}
+
+/// Ten thousand changes, mostly of a row or two; after each the lists are those of a build.
+#[test]
+fn lists_after_ten_thousand_operations_equal_those_built_from_nothing() {
+    const ROWS: usize = 120;
+    const K: usize = 5;
+    let mut random = Lcg(2_026);
+    let mut operations = 0;
+    while operations < 10_000 {
+        let planes = random_planes(ROWS, 1 + random.below(80) as usize, &mut random);
+        let (planes, order) = (planes.as_planes(), Shuffled::new(ROWS, &mut random));
+        let (mut live, mut known) = (vec![0_u64; ROWS.div_ceil(64)], Cached::new(ROWS));
+        let kernels = Kernel::available();
+        for step in 0..2_000 {
+            let (mut added, mut removed) = (Vec::new(), Vec::new());
+            let many = if random.below(20) == 0 { 40 } else { 1 + random.below(3) };
+            let rows: HashSet<u32> = (0..many).map(|_| random.below(ROWS as u32)).collect();
+            for row in rows {
+                if Live(&live).contains(row) {
+                    removed.push(row);
+                } else {
+                    added.push(row);
+                }
+                flip(&mut live, row);
+            }
+            let update = Update { planes, live: Live(&live), added: &added, removed: &removed, old: &known, k: K, order: &order };
+            let changed = update_lists_with(kernels[step % kernels.len()], &update, &Watch::none()).unwrap();
+            known.lay(&changed, K);
+            let all: Vec<u32> = (0..ROWS as u32).collect();
+            let anew = Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: K, order: &order };
+            let mut built = Cached::new(ROWS);
+            built.lay(&update_lists(&anew, &Watch::none()).unwrap(), K);
+            assert!(known.lists == built.lists, "step {step}");
+            if step % 100 == 0 {
+                assert!(known.lists == lists(&planes, &Live(&live), K, &order), "step {step}");
+            }
+            operations += 1;
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_keeps_the_same_lists() {
+    const ROWS: usize = 18_000;
+    let mut random = Lcg(31);
+    let planes = random_planes(ROWS, 9, &mut random);
+    let (planes, order) = (planes.as_planes(), Shuffled::new(ROWS, &mut random));
+    let mut live = bits(ROWS, 30, &mut random);
+    let all: Vec<u32> = (0..ROWS as u32).collect();
+    let some: Vec<u32> = (0..3).map(|at| at * 7_000).filter(|&row| Live(&live).contains(row)).collect();
+    let run = |live: &[u64], added: &[u32], removed: &[u32], old: &Cached| {
+        let update = Update { planes, live: Live(live), added, removed, old, k: 6, order: &order };
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| update_lists(&update, &Watch::none()).unwrap())
+        };
+        let one = with(1);
+        assert!(one == with(2) && one == with(4));
+        one
+    };
+    let mut known = Cached::new(ROWS);
+    let built = run(&live, &all, &[], &known);
+    known.lay(&built, 6);
+    some.iter().for_each(|&row| flip(&mut live, row));
+    let gone = run(&live, &[], &some, &known);
+    known.lay(&gone, 6);
+    some.iter().for_each(|&row| flip(&mut live, row));
+    let back = run(&live, &some, &[], &known);
+    known.lay(&back, 6);
+    let mut whole = Cached::new(ROWS);
+    whole.lay(&built, 6);
+    assert!(gone.len() > some.len() && back.len() > some.len() && known.lists == whole.lists);
+}
+
+/// Writes down what is announced.
+#[derive(Default)]
+struct Announced(Mutex<(HashSet<u32>, HashSet<u32>)>);
+
+impl Guard for Announced {
+    fn scanning(&self, rows: Range<usize>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.extend(rows.map(|row| row as u32));
+    }
+
+    fn measuring(&self, row: u32) {
+        let mut announced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(announced.0.contains(&row), "the low bytes of row {row} before the high ones");
+        announced.1.insert(row);
+    }
+}
+
+/// Runs `work` on guarded planes, spoils every byte that was not announced, and runs it again: bytes that matter must have been announced.
+fn reads_only_what_it_announces<T: PartialEq + Send>(planes: &OwnedPlanes, work: impl Fn(Planes<'_>) -> T + Sync) -> usize {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let planes = planes.as_planes();
+    let guard = Announced::default();
+    let found = pool.install(|| work(planes.guarded(&guard)));
+    let (scanned, measured) = guard.0.into_inner().unwrap();
+    let (mut high, mut low, mut norms) = (planes.high().to_vec(), planes.low().to_vec(), planes.norms().to_vec());
+    for (row, norms) in norms.iter_mut().enumerate() {
+        let bytes = row * planes.stride()..(row + 1) * planes.stride();
+        if !scanned.contains(&(row as u32)) {
+            high[bytes.clone()].fill(1);
+            *norms = Norms { high: 64, low: 9 };
+        }
+        if !measured.contains(&(row as u32)) {
+            low[bytes].fill(-3);
+        }
+    }
+    let spoiled = Planes::new(planes.stride(), &high, &low, &norms).unwrap();
+    assert!(pool.install(|| work(spoiled)) == found, "something was read that had not been announced");
+    measured.len()
+}
+
+/// An update of lists of four.
+fn four(planes: Planes<'_>, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, order: &Shuffled) -> ListUpdate {
+    let update = Update { planes, live: Live(live), added, removed, old, k: 4, order };
+    update_lists(&update, &Watch::none()).unwrap()
+}
+
+#[test]
+fn nothing_is_read_that_was_not_announced() {
+    let mut random = Lcg(91);
+    for _ in 0..60 {
+        let rows = 200 + random.below(400) as usize;
+        let planes = random_planes(rows, 1 + random.below(150) as usize, &mut random);
+        let (order, mut live) = (Shuffled::new(rows, &mut random), bits(rows, 9, &mut random));
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let mut known = Cached::new(rows);
+        known.lay(&four(planes.as_planes(), &live, &all, &[], &NoLists, &order), 4);
+        for count in [1, 12] {
+            let some: Vec<u32> = (0..count).map(|_| random.below(rows as u32)).collect::<HashSet<_>>().into_iter().collect();
+            let some: Vec<u32> = some.into_iter().filter(|&row| Live(&live).contains(row)).collect();
+            some.iter().for_each(|&row| flip(&mut live, row));
+            reads_only_what_it_announces(&planes, |planes| four(planes, &live, &[], &some, &known, &order));
+            let gone = four(planes.as_planes(), &live, &[], &some, &known, &order);
+            known.lay(&gone, 4);
+            some.iter().for_each(|&row| flip(&mut live, row));
+            reads_only_what_it_announces(&planes, |planes| four(planes, &live, &some, &[], &known, &order));
+            let back = four(planes.as_planes(), &live, &some, &[], &known, &order);
+            known.lay(&back, 4);
+        }
+        for count in [2, 20] {
+            let mut queries = OwnedPlanes::new(planes.as_planes().stride());
+            for row in 0..count {
+                queries.push(&planes.as_planes().row(row).values().map(|v| v as i16).collect::<Vec<_>>());
+            }
+            let ask = |targets: Planes<'_>| nearest(queries.as_planes(), targets, &Live(&live), 3, &order, &Admit::default());
+            let ask_both = |queries: Planes<'_>| nearest(queries, planes.as_planes(), &Live(&live), 3, &order, &Admit::default());
+            let measured = reads_only_what_it_announces(&planes, ask);
+            reads_only_what_it_announces(&queries, ask_both);
+            assert!(measured > 0 && measured <= rows);
+        }
+    }
+}
