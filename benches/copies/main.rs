@@ -9,6 +9,7 @@ mod cifar;
 mod data;
 mod photos;
 mod rules;
+mod speed;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ fn main() {
     match arguments[..] {
         ["photos", folder, ref options @ ..] => photos::run(Path::new(folder), options),
         ["cifar", folder, pairs, ref options @ ..] => cifar::run(Path::new(folder), Path::new(pairs), options),
-        _ => println!("usage: cargo bench --bench copies -- photos FOLDER | cifar FOLDER PAIRS.csv"),
+        ["speed", folder, size] => speed::run(Path::new(folder), size.parse().unwrap_or(64)),
+        _ => println!("usage: cargo bench --bench copies -- photos FOLDER | cifar FOLDER PAIRS.csv | speed FOLDER SIZE"),
     }
 }

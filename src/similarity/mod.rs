@@ -1,5 +1,6 @@
 //! How alike two pictures are: one measure per file.
 
 mod correlation;
+pub mod register;
 
 pub use correlation::{EDGE_CORRELATION, RULE, correlation, similarity};
