@@ -19,13 +19,18 @@ pub(crate) fn pictures(files: &[PathBuf], size: u16) -> Vec<Picture> {
     files.par_iter().map(read).collect()
 }
 
-/// All files below a folder, sorted.
+/// All images below a folder, sorted; hidden folders are left out.
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     for entry in entries.flatten() {
         let path = entry.path();
-        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if path.is_dir() && !hidden {
+            found.extend(files_below(&path));
+        } else if path.extension().is_some_and(|e| ["png", "jpg", "JPEG", "webp"].iter().any(|known| e == *known)) {
+            found.push(path);
+        }
     }
     found.sort();
     found

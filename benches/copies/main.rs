@@ -5,6 +5,7 @@
 //! every test image is queried. `make_held_out.py` beside this file makes a second set of copies: other photographs, other strengths, two
 //! changes at once. Nothing was tuned to that second set.
 
+mod candidates;
 mod cifar;
 mod data;
 mod photos;
@@ -19,6 +20,7 @@ fn main() {
     match arguments[..] {
         ["photos", folder, ref options @ ..] => photos::run(Path::new(folder), options),
         ["cifar", folder, pairs, ref options @ ..] => cifar::run(Path::new(folder), Path::new(pairs), options),
+        ["candidates", folder, distractors] => candidates::run(Path::new(folder), Path::new(distractors)),
         ["speed", folder, size] => speed::run(Path::new(folder), size.parse().unwrap_or(64)),
         _ => println!("usage: cargo bench --bench copies -- photos FOLDER | cifar FOLDER PAIRS.csv | speed FOLDER SIZE"),
     }

@@ -2,5 +2,7 @@
 
 mod correlation;
 pub mod register;
+mod views;
 
 pub use correlation::{EDGE_CORRELATION, RULE, correlation, similarity};
+pub use views::{Part, ViewKind, Views, WHOLE, uniform_border, views};
