@@ -9,6 +9,7 @@ mod candidates;
 mod cifar;
 mod data;
 mod photos;
+mod pipeline;
 mod rules;
 mod speed;
 

@@ -2,12 +2,18 @@
 
 use crate::{
     data::pictures,
-    rules::{RULES, Rule},
+    pipeline::{self, Pair},
+    rules::{CORRELATION, REGISTER, Rule},
 };
 use rayon::prelude::*;
-use std::{collections::BTreeMap, path::Path, time::Instant};
-use wsidx::picture::Picture;
+use std::{collections::BTreeMap, path::Path};
+use wsidx::{
+    picture::Picture,
+    similarity::{Views, correlation, register::Needs},
+};
 
+/// Candidates of each view.
+const K: usize = 10;
 /// The side of the pictures.
 const SIZE: u16 = 64;
 
@@ -34,15 +40,39 @@ pub(crate) fn load(folder: &Path) -> (Vec<Picture>, Vec<Copy>) {
     (photos, copies)
 }
 
-pub(crate) fn run(folder: &Path, _options: &[&str]) {
+pub(crate) fn run(folder: &Path, options: &[&str]) {
     let (photos, copies) = load(folder);
     println!("{} photos, {} copies", photos.len(), copies.len());
-    for rule in RULES {
-        let start = Instant::now();
-        let all = |copy: &Copy| photos.iter().map(|photo| (rule.score)(&copy.picture, photo)).enumerate().collect();
+    if options.contains(&"correlation") {
+        let all = |copy: &Copy| photos.iter().map(|photo| correlation(&copy.picture, photo)).enumerate().collect();
         let scores: Vec<Scores> = copies.par_iter().map(all).collect();
-        println!("\n{}: {:.1} s", rule.name, start.elapsed().as_secs_f64());
-        report(rule, &copies, &scores);
+        report(&CORRELATION, &copies, &scores);
+    }
+    let queries: Vec<Picture> = copies.iter().map(|copy| copy.picture.clone()).collect();
+    let pairs = pipeline::run(&queries, &photos, [Views::OF_QUERY, Views::OF_INDEXED], K);
+    let mut scores: Vec<Scores> = vec![Vec::new(); copies.len()];
+    pairs.iter().for_each(|pair| scores[pair.query].push((pair.row, f64::from(pair.found.similarity))));
+    report(&REGISTER, &copies, &scores);
+    needs(&copies, &pairs);
+}
+
+/// What registration says that each transform needed.
+fn needs(copies: &[Copy], pairs: &[Pair]) {
+    let mut table: BTreeMap<&str, (usize, [usize; 8], Vec<f32>)> = BTreeMap::new();
+    for pair in pairs.iter().filter(|pair| copies[pair.query].source == pair.row) {
+        let row = table.entry(&copies[pair.query].transform).or_default();
+        row.0 += 1;
+        for (sum, (_, need)) in row.1.iter_mut().zip(Needs::NAMES) {
+            *sum += usize::from(need.within(pair.found.needs));
+        }
+        row.2.push(pair.found.similarity);
+    }
+    println!("\nneeds, share of the pairs with the source; similarity, fifth percentile and median");
+    for (name, (n, sums, mut similarities)) in table {
+        similarities.sort_by(f32::total_cmp);
+        let all = Needs::NAMES.iter().zip(sums).filter(|(_, sum)| *sum * 20 > n);
+        let shown: Vec<String> = all.map(|((name, _), sum)| format!("{name} {:.2}", sum as f64 / n as f64)).collect();
+        println!("{name:<24} {:.3} {:.3}  {}", similarities[n / 20], similarities[n / 2], shown.join(", "));
     }
 }
 
@@ -65,7 +95,7 @@ fn report(rule: &Rule, copies: &[Copy], scores: &[Scores]) {
             *sum += fact;
         }
     }
-    println!("worst impostor {worst_impostor:.4}, threshold {}", rule.threshold);
+    println!("\n{}: worst impostor {worst_impostor:.4}, threshold {}", rule.name, rule.threshold);
     println!("{:<32} {:>7} {:>9} {:>9} {:>9}", "transform", "rank-1", "at 0 FP", "default", "precision");
     let show = |name: &str, row: &Row| {
         let [n, first, clear, over, wrong] = row.0;

@@ -43,6 +43,8 @@ pub const REGISTER_RULE: &str = "register/1";
 pub const SKETCH_SCORE: f32 = 0.5;
 /// The score of the best start below which registration gives up.
 pub const START_SCORE: f32 = 0.45;
+/// Two pictures are near-duplicates when their similarity is at least this.
+pub const EDGE_SIMILARITY: f32 = 0.55;
 /// The share of the frame, textured and disagreeing, that every pair is taken to have.
 pub const PRIOR: f32 = 0.1;
 /// Starts that are refined at each level, and steps that each may take.
