@@ -68,14 +68,14 @@ pub(super) fn agreement(grid: &Prepared, other: &Prepared, level: usize, map: &A
     let mut found = Agreement { overlap: covered / area, gain, brighter: (sums[0] - sums[1]) / covered.max(1.0), ..Agreement::default() };
     for i in 0..count.len() {
         let (va, vb) = (deviation_a[i] * deviation_a[i], deviation_b[i] * deviation_b[i]);
-        let most = va.max(vb);
-        let texture = most / (most + NOISE);
-        let agreement = 2.0 * gain * covariance[i] / (va + gain * gain * vb + NOISE);
-        let disagrees = if agreement < DISAGREES { texture } else { 0.0 };
+        let (most, sum) = (va.max(vb), va + gain * gain * vb);
+        let weight = most / (most + NOISE) / (sum + NOISE);
+        let (texture, agreeing) = (weight * sum, weight * 2.0 * gain * covariance[i]);
+        let disagrees = if agreeing < DISAGREES * texture { 1.0 } else { 0.0 };
         found.texture += texture;
-        found.agreeing += texture * agreement;
-        found.disagreeing[0] += disagrees;
-        found.disagreeing[1] += disagrees * agreement;
+        found.agreeing += agreeing;
+        found.disagreeing[0] += disagrees * texture;
+        found.disagreeing[1] += disagrees * agreeing;
     }
     found.texture /= area;
     found.agreeing /= area;

@@ -5,7 +5,7 @@
 //! sketch of the prefilter.
 
 use super::{
-    affine::Affine,
+    affine::{Affine, Turn},
     boxes::Boxes,
     levels::{normalise, resample_to},
 };
@@ -40,6 +40,37 @@ impl<const N: usize> Templates<N> {
             Template { rows, energy }
         };
         Self(EIGHTHS.iter().map(|&eighths| template(eighths)).collect())
+    }
+
+    /// Those of the turned picture.
+    pub(super) fn turned(&self, turn: Turn) -> Self {
+        let sideways = turn.quarters() % 2 == 1;
+        let template = |&[width, height]: &[usize; 2]| {
+            let before = if sideways { [height, width] } else { [width, height] };
+            let source = EIGHTHS.iter().position(|&eighths| eighths == before).unwrap_or(0);
+            self.0[source].turned(turn, before.map(|n| n * N / 8))
+        };
+        Self(EIGHTHS.iter().map(template).collect())
+    }
+}
+
+impl<const N: usize> Template<N> {
+    /// Of a template of some width and height.
+    fn turned(&self, turn: Turn, [width, height]: [usize; 2]) -> Self {
+        let mut rows = vec![[0; N]; if turn.quarters() % 2 == 1 { width } else { height }];
+        for (y, row) in self.rows.iter().enumerate() {
+            for (x, &value) in row[..width].iter().enumerate() {
+                let x = if turn.mirrors() { width - 1 - x } else { x };
+                let [x, y] = match turn.quarters() {
+                    0 => [x, y],
+                    1 => [y, width - 1 - x],
+                    2 => [width - 1 - x, height - 1 - y],
+                    _ => [height - 1 - y, x],
+                };
+                rows[y][x] = value;
+            }
+        }
+        Self { rows, energy: self.energy }
     }
 }
 

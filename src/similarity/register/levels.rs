@@ -35,6 +35,11 @@ impl Level {
         let slope = slopes(&norm, side);
         Self { side, luma, norm, slope }
     }
+
+    fn turned(&self, turn: Turn) -> Self {
+        let norm = turn.of(&self.norm, self.side);
+        Self { side: self.side, luma: turn.of(&self.luma, self.side), slope: slopes(&norm, self.side), norm }
+    }
 }
 
 /// What registration reads of a picture.
@@ -86,11 +91,15 @@ impl Prepared {
         Self { levels, templates, sketch, chroma }
     }
 
-    /// The same picture, turned.
+    /// The same picture, turned; nothing is computed anew but slopes.
     #[must_use]
     pub fn turned(&self, turn: Turn) -> Self {
-        let finest = self.finest();
-        Self::new(turn.of(&finest.luma, finest.side), finest.side, self.chroma.each_ref().map(|plane| turn.of(plane, COARSE)))
+        Self {
+            levels: self.levels.iter().map(|level| level.turned(turn)).collect(),
+            templates: self.templates.turned(turn),
+            sketch: self.sketch.turned(turn),
+            chroma: self.chroma.each_ref().map(|plane| turn.of(plane, COARSE)),
+        }
     }
 
     pub(super) fn finest(&self) -> &Level {

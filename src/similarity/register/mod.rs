@@ -34,6 +34,7 @@ pub use levels::Prepared;
 pub use needs::Needs;
 
 use agree::{Scratch, agreement};
+use coarse::Start;
 use refine::{Fit, Fixed};
 
 /// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
@@ -42,7 +43,7 @@ pub const REGISTER_RULE: &str = "register/1";
 /// The score of the prefilter below which a pair is not worth registering.
 pub const SKETCH_SCORE: f32 = 0.5;
 /// The score of the best start below which registration gives up.
-pub const START_SCORE: f32 = 0.45;
+pub const START_SCORE: f32 = 0.5;
 /// Two pictures are near-duplicates when their similarity is at least this.
 pub const EDGE_SIMILARITY: f32 = 0.55;
 /// The share of the frame, textured and disagreeing, that every pair is taken to have.
@@ -133,18 +134,25 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     SCRATCH.with_borrow_mut(work)
 }
 
+/// Registers two pictures in the order of their content, the first of them turned.
 fn in_order(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
-    if turn == Turn::NONE {
-        return upright(a, b, turn);
+    let starts = match turn {
+        Turn::NONE => coarse::starts(&a.templates, &b.templates),
+        _ => coarse::starts(&a.templates.turned(turn), &b.templates),
+    };
+    if starts.first().is_none_or(|start| start.score < START_SCORE) {
+        return Alignment { turn, ..Alignment::NONE };
     }
-    let turned = a.turned(turn);
-    let found = upright(&turned, b, turn);
+    if turn == Turn::NONE {
+        return upright(a, b, turn, &starts);
+    }
+    let found = upright(&a.turned(turn), b, turn, &starts);
     Alignment { map: found.map.after(&turn.inverse().to_original()), ..found }
 }
 
 /// Registers two pictures, the first of them turned already.
-fn upright(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
-    let Some(fit) = align(a, b) else { return Alignment { turn, ..Alignment::NONE } };
+fn upright(a: &Prepared, b: &Prepared, turn: Turn, starts: &[Start]) -> Alignment {
+    let Some(fit) = align(a, b, starts) else { return Alignment { turn, ..Alignment::NONE } };
     let Some(back) = fit.map.inverse() else { return Alignment { turn, ..Alignment::NONE } };
     let level = a.levels.len().min(b.levels.len()) - 1;
     // The grid is that of the picture that shows more, so that the other is reduced and not enlarged.
@@ -176,11 +184,7 @@ fn covered(map: &Affine) -> f32 {
 }
 
 /// From coarse to fine.
-fn align(a: &Prepared, b: &Prepared) -> Option<Fit> {
-    let starts = coarse::starts(&a.templates, &b.templates);
-    if starts.first().is_none_or(|start| start.score < START_SCORE) {
-        return None;
-    }
+fn align(a: &Prepared, b: &Prepared, starts: &[Start]) -> Option<Fit> {
     let mut fits: Vec<Fit> = starts.iter().map(|start| Fit { map: start.map, score: start.score }).collect();
     for (level, (a, b)) in a.levels.iter().zip(&b.levels).enumerate() {
         fits.truncate(STARTS[level]);

@@ -111,21 +111,25 @@ pub(super) fn needs(grid: &Level, other: &Level, map: &Affine, turn: Turn, found
         .and(Needs::OVERLAY.when(covered > COVERED * found.overlap && rest > REST_AGREES))
 }
 
-/// What the part of a frame that the other picture does not show is: nothing, a flat border, or more of the picture.
+/// What the part of a frame that the other picture does not show is: nothing, a flat border, or more of the picture. Samples within one of
+/// the edge are mixed with the picture and not looked at.
 fn outside(level: &Level, map: &Affine) -> Needs {
     let n = level.side;
-    let (mut missed, mut flat) = (0usize, 0usize);
+    let edge = 1.0 + 2.0 / n as f32;
+    let (mut missed, mut seen, mut flat) = (0usize, 0usize, 0usize);
     for y in 0..n {
         for x in 0..n {
-            if map.apply([at(x, n), at(y, n)]).iter().any(|u| u.abs() > 1.0) {
-                missed += 1;
+            let [u, v] = map.apply([at(x, n), at(y, n)]).map(f32::abs);
+            missed += usize::from(u.max(v) > 1.0);
+            if u.max(v) > edge {
+                seen += 1;
                 flat += usize::from(is_flat(level, x, y));
             }
         }
     }
     if (missed as f32) < MISSES * (n * n) as f32 {
         Needs::NOTHING
-    } else if flat * 10 >= missed * 7 {
+    } else if seen > 0 && flat * 5 >= seen * 4 {
         Needs::BORDER
     } else {
         Needs::CROP
