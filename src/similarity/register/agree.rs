@@ -43,6 +43,16 @@ pub(super) struct Agreement {
     pub(super) chroma: [f32; 2],
 }
 
+impl Agreement {
+    /// The sum of agreement over the texture and a share `prior` that agrees in nothing; of what disagrees, up to a share of the texture is
+    /// left out of both.
+    pub(super) fn share(&self, forgiven: f32, prior: f32) -> f32 {
+        let [covered, agreeing] = self.disagreeing;
+        let part = (forgiven * self.texture / covered.max(1e-6)).min(1.0);
+        (self.agreeing - part * agreeing) / (self.texture - part * covered + prior)
+    }
+}
+
 /// Working memory of [`agreement`].
 #[derive(Debug, Default)]
 pub(super) struct Scratch {

@@ -43,11 +43,13 @@ pub const REGISTER_RULE: &str = "register/1";
 /// The score of the prefilter below which a pair is not worth registering.
 pub const SKETCH_SCORE: f32 = 0.5;
 /// The score of the best start below which registration gives up.
-pub const START_SCORE: f32 = 0.5;
+pub const START_SCORE: f32 = 0.47;
 /// Two pictures are near-duplicates when their similarity is at least this.
 pub const EDGE_SIMILARITY: f32 = 0.55;
 /// The share of the frame, textured and disagreeing, that every pair is taken to have.
 pub const PRIOR: f32 = 0.1;
+/// The share of the texture that may disagree without a cost: a logo, a caption.
+pub const FORGIVEN: f32 = 0.1;
 /// Starts that are refined at each level, and steps that each may take.
 const STARTS: [usize; 3] = [6, 3, 1];
 const STEPS: [usize; 3] = [4, 5, 4];
@@ -164,7 +166,7 @@ fn upright(a: &Prepared, b: &Prepared, turn: Turn, starts: &[Start]) -> Alignmen
     let colour = 0.5 * (1.0 + found.colour.max(-1.0));
     let covered = covered(&inverse);
     Alignment {
-        similarity: (colour * found.agreeing / (found.texture + PRIOR)).clamp(0.0, 1.0),
+        similarity: (colour * found.share(FORGIVEN, PRIOR)).clamp(0.0, 1.0),
         telling,
         map: fit.map,
         turn,
