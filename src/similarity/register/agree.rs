@@ -22,6 +22,10 @@ const CHROMA_NOISE: f32 = 60.0;
 /// A textured place that agrees less than this disagrees.
 const DISAGREES: f32 = 0.3;
 
+/// The samples, from its edge, of a picture that ends inside the other that do not count; the samples from the edge of a grid that count though
+/// they lie there.
+const MARGINS: [f32; 2] = [1.5, 2.5];
+
 /// What a comparison found. Shares are of the area of the grid's frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Agreement {
@@ -127,12 +131,16 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
 }
 
 /// Lays a plane on a grid: `count` becomes 1 where it covers it, `out` its values there.
+///
+/// Where the plane ends inside the grid, its last samples are left out: if what follows on the grid is a border, they are mixed with it.
 fn lay(plane: &[f32], n: usize, map: &Affine, count: &mut [f32], out: &mut [f32]) {
-    let half = 0.5 * n as f32;
+    let (half, [inner, outer]) = (0.5 * n as f32, MARGINS.map(|samples| 1.0 - 2.0 * samples / n as f32));
     for y in 0..n {
         for x in 0..n {
-            let [u, v] = map.apply([at(x, n), at(y, n)]);
-            if u.abs() <= 1.0 && v.abs() <= 1.0 {
+            let [p, q] = [at(x, n), at(y, n)];
+            let [u, v] = map.apply([p, q]);
+            let depth = u.abs().max(v.abs());
+            if depth <= inner || (depth <= 1.0 && p.abs().max(q.abs()) >= outer) {
                 count[y * n + x] = 1.0;
                 out[y * n + x] = cubic(plane, n, [u, v].map(|u| (u + 1.0) * half - 0.5));
             }

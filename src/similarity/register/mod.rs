@@ -45,7 +45,7 @@ pub const SKETCH_SCORE: f32 = 0.5;
 /// The score of the best start below which registration gives up.
 pub const START_SCORE: f32 = 0.47;
 /// Two pictures are near-duplicates when their similarity is at least this.
-pub const EDGE_SIMILARITY: f32 = 0.55;
+pub const EDGE_SIMILARITY: f32 = 0.7;
 /// The share of the frame, textured and disagreeing, that every pair is taken to have.
 pub const PRIOR: f32 = 0.1;
 /// The share of the texture that may disagree without a cost: a logo, a caption.
