@@ -2,7 +2,7 @@
 
 use crate::{
     data::{basis, coefficients, files_below, pictures},
-    photos::load,
+    photos::{SIZE, load},
 };
 use rayon::prelude::*;
 use std::{collections::BTreeMap, path::Path};
@@ -24,7 +24,7 @@ const SETS: [(&str, Views, Views); 7] = [
 ];
 
 pub(crate) fn run(folder: &Path, distractors: &Path) {
-    let (photos, copies) = load(folder);
+    let (photos, copies) = load(folder, SIZE);
     let size = photos[0].shape().size;
     let files: Vec<_> = files_below(distractors).into_iter().step_by(6).collect();
     let mut indexed = photos;

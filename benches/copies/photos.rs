@@ -15,7 +15,7 @@ use wsidx::{
 /// Candidates of each view.
 const K: usize = 10;
 /// The side of the pictures.
-const SIZE: u16 = 64;
+pub(crate) const SIZE: u16 = 64;
 
 /// A copy: which photo it was made of, and how.
 pub(crate) struct Copy {
@@ -28,12 +28,12 @@ pub(crate) struct Copy {
 type Scores = Vec<(usize, f64)>;
 
 /// The photos and the copies that `copies.csv` lists.
-pub(crate) fn load(folder: &Path) -> (Vec<Picture>, Vec<Copy>) {
+pub(crate) fn load(folder: &Path, size: u16) -> (Vec<Picture>, Vec<Copy>) {
     let sources = crate::data::files_below(&folder.join("photos"));
-    let photos = pictures(&sources, SIZE);
+    let photos = pictures(&sources, size);
     let mut list = csv::Reader::from_path(folder.join("copies.csv")).expect("copies.csv");
     let rows: Vec<csv::StringRecord> = list.records().map(|record| record.expect("a row of copies.csv")).collect();
-    let copies = pictures(&rows.iter().map(|row| folder.join(&row[0])).collect::<Vec<_>>(), SIZE);
+    let copies = pictures(&rows.iter().map(|row| folder.join(&row[0])).collect::<Vec<_>>(), size);
     let place = |name: &str| sources.iter().position(|s| *s == folder.join(name)).unwrap_or_else(|| panic!("{name} is not a photo"));
     let copies = rows.iter().zip(copies).map(|(row, picture)| Copy { source: place(&row[1]), transform: row[2].to_owned(), picture });
     let copies = copies.collect();
@@ -41,7 +41,8 @@ pub(crate) fn load(folder: &Path) -> (Vec<Picture>, Vec<Copy>) {
 }
 
 pub(crate) fn run(folder: &Path, options: &[&str]) {
-    let (photos, copies) = load(folder);
+    let size = options.iter().find_map(|option| option.strip_prefix("size=")?.parse().ok()).unwrap_or(SIZE);
+    let (photos, copies) = load(folder, size);
     println!("{} photos, {} copies", photos.len(), copies.len());
     if options.contains(&"correlation") {
         let all = |copy: &Copy| photos.iter().map(|photo| correlation(&copy.picture, photo)).enumerate().collect();

@@ -196,3 +196,6 @@ fn align(a: &Prepared, b: &Prepared, starts: &[Start]) -> Option<Fit> {
     }
     fits.first().copied()
 }
+
+#[cfg(test)]
+mod tests;
