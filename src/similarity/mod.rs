@@ -1,4 +1,4 @@
-//! How alike two pictures are: one measure per file.
+//! How alike two pictures are: one measure per file or folder; the views that bring candidates; and what impostors say of thresholds.
 
 mod correlation;
 mod null;

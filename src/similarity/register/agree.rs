@@ -3,8 +3,8 @@
 //! The second picture is resampled on the grid of the first (bicubic convolution, Keys 1981, a = −1/2), and the structure of the two is
 //! compared in windows of 5 × 5: the contrast and structure terms of SSIM (Wang et al. 2004, "Image quality assessment: from error visibility
 //! to structural similarity", equation 6 with the luminance term left out), the second picture's contrast first brought to the first's by one gain.
-//! What a place counts is its texture, v / (v + c) of the larger variance v, so that a strong edge (a logo, a caption) counts no more than
-//! any other textured place, and a flat place counts nothing. So a part that disagrees costs its share of the texture and no more.
+//! What a place counts is its texture: v / (v + c), v the larger mean square of what is left of luma without the mean of its window, so that a strong edge (a logo, a caption) counts no more than
+//! any other textured place, and a flat or evenly sloping place (a sky) counts nothing. So a part that disagrees costs its share of the texture and no more.
 
 use super::{
     affine::Affine,
@@ -15,8 +15,10 @@ use super::{
 
 /// Half the side of a window.
 const RADIUS: usize = 2;
-/// The variance, in grey levels squared, at which a place counts for half.
+/// The variance, in grey levels squared, at which structure is as strong as what may be noise.
 const NOISE: f32 = 16.0;
+/// The mean square of detail at which a place counts for half.
+const DETAIL: f32 = 6.0;
 /// The energy of chroma, in levels squared, below which it tells nothing.
 const CHROMA_NOISE: f32 = 60.0;
 /// A textured place that agrees less than this disagrees.
@@ -62,6 +64,7 @@ impl Agreement {
 pub(super) struct Scratch {
     boxes: Boxes,
     planes: [Vec<f32>; 6],
+    detail: [Vec<f32>; 2],
 }
 
 /// Compares `other`, where `map` puts it, with `grid` at their finest common level.
@@ -82,8 +85,8 @@ pub(super) fn agreement(grid: &Prepared, other: &Prepared, level: usize, map: &A
     let mut found = Agreement { overlap: covered / area, gain, brighter: (sums[0] - sums[1]) / covered.max(1.0), ..Agreement::default() };
     for i in 0..count.len() {
         let (va, vb) = (deviation_a[i] * deviation_a[i], deviation_b[i] * deviation_b[i]);
-        let (most, sum) = (va.max(vb), va + gain * gain * vb);
-        let weight = most / (most + NOISE) / (sum + NOISE);
+        let (most, sum) = (scratch.detail[0][i].max(scratch.detail[1][i]), va + gain * gain * vb);
+        let weight = most / (most + DETAIL) / (sum + NOISE);
         let (texture, agreeing) = (weight * sum, weight * 2.0 * gain * covariance[i]);
         let disagrees = if agreeing < DISAGREES * texture { 1.0 } else { 0.0 };
         found.texture += texture;
@@ -127,6 +130,16 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
         bb[i] = counts * (bb[i] * share - mean_b * mean_b).max(0.0).sqrt();
     }
     let [plain_a, plain_b] = means;
+    for ((detail, plain), mean) in scratch.detail.iter_mut().zip([&plain_a, &plain_b]).zip([&*a, &*b]) {
+        let square = |i: usize| {
+            let off = plain[i] - mean[i] / count[i].max(1.0);
+            mask[i] * off * off
+        };
+        detail.clear();
+        detail.extend((0..n * n).map(square));
+        scratch.boxes.sum(detail, n, RADIUS);
+        detail.iter_mut().zip(&*count).for_each(|(sum, count)| *sum /= count.max(1.0));
+    }
     (*count, *a, *b) = (mask, plain_a, plain_b);
 }
 
