@@ -154,7 +154,7 @@ fn hostile_pictures_of_every_size_do_no_harm() {
     for (size, planes) in [(8, 1), (8, 3), (10, 3), (28, 1), (30, 3), (48, 3), (50, 1), (64, 3), (96, 1), (256, 3)] {
         let shape = Shape::new(size, planes).unwrap();
         let patterns: [&dyn Fn(usize) -> u8; 5] =
-            [&|_| 0, &|i| (i % 2 * 255) as u8, &|i| (i * 7919 >> 3) as u8, &|i| (i / usize::from(size) % 2 * 255) as u8, &|i| {
+            [&|_| 0, &|i| (i % 2 * 255) as u8, &|i| ((i * 7919) >> 3) as u8, &|i| (i / usize::from(size) % 2 * 255) as u8, &|i| {
                 u8::from(i == 0) * 255
             }];
         let prepared = patterns.map(|value| Prepared::of(&Picture::from_samples(shape, (0..shape.len()).map(value).collect()).unwrap()));
