@@ -35,7 +35,7 @@
 //! - [`rrqr`]: matrix → pivots, numerical rank, condition.
 //! - [`feature`]: basis; Coefficients → Feature.
 //! - [`knn`]: exact search, and neighbour lists kept exact under change.
-//! - [`similarity`]: two Pictures → how alike they are.
+//! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
 //! - [`dataset`]: folders, labels and splits.

@@ -1,0 +1,176 @@
+//! Two prepared pictures → the places from which refinement starts: one picture, shrunk, slid over the other.
+//!
+//! Either picture may be the part of the other, so both are tried in both roles; every size of [`EIGHTHS`] at every offset, an overhang
+//! included. The measure is the normalised correlation of locally normalised luma, in integers. At N = 16 it gives starts, at N = 8 it is the
+//! sketch of the prefilter.
+
+use super::{
+    affine::{Affine, Turn},
+    boxes::Boxes,
+    levels::{normalise, resample_to},
+};
+
+/// Width and height, in eighths, of a picture that lies inside another: scales 1, 7/8, 3/4, 5/8, and aspects up to 4 : 3.
+const EIGHTHS: [[usize; 2]; 12] = [[8, 8], [7, 7], [6, 6], [5, 5], [8, 7], [7, 8], [7, 6], [6, 7], [6, 5], [5, 6], [8, 6], [6, 8]];
+/// What normalised luma is multiplied by, to be an integer under 2⁷.
+const STEPS: f32 = 32.0;
+/// The side of the widest [`Frame`], with its overhang on both sides, and of the part of a row that it may be read beyond that.
+const WIDEST: usize = 20;
+const STRIDE: usize = 32;
+
+/// A picture at one of the sizes: rows of N integers, those beyond its width zero.
+#[derive(Debug, Clone)]
+struct Template<const N: usize> {
+    rows: Vec<[i16; N]>,
+    energy: i32,
+}
+
+/// A picture at all sizes, the whole first.
+#[derive(Debug, Clone)]
+pub(super) struct Templates<const N: usize>(Vec<Template<N>>);
+
+impl<const N: usize> Templates<N> {
+    /// Of a square plane of luma, of more than N samples a side.
+    pub(super) fn new(luma: &[f32], side: usize, radius: usize, boxes: &mut Boxes) -> Self {
+        let mut template = |eighths: [usize; 2]| {
+            let size = eighths.map(|n| n * N / 8);
+            let norm = normalise(&resample_to(luma, side, size), size[0], radius, boxes);
+            let rows: Vec<[i16; N]> = norm.chunks_exact(size[0]).map(row).collect();
+            let energy = rows.iter().flatten().map(|&v| i32::from(v) * i32::from(v)).sum();
+            Template { rows, energy }
+        };
+        Self(EIGHTHS.iter().map(|&eighths| template(eighths)).collect())
+    }
+
+    /// Those of the turned picture.
+    pub(super) fn turned(&self, turn: Turn) -> Self {
+        let sideways = turn.quarters() % 2 == 1;
+        let template = |&[width, height]: &[usize; 2]| {
+            let before = if sideways { [height, width] } else { [width, height] };
+            let source = EIGHTHS.iter().position(|&eighths| eighths == before).unwrap_or(0);
+            self.0[source].turned(turn, before.map(|n| n * N / 8))
+        };
+        Self(EIGHTHS.iter().map(template).collect())
+    }
+}
+
+impl<const N: usize> Template<N> {
+    /// Of a template of some width and height.
+    fn turned(&self, turn: Turn, [width, height]: [usize; 2]) -> Self {
+        let mut rows = vec![[0; N]; if turn.quarters() % 2 == 1 { width } else { height }];
+        for (y, row) in self.rows.iter().enumerate() {
+            for (x, &value) in row[..width].iter().enumerate() {
+                let x = if turn.mirrors() { width - 1 - x } else { x };
+                let [x, y] = match turn.quarters() {
+                    0 => [x, y],
+                    1 => [y, width - 1 - x],
+                    2 => [width - 1 - x, height - 1 - y],
+                    _ => [height - 1 - y, x],
+                };
+                rows[y][x] = value;
+            }
+        }
+        Self { rows, energy: self.energy }
+    }
+}
+
+fn row<const N: usize>(values: &[f32]) -> [i16; N] {
+    let mut row = [0; N];
+    row.iter_mut().zip(values).for_each(|(out, v)| *out = (v * STEPS).clamp(-127.0, 127.0) as i16);
+    row
+}
+
+/// The whole picture with zeros around it, and the sums of squares over all rectangles that begin at its corner.
+struct Frame<const N: usize> {
+    samples: [[i16; STRIDE]; WIDEST],
+    squares: [[i32; WIDEST]; WIDEST],
+}
+
+impl<const N: usize> Frame<N> {
+    /// What a template may stick out.
+    const OVERHANG: usize = N / 8;
+
+    fn new(templates: &Templates<N>) -> Self {
+        let mut samples = [[0; STRIDE]; WIDEST];
+        let mut squares = [[0; WIDEST]; WIDEST];
+        for (y, row) in templates.0[0].rows.iter().enumerate() {
+            samples[y + Self::OVERHANG][Self::OVERHANG..][..N].copy_from_slice(row);
+            let mut sum = 0;
+            for (x, &v) in row.iter().enumerate() {
+                sum += i32::from(v) * i32::from(v);
+                squares[y + 1][x + 1] = squares[y][x + 1] + sum;
+            }
+        }
+        Self { samples, squares }
+    }
+
+    /// The sum of squares under a template whose corner stands at an offset, counted from the overhang.
+    fn energy(&self, [width, height]: [usize; 2], [x, y]: [usize; 2]) -> i32 {
+        let span = |offset: usize, length: usize| [offset.saturating_sub(Self::OVERHANG), (offset + length - Self::OVERHANG).min(N)];
+        let ([left, right], [top, bottom]) = (span(x, width), span(y, height));
+        let s = &self.squares;
+        s[bottom][right] - s[top][right] - s[bottom][left] + s[top][left]
+    }
+
+    /// The best correlation of a template over all offsets, and its offset; the first of equals.
+    fn slide(&self, template: &Template<N>, [width, height]: [usize; 2]) -> (f32, [usize; 2]) {
+        let mut best = (0.0, [Self::OVERHANG, Self::OVERHANG]);
+        for y in 0..=N - height + 2 * Self::OVERHANG {
+            let rows = &self.samples[y..y + height];
+            for x in 0..=N - width + 2 * Self::OVERHANG {
+                let dot = dot(&template.rows, rows, x);
+                if dot <= 0 {
+                    continue;
+                }
+                let energy = self.energy([width, height], [x, y]);
+                let score = dot as f32 / (template.energy as f32 * energy as f32).sqrt();
+                if score > best.0 {
+                    best = (score, [x, y]);
+                }
+            }
+        }
+        best
+    }
+}
+
+/// The sum of products of a template's rows with rows of a frame from column `x` on.
+fn dot<const N: usize>(template: &[[i16; N]], rows: &[[i16; STRIDE]], x: usize) -> i32 {
+    let mut sum = 0;
+    for (a, b) in template.iter().zip(rows) {
+        let Some(b) = b[x..].first_chunk::<N>() else { return 0 };
+        sum += a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+    }
+    sum
+}
+
+/// A place to start from: the map from the frame of the first picture to that of the second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    pub(super) map: Affine,
+    pub(super) score: f32,
+}
+
+/// The best place for every size and role, best first.
+pub(super) fn starts<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> Vec<Start> {
+    let mut all: Vec<Start> = inside(a, b).collect();
+    all.extend(inside(b, a).skip(1).filter_map(|start| Some(Start { map: start.map.inverse()?, ..start })));
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    all
+}
+
+/// The score of the best place.
+pub(super) fn best_score<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> f32 {
+    inside(a, b).chain(inside(b, a).skip(1)).map(|start| start.score).fold(0.0, f32::max)
+}
+
+/// The best place for every size of one picture in the other; small sizes, which fit by chance, count for less.
+fn inside<'a, const N: usize>(part: &'a Templates<N>, whole: &Templates<N>) -> impl Iterator<Item = Start> + use<'a, N> {
+    let frame = Frame::new(whole);
+    EIGHTHS.iter().zip(&part.0).map(move |(&eighths, template)| {
+        let size = eighths.map(|n| n * N / 8);
+        let (score, offset) = frame.slide(template, size);
+        let scale = size.map(|n| n as f32 / N as f32);
+        let shift = [0, 1].map(|i| (offset[i] as f32 - Frame::<N>::OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
+        Start { map: Affine::scale_and_shift(scale, shift), score: score * (scale[0] * scale[1]).sqrt().sqrt() }
+    })
+}

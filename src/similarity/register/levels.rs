@@ -1,0 +1,195 @@
+//! A Picture → what registration reads of it: a pyramid of luma, normalised locally, with gradients; and coarse chroma.
+//!
+//! Luma is (R + 2G + B) / 4 (the Y of YCoCg, Malvar and Sullivan 2003). A level is the mean of 2 × 2 samples of the one below it, which is the
+//! LL band of the Haar transform up to its scale. Each level is made free of brightness and contrast in windows of 7 × 7: n = (y − μ) / √(σ² + c²)
+//! (divisive normalisation, as in Mittal et al. 2012, "No-reference image quality assessment in the spatial domain", equation 1).
+
+use super::{affine::Turn, boxes::Boxes, coarse::Templates};
+use crate::picture::Picture;
+
+/// The side of the coarsest level.
+pub(super) const COARSE: usize = 16;
+/// The side of the picture that the prefilter compares.
+pub(super) const SKETCH: usize = 8;
+/// The side of the finest level, at most.
+pub(super) const FINE: usize = 64;
+/// Half the side of the window of normalisation.
+const RADIUS: usize = 3;
+/// The contrast, in grey levels, below which normalisation fades structure out.
+const NOISE: f32 = 4.0;
+
+/// One level of the pyramid.
+#[derive(Debug, Clone)]
+pub(super) struct Level {
+    pub(super) side: usize,
+    pub(super) luma: Vec<f32>,
+    /// Locally normalised luma.
+    pub(super) norm: Vec<f32>,
+    /// Its slope to the right and downwards, for a step of one sample.
+    pub(super) slope: [Vec<f32>; 2],
+}
+
+impl Level {
+    fn new(luma: Vec<f32>, side: usize, boxes: &mut Boxes) -> Self {
+        let norm = normalise(&luma, side, RADIUS, boxes);
+        let slope = slopes(&norm, side);
+        Self { side, luma, norm, slope }
+    }
+
+    fn turned(&self, turn: Turn) -> Self {
+        let norm = turn.of(&self.norm, self.side);
+        Self { side: self.side, luma: turn.of(&self.luma, self.side), slope: slopes(&norm, self.side), norm }
+    }
+}
+
+/// What registration reads of a picture.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// From coarse to fine; two levels at least.
+    pub(super) levels: Vec<Level>,
+    /// For the search of starts.
+    pub(super) templates: Templates<COARSE>,
+    /// For the prefilter.
+    pub(super) sketch: Templates<SKETCH>,
+    /// Orange (R − B) and green (G − (R + B) / 2), each [`COARSE`] × [`COARSE`].
+    pub(super) chroma: [Vec<f32>; 2],
+}
+
+impl Prepared {
+    /// Prepares a picture of any shape. Pictures of more than 48 samples a side are compared at 64 × 64, others at 32 × 32.
+    #[must_use]
+    pub fn of(picture: &Picture) -> Self {
+        let size = usize::from(picture.shape().size);
+        let planes: Vec<Vec<f32>> =
+            (0..usize::from(picture.shape().planes)).map(|i| picture.plane(i).iter().map(|&v| f32::from(v)).collect()).collect();
+        let fine = if size > 48 { FINE } else { FINE / 2 };
+        let (luma, chroma) = match &planes[..] {
+            [r, g, b] => {
+                let luma = zip3(r, g, b, |r, g, b| (r + g + g + b) * 0.25);
+                let orange = zip3(r, g, b, |r, _, b| r - b);
+                let green = zip3(r, g, b, |r, g, b| g - 0.5 * (r + b));
+                (luma, [orange, green].map(|plane| resample(&plane, size, COARSE)))
+            }
+            _ => (planes[0].clone(), [vec![0.0; COARSE * COARSE], vec![0.0; COARSE * COARSE]]),
+        };
+        Self::new(resample(&luma, size, fine), fine, chroma)
+    }
+
+    fn new(luma: Vec<f32>, fine: usize, chroma: [Vec<f32>; 2]) -> Self {
+        let mut boxes = Boxes::default();
+        let (mut levels, mut side, mut plane) = (Vec::new(), fine, luma);
+        while side > COARSE {
+            let next = halve(&plane, side);
+            levels.push(Level::new(plane, side, &mut boxes));
+            (plane, side) = (next, side / 2);
+        }
+        levels.push(Level::new(plane, side, &mut boxes));
+        levels.reverse();
+        let second: &Level = &levels[1];
+        let templates = Templates::new(&second.luma, second.side, RADIUS, &mut boxes);
+        let sketch = Templates::new(&levels[0].luma, COARSE, RADIUS, &mut boxes);
+        Self { levels, templates, sketch, chroma }
+    }
+
+    /// The same picture, turned; nothing is computed anew but slopes.
+    #[must_use]
+    pub fn turned(&self, turn: Turn) -> Self {
+        Self {
+            levels: self.levels.iter().map(|level| level.turned(turn)).collect(),
+            templates: self.templates.turned(turn),
+            sketch: self.sketch.turned(turn),
+            chroma: self.chroma.each_ref().map(|plane| turn.of(plane, COARSE)),
+        }
+    }
+
+    pub(super) fn finest(&self) -> &Level {
+        &self.levels[self.levels.len() - 1]
+    }
+}
+
+fn zip3(a: &[f32], b: &[f32], c: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> Vec<f32> {
+    a.iter().zip(b).zip(c).map(|((&a, &b), &c)| f(a, b, c)).collect()
+}
+
+/// Means of 2 × 2.
+fn halve(plane: &[f32], side: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(side * side / 4);
+    for rows in plane.chunks_exact(2 * side) {
+        let (above, below) = rows.split_at(side);
+        out.extend(above.chunks_exact(2).zip(below.chunks_exact(2)).map(|(a, b)| ((a[0] + a[1]) + (b[0] + b[1])) * 0.25));
+    }
+    out
+}
+
+/// A square plane at another side.
+fn resample(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
+    match from {
+        _ if from == to => plane.to_vec(),
+        _ if from == 2 * to => halve(plane, from),
+        _ => resample_to(plane, from, [to, to]),
+    }
+}
+
+/// A square plane at a width and height: the mean of the area under each sample; between samples where there are more than before.
+pub(super) fn resample_to(plane: &[f32], from: usize, [width, height]: [usize; 2]) -> Vec<f32> {
+    let columns: Vec<Vec<(usize, f32)>> = (0..width).map(|i| taps(i, from, width)).collect();
+    let mut across = Vec::with_capacity(from * width);
+    for row in plane.chunks_exact(from) {
+        across.extend(columns.iter().map(|taps| taps.iter().map(|&(at, weight)| row[at] * weight).sum::<f32>()));
+    }
+    let mut out = vec![0.0; width * height];
+    for (i, row) in out.chunks_exact_mut(width).enumerate() {
+        for (at, weight) in taps(i, from, height) {
+            row.iter_mut().zip(&across[at * width..]).for_each(|(out, v)| *out += v * weight);
+        }
+    }
+    out
+}
+
+/// Which samples of `from` make sample `i` of `to`, with weights of sum one: a triangle when enlarging, a box when reducing.
+fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
+    let step = from as f32 / to as f32;
+    if step < 1.0 {
+        let at = ((i as f32 + 0.5) * step - 0.5).clamp(0.0, (from - 1) as f32);
+        let low = (at as usize).min(from - 2);
+        let part = at - low as f32;
+        return vec![(low, 1.0 - part), (low + 1, part)];
+    }
+    let (start, end) = (i as f32 * step, (i + 1) as f32 * step);
+    let covered = |at: usize| ((at + 1) as f32).min(end) - (at as f32).max(start);
+    (start as usize..from).map(|at| (at, covered(at) / step)).take_while(|tap| tap.1 > 0.0).collect()
+}
+
+/// (y − μ) / √(σ² + c²) in windows.
+pub(super) fn normalise(luma: &[f32], width: usize, radius: usize, boxes: &mut Boxes) -> Vec<f32> {
+    let squares: Vec<f32> = luma.iter().map(|v| v * v).collect();
+    let [mut count, mut sum, mut square] = [vec![1.0; luma.len()], luma.to_vec(), squares];
+    for plane in [&mut count, &mut sum, &mut square] {
+        boxes.sum(plane, width, radius);
+    }
+    let each = luma.iter().zip(&count).zip(sum.iter().zip(&square));
+    let value = |((&y, &n), (&sum, &square)): ((&f32, &f32), (&f32, &f32))| {
+        let mean = sum / n;
+        let variance = (square / n - mean * mean).max(0.0);
+        (y - mean) / (variance + NOISE * NOISE).sqrt()
+    };
+    each.map(value).collect()
+}
+
+/// Half the differences of the neighbours; one-sided at the border.
+fn slopes(plane: &[f32], n: usize) -> [Vec<f32>; 2] {
+    let mut across = Vec::with_capacity(n * n);
+    for row in plane.chunks_exact(n) {
+        across.push(row[1] - row[0]);
+        across.extend(row.windows(3).map(|w| 0.5 * (w[2] - w[0])));
+        across.push(row[n - 1] - row[n - 2]);
+    }
+    let mut down = Vec::with_capacity(n * n);
+    for y in 0..n {
+        let (above, below) = (y.saturating_sub(1), (y + 1).min(n - 1));
+        let factor = 1.0 / (below - above) as f32;
+        let rows = plane[above * n..][..n].iter().zip(&plane[below * n..][..n]);
+        down.extend(rows.map(|(a, b)| factor * (b - a)));
+    }
+    [across, down]
+}

@@ -1,0 +1,201 @@
+//! Two Pictures → how one lies on the other, and how well what overlaps agrees: the rule by which a pair is decided.
+//!
+//! 1. **Prefilter** ([`sketch_score`], under 5 µs): one picture at 12 sizes, slid over the other, at 8 × 8 (`coarse`). A pair below
+//!    [`SKETCH_SCORE`] need not be registered.
+//! 2. **Starts**: the same at 16 × 16 gives up to 23 places; a pair whose best is below [`START_SCORE`] ends here.
+//! 3. **Refinement** (`refine`): the best six starts by Gauss–Newton steps to an affine map at 16 × 16, the best three of these at 32 × 32, the
+//!    best of these at 64 × 64 (pictures of more than 48 samples a side). Blocks that disagree lose their weight.
+//! 4. **Agreement** (`agree`): the picture that is shown larger is laid on the grid of the other, and the structure of luma is compared in
+//!    windows of 5 × 5, each counted by its texture.
+//!
+//! # Similarity
+//! S = (1 + colour) / 2 · A / (T + k): T the textured share of the frame that takes part, A the sum of agreement over it, k = [`PRIOR`]
+//! textured shares that are taken to disagree until shown otherwise; colour is how well chroma agrees, 1 where one picture has none. So a
+//! small overlap, and a picture with little texture, cannot be similar however well they fit: S ≤ T / (T + k). Where that bound is below the
+//! threshold the pair has *too little texture to tell* ([`Alignment::telling`]).
+//!
+//! # Symmetry and determinism
+//! A pair is always registered in one order, by content (`order`), and the result is turned around for the other; so `register(a, b)` and
+//! `register(b, a)` have the same similarity and opposite maps. Integers and f32 with + − × ÷ √ and comparisons only, every sum in the order in
+//! which it is written, no fused operations: the same bits on every CPU and thread.
+
+mod affine;
+mod agree;
+mod boxes;
+mod coarse;
+mod levels;
+mod needs;
+mod refine;
+
+use std::{cell::RefCell, cmp::Ordering};
+
+pub use affine::{Affine, Turn};
+pub use levels::Prepared;
+pub use needs::Needs;
+
+use agree::{Scratch, agreement};
+use coarse::Start;
+use refine::{Fit, Fixed};
+
+/// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
+pub const REGISTER_RULE: &str = "register/1";
+
+/// The score of the prefilter below which a pair is not worth registering.
+pub const SKETCH_SCORE: f32 = 0.5;
+/// The score of the best start below which registration gives up.
+pub const START_SCORE: f32 = 0.47;
+/// Two pictures are near-duplicates when their similarity is at least this.
+pub const EDGE_SIMILARITY: f32 = 0.7;
+/// The share of the frame, textured and disagreeing, that every pair is taken to have.
+pub const PRIOR: f32 = 0.1;
+/// The share of the texture that may disagree without a cost: a logo, a caption.
+pub const FORGIVEN: f32 = 0.1;
+/// Starts that are refined at each level, and steps that each may take.
+const STARTS: [usize; 3] = [6, 3, 1];
+const STEPS: [usize; 3] = [4, 5, 4];
+
+/// How one picture lies on another, and how alike they are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Alignment {
+    /// In [0, 1]; 1 for equal pictures, 0 where no start was found.
+    pub similarity: f32,
+    /// What it would be if all that overlaps agreed: T / (T + k). Below the threshold, there is too little texture to tell.
+    pub telling: f32,
+    /// The map from the frame of the first picture to that of the second, the turn included.
+    pub map: Affine,
+    /// How the first picture is turned to lie like the second.
+    pub turn: Turn,
+    /// The share of the first picture's frame, and of the second's, that the other covers.
+    pub overlap: [f32; 2],
+    /// The textured share of the frame in which they were compared.
+    pub texture: f32,
+    /// The mean agreement over the textured share, −1 to 1.
+    pub agreement: f32,
+    /// How well chroma agrees, −1 to 1.
+    pub colour: f32,
+    /// The changes that make one of the other.
+    pub needs: Needs,
+}
+
+impl Alignment {
+    const NONE: Self = Self {
+        similarity: 0.0,
+        telling: 0.0,
+        map: Affine::IDENTITY,
+        turn: Turn::NONE,
+        overlap: [0.0; 2],
+        texture: 0.0,
+        agreement: 0.0,
+        colour: 0.0,
+        needs: Needs::NOTHING,
+    };
+
+    /// The same seen from the second picture.
+    fn reversed(self) -> Self {
+        let [first, second] = self.overlap;
+        Self { map: self.map.inverse().unwrap_or(Affine::IDENTITY), turn: self.turn.inverse(), overlap: [second, first], ..self }
+    }
+}
+
+/// The score of the prefilter, 0 to 1, for the first picture turned; symmetric for [`Turn::NONE`]. Under 5 µs.
+#[must_use]
+pub fn sketch_score(a: &Prepared, b: &Prepared) -> f32 {
+    coarse::best_score(&a.sketch, &b.sketch)
+}
+
+/// Registers a pair, the first picture turned first. See the module for the method.
+#[must_use]
+pub fn register(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
+    match (order(a, b), turn) {
+        (Ordering::Equal, Turn::NONE) => equal(a),
+        (Ordering::Greater, _) => in_order(b, a, turn.inverse()).reversed(),
+        (_, _) => in_order(a, b, turn),
+    }
+}
+
+/// An order of pictures by their content.
+fn order(a: &Prepared, b: &Prepared) -> Ordering {
+    fn samples(p: &Prepared) -> impl Iterator<Item = &f32> {
+        p.finest().luma.iter().chain(p.chroma.iter().flatten())
+    }
+    let differ = samples(a).zip(samples(b)).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne());
+    differ.unwrap_or(Ordering::Equal)
+}
+
+/// A picture with itself.
+fn equal(picture: &Prepared) -> Alignment {
+    let found = with_scratch(|scratch| agreement(picture, picture, picture.levels.len() - 1, &Affine::IDENTITY, scratch));
+    let telling = found.texture / (found.texture + PRIOR);
+    Alignment { similarity: 1.0, telling, overlap: [1.0; 2], texture: found.texture, agreement: 1.0, colour: 1.0, ..Alignment::NONE }
+}
+
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(work)
+}
+
+/// Registers two pictures in the order of their content, the first of them turned.
+fn in_order(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
+    let starts = match turn {
+        Turn::NONE => coarse::starts(&a.templates, &b.templates),
+        _ => coarse::starts(&a.templates.turned(turn), &b.templates),
+    };
+    if starts.first().is_none_or(|start| start.score < START_SCORE) {
+        return Alignment { turn, ..Alignment::NONE };
+    }
+    if turn == Turn::NONE {
+        return upright(a, b, turn, &starts);
+    }
+    let found = upright(&a.turned(turn), b, turn, &starts);
+    Alignment { map: found.map.after(&turn.inverse().to_original()), ..found }
+}
+
+/// Registers two pictures, the first of them turned already.
+fn upright(a: &Prepared, b: &Prepared, turn: Turn, starts: &[Start]) -> Alignment {
+    let Some(fit) = align(a, b, starts) else { return Alignment { turn, ..Alignment::NONE } };
+    let Some(back) = fit.map.inverse() else { return Alignment { turn, ..Alignment::NONE } };
+    let level = a.levels.len().min(b.levels.len()) - 1;
+    // The grid is that of the picture that shows more, so that the other is reduced and not enlarged.
+    let forward = fit.map.determinant() >= 1.0;
+    let (grid, other, map, inverse) = if forward { (a, b, fit.map, back) } else { (b, a, back, fit.map) };
+    let found = with_scratch(|scratch| agreement(grid, other, level, &map, scratch));
+    let needs = needs::needs(&grid.levels[level], &other.levels[level], &map, turn, &found);
+    let telling = found.texture / (found.texture + PRIOR);
+    let colour = 0.5 * (1.0 + found.colour.max(-1.0));
+    let covered = covered(&inverse);
+    Alignment {
+        similarity: (colour * found.share(FORGIVEN, PRIOR)).clamp(0.0, 1.0),
+        telling,
+        map: fit.map,
+        turn,
+        overlap: if forward { [found.overlap, covered] } else { [covered, found.overlap] },
+        texture: found.texture,
+        agreement: found.agreeing / found.texture.max(1e-6),
+        colour: found.colour,
+        needs,
+    }
+}
+
+/// The share of a frame that lands in the other, counted on a grid of 32 × 32.
+fn covered(map: &Affine) -> f32 {
+    const N: usize = 32;
+    let inside = |i: &usize| map.apply([refine::at(i % N, N), refine::at(i / N, N)]).iter().all(|u| u.abs() <= 1.0);
+    (0..N * N).filter(inside).count() as f32 / (N * N) as f32
+}
+
+/// From coarse to fine.
+fn align(a: &Prepared, b: &Prepared, starts: &[Start]) -> Option<Fit> {
+    let mut fits: Vec<Fit> = starts.iter().map(|start| Fit { map: start.map, score: start.score }).collect();
+    for (level, (a, b)) in a.levels.iter().zip(&b.levels).enumerate() {
+        fits.truncate(STARTS[level]);
+        let fixed = Fixed::new(a);
+        fits = fits.iter().map(|fit| fixed.refine(b, fit.map, STEPS[level])).collect();
+        fits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
+    fits.first().copied()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! A Picture → the pictures under which to search for what it may be a copy of.
+//!
+//! Search features compare whole frames. A copy that was turned, mirrored, given a border, or that shows more than its source, is far from it
+//! there; one of its views is near. The other way round, a copy that shows less than its source is near a view of the *source*, for which the
+//! same function serves ([`Views::OF_INDEXED`]).
+//!
+//! Views are made from the standardised picture and are of its shape. They only bring candidates; the pair itself is registered.
+
+use super::register::Turn;
+use crate::picture::Picture;
+
+/// A rectangle of a frame: left, top, right, bottom, in shares of its sides from 0 to 1.
+pub type Part = [f32; 4];
+
+/// Which view a picture is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ViewKind {
+    /// Which part was enlarged to the whole frame.
+    pub part: Part,
+    /// How that was turned.
+    pub turn: Turn,
+}
+
+/// All of a frame.
+pub const WHOLE: Part = [0.0, 0.0, 1.0, 1.0];
+
+/// Which views are made. The whole picture is always the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Views {
+    /// All eight turns of it, else none.
+    pub turns: bool,
+    /// Without its uniform borders or bars, where it has any; turned too, if turns are asked for.
+    pub trimmed: bool,
+    /// Crops about the centre, and towards corners and edges; not turned.
+    pub crops: bool,
+}
+
+impl Views {
+    /// The views of a query.
+    pub const OF_QUERY: Self = Self { turns: true, trimmed: true, crops: true };
+    /// The further rows of an indexed picture, where they are asked for.
+    pub const OF_INDEXED: Self = Self { turns: false, trimmed: true, crops: true };
+    /// The picture itself only.
+    pub const NONE: Self = Self { turns: false, trimmed: false, crops: false };
+}
+
+/// About the centre: the inner 0.9, 0.8, 0.7; towards the corners: 0.8.
+const CROPS: [Part; 7] = [
+    [0.05, 0.05, 0.95, 0.95],
+    [0.1, 0.1, 0.9, 0.9],
+    [0.15, 0.15, 0.85, 0.85],
+    [0.0, 0.0, 0.8, 0.8],
+    [0.2, 0.0, 1.0, 0.8],
+    [0.0, 0.2, 0.8, 1.0],
+    [0.2, 0.2, 1.0, 1.0],
+];
+
+/// How far, in grey levels, the samples of a border may be from their mean.
+const BORDER: f32 = 14.0;
+/// The least share of a side that a border takes, and that must remain of the picture.
+const THINNEST: f32 = 0.03;
+const REMAINS: f32 = 0.3;
+
+/// The views of a picture, the picture itself first.
+#[must_use]
+pub fn views(picture: &Picture, asked: Views) -> Vec<(ViewKind, Picture)> {
+    let turns: &[Turn] = if asked.turns { &Turn::ALL } else { &Turn::ALL[..1] };
+    let trimmed = uniform_border(picture).filter(|_| asked.trimmed);
+    let mut made = Vec::new();
+    for part in std::iter::once(WHOLE).chain(trimmed) {
+        let base = cut(picture, part);
+        made.extend(turns.iter().map(|&turn| (ViewKind { part, turn }, turned(&base, turn))));
+    }
+    if asked.crops {
+        made.extend(CROPS.iter().map(|&part| (ViewKind { part, turn: Turn::NONE }, cut(picture, part))));
+    }
+    made
+}
+
+fn turned(picture: &Picture, turn: Turn) -> Picture {
+    let side = usize::from(picture.shape().size);
+    each_plane(picture, |plane| turn.of(plane, side))
+}
+
+/// A picture whose planes are made from those of another, each of the same length.
+fn each_plane(picture: &Picture, make: impl Fn(&[u8]) -> Vec<u8>) -> Picture {
+    let planes = 0..usize::from(picture.shape().planes);
+    let samples = planes.flat_map(|i| make(picture.plane(i))).collect();
+    Picture::from_samples(picture.shape(), samples).unwrap_or_else(|_| picture.clone())
+}
+
+/// A part of a frame, enlarged to the whole of it: between samples, linearly.
+fn cut(picture: &Picture, part: Part) -> Picture {
+    if part == WHOLE {
+        return picture.clone();
+    }
+    let n = usize::from(picture.shape().size);
+    let [left, top, right, bottom] = part;
+    let (columns, rows) = (taps(n, left, right), taps(n, top, bottom));
+    let between = |low: u8, high: u8, share: f32| f32::from(low) + share * (f32::from(high) - f32::from(low));
+    each_plane(picture, |plane| {
+        let value = |&(y, q): &(usize, f32), &(x, p): &(usize, f32)| {
+            let at = y * n + x;
+            let (above, below) = (between(plane[at], plane[at + 1], p), between(plane[at + n], plane[at + n + 1], p));
+            (above + q * (below - above) + 0.5) as u8
+        };
+        rows.iter().flat_map(|row| columns.iter().map(|column| value(row, column))).collect()
+    })
+}
+
+/// For each of n samples spread from `start` to `end`: the sample before it, and how far it is towards the next.
+fn taps(n: usize, start: f32, end: f32) -> Vec<(usize, f32)> {
+    let place = |i: usize| {
+        let at = (start + (i as f32 + 0.5) / n as f32 * (end - start)) * n as f32 - 0.5;
+        let at = at.clamp(0.0, (n - 1) as f32);
+        let low = (at as usize).min(n - 2);
+        (low, at - low as f32)
+    };
+    (0..n).map(place).collect()
+}
+
+/// What a uniform border or bars leave of a picture; `None` where there is no border, or it leaves too little.
+#[must_use]
+pub fn uniform_border(picture: &Picture) -> Option<Part> {
+    let n = usize::from(picture.shape().size);
+    let column = |x: usize| (0..n).map(move |y| y * n + x);
+    let row = |y: usize| (0..n).map(move |x| y * n + x);
+    let depth = |line: &dyn Fn(usize) -> Vec<usize>| {
+        let mean = means(picture, &line(0));
+        (0..n).take_while(|&i| is_uniform(picture, &line(i), &mean)).count()
+    };
+    let depths = [
+        depth(&|i| column(i).collect()),
+        depth(&|i| row(i).collect()),
+        depth(&|i| column(n - 1 - i).collect()),
+        depth(&|i| row(n - 1 - i).collect()),
+    ];
+    let [left, top, right, bottom] = depths.map(|lines| {
+        let share = lines as f32 / n as f32;
+        if share < THINNEST { 0.0 } else { share }
+    });
+    let part = [left, top, 1.0 - right, 1.0 - bottom];
+    (part != WHOLE && part[2] - left >= REMAINS && part[3] - top >= REMAINS).then_some(part)
+}
+
+fn means(picture: &Picture, line: &[usize]) -> Vec<f32> {
+    let mean = |i: usize| line.iter().map(|&at| f32::from(picture.plane(i)[at])).sum::<f32>() / line.len() as f32;
+    (0..usize::from(picture.shape().planes)).map(mean).collect()
+}
+
+fn is_uniform(picture: &Picture, line: &[usize], means: &[f32]) -> bool {
+    let near = |(i, mean): (usize, &f32)| line.iter().all(|&at| (f32::from(picture.plane(i)[at]) - mean).abs() <= BORDER);
+    means.iter().enumerate().all(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::Shape;
+
+    fn picture(size: u16, planes: u8, value: impl Fn(usize, usize, usize) -> u8) -> Picture {
+        let (shape, n) = (Shape::new(size, planes).unwrap(), usize::from(size));
+        let samples = (0..shape.len()).map(|i| value(i % n, i / n % n, i / (n * n))).collect();
+        Picture::from_samples(shape, samples).unwrap()
+    }
+
+    #[test]
+    fn the_picture_itself_is_the_first_view_and_no_view_is_of_another_shape() {
+        for (size, planes) in [(8, 1), (32, 3), (30, 1), (64, 3), (256, 3)] {
+            let noise = picture(size, planes, |x, y, p| (x * 7919 + y * 104_729 + p * 31) as u8);
+            let made = views(&noise, Views::OF_QUERY);
+            assert_eq!(made.len(), 8 + CROPS.len());
+            assert_eq!(made[0], (ViewKind { part: WHOLE, turn: Turn::NONE }, noise.clone()));
+            assert!(made.iter().all(|(_, view)| view.shape() == noise.shape()));
+            assert_eq!(views(&noise, Views::NONE).len(), 1);
+        }
+    }
+
+    #[test]
+    fn borders_and_bars_are_found_to_the_sample_and_cut_off() {
+        let inner = |x: usize, y: usize| (x * x * 37 + y * 91) as u8;
+        let framed = picture(32, 3, |x, y, _| if (4..28).contains(&x) && (2..32).contains(&y) { inner(x, y) } else { 250 });
+        assert_eq!(uniform_border(&framed), Some([0.125, 0.0625, 0.875, 1.0]));
+        let made = views(&framed, Views { trimmed: true, ..Views::NONE });
+        assert_eq!(made.len(), 2);
+        assert!(made[1].1.plane(0).iter().zip(framed.plane(0)).any(|(a, b)| a != b));
+        assert_eq!(uniform_border(&picture(32, 3, |x, y, _| inner(x, y))), None);
+    }
+
+    #[test]
+    fn a_flat_picture_has_no_border_since_nothing_would_remain() {
+        for size in [8, 64] {
+            assert_eq!(uniform_border(&picture(size, 3, |_, _, _| 128)), None);
+            assert_eq!(views(&picture(size, 3, |_, _, _| 128), Views::OF_QUERY).len(), 8 + CROPS.len());
+        }
+    }
+
+    #[test]
+    fn a_cut_of_a_slope_is_the_part_of_the_slope() {
+        let slope = picture(64, 1, |x, _, _| (x * 4) as u8);
+        let half = cut(&slope, [0.25, 0.25, 0.75, 0.75]);
+        for (x, &value) in half.plane(0)[..64].iter().enumerate() {
+            assert!((f32::from(value) - (64.0 + 2.0 * x as f32 - 1.0)).abs() <= 1.0, "{x} {value}");
+        }
+    }
+}
