@@ -1,12 +1,13 @@
 """Lists of the 16 nearest of all rows: wsidx, faiss IndexFlatL2 and usearch exact search, on the same vectors, in turns in one run.
 
-    python benches/peers.py [--rows N] [--columns M] [--turns T] [--planes HIGH LOW] [--bench COMMAND]
+    python benches/peers.py [--rows N] [--columns M] [--turns T] [--peers NAME …] [--planes HIGH LOW] [--bench COMMAND]
 
 Needs numpy, faiss-cpu and usearch, and cargo (or, as --bench, the benchmark that `cargo bench --bench knn --no-run` names). The vectors are
 the synthetic ones of `benches/knn.rs`, or with --planes the two feature files of an index (`high-*` and `low-*` in its view) of --columns bytes
 a row. All run with two threads; the peers find 17, because they find the row itself. Prints, for each turn and library, wall and processor
 seconds; then the ratio of the best of each to ours, and in how many rows the distances differ. A peer adds in f32, so it may confuse
-distances that are equal to about seven digits; differences beyond that are counted.
+distances that are equal to about seven digits; differences beyond that are counted. usearch takes minutes for 60,000 rows; leave it out
+with --peers faiss.
 """
 
 import argparse
@@ -45,6 +46,9 @@ def by_usearch(vectors):
     return np.concatenate([part.distances for part in found]), np.concatenate([part.keys for part in found])
 
 
+PEERS = {"faiss": by_faiss, "usearch": by_usearch}
+
+
 class Ours:
     def __init__(self, command, file, columns, lists):
         self.lists = lists
@@ -78,6 +82,7 @@ def main():
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--columns", type=int, default=128)
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--planes", nargs=2)
     parser.add_argument("--bench", default="cargo bench --quiet --bench knn --")
     asked = parser.parse_args()
@@ -97,15 +102,16 @@ def main():
         times = {"wsidx": [], "faiss": [], "usearch": []}
         for _ in range(asked.turns):
             times["wsidx"].append(ours.turn())
-            for name, work in (("faiss", by_faiss), ("usearch", by_usearch)):
-                wall, cpu, found = timed(lambda: work(vectors))
+            for name in asked.peers:
+                wall, cpu, found = timed(lambda: PEERS[name](vectors))
                 times[name].append((wall, cpu))
                 times[name + " found"] = found
-            for name in ("wsidx", "faiss", "usearch"):
-                print(f"{name:<8} {len(vectors):>8} x {asked.columns:<4} {times[name][-1][0]:8.3f} s   cpu {times[name][-1][1]:8.2f} s", flush=True)
+            for name in ("wsidx", *asked.peers):
+                wall, cpu = times[name][-1]
+                print(f"{name:<8} {len(vectors):>8} x {asked.columns:<4} {wall:8.3f} s   cpu {cpu:8.2f} s", flush=True)
         exact = ours.end()
         wall, cpu = np.min(times["wsidx"], axis=0)
-        for name in ("faiss", "usearch"):
+        for name in asked.peers:
             other_wall, other_cpu = np.min(times[name], axis=0)
             differ = differing(exact, *times[name + " found"])
             print(f"{name}: {other_wall / wall:.1f} x our wall time, {other_cpu / cpu:.1f} x our processor time; {differ} rows differ")
