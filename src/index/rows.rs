@@ -51,8 +51,8 @@ impl<'a> Rows<'a> {
             }
         }
         rows.new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
-        if u64::from(base) + rows.new.len() as u64 > u64::from(u32::MAX) {
-            return Err(Error::Input("an index holds at most 4,294,967,295 contents".into()));
+        if u64::from(base) + rows.new.len() as u64 >= u64::from(u32::MAX) {
+            return Err(Error::Input("an index holds at most 4,294,967,294 contents".into()));
         }
         rows.numbers = rows.new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
         rows.numbers.par_sort_unstable();
