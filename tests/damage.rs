@@ -22,6 +22,7 @@ use wsidx::{
     index::{InitOptions, Reader, SyncOptions, Writer, create, survey},
     monitor::Silent,
     picture::Limits,
+    similarity::EdgeRule,
 };
 
 const SIDE: usize = 8;
@@ -37,7 +38,7 @@ fn small() -> tempfile::TempDir {
 }
 
 fn sync(root: &Path) -> Result<u64> {
-    let mut writer = Writer::open(root, "test", false, &Silent)?;
+    let mut writer = Writer::open(root, "test", true, &Silent)?;
     let summary = writer.sync(&SyncOptions { at: 1, ..SyncOptions::default() }, &Silent)?;
     writer.require_complete()?;
     Ok(summary.paths)
@@ -48,8 +49,8 @@ fn answers(root: &Path) -> Result<String> {
     let reader = Reader::open(root)?;
     let mut all = String::new();
     for seed in 0..6 {
-        all += &format!("{:?}\n", reader.query(&root.join(format!("cat/{seed}.ppm")), 6, &Limits::default())?);
-        all += &format!("{:?}\n", reader.neighbors(format!("cat/{seed}.ppm").as_bytes())?);
+        all += &format!("{:?}\n", reader.query(&root.join(format!("cat/{seed}.ppm")), 6, &Limits::default(), &EdgeRule::default())?);
+        all += &format!("{:?}\n", reader.neighbors(format!("cat/{seed}.ppm").as_bytes(), &EdgeRule::default())?);
     }
     Ok(all)
 }

@@ -23,7 +23,7 @@ fn init(root: &Path) {
 }
 
 fn sync(root: &Path, scopes: Vec<Vec<u8>>) {
-    let mut writer = Writer::open(root, "test", false, &Silent).unwrap();
+    let mut writer = Writer::open(root, "test", true, &Silent).unwrap();
     writer.sync(&SyncOptions { scopes, at: 1, limits: Limits::default() }, &Silent).unwrap();
 }
 

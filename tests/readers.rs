@@ -20,6 +20,7 @@ use wsidx::{
     index::{InitOptions, Reader, SyncOptions, Writer, create, survey},
     monitor::Silent,
     picture::Limits,
+    similarity::EdgeRule,
 };
 
 const SIDE: usize = 16;
@@ -41,8 +42,8 @@ fn sync(writer: &mut Writer, at: i64) -> u64 {
 
 /// What a reader sees: its generation, and all that it can be asked.
 fn seen(reader: &Reader, root: &Path) -> (u64, String) {
-    let query = reader.query(&root.join(ASKED), 50, &Limits::default()).unwrap();
-    let own = reader.neighbors(ASKED.as_bytes()).unwrap();
+    let query = reader.query(&root.join(ASKED), 50, &Limits::default(), &EdgeRule::default()).unwrap();
+    let own = reader.neighbors(ASKED.as_bytes(), &EdgeRule::default()).unwrap();
     (reader.view().manifest().generation, format!("{query:?}\n{own:?}\n{}", reader.status().unwrap().contents))
 }
 
@@ -67,7 +68,7 @@ fn readers_see_whole_generations_while_a_writer_adds_removes_rewrites_and_rebuil
     write(root, ASKED, &ppm(1, SIDE));
     write(root, "asked/1.ppm", &ppm(2, SIDE));
     create(root, &survey(root, &Silent).unwrap(), &InitOptions::default(), "test", 0, &Silent).unwrap();
-    let mut writer = Writer::open(root, "test", false, &Silent).unwrap();
+    let mut writer = Writer::open(root, "test", true, &Silent).unwrap();
     sync(&mut writer, 0);
     // What each generation shows, by the writer's own reader while nobody writes.
     let truth: Mutex<BTreeMap<u64, String>> = Mutex::new(BTreeMap::new());

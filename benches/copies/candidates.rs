@@ -43,7 +43,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
     println!("{} indexed, {} copies", indexed.len(), copies.len());
     let indexed: Vec<&Picture> = indexed.iter().collect();
     let queries: Vec<&Picture> = copies.iter().map(|copy| &copy.picture).collect();
-    for k in [10, 16] {
+    for k in [2, 4, 10, 16] {
         for (name, of_query, of_indexed) in SETS {
             let ((targets, owner), (planes, asker)) = (rows(&indexed, of_indexed), rows(&queries, of_query));
             let live = vec![u64::MAX; owner.len().div_ceil(64)];

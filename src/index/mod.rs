@@ -7,6 +7,7 @@ mod gc;
 mod init;
 mod lock;
 mod open;
+mod pairs;
 mod publish;
 mod query;
 mod reader;

@@ -37,7 +37,7 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    const BYTES: usize = 192 << 20;
+    const BYTES: usize = 96 << 20;
     /// What a picture takes beside its samples.
     const ENTRY: usize = 160;
 

@@ -87,6 +87,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::publish`].
     pub(super) fn publish_anew(&mut self, refit: bool, at: i64, monitor: &dyn Monitor) -> Result<Published> {
+        (self.unpublished, self.shown) = (None, None);
         let kept = if refit { None } else { self.packs_basis()? };
         let fitted = if kept.is_none() && self.state.stored() >= FIT_AT as u64 { self.fit(monitor)? } else { None };
         if let Some(basis) = &fitted {
@@ -98,7 +99,6 @@ impl Writer {
         let chosen = fitted.is_some();
         let basis = kept.or(fitted).unwrap_or_else(|| self.built_in());
         let medium = self.home.view()?;
-        (self.unpublished, self.shown) = (None, None);
         let published = self.publish_over(&medium, None, None, &basis, monitor)?;
         Ok(Published { fitted: chosen, ..published })
     }

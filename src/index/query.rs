@@ -1,15 +1,27 @@
 //! An image file → its nearest neighbours in the index.
 
-use std::path::Path;
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use super::Reader;
+use rayon::prelude::*;
+
+use super::{
+    Reader,
+    pairs::{Asked, Library, OF_A_VIEW},
+};
 use crate::{
     Error, Result,
     dataset::{Buffer, read_image},
-    feature::SCALE,
+    feature::{Feature, SCALE},
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
-    picture::{Limits, Picture, decode},
-    similarity::similarity,
+    picture::{Limits, decode},
+    similarity::{
+        EdgeRule,
+        register::{Alignment, Needs, Prepared, Turn, register},
+    },
     store::{
         state::ContentId,
         view::{PathRecord, RowRecord, View},
@@ -24,10 +36,20 @@ pub struct Match {
     pub id: ContentId,
     /// Where it occurs, sorted by path; never empty.
     pub occurrences: Vec<Occurrence>,
-    /// In [0, 1]; 1 for the same picture.
+    /// In [0, 1]; 1 for the same picture, 0 where no way was found to lay one on the other.
     pub similarity: f64,
+    /// The changes that make one of the other, where they are near-duplicates.
+    pub needs: Option<Needs>,
     /// Euclidean distance of the features, in [0, 2].
     pub distance: f64,
+}
+
+impl Match {
+    pub(super) fn new(id: ContentId, occurrences: Vec<Occurrence>, distance: u32, pair: Option<Alignment>, rule: &EdgeRule) -> Self {
+        let similarity = pair.map_or(0.0, |pair| f64::from(pair.similarity));
+        let needs = pair.filter(|pair| rule.accepts(pair)).map(|pair| pair.needs);
+        Self { id, occurrences, similarity, needs, distance: real_distance(distance) }
+    }
 }
 
 /// What is near an image.
@@ -37,9 +59,12 @@ pub struct QueryResult {
     pub id: ContentId,
     /// The picture has no contrast, and so no neighbours but itself.
     pub flat: bool,
-    /// Nearest first; the same content, if it is in the dataset, at distance 0.
+    /// Near-duplicates first, most similar first, then the nearest; the same content, if it is in the dataset, at distance 0.
     pub neighbors: Vec<Match>,
 }
+
+/// The turns under which a candidate came up.
+type Turns = BTreeSet<Turn>;
 
 /// The distance of unit vectors whose squared integer distance is `squared`.
 pub(super) fn real_distance(squared: u32) -> f64 {
@@ -51,7 +76,7 @@ pub(super) struct ById<'a>(pub(super) &'a View);
 
 impl RowOrder for ById<'_> {
     /// A content that cannot be read sorts by its number; reading it for the answer then fails.
-    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
+    fn compare(&self, a: u32, b: u32) -> Ordering {
         match (self.0.content(a), self.0.content(b)) {
             (Ok((a, _)), Ok((b, _))) => a.cmp(&b),
             _ => a.cmp(&b),
@@ -60,12 +85,14 @@ impl RowOrder for ById<'_> {
 }
 
 impl Reader {
-    /// The `k` contents nearest to the image in a file, exactly, by the distance of their features; ties go to the smaller content id. The
-    /// file may be anywhere and need not be in the index.
+    /// The near-duplicates of the image in a file, most similar first, and after them the contents nearest to it, exactly, by the distance of
+    /// their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in the index.
+    ///
+    /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views.
     ///
     /// # Errors
     /// [`Error::Undecodable`] for the file, [`Error::Damaged`] for the index.
-    pub fn query(&self, file: &Path, k: usize, limits: &Limits) -> Result<QueryResult> {
+    pub fn query(&self, file: &Path, k: usize, limits: &Limits, rule: &EdgeRule) -> Result<QueryResult> {
         let mut buffer = Buffer::default();
         read_image(file, limits, &mut buffer)?;
         let id = buffer.id();
@@ -73,35 +100,69 @@ impl Reader {
             Some(row) => self.picture(&self.view.row(row)?)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
-        let feature = self.feature(&picture);
-        let mut query = OwnedPlanes::new(self.basis.len());
-        query.push(&feature.0);
+        let asked = Asked::of(&picture, |view| self.feature(view));
+        let (nearest, turns) = self.candidates(&asked, k)?;
+        let library = Library::new(self);
+        let decide = |(row, turns): (u32, Turns)| -> Result<Option<(bool, Match)>> {
+            let pair = asked.best(&*library.row(row)?, turns.into_iter(), rule);
+            let is_edge = pair.is_some_and(|pair| rule.accepts(&pair));
+            let distance = match nearest.get(&row) {
+                Some(distance) => *distance,
+                None if is_edge => self.view.distance(&asked.feature.0, row)?,
+                None => return Ok(None),
+            };
+            Ok(Some((is_edge, self.matched(Neighbor { row, distance }, pair, rule)?)))
+        };
+        let decided: Vec<_> = turns.into_par_iter().map(decide).collect::<Result<_>>()?;
+        let mut matches: Vec<(bool, Match)> = decided.into_iter().flatten().collect();
+        let rank = |(is_edge, found): &(bool, Match)| (!is_edge, if *is_edge { 1.0 - found.similarity } else { found.distance });
+        matches.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal).then_with(|| a.1.id.cmp(&b.1.id)));
+        matches.truncate(k);
+        Ok(QueryResult { id, flat: asked.feature.is_flat(), neighbors: matches.into_iter().map(|(_, found)| found).collect() })
+    }
+
+    /// The squared distances of the `k` nearest rows, and all rows that may be near-duplicates with the turns under which they came up.
+    fn candidates(&self, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
         let live = self.view.live_words()?;
         let order = ById(&self.view);
-        let found = self.view.search(|planes| nearest(query.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))?;
-        let neighbors = found.into_iter().flatten().map(|neighbor| self.matched(&picture, neighbor));
-        Ok(QueryResult { id, flat: feature.is_flat(), neighbors: neighbors.collect::<Result<_>>()? })
+        let search = |features: &mut dyn Iterator<Item = &Feature>, k| {
+            let mut queries = OwnedPlanes::new(self.basis.len());
+            features.for_each(|feature| queries.push(&feature.0));
+            self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))
+        };
+        let own = search(&mut [&asked.feature].into_iter(), k)?;
+        let of_views = search(&mut asked.views.iter().map(|(_, feature)| feature), OF_A_VIEW)?;
+        let nearest: BTreeMap<u32, u32> = own.into_iter().flatten().map(|n| (n.row, n.distance)).collect();
+        let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
+        for (list, (turn, _)) in of_views.iter().zip(&asked.views) {
+            for neighbor in list {
+                turns.entry(neighbor.row).or_default().insert(*turn);
+            }
+        }
+        Ok((nearest, turns))
     }
 
     /// The stored list of a path of the dataset.
     ///
     /// # Errors
     /// [`Error::Input`] where there is no such path, or it is no image; [`Error::Damaged`].
-    pub fn neighbors(&self, path: &[u8]) -> Result<Vec<Match>> {
+    pub fn neighbors(&self, path: &[u8], rule: &EdgeRule) -> Result<Vec<Match>> {
         let shown = String::from_utf8_lossy(path);
         let row = match self.view.path(path)? {
             Some(PathRecord::Row(row)) => row,
             Some(PathRecord::Undecodable(reason)) => return Err(Error::Input(format!("{shown} cannot be read as an image: {reason}"))),
             None => return Err(Error::Input(format!("{shown} is not in the index; run `wsidx sync`"))),
         };
-        let picture = self.picture(&self.view.row(row)?)?;
-        self.view.list(row)?.into_iter().map(|neighbor| self.matched(&picture, neighbor)).collect()
+        let own = Prepared::of(&self.picture(&self.view.row(row)?)?);
+        let pair = |neighbor: Neighbor| -> Result<Match> {
+            let other = Prepared::of(&self.picture(&self.view.row(neighbor.row)?)?);
+            self.matched(neighbor, Some(register(&own, &other, Turn::NONE)), rule)
+        };
+        self.view.list(row)?.into_iter().map(pair).collect()
     }
 
-    fn matched(&self, picture: &Picture, neighbor: Neighbor) -> Result<Match> {
-        let record = self.view.row(neighbor.row)?;
-        let similarity = similarity(picture, &self.picture(&record)?);
-        let RowRecord { id, occurrences, .. } = record;
-        Ok(Match { id, occurrences, similarity, distance: real_distance(neighbor.distance) })
+    fn matched(&self, neighbor: Neighbor, pair: Option<Alignment>, rule: &EdgeRule) -> Result<Match> {
+        let RowRecord { id, occurrences, .. } = self.view.row(neighbor.row)?;
+        Ok(Match::new(id, occurrences, neighbor.distance, pair, rule))
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         state::ContentId,
         view::{RowRecord, View},
     },
-    verdict::Policy,
+    verdict::Rules,
 };
 
 /// Answers from one generation of the index. Opening it takes no lock and waits for nobody.
@@ -75,15 +75,15 @@ impl Reader {
         &self.basis
     }
 
-    /// The policy in the `wsidx.toml` of the root; the default one where there is none.
+    /// What the `wsidx.toml` of the root says; the default where there is none.
     ///
     /// # Errors
     /// [`Error::Input`] for a file that cannot be used, [`Error::Io`].
-    pub fn policy(&self) -> Result<Policy> {
+    pub fn rules(&self) -> Result<Rules> {
         let file = self.home.root.join(POLICY_FILE);
         match std::fs::read_to_string(&file) {
-            Ok(text) => Policy::from_toml(&text),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Policy::default()),
+            Ok(text) => Rules::from_toml(&text),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Rules::default()),
             Err(e) => Err(Error::io("reading", &file)(e)),
         }
     }

@@ -6,10 +6,7 @@
 
 use crate::picture::Picture;
 
-/// What `rule` says in verdicts that rest on this measure.
-pub const RULE: &str = "correlation/1";
-
-/// Two pictures are near-duplicates when their correlation is at least this.
+/// The correlation from which whole frames are as good as equal: the rule before registration, kept to be compared with.
 pub const EDGE_CORRELATION: f64 = 0.98;
 
 /// Correlation of two pictures of one shape, in [−1, 1], the mean of every plane removed. Two flat pictures (no contrast at all) have 1 if
@@ -32,11 +29,6 @@ pub fn correlation(a: &Picture, b: &Picture) -> f64 {
         return if a == b { 1.0 } else { 0.0 };
     }
     (ab as f64 / ((aa as f64).sqrt() * (bb as f64).sqrt())).clamp(-1.0, 1.0)
-}
-
-/// Similarity in [0, 1]: max(0, ρ); exactly 1 for equal pictures.
-pub fn similarity(a: &Picture, b: &Picture) -> f64 {
-    if a == b { 1.0 } else { correlation(a, b).max(0.0) }
 }
 
 fn sum(samples: &[u8]) -> i64 {
@@ -89,14 +81,13 @@ mod tests {
         let negative = picture(3, |i| 200 - (i * 7919 % 101) as u8);
         assert!(correlation(&a, &brighter) > 1.0 - 1e-12);
         assert!(correlation(&a, &negative) < -1.0 + 1e-12);
-        assert_eq!(similarity(&a, &negative), 0.0);
     }
 
     #[test]
     fn flat_pictures_are_like_nothing_but_themselves() {
         let (grey, black) = (picture(1, |_| 128), picture(1, |_| 0));
-        assert_eq!(similarity(&grey, &grey), 1.0);
-        assert_eq!(similarity(&grey, &black), 0.0);
-        assert_eq!(similarity(&grey, &picture(1, |i| i as u8)), 0.0);
+        assert_eq!(correlation(&grey, &grey), 1.0);
+        assert_eq!(correlation(&grey, &black), 0.0);
+        assert_eq!(correlation(&grey, &picture(1, |i| i as u8)), 0.0);
     }
 }

@@ -8,7 +8,7 @@ mod anomaly;
 mod policy;
 
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
-pub use policy::{Action, Finding, Policy};
+pub use policy::{Action, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};
 

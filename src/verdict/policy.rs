@@ -1,9 +1,9 @@
-//! `[check]` of `wsidx.toml` → what each finding does: pass, warn or reject.
+//! `wsidx.toml` → which pairs are near-duplicates (`[edges]`), and what each finding does: pass, warn or reject (`[check]`).
 
 use serde::{Deserialize, Serialize};
 
 use super::{Judgement, Verdict};
-use crate::{Error, Result};
+use crate::{Error, Result, similarity::EdgeRule};
 
 /// What a finding leads to; the strongest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,21 +48,27 @@ impl Default for Policy {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// All that `wsidx.toml` says.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct File {
-    check: Policy,
+pub struct Rules {
+    /// What findings lead to.
+    pub check: Policy,
+    /// Which pairs are near-duplicates.
+    pub edges: EdgeRule,
 }
 
-impl Policy {
+impl Rules {
     /// Reads the text of a `wsidx.toml`.
     ///
     /// # Errors
     /// [`Error::Input`] with the place, and the words that are allowed, where a key or a finding is unknown.
     pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str::<File>(text).map(|file| file.check).map_err(|e| Error::Input(format!("wsidx.toml: {e}")))
+        toml::from_str(text).map_err(|e| Error::Input(format!("wsidx.toml: {e}")))
     }
+}
 
+impl Policy {
     /// What a judgement leads to.
     pub fn action(&self, judgement: &Judgement) -> Action {
         let verdict = match judgement.verdict {
@@ -95,7 +101,7 @@ mod tests {
 
     #[test]
     fn by_default_duplicates_conflicts_and_leaks_reject_and_the_rest_warns_or_passes() {
-        let policy = Policy::from_toml("").unwrap();
+        let policy = Rules::from_toml("").unwrap().check;
         assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Influential, false)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Novel, true)), Action::Reject);
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_policy_file_replaces_what_it_names_and_keeps_the_rest() {
-        let policy = Policy::from_toml("[check]\nreject = [\"leak\"]\n").unwrap();
+        let policy = Rules::from_toml("[check]\nreject = [\"leak\"]\n").unwrap().check;
         assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Pass);
         assert_eq!(policy.action(&judged(Verdict::Redundant, true)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Anomaly, false)), Action::Warn);
@@ -114,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_unknown_word_is_refused_and_the_known_ones_are_named() {
-        let message = |text: &str| Policy::from_toml(text).unwrap_err().to_string();
+        let message = |text: &str| Rules::from_toml(text).unwrap_err().to_string();
         assert!(message("[check]\nrejects = []\n").contains("expected `reject` or `warn`"), "{}", message("[check]\nrejects = []\n"));
         assert!(message("[check]\nreject = [\"dup\"]\n").contains("`redundant`"));
         assert!(message("[chekc]\n").contains("check"));

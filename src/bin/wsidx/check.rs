@@ -8,7 +8,7 @@ use wsidx::{
     index::{CheckOptions, Checked, Match},
     monitor::Monitor as _,
     picture::Limits,
-    similarity::RULE,
+    similarity::register::RULE,
     verdict::{Action, Occurrence, Policy, Verdict, conflicts_with, leaks_into},
 };
 
@@ -49,13 +49,15 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
         paths.extend(place::paths_from(file, args.nul)?);
     }
     let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
-    let policy = reader.policy()?;
+    let rules = reader.rules()?;
+    let policy = rules.check;
     let monitor = session.monitor(args.output.format);
     let items = place::check_items(reader.root(), &paths, &|| monitor.cancelled())?;
     let options = CheckOptions {
         label: args.label.as_deref().map(|label| label.as_bytes().into()),
         split: args.split.as_deref().map(str::parse).transpose()?,
         limits: Limits::default(),
+        rule: rules.edges,
     };
     let checked = reader.check(items, &options, &monitor)?;
     drop(monitor);

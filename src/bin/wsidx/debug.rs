@@ -129,7 +129,7 @@ fn coefficients(reader: &Reader, image: &Path, all: bool) -> Result<(), crate::F
 
 fn neighbors(reader: &Reader, image: &Path) -> Result<(), crate::Failure> {
     let path = place::inside(reader.root(), image)?;
-    let list = reader.neighbors(&path)?;
+    let list = reader.neighbors(&path, &reader.rules()?.edges)?;
     query::table(&list).write(&mut anstream::stdout().lock(), term::width())?;
     Ok(())
 }

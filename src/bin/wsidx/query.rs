@@ -29,10 +29,11 @@ struct QueryJson {
 
 pub(crate) fn run(session: &Session, args: &Query) -> Outcome {
     let reader = session.reader(args.images.first().map(std::path::PathBuf::as_path))?;
+    let rule = reader.rules()?.edges;
     let mut exit = Exit::Fine;
     let mut found = Vec::new();
     for image in &args.images {
-        match reader.query(image, args.k, &Limits::default()) {
+        match reader.query(image, args.k, &Limits::default(), &rule) {
             Ok(result) => found.push((image.as_path(), result)),
             Err(Error::Undecodable(reason)) => {
                 tell(&format!("{}: {reason}", image.display()));

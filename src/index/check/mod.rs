@@ -11,13 +11,14 @@ use std::{
 use rayon::prelude::*;
 
 use self::request::{Base, Request, Requested};
-use super::{Reader, query::Match};
+use super::{Reader, pairs::Library, query::Match};
 use crate::{
     Error, Result,
     dataset::{Buffer, Labels, read_image, tables_above},
     feature::Feature,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
+    similarity::EdgeRule,
     store::{
         state::ContentId,
         view::{PathRecord, TableKind},
@@ -45,6 +46,8 @@ pub struct CheckOptions {
     pub split: Option<Split>,
     /// What a picture may cost.
     pub limits: Limits,
+    /// Which pairs are near-duplicates.
+    pub rule: EdgeRule,
 }
 
 /// The verdict on a file, with its evidence.
@@ -64,9 +67,9 @@ pub struct Checked {
     pub reason: Option<String>,
     /// Where the same content is.
     pub same: Vec<Occurrence>,
-    /// The nearest of what it was compared with, nearest first; the same content is not among them.
+    /// The nearest of what it was compared with, nearest first, by features; the same content is not among them.
     pub nearest: Vec<Match>,
-    /// The edges among them: near-duplicates.
+    /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
 }
 
@@ -101,7 +104,8 @@ impl Reader {
         monitor.stage("comparing", None);
         let base = self.base(&items)?;
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base };
+        let (rule, library) = (&options.rule, Library::new(self));
+        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, library };
         let judged = request.judge(monitor)?;
         Ok(request.answer(items, judged, &reasons))
     }

@@ -1,27 +1,35 @@
 //! The evidence on the contents of a request, and what it makes of each file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 
 use super::{CheckItem, Checked, Read};
 use crate::{
     Error, Result,
-    feature::SCALE,
     index::{
         Reader,
-        query::{ById, Match, real_distance},
+        pairs::{Asked, Library, OF_A_VIEW},
+        query::{ById, Match},
     },
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     monitor::Monitor,
-    picture::Picture,
-    similarity::{EDGE_CORRELATION, similarity},
+    similarity::{
+        EdgeRule,
+        register::{Prepared, Turn},
+    },
     store::{state::ContentId, view::RowRecord},
     verdict::{ANOMALY_NEIGHBOR, Judgement, Occurrence, Reference, judge},
 };
 
 /// Neighbours that are shown as evidence.
 const SHOWN: usize = 5;
+
+/// Requested contents whose views are searched together.
+const TOGETHER: usize = 512;
 
 /// A requested content: the first item that has it, and all of them in order.
 pub(super) struct Requested {
@@ -47,7 +55,7 @@ impl RowOrder for ByRequestedId<'_> {
 }
 
 /// A candidate: a row of the view, or a requested content.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Candidate {
     Row(u32),
     Requested(usize),
@@ -60,7 +68,12 @@ pub(super) struct Request<'a> {
     pub(super) requested: &'a [Requested],
     pub(super) places: HashMap<ContentId, usize>,
     pub(super) base: &'a Base,
+    pub(super) rule: &'a EdgeRule,
+    pub(super) library: Library<'a>,
 }
+
+/// Candidates with the turns under which they came up.
+type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
 
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
 struct Evidence {
@@ -80,12 +93,11 @@ impl Request<'_> {
         let near = self.near(&planes)?;
         let scores = self.scores(&planes, monitor)?;
         let reference = self.reader.reference()?;
-        let evidence: Vec<Evidence> = near
-            .into_par_iter()
-            .zip(scores)
-            .enumerate()
-            .map(|(i, (near, score))| if monitor.cancelled() { Err(Error::Interrupted) } else { self.evidence(i, &near, score) })
-            .collect::<Result<_>>()?;
+        monitor.stage("registering", Some(self.requested.len() as u64));
+        let mut evidence = Vec::with_capacity(near.len());
+        for (chunk, near) in near.chunks(TOGETHER).enumerate() {
+            evidence.extend(self.together(chunk * TOGETHER, near, &scores, &planes, monitor)?);
+        }
         let mut judged = BTreeMap::new();
         for (requested, evidence) in self.requested.iter().zip(&evidence) {
             for &item in &requested.items {
@@ -95,6 +107,54 @@ impl Request<'_> {
         Ok(judged)
     }
 
+    /// The evidence on some requested contents, from `first` on, whose nearest are known.
+    fn together(
+        &self,
+        first: usize,
+        near: &[Vec<(u32, Candidate)>],
+        scores: &[Option<u32>],
+        planes: &OwnedPlanes,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Evidence>> {
+        let some = &self.requested[first..first + near.len()];
+        let asked: Vec<Asked> = some.par_iter().map(|own| Asked::of(&own.read.picture, |view| self.reader.feature(view))).collect();
+        let candidates = self.candidates(first, &asked, planes)?;
+        let one = |i: usize| {
+            if monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let evidence = self.evidence(first + i, &asked[i], &near[i], &candidates[i], scores[first + i]);
+            monitor.advance(1);
+            evidence
+        };
+        (0..near.len()).into_par_iter().map(one).collect()
+    }
+
+    /// What the views of some requested contents bring, and under which turns.
+    fn candidates(&self, first: usize, asked: &[Asked], planes: &OwnedPlanes) -> Result<Vec<Candidates>> {
+        let mut views = OwnedPlanes::new(self.reader.basis.len());
+        let mut of = Vec::new();
+        for (i, asked) in asked.iter().enumerate() {
+            for (turn, feature) in &asked.views {
+                views.push(&feature.0);
+                of.push((first + i, *turn));
+            }
+        }
+        // One more, for the content itself.
+        let k = OF_A_VIEW + 1;
+        let (view, base) = (&self.reader.view, Live(&self.base.live));
+        let in_base = view.search(|rows| nearest(views.as_planes(), rows, &base, k, &ById(view), &Admit::default()))?;
+        let before: Vec<u32> = of.iter().map(|&(own, _)| own as u32).collect();
+        let in_request = self.among_new(&views, planes, k, &base, Some(&before));
+        let mut candidates = vec![Candidates::new(); asked.len()];
+        for ((rows, new), (own, turn)) in in_base.iter().zip(&in_request).zip(of) {
+            for (_, candidate) in self.merge(rows, new, &self.requested[own], OF_A_VIEW) {
+                candidates[own - first].entry(candidate).or_default().insert(turn);
+            }
+        }
+        Ok(candidates)
+    }
+
     /// The nearest of the base and of the requested contents before, as many as a list holds.
     fn near(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<(u32, Candidate)>>> {
         let k = usize::from(self.reader.settings.neighbors);
@@ -102,13 +162,20 @@ impl Request<'_> {
         let base = Live(&self.base.live);
         let in_base = view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default()))?;
         let before: Vec<u32> = (0..self.requested.len() as u32).collect();
-        let in_request = self.among_new(planes, k + 1, &base, Some(&before));
+        let in_request = self.among_new(planes, planes, k + 1, &base, Some(&before));
         let merged = in_base.into_iter().zip(in_request).zip(self.requested);
         Ok(merged.map(|((rows, new), own)| self.merge(&rows, &new, own, k)).collect())
     }
 
-    /// The nearest of the requested contents that are not among the live rows.
-    fn among_new(&self, planes: &OwnedPlanes, k: usize, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
+    /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
+    fn among_new(
+        &self,
+        queries: &OwnedPlanes,
+        planes: &OwnedPlanes,
+        k: usize,
+        live: &Live<'_>,
+        limits: Option<&[u32]>,
+    ) -> Vec<Vec<Neighbor>> {
         let mut new = vec![0u64; self.requested.len().div_ceil(64)];
         for (i, requested) in self.requested.iter().enumerate() {
             if !requested.read.row.is_some_and(|row| live.contains(row)) {
@@ -116,7 +183,7 @@ impl Request<'_> {
             }
         }
         let admit = Admit { limits, ..Admit::default() };
-        nearest(planes.as_planes(), planes.as_planes(), &Live(&new), k, &ByRequestedId(self.requested), &admit)
+        nearest(queries.as_planes(), planes.as_planes(), &Live(&new), k, &ByRequestedId(self.requested), &admit)
     }
 
     /// Rows and requested contents in one order, without the content itself.
@@ -146,7 +213,7 @@ impl Request<'_> {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        let new = self.among_new(planes, k, &live, None);
+        let new = self.among_new(planes, planes, k, &live, None);
         let score = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
             let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
             let new = new.iter().filter(|n| n.row as usize != i);
@@ -157,49 +224,57 @@ impl Request<'_> {
         Ok(in_view.into_iter().zip(new).enumerate().map(score).collect())
     }
 
-    /// Similarities of those that are shown and of those that may be edges.
-    fn evidence(&self, own: usize, near: &[(u32, Candidate)], score: Option<u32>) -> Result<Evidence> {
-        let picture = &self.requested[own].read.picture;
-        let (mut nearest, mut edges) = (Vec::new(), Vec::new());
-        for (place, &(distance, candidate)) in near.iter().enumerate() {
-            let may_be_edge = distance <= self.edge_reach();
-            if place >= SHOWN && !may_be_edge {
-                break;
+    /// The nearest, and the edges among all candidates.
+    fn evidence(
+        &self,
+        own: usize,
+        asked: &Asked,
+        near: &[(u32, Candidate)],
+        candidates: &Candidates,
+        score: Option<u32>,
+    ) -> Result<Evidence> {
+        let mut candidates = candidates.clone();
+        for (_, candidate) in near {
+            candidates.entry(*candidate).or_default().insert(Turn::NONE);
+        }
+        let distances: HashMap<Candidate, u32> = near.iter().map(|&(distance, candidate)| (candidate, distance)).collect();
+        let feature = &self.requested[own].read.feature.0;
+        let (mut shown, mut edges) = (BTreeMap::new(), Vec::new());
+        for (candidate, turns) in candidates {
+            let other = match candidate {
+                Candidate::Row(row) => self.library.row(row)?,
+                Candidate::Requested(i) => Arc::new(Prepared::of(&self.requested[i].read.picture)),
+            };
+            let pair = asked.best(&other, turns.into_iter(), self.rule);
+            let is_edge = pair.is_some_and(|pair| self.rule.accepts(&pair));
+            let place = near.iter().position(|(_, near)| *near == candidate).filter(|place| *place < SHOWN);
+            if !is_edge && place.is_none() {
+                continue;
             }
-            let matched = self.matched(picture, distance, candidate)?;
-            if matched.similarity >= EDGE_CORRELATION {
+            let distance = match (distances.get(&candidate), candidate) {
+                (Some(distance), _) => *distance,
+                (None, Candidate::Row(row)) => self.reader.view.distance(feature, row)?,
+                (None, Candidate::Requested(i)) => squared_distance(feature, &self.requested[i].read.feature.0),
+            };
+            let (id, occurrences) = self.known(candidate)?;
+            let matched = Match::new(id, occurrences, distance, pair, self.rule);
+            if is_edge {
                 edges.push((candidate, matched.clone()));
             }
-            if place < SHOWN {
-                nearest.push((candidate, matched));
-            }
+            place.map(|place| shown.insert(place, (candidate, matched)));
         }
-        Ok(Evidence { nearest, edges, score })
+        edges.sort_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id)));
+        Ok(Evidence { nearest: shown.into_values().collect(), edges, score })
     }
 
-    /// The squared integer distance beyond which no pair can have the correlation of an edge: features are a part of unit vectors at distance
-    /// √(2(1 − ρ)), each rounded by at most √m / 2.
-    fn edge_reach(&self) -> u32 {
-        let unit = (2.0 * (1.0 - EDGE_CORRELATION)).sqrt() * f64::from(SCALE);
-        let reach = unit + (self.reader.basis.len() as f64).sqrt();
-        (reach * reach).ceil() as u32
-    }
-
-    fn matched(&self, picture: &Picture, distance: u32, candidate: Candidate) -> Result<Match> {
-        let distance = real_distance(distance);
+    /// Id of a candidate, and its paths outside the request.
+    fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
             Candidate::Row(row) => {
-                let record = self.reader.view.row(row)?;
-                let similarity = similarity(picture, &self.reader.picture(&record)?);
-                let RowRecord { id, occurrences, .. } = record;
-                let occurrences = self.base.rest.get(&row).cloned().unwrap_or(occurrences);
-                Ok(Match { id, occurrences, similarity, distance })
+                let RowRecord { id, occurrences, .. } = self.reader.view.row(row)?;
+                Ok((id, self.base.rest.get(&row).cloned().unwrap_or(occurrences)))
             }
-            Candidate::Requested(i) => {
-                let other = &self.requested[i].read;
-                let similarity = similarity(picture, &other.picture);
-                Ok(Match { id: other.id, occurrences: Vec::new(), similarity, distance })
-            }
+            Candidate::Requested(i) => Ok((self.requested[i].read.id, Vec::new())),
         }
     }
 
@@ -255,4 +330,9 @@ impl Request<'_> {
         };
         items.into_iter().enumerate().map(answer).collect()
     }
+}
+
+fn squared_distance(a: &[i16], b: &[i16]) -> u32 {
+    let square: i64 = a.iter().zip(b).map(|(&a, &b)| (i64::from(a) - i64::from(b)).pow(2)).sum();
+    u32::try_from(square).unwrap_or(u32::MAX)
 }

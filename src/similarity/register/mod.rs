@@ -38,7 +38,7 @@ use coarse::Start;
 use refine::{Fit, Fixed};
 
 /// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
-pub const REGISTER_RULE: &str = "register/1";
+pub const RULE: &str = "registration/1";
 
 /// The score of the prefilter below which a pair is not worth registering.
 pub const SKETCH_SCORE: f32 = 0.5;

@@ -31,6 +31,9 @@ impl Needs {
     /// A part of the picture is covered: a caption, a logo.
     pub const OVERLAY: Self = Self(128);
 
+    /// Every change.
+    pub const ALL: Self = Self(255);
+
     /// All of them, by the names used in settings.
     pub const NAMES: [(&'static str, Self); 8] = [
         ("photometric", Self::PHOTOMETRIC),
@@ -71,6 +74,11 @@ impl Needs {
     #[must_use]
     pub const fn from_bits(bits: u16) -> Option<Self> {
         if bits < 256 { Some(Self(bits)) } else { None }
+    }
+
+    /// The change of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, need)| need)
     }
 
     /// The names of what is in the set.

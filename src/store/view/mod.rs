@@ -139,6 +139,25 @@ impl View {
         }
     }
 
+    /// The exact squared distance of a feature to that of a row.
+    ///
+    /// # Errors
+    /// As [`View::row`].
+    ///
+    /// # Panics
+    /// If the feature is of another length.
+    pub fn distance(&self, feature: &[i16], row: u32) -> Result<u32> {
+        assert_eq!(feature.len(), self.manifest.basis.len(), "columns of a feature");
+        let start = row as usize * self.stride();
+        let bytes = |column: Column| self.columns[column as usize].get(start..start + self.stride());
+        let stored = bytes(Column::High)?
+            .iter()
+            .zip(bytes(Column::Low)?)
+            .map(|(&h, &l)| 256 * i64::from(h.cast_signed()) + i64::from(l.cast_signed()));
+        let square: i64 = feature.iter().zip(stored).map(|(&a, b)| (i64::from(a) - b).pow(2)).sum();
+        Ok(u32::try_from(square).unwrap_or(u32::MAX))
+    }
+
     /// One bit for each row, set where its content has a path; 64 rows a word.
     ///
     /// # Errors
