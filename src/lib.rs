@@ -24,7 +24,7 @@
 //! | Picture | decoded, oriented, standardised to S × S samples of 8 bits |
 //! | Coefficients | the orthonormal two-dimensional wavelet transform of a Picture |
 //! | Feature | the coefficients at the columns that rank-revealing QR chose, normalised, as integers |
-//! | edge | a pair of contents that is near-identical |
+//! | edge | a pair of contents that is near-identical: registered, and accepted ([`similarity`]) |
 //!
 //! The modules, lowest first; each imports only from those above it in this list:
 //!

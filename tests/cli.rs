@@ -18,7 +18,7 @@ use std::{
 use serde_json::Value;
 use support::{
     command, copy_folder,
-    images::{brighter, ppm, write},
+    images::{brighter, mirrored, ppm, write},
     run, sample, wsidx,
 };
 
@@ -103,6 +103,21 @@ fn query_gives_the_contract() {
     assert_eq!(found[0]["neighbors"][0]["path"], "train/dog/3.ppm");
     assert!(wsidx(tree.path(), ["query", "train/cat/4.ppm"]).expect(0).stdout.contains("similarity"));
     assert!(wsidx(tree.path(), ["query", "nothing.png"]).expect(2).stderr.contains("no such file"));
+}
+
+#[test]
+fn a_mirror_image_is_a_near_duplicate_unless_the_dataset_says_otherwise() {
+    let tree = dataset();
+    write(tree.path(), "train/cat/mirror.ppm", &mirrored(&ppm(4, 16), 16));
+    let check = ["check", "train/cat/mirror.ppm", "--format", "jsonl"];
+    assert_eq!(json(wsidx(tree.path(), check).expect(1).stdout.trim())["verdict"], "redundant");
+    let first = |query: &Value| query[0]["neighbors"][0].clone();
+    let query = ["query", "train/cat/mirror.ppm", "-k", "3", "--format", "json"];
+    let found = first(&json(&wsidx(tree.path(), query).expect(0).stdout));
+    assert_eq!((&found["path"], &found["changes"][0]), (&"train/cat/4.ppm".into(), &"mirror".into()), "{found}");
+    fs::write(tree.path().join("wsidx.toml"), "[edges]\naccept = [\"photometric\"]\n").unwrap();
+    assert_ne!(json(wsidx(tree.path(), check).expect(0).stdout.trim())["verdict"], "redundant");
+    assert_eq!(first(&json(&wsidx(tree.path(), query).expect(0).stdout))["changes"], Value::Null);
 }
 
 #[test]

@@ -44,12 +44,14 @@ fn sync(root: &Path) -> Result<u64> {
     Ok(summary.paths)
 }
 
-/// All that a reader can be asked: the neighbours of every picture.
+/// What a reader can be asked: a query of two pictures, the list of every one.
 fn answers(root: &Path) -> Result<String> {
     let reader = Reader::open(root)?;
     let mut all = String::new();
     for seed in 0..6 {
-        all += &format!("{:?}\n", reader.query(&root.join(format!("cat/{seed}.ppm")), 6, &Limits::default(), &EdgeRule::default())?);
+        if seed < 2 {
+            all += &format!("{:?}\n", reader.query(&root.join(format!("cat/{seed}.ppm")), 6, &Limits::default(), &EdgeRule::default())?);
+        }
         all += &format!("{:?}\n", reader.neighbors(format!("cat/{seed}.ppm").as_bytes(), &EdgeRule::default())?);
     }
     Ok(all)

@@ -94,6 +94,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::similarity::register::Needs;
 
     fn judged(verdict: Verdict, leak: bool) -> Judgement {
         Judgement { verdict, leak, ..Judgement::undecodable() }
@@ -116,6 +117,18 @@ mod tests {
         assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Pass);
         assert_eq!(policy.action(&judged(Verdict::Redundant, true)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Anomaly, false)), Action::Warn);
+    }
+
+    #[test]
+    fn edges_are_what_the_file_says_and_nonsense_is_refused() {
+        let edges = |text: &str| Rules::from_toml(text).map(|rules| rules.edges);
+        assert_eq!(edges("").unwrap(), EdgeRule::default());
+        let strict = edges("[edges]\nthreshold = 0.9\naccept = [\"photometric\", \"crop\"]\n").unwrap();
+        assert_eq!((strict.threshold, strict.accept), (0.9, Needs::PHOTOMETRIC.and(Needs::CROP)));
+        for wrong in ["threshold = 0", "threshold = 1.5", "threshold = nan", "accept = [\"rotate\"]", "accepts = []"] {
+            assert!(edges(&format!("[edges]\n{wrong}\n")).is_err(), "{wrong}");
+        }
+        assert!(edges("[edges]\naccept = [\"rotate\"]\n").unwrap_err().to_string().contains("quarter-turn"));
     }
 
     #[test]

@@ -46,6 +46,13 @@ pub(crate) fn brighter(ppm: &[u8], by: u8) -> Vec<u8> {
     file
 }
 
+/// The same, left and right exchanged.
+pub(crate) fn mirrored(ppm: &[u8], side: usize) -> Vec<u8> {
+    let head = ppm.iter().position(|&b| b == b'\n').expect("a header") + 1;
+    let rows = ppm[head..].chunks(3 * side).flat_map(|row| row.chunks(3).rev().flatten().copied());
+    ppm[..head].iter().copied().chain(rows).collect()
+}
+
 /// Writes a file and the folders above it.
 pub(crate) fn write(root: &Path, name: &str, bytes: &[u8]) {
     let path = root.join(name);

@@ -129,8 +129,9 @@ pub(crate) struct Sync {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The neighbours are exact: the nearest by the distance of their features, ties by content id. Similarity is the correlation of
-the pictures; 1 is the same picture.
+    after_help = "Near-duplicates come first, most similar first, also those that were cropped, mirrored, turned or framed. The rest are the nearest
+by the distance of their features, exactly, ties by content id. Similarity says how well one picture lies on the other; 1 is the same
+picture, 0 where no way was found to lay them. `[edges]` in wsidx.toml says what counts as a near-duplicate.
 
 Examples:
   wsidx query img.png           the 10 nearest
@@ -156,6 +157,10 @@ every duplicate in the dataset once. What rejects and what only warns is said in
   [check]
   reject = [\"redundant\", \"influential\", \"leak\"]
   warn = [\"anomaly\", \"undecodable\"]
+
+  [edges]
+  threshold = 0.7
+  accept = [\"photometric\", \"crop\", \"border\", \"rotation\", \"mirror\", \"quarter-turn\", \"greyscale\", \"overlay\"]
 
 Examples:
   wsidx check .                                   the whole dataset

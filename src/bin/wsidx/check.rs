@@ -8,7 +8,7 @@ use wsidx::{
     index::{CheckOptions, Checked, Match},
     monitor::Monitor as _,
     picture::Limits,
-    similarity::register::RULE,
+    similarity::register::{Needs, RULE},
     verdict::{Action, Occurrence, Policy, Verdict, conflicts_with, leaks_into},
 };
 
@@ -119,7 +119,9 @@ fn evidence(checked: &Checked) -> String {
     let wanted = |occurrences: &[Occurrence]| checked.judgement.conflicts == 0 || conflicts(occurrences);
     let mut text = match checked.edges.iter().find(|edge| wanted(&edge.occurrences)) {
         _ if !checked.same.is_empty() && wanted(&checked.same) => format!("same bytes as {}", place_of(&checked.same)),
-        Some(Match { occurrences, similarity, .. }) => format!("similarity {similarity:.3} with {}", place_of(occurrences)),
+        Some(Match { occurrences, similarity, needs, .. }) => {
+            format!("similarity {similarity:.3} with {}{}", place_of(occurrences), changes(*needs))
+        }
         None => String::new(),
     };
     let others = (checked.judgement.duplicates + checked.judgement.conflicts).saturating_sub(1);
@@ -130,6 +132,12 @@ fn evidence(checked: &Checked) -> String {
         text.push_str(&format!("; leak: {leak}"));
     }
     text
+}
+
+/// What makes one of the pair into the other, for people; nothing if that is nothing.
+fn changes(needs: Option<Needs>) -> String {
+    let names: Vec<&str> = needs.into_iter().flat_map(Needs::names).collect();
+    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
 }
 
 fn leak(checked: &Checked) -> Option<String> {

@@ -56,6 +56,7 @@ pub(crate) struct NeighborJson {
     label: Option<String>,
     split: Option<&'static str>,
     similarity: Decimal,
+    changes: Option<Vec<&'static str>>,
     distance: Decimal,
 }
 
@@ -74,6 +75,7 @@ impl NeighborJson {
             label: first.and_then(label),
             split: first.and_then(|o| o.split).map(wsidx::verdict::Split::name),
             similarity: Decimal(matched.similarity),
+            changes: matched.needs.map(|needs| needs.names().collect()),
             distance: Decimal(matched.distance),
         }
     }

@@ -85,6 +85,7 @@ pub(crate) fn table(matches: &[Match]) -> Table {
         Column::left("label"),
         Column::left("split"),
         Column::path("path"),
+        Column::left("changes"),
     ];
     let mut table = Table::new(columns);
     for (i, matched) in matches.iter().enumerate() {
@@ -99,6 +100,7 @@ pub(crate) fn table(matches: &[Match]) -> Table {
             first.and_then(|o| o.label.as_deref()).map_or_else(|| "-".to_owned(), term::escape).into(),
             first.and_then(|o| o.split).map_or("-", wsidx::verdict::Split::name).into(),
             format!("{path}{more}").into(),
+            matched.needs.map_or_else(String::new, |needs| needs.names().collect::<Vec<_>>().join(", ")).into(),
         ]);
     }
     table
