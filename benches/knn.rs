@@ -1,8 +1,10 @@
 //! How fast lists are built and queries are answered, on synthetic rows: clustered, of unit length, with a decaying spectrum.
 //!
-//! `cargo bench --bench knn [build|query|scale [ROWS [COLUMNS]]]`; `export` and `serve` are for `peers.py`. Wall time is the best of a few runs on all threads; `cpu` is the processor time of that run over
-//! all threads (Linux), which tells more on a busy machine. The peer of a query is a plain read of the same bytes in the same run.
+//! `cargo bench --bench knn [build|query|scale [ROWS [COLUMNS]]]`; `export` and `serve` are for `peers.py`. Wall time is the best of a few runs on
+//! all threads; `cpu` is the processor time of that run over all threads (Linux), which tells more on a busy machine. The peers of a query
+//! are a plain read of the same bytes, and a loop over all values, in the same run.
 
+use rayon::prelude::*;
 use std::{borrow::Cow, hint::black_box, time::Instant};
 use wsidx::knn::{
     Admit, ByNumber, Kernel, ListSource, ListUpdate, Live, Neighbor, NoLists, OwnedPlanes, Planes, Update, Watch, nearest, nearest_with,
@@ -183,6 +185,17 @@ fn scale(rows: usize, columns: usize) {
     println!("query 1      {rows:>9} x {columns:<5} {seconds:>9.4} s");
 }
 
+/// Reads every byte on all threads, as fast as a loop does.
+fn read_on_all_threads(bytes: &[i8]) -> u64 {
+    bytes.par_chunks(1 << 20).map(read).reduce(|| 0, |a, b| a ^ b)
+}
+
+/// The distances of one row to all, value by value, and the least of them: what the kernels save.
+fn naive(query: &[i32], planes: &Planes<'_>) -> i64 {
+    let distance = |row: u32| planes.row(row).values().zip(query).map(|(a, b)| i64::from(a - b).pow(2)).sum::<i64>();
+    (0..planes.rows() as u32).into_par_iter().map(distance).min().unwrap_or(0)
+}
+
 /// Reads every byte, as fast as a loop does.
 fn read(bytes: &[i8]) -> u64 {
     bytes
@@ -208,7 +221,12 @@ fn query(rows: usize, columns: usize) {
     asked.push(&planes.row(11).values().take(columns).map(|v| (v * 9 / 10) as i16).collect::<Vec<_>>());
     let giga = planes.high().len() as f64 / 1e9;
     let (seconds, _) = best(5, || read(planes.high()));
-    println!("read   {rows:>9} x {columns:<5} {:<12} {:>9.3} ms {:>7.1} GB/s", "plain", seconds * 1e3, giga / seconds);
+    println!("read   {rows:>9} x {columns:<5} {:<12} {:>9.3} ms {:>7.1} GB/s", "one thread", seconds * 1e3, giga / seconds);
+    let (seconds, _) = best(9, || read_on_all_threads(planes.high()));
+    println!("read   {rows:>9} x {columns:<5} {:<12} {:>9.3} ms {:>7.1} GB/s", "all threads", seconds * 1e3, giga / seconds);
+    let values: Vec<i32> = planes.row(11).values().collect();
+    let (seconds, _) = best(3, || naive(&values, &planes));
+    println!("query  {rows:>9} x {columns:<5} {:<12} {:>9.3} ms {:>7.1} GB/s", "naive loop", seconds * 1e3, giga / seconds);
     for kernel in Kernel::available() {
         let ask = || nearest_with(kernel, asked.as_planes(), planes, &Live(&live), 16, &ByNumber, &Admit::default());
         let (seconds, _) = best(5, ask);

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     dataset::{Buffer, read_image},
-    feature::{Feature, SCALE},
+    feature::SCALE,
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     picture::{Limits, decode},
     similarity::{
@@ -125,17 +125,16 @@ impl Reader {
     fn candidates(&self, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
         let live = self.view.live_words()?;
         let order = ById(&self.view);
-        let search = |features: &mut dyn Iterator<Item = &Feature>, k| {
-            let mut queries = OwnedPlanes::new(self.basis.len());
-            features.for_each(|feature| queries.push(&feature.0));
-            self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))
-        };
-        let own = search(&mut [&asked.feature].into_iter(), k)?;
-        let of_views = search(&mut asked.views.iter().map(|(_, feature)| feature), OF_A_VIEW)?;
-        let nearest: BTreeMap<u32, u32> = own.into_iter().flatten().map(|n| (n.row, n.distance)).collect();
+        // One search for all: the rows are read once.
+        let mut queries = OwnedPlanes::new(self.basis.len());
+        [&asked.feature].into_iter().chain(asked.views.iter().map(|(_, feature)| feature)).for_each(|feature| queries.push(&feature.0));
+        let found = self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))?;
+        let mut found = found.into_iter();
+        let own = found.next().unwrap_or_default();
+        let nearest: BTreeMap<u32, u32> = own.into_iter().map(|n| (n.row, n.distance)).collect();
         let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
-        for (list, (turn, _)) in of_views.iter().zip(&asked.views) {
-            for neighbor in list {
+        for (list, (turn, _)) in found.zip(&asked.views) {
+            for neighbor in list.iter().take(OF_A_VIEW) {
                 turns.entry(neighbor.row).or_default().insert(*turn);
             }
         }
