@@ -87,7 +87,7 @@ pub struct Manifest {
     pub undecodable: u64,
     /// Whether stored contents were lost and wait for a `sync` that reads their files again.
     pub incomplete: bool,
-    /// What there is of every row, in the order of [`Column`].
+    /// What there is of every row, in this order: high bytes, low bytes, norms, contents, live.
     pub columns: [FileEntry; 5],
     /// The runs of the order of rows by content id, oldest first.
     pub order: Vec<FileEntry>,
