@@ -114,6 +114,39 @@ fn any_history_gives_the_index_that_is_built_from_nothing() {
     }
 }
 
+#[test]
+fn a_writer_that_stays_gives_what_a_new_one_gives() {
+    let tree = tempfile::tempdir().unwrap();
+    let at = |seed: u64| format!("train/cat/{seed}.ppm");
+    let put = |seed: u64| write(tree.path(), &at(seed), &ppm(seed, 16));
+    let remove = |seed: u64| fs::remove_file(tree.path().join(at(seed))).unwrap();
+    put(0);
+    init(tree.path());
+    let mut writer = Writer::open(tree.path(), "test", true, &Silent).unwrap();
+    let mut numbers = Numbers::new(3);
+    let mut there = vec![0];
+    for step in 0..60 {
+        // It empties again and again, so that a content comes back to nobody.
+        match numbers.below(5) {
+            0 => there.drain(..).for_each(remove),
+            1 if !there.is_empty() => remove(there.swap_remove(numbers.below(there.len() as u64) as usize)),
+            _ => {
+                let seed = numbers.below(6);
+                put(seed);
+                there.retain(|known| *known != seed);
+                there.push(seed);
+            }
+        }
+        writer.sync(&SyncOptions { at: step, ..SyncOptions::default() }, &Silent).unwrap();
+        let names: Vec<String> = there.iter().map(|seed| at(*seed)).collect();
+        let fresh = tempfile::tempdir().unwrap();
+        copy_tree(tree.path(), fresh.path(), &names);
+        init(fresh.path());
+        sync(fresh.path(), Vec::new());
+        assert_eq!(everything(tree.path()), everything(fresh.path()), "step {step}");
+    }
+}
+
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect()

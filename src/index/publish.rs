@@ -175,6 +175,8 @@ impl Writer {
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);
         reaches.resize(rows.count(), u32::MAX);
+        // A row that comes back to nobody has the empty list that it left with.
+        live.added.iter().for_each(|&row| reaches[row as usize] = u32::MAX);
         lists.iter().for_each(|(row, list)| reaches[row as usize] = reach_of(list, k));
         live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
