@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::INDEX_FOLDER;
+use super::{BARE_INDEX_FOLDER, INDEX_FOLDER};
 use crate::{Error, Result};
 
 /// The nearest folder from `start` upwards that holds an index. The search stops at the top of a git work tree and at the boundary of a file
@@ -26,7 +26,7 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
         if device(folder) != first {
             break;
         }
-        if fs::symlink_metadata(folder.join(INDEX_FOLDER)).is_ok() {
+        if fs::symlink_metadata(index_folder(folder)).is_ok() {
             return Ok(folder.to_owned());
         }
         if fs::symlink_metadata(folder.join(".git")).is_ok() {
@@ -36,12 +36,18 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
     Err(Error::NoIndex { from: start })
 }
 
+/// The folder of the index of a dataset, which may be in a bare repository.
+pub fn index_folder(root: &Path) -> PathBuf {
+    let bare = root.join("HEAD").is_file() && root.join("objects").is_dir() && root.join("refs").is_dir();
+    root.join(if bare { BARE_INDEX_FOLDER } else { INDEX_FOLDER })
+}
+
 /// Whether the index in `root` may be believed.
 ///
 /// # Errors
 /// [`Error::Refused`] with the reason.
 pub fn check_trust(root: &Path) -> Result<()> {
-    let folder = root.join(INDEX_FOLDER);
+    let folder = index_folder(root);
     let refused = |why: &str| Err(Error::Refused(format!("{} {why}; remove it and run `wsidx init`", folder.display())));
     let meta = fs::symlink_metadata(&folder).map_err(Error::io("looking at", &folder))?;
     if meta.file_type().is_symlink() {

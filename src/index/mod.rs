@@ -2,6 +2,7 @@
 //!
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
+mod batch;
 mod check;
 mod gc;
 mod init;
@@ -33,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     Error, Result,
-    dataset::{INDEX_FOLDER, check_trust},
+    dataset::{check_trust, index_folder},
     store::medium::Folder,
 };
 
@@ -41,7 +42,7 @@ use crate::{
 const FORMAT_FILE: &str = "format";
 
 /// Its content; the number is that of the layout of the folder.
-const FORMAT: &str = "wsidx index 2\n";
+const FORMAT: &str = "wsidx index 3\n";
 
 /// Where the parts of an index are.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ impl Home {
     }
 
     fn folder(&self) -> PathBuf {
-        self.root.join(INDEX_FOLDER)
+        index_folder(&self.root)
     }
 
     fn packs(&self) -> Result<Folder> {
