@@ -10,7 +10,11 @@ use md5::Md5;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use super::git::{Repository, pointer_text};
+use super::{
+    BARE_INDEX_FOLDER,
+    git::{Repository, pointer_text},
+    index_folder,
+};
 use crate::store::alias::Alias;
 
 /// The hash of a repository.
@@ -38,7 +42,8 @@ impl Naming {
     pub fn around(root: &Path) -> Self {
         let has = |folder: &Path, name: &str| fs::symlink_metadata(folder.join(name)).is_ok();
         let top = root.ancestors().find(|folder| has(folder, ".git"));
-        let repository = top.and_then(|_| Repository::at(root).ok().flatten());
+        let in_git = top.is_some() || index_folder(root).ends_with(BARE_INDEX_FOLDER);
+        let repository = if in_git { Repository::at(root).ok().flatten() } else { None };
         let below_top = root.ancestors().take_while(|folder| top.is_none_or(|top| folder.starts_with(top)));
         Self {
             git: repository.as_ref().map(|repository| repository.format),

@@ -7,10 +7,10 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
-use super::{BARE_INDEX_FOLDER, INDEX_FOLDER};
+use super::{BARE_INDEX_FOLDER, INDEX_FOLDER, git};
 use crate::{Error, Result};
 
 /// The nearest folder from `start` upwards that holds an index. The search stops at the top of a git work tree and at the boundary of a file
@@ -75,18 +75,14 @@ fn tracked_by_git(root: &Path) -> bool {
     if !root.ancestors().any(|folder| fs::symlink_metadata(folder.join(".git")).is_ok()) {
         return false;
     }
-    let output = Command::new("git")
-        .args(["ls-files", "-z", "--", INDEX_FOLDER])
-        .current_dir(root)
-        .envs([("GIT_OPTIONAL_LOCKS", "0"), ("GIT_LITERAL_PATHSPECS", "1"), ("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
+    let output = git::command(root, false).args(["ls-files", "-z", "--", INDEX_FOLDER]).stderr(Stdio::null()).output();
     output.is_ok_and(|output| !output.stdout.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn git(root: &Path, args: &[&str]) {

@@ -89,7 +89,7 @@ impl BatchReader {
         match decode(&buffer.bytes, self.shape, &self.limits) {
             Ok(decoded) => {
                 let aliases = self.naming.of(&buffer.bytes);
-                Outcome { path, entry: entry(Holds::Content(id), stat), content: Some(store(id, stat.size, decoded)), aliases }
+                Outcome { path, entry: entry(Holds::Content(id), stat), content: Some(content_of(id, stat.size, decoded)), aliases }
             }
             Err(e) => undecoded(path, entry(undecodable(id, e), stat)),
         }
@@ -108,7 +108,8 @@ fn reason(error: Error) -> String {
     }
 }
 
-fn store(id: ContentId, bytes: u64, decoded: Decoded) -> (Content, Picture) {
+/// What is stored of a decoded file, and its picture.
+pub(super) fn content_of(id: ContentId, bytes: u64, decoded: Decoded) -> (Content, Picture) {
     let Shape { size, planes } = decoded.picture.shape();
     let mut code = Vec::new();
     lifting::encode(decoded.picture.samples(), size, planes, &mut code);

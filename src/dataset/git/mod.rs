@@ -23,7 +23,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Buffer, ObjectFormat, Objects, Unread, VersionFile};
+use super::{ObjectFormat, Objects, VersionFile, VisitFile};
 use crate::{Error, Result, picture::Limits, store::alias::Alias};
 
 /// Variables that tie git to another repository than that of the folder it runs in (`git rev-parse --local-env-vars`).
@@ -140,6 +140,11 @@ impl Repository {
         Err(Error::Input(format!("the dataset in {} and the git repository in {top} have nothing in common", root.display())))
     }
 
+    /// Whether a dataset with this root has files in this repository.
+    pub fn belongs(&self, root: &Path) -> bool {
+        self.offset(root).is_ok()
+    }
+
     /// Where the index of this repository may be besides the folders above the present one: in the git folder, or in the main work tree.
     pub fn other_roots(&self) -> Vec<PathBuf> {
         let main = self.common_dir.parent().map(Path::to_owned);
@@ -198,11 +203,15 @@ impl Offset {
     }
 }
 
-fn command(folder: &Path, inherit: bool) -> Command {
+/// A git that runs in a folder: in the repository of the environment, or, without `inherit`, in that of the folder.
+pub(super) fn command(folder: &Path, inherit: bool) -> Command {
     let mut command = Command::new("git");
-    command.current_dir(folder).stdin(Stdio::null());
+    // A file system monitor is a program that the configuration names.
+    command.args(["-c", "core.fsmonitor=false"]).current_dir(folder).stdin(Stdio::null());
     if !inherit {
-        LOCAL_VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in LOCAL_VARIABLES {
+            command.env_remove(name);
+        }
     }
     command.envs([
         ("GIT_OPTIONAL_LOCKS", "0"),
@@ -216,9 +225,9 @@ fn command(folder: &Path, inherit: bool) -> Command {
 
 impl Objects for Repository {
     /// Of files that are named by their blobs.
-    fn read(&self, files: &[&VersionFile], limits: &Limits, visit: &mut super::VisitFile<'_>) -> Result<()> {
+    fn read(&self, files: &[&VersionFile], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
         let ids: Vec<Alias> = files.iter().map(|file| file.name).collect();
-        self.read_blobs(&ids, limits, &mut |place, read: std::result::Result<&Buffer, Unread>| visit(place, read))
+        self.read_blobs(&ids, limits, visit)
     }
 }
 

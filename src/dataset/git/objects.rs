@@ -9,7 +9,7 @@ use std::{
 use super::{Repository, lfs::Pointer};
 use crate::{
     Error, Result,
-    dataset::{Buffer, Unread, read_image},
+    dataset::{Buffer, Unread, VisitFile, read_image},
     picture::Limits,
     store::alias::Alias,
 };
@@ -45,7 +45,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::Io`] where git does not answer, and what `visit` returns.
-    pub fn read_blobs(&self, ids: &[Alias], limits: &Limits, visit: &mut Visit<'_>) -> Result<()> {
+    pub fn read_blobs(&self, ids: &[Alias], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Repository {
         }
     }
 
-    fn visit_replies(&self, mut replies: BufReader<ChildStdout>, ids: &[Alias], limits: &Limits, visit: &mut Visit<'_>) -> Result<()> {
+    fn visit_replies(&self, mut replies: BufReader<ChildStdout>, ids: &[Alias], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
         let failed = |source| Error::Io { doing: "reading objects with git in", path: self.folder.clone(), source };
         let mut stores = None;
         let mut buffer = Buffer::default();
@@ -103,9 +103,6 @@ impl Repository {
         [own].into_iter().chain(beside).collect()
     }
 }
-
-/// What takes the place of a blob in the order that was asked for, and its bytes or why there are none.
-pub type Visit<'a> = dyn FnMut(usize, std::result::Result<&Buffer, Unread>) -> Result<()> + 'a;
 
 fn os_path(bytes: &[u8]) -> &Path {
     use std::os::unix::ffi::OsStrExt as _;

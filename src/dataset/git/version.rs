@@ -128,6 +128,22 @@ impl Repository {
         Ok(list.lines().filter_map(split).collect())
     }
 
+    /// The images of all branches, each content once.
+    ///
+    /// # Errors
+    /// As [`Repository::staged`].
+    pub fn images_of_branches(&self, root: &std::path::Path) -> Result<Vec<VersionFile>> {
+        let tips: BTreeSet<String> =
+            self.line(&["for-each-ref", "--format=%(objectname)", "refs/heads"])?.lines().map(str::to_owned).collect();
+        let mut images = BTreeMap::new();
+        for tip in tips {
+            let version =
+                Version { repository: self, offset: self.offset(root)?, tree: Tree::Commit(tip), policy: None, changes: Vec::new() };
+            images.extend(version.files()?.images.into_iter().map(|(path, entry)| (entry.id, path)));
+        }
+        Ok(images.into_iter().map(|(name, path)| VersionFile { path, name }).collect())
+    }
+
     /// `A..B` or `A...B`, either side `HEAD` if it is empty: from the merge base to B, or from A where there is none.
     ///
     /// # Errors
@@ -338,7 +354,7 @@ impl Version<'_> {
         if differ { self.labels(&old).map(Some) } else { Ok(None) }
     }
 
-    fn texts(&self, wanted: &[(Arc<[u8]>, Alias)]) -> Result<Vec<(Arc<[u8]>, Vec<u8>)>> {
+    fn texts(&self, wanted: &[(Arc<[u8]>, Alias)]) -> Result<Texts> {
         let ids: Vec<Alias> = wanted.iter().map(|(_, id)| *id).collect();
         let mut texts = Vec::new();
         let limits = Limits { max_bytes: LONGEST_TEXT, ..Limits::default() };
@@ -355,6 +371,9 @@ impl Version<'_> {
         Ok(texts)
     }
 }
+
+/// Texts with their paths.
+type Texts = Vec<(Arc<[u8]>, Vec<u8>)>;
 
 /// A content with a label and a split.
 type Known = (Alias, Option<Label>, Option<Split>);

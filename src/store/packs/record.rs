@@ -285,7 +285,7 @@ pub(super) mod tests {
         }
 
         pub(in super::super) fn record(&mut self) -> Record {
-            match self.below(6) {
+            match self.below(5) {
                 0 | 1 => Record::Content(Content {
                     id: self.id(),
                     bytes: self.below(1 << 40),
@@ -303,8 +303,10 @@ pub(super) mod tests {
                     Record::Path(Seen { path: self.bytes(30), id, state, stat, label, split: self.below(4) as u8 })
                 }
                 3 => Record::Gone(Gone { path: self.bytes(30), at: 1_700_000_000 }),
-                4 => Record::Aliases(Aliases { id: self.id(), aliases: self.bytes(60) }),
-                _ => Record::Basis(Basis { columns: (0..self.below(9) as u32).collect(), scale: 3, fingerprint: self.id() }),
+                _ => match (self.below(9) as u32, self.id()) {
+                    (n, fingerprint) if n % 2 == 0 => Record::Basis(Basis { columns: (0..n).collect(), scale: 3, fingerprint }),
+                    (n, id) => Record::Aliases(Aliases { id, aliases: vec![n as u8; 4 * n as usize] }),
+                },
             }
         }
 
