@@ -4,6 +4,7 @@
 
 mod batch;
 mod check;
+mod edges;
 mod gc;
 mod init;
 mod lock;

@@ -16,7 +16,7 @@ use self::{
     base::Base,
     request::{Request, Requested},
 };
-use super::{Reader, pairs::Library, query::Match};
+use super::{Reader, query::Match};
 use crate::{
     Error, Result,
     dataset::{Buffer, Labels, Unread, read_image, tables_above},
@@ -122,8 +122,7 @@ impl Reader {
         let requested = group(read, before, &mut reasons);
         monitor.stage("comparing", None);
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let (rule, library) = (&options.rule, Library::new(self));
-        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, library };
+        let request = Request { reader: self, named, requested: &requested, before, places, base, rule: &options.rule };
         let judged = request.judge(monitor)?;
         Ok(request.answer(items, judged, &reasons))
     }
@@ -151,7 +150,7 @@ impl Reader {
         let id = buffer.id();
         let row = self.view.row_of(&id)?;
         let picture = match row {
-            Some(row) => self.picture(&self.view.row(row)?)?,
+            Some(row) => self.picture_of_row(row)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);
