@@ -24,7 +24,7 @@ use crate::{
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
-    store::{state::ContentId, view::TableKind},
+    store::state::ContentId,
     verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split},
 };
 
@@ -159,17 +159,15 @@ impl Reader {
 
     /// The scores of the live rows, by the lists that are published.
     fn reference(&self) -> Result<Reference> {
-        let mut scores = Vec::new();
-        self.view.table(TableKind::Lists).for_each(|key, _| {
-            let Ok(key) = key.try_into() else { return Ok(()) };
-            let row = u32::from_be_bytes(key);
-            if let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1) {
-                let labels: BTreeSet<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
-                scores.push((fifth.distance, labels));
-            }
-            Ok(())
-        })?;
-        Ok(Reference::new(scores.iter().map(|(score, labels)| (*score, labels.iter()))))
+        let score = |row: u32| -> Result<Option<(u32, Vec<Label>)>> {
+            let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1).copied() else { return Ok(None) };
+            let mut labels: Vec<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
+            labels.sort_unstable();
+            labels.dedup();
+            Ok(Some((fifth.distance, labels)))
+        };
+        let scores = (0..self.view.rows() as u32).into_par_iter().with_min_len(4_096).map(score).collect::<Result<Vec<_>>>()?;
+        Ok(Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter()))))
     }
 }
 
