@@ -36,6 +36,7 @@
 //! - [`feature`]: basis; Coefficients → Feature.
 //! - [`knn`]: exact search, and neighbour lists kept exact under change.
 //! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
+//! - [`graph`]: edges → groups of near-duplicates.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
 //! - [`dataset`]: folders, labels and splits.
@@ -44,6 +45,7 @@
 pub mod dataset;
 pub mod error;
 pub mod feature;
+pub mod graph;
 pub mod index;
 pub mod knn;
 pub mod monitor;

@@ -5,6 +5,7 @@
 mod check;
 mod edges;
 mod gc;
+mod groups;
 mod init;
 mod lock;
 mod open;
@@ -20,6 +21,7 @@ mod verify;
 
 pub use check::{CheckItem, CheckOptions, Checked};
 pub use gc::GcSummary;
+pub use groups::{Groups, ImageGroup};
 pub use init::{InitOptions, Survey, create, survey};
 pub use open::{Opened, Writer};
 pub use publish::Published;
