@@ -12,7 +12,7 @@ use super::{
     edges::Candidates,
     open::{Fresh, Shown},
     pairs::Library,
-    rows::{LiveChange, OldLists, Rows, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
+    rows::{LiveChange, OldLists, Rows, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
     Error, Result,
@@ -189,8 +189,13 @@ impl Writer {
         live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
         let manifest = self.manifest(basis, &live.words);
-        let changes =
-            [changed_names(&self.state, &rows), changed_paths(&self.state, &rows, &touched), changed_lists(&lists), changed_edges(&edges)];
+        let changes = [
+            changed_names(&self.state, &rows),
+            changed_paths(&self.state, &rows, &touched),
+            changed_lists(&lists),
+            changed_edges(&edges),
+            changed_aliases(&self.state, &rows),
+        ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         self.shown = Some(Shown { view: View::open(medium)?, reaches: Some(reaches) });

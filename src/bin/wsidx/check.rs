@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use wsidx::{
     index::{CheckOptions, Checked, Match},
-    monitor::Monitor as _,
+    monitor::Monitor,
     picture::Limits,
     similarity::register::{Needs, RULE},
     verdict::{Action, Occurrence, Policy, Verdict, conflicts_with, leaks_into},
@@ -19,6 +19,7 @@ use crate::{
     place,
     session::Session,
     term,
+    versions::{self, Judged},
 };
 
 #[derive(Serialize)]
@@ -44,22 +45,11 @@ struct CheckJson {
 }
 
 pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
-    let mut paths = args.paths.clone();
-    if let Some(file) = &args.files_from {
-        paths.extend(place::paths_from(file, args.nul)?);
-    }
-    let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
-    let rules = reader.rules()?;
-    let policy = rules.check;
     let monitor = session.monitor(args.output.format);
-    let items = place::check_items(reader.root(), &paths, &|| monitor.cancelled())?;
-    let options = CheckOptions {
-        label: args.label.as_deref().map(|label| label.as_bytes().into()),
-        split: args.split.as_deref().map(str::parse).transpose()?,
-        limits: Limits::default(),
-        rule: rules.edges,
+    let Judged { checked, policy } = match args.staged || args.range.is_some() {
+        true => versions::check(session, args, &CheckOptions::default(), &monitor)?,
+        false => files(session, args, &monitor)?,
     };
-    let checked = reader.check(items, &options, &monitor)?;
     drop(monitor);
     let actions: Vec<Action> = checked.iter().map(|checked| policy.action(&checked.judgement)).collect();
     match args.output.format {
@@ -68,6 +58,25 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
     }
     let rejected = actions.contains(&Action::Reject) && !args.exit_zero;
     Ok(if rejected { Exit::Findings } else { Exit::Fine })
+}
+
+/// Verdicts on files.
+fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Result<Judged> {
+    let mut paths = args.paths.clone();
+    if let Some(file) = &args.files_from {
+        paths.extend(place::paths_from(file, args.nul)?);
+    }
+    let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
+    let rules = reader.rules()?;
+    let items = place::check_items(reader.root(), &paths, &|| monitor.cancelled())?;
+    let options = CheckOptions {
+        label: args.label.as_deref().map(|label| label.as_bytes().into()),
+        split: args.split.as_deref().map(str::parse).transpose()?,
+        limits: Limits::default(),
+        rule: rules.edges,
+    };
+    let checked = reader.check(items, &options, monitor)?;
+    Ok(Judged { checked, policy: rules.check })
 }
 
 fn to_json(checked: &Checked, action: Action) -> CheckJson {
@@ -101,6 +110,7 @@ fn message(checked: &Checked) -> String {
         Verdict::Undecodable => {
             format!("cannot be read as an image: {}", checked.reason.as_deref().map_or_else(String::new, term::escape_text))
         }
+        Verdict::Missing => checked.reason.as_deref().map_or_else(String::new, term::escape_text),
         Verdict::Influential | Verdict::Redundant => evidence(checked),
         Verdict::Anomaly => match judgement.percentile {
             Some(percentile) => format!("unlike anything in the dataset: farther from its neighbours than {percentile:.1} % of the images"),
@@ -189,7 +199,7 @@ fn text(session: &Session, args: &Check, checked: &[Checked], actions: &[Action]
 fn summary(checked: &[Checked], actions: &[Action], policy: &Policy) -> std::io::Result<()> {
     let mut talk = anstream::stderr();
     let of = |verdict: Verdict| checked.iter().filter(|c| c.judgement.verdict == verdict).count() as u64;
-    let verdicts = [Verdict::Redundant, Verdict::Influential, Verdict::Anomaly, Verdict::Undecodable, Verdict::Novel];
+    let verdicts = [Verdict::Redundant, Verdict::Influential, Verdict::Anomaly, Verdict::Missing, Verdict::Undecodable, Verdict::Novel];
     let mut counts: Vec<String> =
         verdicts.iter().filter(|v| of(**v) > 0).map(|v| format!("{} {}", term::count(of(*v)), v.name())).collect();
     let leaks = checked.iter().filter(|c| c.judgement.leak).count() as u64;
