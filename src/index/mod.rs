@@ -6,6 +6,7 @@ mod batch;
 mod check;
 mod edges;
 mod gc;
+mod groups;
 mod init;
 mod lock;
 mod objects;
@@ -22,6 +23,7 @@ mod verify;
 
 pub use check::{CheckItem, CheckOptions, Checked};
 pub use gc::GcSummary;
+pub use groups::{Groups, ImageGroup};
 pub use init::{InitOptions, Survey, create, survey};
 pub use objects::TakenIn;
 pub use open::{Opened, Writer};

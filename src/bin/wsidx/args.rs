@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Query(Query),
     /// Judge images: redundant, influential, anomaly or novel; and leaks between splits
     Check(Check),
+    /// Show which images of the dataset are near-duplicates of each other
+    Groups(Groups),
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -201,6 +203,21 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every image of a group is similar to its first one; images that are only similar to another member are not in it. The groups come
+from the graph that `wsidx sync` keeps, and so at once; it has the pairs of which one is among the nearest of the other as they are, so a
+mirrored copy or a small crop may be missing here that `wsidx check .` finds. `[edges]` in wsidx.toml says what counts as similar.
+
+Examples:
+  wsidx groups                                   largest first
+  wsidx groups --format jsonl | jq 'select(.conflict)'"
+)]
+pub(crate) struct Groups {
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod debug;
+mod groups;
 mod housekeeping;
 mod init;
 mod json;
@@ -91,6 +92,7 @@ fn run(args: Args) -> Outcome {
         Command::Sync(options) => sync::run(&session, &options),
         Command::Query(options) => query::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
+        Command::Groups(options) => groups::run(&session, &options),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),

@@ -153,10 +153,21 @@ impl View {
     /// If the feature is of another length.
     pub fn distance(&self, feature: &Feature, row: u32) -> Result<u32> {
         assert_eq!(feature.0.len(), self.manifest.basis.len(), "columns of a feature");
+        Ok(feature.squared_distance(self.halves(row)?.values()))
+    }
+
+    /// The feature of a row.
+    ///
+    /// # Errors
+    /// As [`View::row`].
+    pub fn feature(&self, row: u32) -> Result<Feature> {
+        Ok(Feature(self.halves(row)?.values().take(self.manifest.basis.len()).map(|value| value as i16).collect()))
+    }
+
+    fn halves(&self, row: u32) -> Result<Row<'_>> {
         let start = row as usize * self.stride();
         let bytes = |column: Column| Ok(bytemuck::cast_slice(self.columns[column as usize].get(start..start + self.stride())?));
-        let row = Row { high: bytes(Column::High)?, low: bytes(Column::Low)? };
-        Ok(feature.squared_distance(row.values()))
+        Ok(Row { high: bytes(Column::High)?, low: bytes(Column::Low)? })
     }
 
     /// One bit for each row, set where its content has a path; 64 rows a word.
