@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
     Groups(Groups),
+    /// Show the duplicates, conflicts and leaks that one commit has and another has not
+    Diff(Diff),
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -218,6 +220,27 @@ Examples:
   wsidx groups --format jsonl | jq 'select(.conflict)'"
 )]
 pub(crate) struct Groups {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The images of B that A has not, or has under another label or split, are judged against all others of B. Nothing is checked out.
+
+Example:
+  wsidx diff v1.0 HEAD          what came into the dataset since a release"
+)]
+pub(crate) struct Diff {
+    /// A commit
+    #[arg(value_name = "A")]
+    pub(crate) from: String,
+    /// Another commit
+    #[arg(value_name = "B", default_value = "HEAD")]
+    pub(crate) to: String,
+    /// List the novel ones too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }

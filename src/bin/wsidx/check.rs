@@ -51,13 +51,18 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
         false => files(session, args, &monitor)?,
     };
     drop(monitor);
+    let rejected = write(session, &checked, &policy, args.output.format, args.verbose)?;
+    Ok(if rejected && !args.exit_zero { Exit::Findings } else { Exit::Fine })
+}
+
+/// Writes verdicts, and says whether the policy rejects any.
+pub(crate) fn write(session: &Session, checked: &[Checked], policy: &Policy, format: Format, verbose: bool) -> std::io::Result<bool> {
     let actions: Vec<Action> = checked.iter().map(|checked| policy.action(&checked.judgement)).collect();
-    match args.output.format {
-        Format::Text => text(session, args, &checked, &actions, &policy)?,
+    match format {
+        Format::Text => text(session, verbose, checked, &actions, policy)?,
         format => json::write_all(&checked.iter().zip(&actions).map(|(c, a)| to_json(c, *a)).collect::<Vec<_>>(), format)?,
     }
-    let rejected = actions.contains(&Action::Reject) && !args.exit_zero;
-    Ok(if rejected { Exit::Findings } else { Exit::Fine })
+    Ok(actions.contains(&Action::Reject))
 }
 
 /// Verdicts on files.
@@ -177,10 +182,10 @@ fn style(checked: &Checked, action: Action) -> Style {
     }
 }
 
-fn text(session: &Session, args: &Check, checked: &[Checked], actions: &[Action], policy: &Policy) -> std::io::Result<()> {
+fn text(session: &Session, verbose: bool, checked: &[Checked], actions: &[Action], policy: &Policy) -> std::io::Result<()> {
     let mut out = std::io::BufWriter::new(anstream::stdout().lock());
     let shown =
-        |c: &Checked, action: Action| args.verbose || checked.len() == 1 || action != Action::Pass || c.judgement.verdict != Verdict::Novel;
+        |c: &Checked, action: Action| verbose || checked.len() == 1 || action != Action::Pass || c.judgement.verdict != Verdict::Novel;
     for (checked, &action) in checked.iter().zip(actions).filter(|(c, a)| shown(c, **a)) {
         let style = style(checked, action);
         let leak = if checked.judgement.leak { " + leak" } else { "" };

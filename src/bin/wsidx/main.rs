@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod debug;
+mod diff;
 mod groups;
 mod housekeeping;
 mod init;
@@ -93,6 +94,7 @@ fn run(args: Args) -> Outcome {
         Command::Query(options) => query::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
+        Command::Diff(options) => diff::run(&session, &options),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),

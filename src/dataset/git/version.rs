@@ -274,9 +274,11 @@ impl Version<'_> {
         let wanted = |path: &[u8]| only.is_empty() || only.iter().any(|folder| contains(folder, path));
         let mut change = Change { outside: self.outside(), ..Change::default() };
         for (path, entry) in files.images {
-            let told = labels.told(&path);
-            let is_new = changed.get(&path) == Some(&entry) && !take(&mut renamed, &(entry.id, told.0.clone(), told.1));
-            let relabelled = old_labels.as_ref().is_some_and(|old| old.told(&path) != told);
+            let is_new = changed.get(&path) == Some(&entry) && {
+                let (label, split) = labels.told(&path);
+                !take(&mut renamed, &(entry.id, label, split))
+            };
+            let relabelled = old_labels.as_ref().is_some_and(|old| old.told(&path) != labels.told(&path));
             let file = VersionFile { path, name: entry.id };
             if (is_new || relabelled) && wanted(&file.path) { change.new.push(file) } else { change.base.push(file) }
         }

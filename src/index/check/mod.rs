@@ -157,8 +157,19 @@ impl Reader {
         Ok(Read { id, picture, feature, row })
     }
 
+    /// Makes ready what every check needs, for those who have something else to wait for.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn prepare_check(&self) -> Result<()> {
+        self.reference().map(|_| ())
+    }
+
     /// The scores of the live rows, by the lists that are published.
-    fn reference(&self) -> Result<Reference> {
+    fn reference(&self) -> Result<&Reference> {
+        if let Some(known) = self.reference.get() {
+            return Ok(known);
+        }
         let score = |row: u32| -> Result<Option<(u32, Vec<Label>)>> {
             let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1).copied() else { return Ok(None) };
             let mut labels: Vec<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
@@ -167,7 +178,8 @@ impl Reader {
             Ok(Some((fifth.distance, labels)))
         };
         let scores = (0..self.view.rows() as u32).into_par_iter().with_min_len(4_096).map(score).collect::<Result<Vec<_>>>()?;
-        Ok(Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter()))))
+        let reference = Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter())));
+        Ok(self.reference.get_or_init(|| reference))
     }
 }
 

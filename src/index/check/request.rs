@@ -97,7 +97,7 @@ impl Request<'_> {
         let mut judged = BTreeMap::new();
         for (requested, evidence) in self.requested[quiet..].iter().zip(evidence) {
             for &item in requested.items.iter().filter(|&&item| item >= self.before) {
-                judged.insert(item, (requested.read.id, self.judge_item(item, requested, &evidence, &reference)));
+                judged.insert(item, (requested.read.id, self.judge_item(item, requested, &evidence, reference)));
             }
         }
         Ok(judged)
