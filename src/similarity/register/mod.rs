@@ -26,6 +26,7 @@ mod coarse;
 mod levels;
 mod needs;
 mod refine;
+mod wide;
 
 use std::{cell::RefCell, cmp::Ordering};
 
