@@ -14,6 +14,7 @@ use wsidx::{
     index::{CheckOptions, InitOptions, Reader, SyncOptions, Writer, create, survey},
     monitor::Silent,
     picture::Limits,
+    similarity::register::Needs,
     store::{packs::Place, view::RowRecord},
 };
 
@@ -27,8 +28,11 @@ fn sync(root: &Path, scopes: Vec<Vec<u8>>) {
     writer.sync(&SyncOptions { scopes, at: 1, limits: Limits::default() }, &Silent).unwrap();
 }
 
-/// Row records without their places, and lists by content id, of every live row.
-type Everything = BTreeMap<[u8; 32], (RowRecord, Vec<([u8; 32], u32)>)>;
+/// A row's record without its place, and its list and edges by content id: distances; bits of similarities, and what they needed.
+type Row = (RowRecord, Vec<([u8; 32], u32)>, Vec<([u8; 32], u32, Needs)>);
+
+/// All live rows.
+type Everything = BTreeMap<[u8; 32], Row>;
 
 fn everything(root: &Path) -> Everything {
     let reader = Reader::open(root).unwrap();
@@ -38,8 +42,10 @@ fn everything(root: &Path) -> Everything {
     let live = rows.filter(|(_, record)| !record.occurrences.is_empty());
     live.map(|(row, record)| {
         let list = view.list(row).unwrap().iter().map(|n| (id(n.row), n.distance)).collect();
+        let mut edges: Vec<_> = view.edges(row).unwrap().iter().map(|e| (id(e.row), e.similarity.to_bits(), e.needs)).collect();
+        edges.sort_by_key(|edge| edge.0);
         let place = Place { pack: 0, offset: 0, len: 0 };
-        (record.id, (RowRecord { place, ..record }, list))
+        (record.id, (RowRecord { place, ..record }, list, edges))
     })
     .collect()
 }
@@ -111,6 +117,39 @@ fn any_history_gives_the_index_that_is_built_from_nothing() {
         assert_eq!(writer.verify(true, &Limits::default(), &Silent).unwrap().problems, Vec::<String>::new());
         drop(writer);
         sync(tree.path(), Vec::new());
+    }
+}
+
+#[test]
+fn a_writer_that_stays_gives_what_a_new_one_gives() {
+    let tree = tempfile::tempdir().unwrap();
+    let at = |seed: u64| format!("train/cat/{seed}.ppm");
+    let put = |seed: u64| write(tree.path(), &at(seed), &ppm(seed, 16));
+    let remove = |seed: u64| fs::remove_file(tree.path().join(at(seed))).unwrap();
+    put(0);
+    init(tree.path());
+    let mut writer = Writer::open(tree.path(), "test", true, &Silent).unwrap();
+    let mut numbers = Numbers::new(3);
+    let mut there = vec![0];
+    for step in 0..60 {
+        // It empties again and again, so that a content comes back to nobody.
+        match numbers.below(5) {
+            0 => there.drain(..).for_each(remove),
+            1 if !there.is_empty() => remove(there.swap_remove(numbers.below(there.len() as u64) as usize)),
+            _ => {
+                let seed = numbers.below(6);
+                put(seed);
+                there.retain(|known| *known != seed);
+                there.push(seed);
+            }
+        }
+        writer.sync(&SyncOptions { at: step, ..SyncOptions::default() }, &Silent).unwrap();
+        let names: Vec<String> = there.iter().map(|seed| at(*seed)).collect();
+        let fresh = tempfile::tempdir().unwrap();
+        copy_tree(tree.path(), fresh.path(), &names);
+        init(fresh.path());
+        sync(fresh.path(), Vec::new());
+        assert_eq!(everything(tree.path()), everything(fresh.path()), "step {step}");
     }
 }
 

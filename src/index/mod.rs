@@ -3,6 +3,7 @@
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
 mod check;
+mod edges;
 mod gc;
 mod init;
 mod lock;

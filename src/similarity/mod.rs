@@ -7,6 +7,6 @@ pub mod register;
 mod views;
 
 pub use correlation::{EDGE_CORRELATION, correlation};
-pub use edge::EdgeRule;
+pub use edge::{Edge, EdgeRule, KEPT_SIMILARITY};
 pub use null::NullDistribution;
 pub use views::{Part, ViewKind, Views, WHOLE, uniform_border, views};

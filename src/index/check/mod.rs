@@ -11,7 +11,7 @@ use std::{
 use rayon::prelude::*;
 
 use self::request::{Base, Request, Requested};
-use super::{Reader, pairs::Library, query::Match};
+use super::{Reader, query::Match};
 use crate::{
     Error, Result,
     dataset::{Buffer, Labels, read_image, tables_above},
@@ -104,8 +104,7 @@ impl Reader {
         monitor.stage("comparing", None);
         let base = self.base(&items)?;
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let (rule, library) = (&options.rule, Library::new(self));
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, library };
+        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule: &options.rule };
         let judged = request.judge(monitor)?;
         Ok(request.answer(items, judged, &reasons))
     }
@@ -129,7 +128,7 @@ impl Reader {
         let id = buffer.id();
         let row = self.view.row_of(&id)?;
         let picture = match row {
-            Some(row) => self.picture(&self.view.row(row)?)?,
+            Some(row) => self.picture_of_row(row)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);

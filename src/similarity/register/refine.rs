@@ -37,6 +37,13 @@ pub(super) struct Fit {
     pub(super) score: f32,
 }
 
+/// What is seen at a map: its score, and the change of the first frame that would bring it nearer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) score: f32,
+    change: Option<Affine>,
+}
+
 /// The sums over each of a row of blocks: of ab, a², b²; of the residual times slope to the right, times 1, x, y, and so for the slope
 /// downwards.
 #[derive(Default, Clone, Copy)]
@@ -119,26 +126,29 @@ impl Fixed {
         sums
     }
 
-    /// Takes steps from `start`, and returns the best map met.
-    pub(super) fn refine(&self, other: &Level, start: Affine, steps: usize) -> Fit {
-        let (mut map, mut best) = (start, Fit { map: start, score: f32::NEG_INFINITY });
-        for step in 0..=steps {
-            let (score, change) = wide(|| self.look(other, &map));
-            if score > best.score {
-                best = Fit { map, score };
-            }
-            let next = change.filter(|_| step < steps).and_then(|change| change.inverse()).map(|back| map.after(&back));
-            match next.filter(plausible) {
-                Some(next) => map = next,
-                None => break,
+    /// Takes up to `steps` steps from `start`, of which `look` tells, and returns the best map met.
+    pub(super) fn refine(&self, other: &Level, start: Affine, look: Look, steps: usize) -> Fit {
+        let (mut map, mut look) = (start, look);
+        let mut best = Fit { map, score: look.score };
+        for _ in 0..steps {
+            let next = look.change.and_then(|change| change.inverse()).map(|back| map.after(&back));
+            let Some(next) = next.filter(plausible) else { break };
+            map = next;
+            look = self.look(other, &map);
+            if look.score > best.score {
+                best = Fit { map, score: look.score };
             }
         }
         best
     }
 
-    /// The score of a map, and the change of the first frame that would bring it nearer.
+    /// How well a map fits.
+    pub(super) fn look(&self, other: &Level, map: &Affine) -> Look {
+        wide(|| self.look_on(other, map))
+    }
+
     #[inline(always)]
-    fn look(&self, other: &Level, map: &Affine) -> (f32, Option<Affine>) {
+    fn look_on(&self, other: &Level, map: &Affine) -> Look {
         let mut matrix = [0f64; 18];
         let (mut pull, mut agree, mut weight) = ([0f64; 6], 0f32, 0f32);
         for row in 0..BLOCKS {
@@ -159,7 +169,7 @@ impl Fixed {
         }
         let total: f32 = (self.side * self.side) as f32 * 0.25;
         let score = agree / (weight + 0.25 * total);
-        (score, solve(&matrix, pull).map(|p| self.change(p)))
+        Look { score, change: solve(&matrix, pull).map(|p| self.change(p)) }
     }
 
     /// The solution in steps of one sample → a map of the frame.
@@ -310,13 +320,13 @@ mod tests {
     use super::*;
     use crate::{
         picture::{Picture, Shape},
-        similarity::register::Prepared,
+        similarity::register::levels::Detail,
     };
 
-    fn noise(size: u16, seed: usize) -> Prepared {
+    fn noise(size: u16, seed: usize) -> Detail {
         let shape = Shape::new(size, 1).unwrap();
         let value = |i: usize| ((i + seed).wrapping_mul(2_654_435_761) >> 13) as u8;
-        Prepared::of(&Picture::from_samples(shape, (0..shape.len()).map(value).collect()).unwrap())
+        Detail::of(&Picture::from_samples(shape, (0..shape.len()).map(value).collect()).unwrap())
     }
 
     #[test]
@@ -340,9 +350,9 @@ mod tests {
         let map = Affine([0.93, 0.05, 0.1, -0.04, 0.88, -0.06]);
         for (a, b) in a.levels.iter().zip(&b.levels) {
             let fixed = Fixed::new(a);
-            let (plain, fast) = (fixed.look(b, &map), wide(|| fixed.look(b, &map)));
-            assert_eq!(plain.0.to_bits(), fast.0.to_bits());
-            assert!(plain.1.is_some() && plain.1 == fast.1);
+            let (plain, fast) = (fixed.look_on(b, &map), fixed.look(b, &map));
+            assert_eq!(plain.score.to_bits(), fast.score.to_bits());
+            assert!(plain.change.is_some() && plain.change == fast.change);
         }
     }
 }
