@@ -5,9 +5,11 @@
 //! [`crate::index`].
 
 mod anomaly;
+mod fingerprint;
 mod policy;
 
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
+pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
 pub use policy::{Action, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};

@@ -48,6 +48,28 @@ pub(crate) enum Format {
     Jsonl,
 }
 
+/// How verdicts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning services
+    Sarif,
+    /// Commands of GitHub Actions, which annotate a change
+    Github,
+}
+
+impl ReportFormat {
+    /// Whether people read it or machines.
+    pub(crate) fn plain(self) -> Format {
+        if self == Self::Text { Format::Text } else { Format::Json }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
     /// How to write the result
@@ -190,8 +212,9 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, clap::Args)]

@@ -71,6 +71,8 @@ pub struct Checked {
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
+    /// Why the finding is accepted, where it is.
+    pub allowed: Option<String>,
 }
 
 /// A file that was read.

@@ -326,7 +326,7 @@ impl Request<'_> {
                 Some((id, (judgement, same, nearest, edges))) => (Some(id), judgement, same, nearest, edges),
                 None => (None, Judgement::undecodable(), Vec::new(), Vec::new(), Vec::new()),
             };
-            Checked { item, id, label, split, judgement, reason, same, nearest, edges }
+            Checked { item, id, label, split, judgement, reason, same, nearest, edges, allowed: None }
         };
         items.into_iter().enumerate().map(answer).collect()
     }

@@ -1,0 +1,154 @@
+//! `wsidx check`.
+
+mod finding;
+mod github;
+mod message;
+mod sarif;
+mod text;
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use serde::Serialize;
+use wsidx::{
+    index::{CheckOptions, Checked},
+    monitor::Monitor as _,
+    picture::Limits,
+    similarity::register::RULE,
+    verdict::{Action, Policy},
+};
+
+use self::message::{fingerprint, message};
+use crate::{
+    Exit, Outcome,
+    args::{Check, Format, ReportFormat},
+    json::{self, Decimal, NeighborJson, PathJson, hex, lossy},
+    place,
+    session::Session,
+    term,
+};
+
+#[derive(Serialize)]
+struct CheckJson {
+    schema: &'static str,
+    #[serde(flatten)]
+    path: PathJson,
+    id: Option<String>,
+    label: Option<String>,
+    split: Option<&'static str>,
+    verdict: &'static str,
+    exact: bool,
+    leak: bool,
+    duplicates: usize,
+    conflicts: usize,
+    reject: bool,
+    allowed: Option<String>,
+    fingerprint: Option<String>,
+    calibrated: bool,
+    rule: &'static str,
+    similarity: Option<Decimal>,
+    percentile: Option<Decimal>,
+    nearest: Vec<NeighborJson>,
+    message: String,
+}
+
+pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
+    let mut paths = args.paths.clone();
+    if let Some(file) = &args.files_from {
+        paths.extend(place::paths_from(file, args.nul)?);
+    }
+    let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
+    let rules = reader.rules()?;
+    let monitor = session.monitor(args.format.plain());
+    let items = place::check_items(reader.root(), &paths, &|| monitor.cancelled())?;
+    let options = CheckOptions {
+        label: args.label.as_deref().map(|label| label.as_bytes().into()),
+        split: args.split.as_deref().map(str::parse).transpose()?,
+        limits: Limits::default(),
+        rule: rules.edges,
+    };
+    let checked = reader.check(items, &options, &monitor)?;
+    drop(monitor);
+    let report = Report { root: reader.root(), policy: &rules.check, format: args.format, verbose: args.verbose };
+    match report.write(session, &checked)? {
+        Exit::Findings if args.exit_zero => Ok(Exit::Fine),
+        exit => Ok(exit),
+    }
+}
+
+/// How verdicts are told, whatever was judged.
+pub(crate) struct Report<'a> {
+    /// The root of the dataset, to which the paths are relative.
+    pub(crate) root: &'a Path,
+    pub(crate) policy: &'a Policy,
+    pub(crate) format: ReportFormat,
+    /// List the novel ones too.
+    pub(crate) verbose: bool,
+}
+
+impl Report<'_> {
+    /// Writes the verdicts, and says whether the policy rejects any.
+    pub(crate) fn write(&self, session: &Session, checked: &[Checked]) -> Outcome {
+        let actions: Vec<Action> = checked.iter().map(|checked| self.action(checked)).collect();
+        match self.format {
+            ReportFormat::Text => {
+                text::findings(checked, &actions, self.verbose)?;
+                if !session.quiet {
+                    text::summary(checked, &actions, self.policy)?;
+                }
+            }
+            ReportFormat::Json => self.json(checked, &actions, Format::Json)?,
+            ReportFormat::Jsonl => self.json(checked, &actions, Format::Jsonl)?,
+            ReportFormat::Sarif | ReportFormat::Github => self.findings(checked)?,
+        }
+        Ok(if actions.contains(&Action::Reject) { Exit::Findings } else { Exit::Fine })
+    }
+
+    fn action(&self, checked: &Checked) -> Action {
+        if checked.allowed.is_some() { Action::Pass } else { self.policy.action(&checked.judgement) }
+    }
+
+    fn json(&self, checked: &[Checked], actions: &[Action], format: Format) -> io::Result<()> {
+        json::write_all(&checked.iter().zip(actions).map(|(c, a)| to_json(c, *a)).collect::<Vec<_>>(), format)
+    }
+
+    fn findings(&self, checked: &[Checked]) -> io::Result<()> {
+        let findings = finding::findings(checked, self.policy);
+        let top = place::top(self.root);
+        let place = |path: &[u8]| place::from_top(&top, self.root, path);
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        match self.format {
+            ReportFormat::Sarif => sarif::write(&mut out, &findings, &place)?,
+            _ => github::write(&mut out, &findings, &|path| term::escape(&place(path)))?,
+        }
+        out.flush()
+    }
+}
+
+fn to_json(checked: &Checked, action: Action) -> CheckJson {
+    let judgement = &checked.judgement;
+    let best = checked.nearest.iter().chain(&checked.edges).map(|m| m.similarity).max_by(f64::total_cmp);
+    CheckJson {
+        schema: "wsidx.check/1",
+        path: PathJson::new(&checked.item.path),
+        id: checked.id.as_ref().map(hex),
+        label: checked.label.as_deref().map(lossy),
+        split: checked.split.map(wsidx::verdict::Split::name),
+        verdict: judgement.verdict.name(),
+        exact: judgement.exact,
+        leak: judgement.leak,
+        duplicates: judgement.duplicates,
+        conflicts: judgement.conflicts,
+        reject: action == Action::Reject,
+        allowed: checked.allowed.clone(),
+        fingerprint: fingerprint(checked),
+        calibrated: false,
+        rule: RULE,
+        similarity: if judgement.exact { Some(Decimal(1.0)) } else { best.map(Decimal) },
+        percentile: judgement.percentile.map(Decimal),
+        nearest: NeighborJson::list(&checked.nearest),
+        message: message(checked),
+    }
+}
