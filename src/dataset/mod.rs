@@ -5,7 +5,7 @@ mod folder;
 mod labels;
 mod trust;
 
-pub use file::{Buffer, read_image};
+pub use file::{Buffer, read_image, read_text};
 pub use folder::{Found, Listing, Skipped, contains, list};
 pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
 pub use trust::{check_trust, find_root};

@@ -17,7 +17,7 @@ mod status;
 mod sync;
 mod verify;
 
-pub use check::{CheckItem, CheckOptions, Checked};
+pub use check::{CheckItem, CheckOptions, Checked, except};
 pub use gc::GcSummary;
 pub use init::{InitOptions, Survey, create, survey};
 pub use open::{Opened, Writer};

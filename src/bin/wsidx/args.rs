@@ -87,6 +87,13 @@ pub(crate) enum Command {
     Query(Query),
     /// Judge images: redundant, influential, anomaly or novel; and leaks between splits
     Check(Check),
+    /// Accept what check finds, for good: adds lines to .wsidx-allow
+    Allow(Allow),
+    /// Accept the pairs that the dataset has now, and tell only of new ones
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -215,6 +222,37 @@ pub(crate) struct Check {
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The files are judged as `wsidx check` does, and the pairs that it finds are accepted by the ids of their contents: so an exception
+holds when files are renamed, and ends when they change. Commit .wsidx-allow: it is text, for people to review.
+
+Examples:
+  wsidx allow train/cat/new.png --reason 'two shots of one cat'
+  wsidx allow --image train/logo.png          whatever is found about it, wherever it is
+  wsidx allow --path 'train/scans/**'         whatever is found below a folder"
+)]
+pub(crate) struct Allow {
+    /// Image files and folders
+    #[arg(required_unless_present = "path", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Accept whatever is found about these images, not only the pairs found now
+    #[arg(long)]
+    pub(crate) image: bool,
+    /// Accept whatever is found at paths (relative to the root of the dataset) that match; ** matches folders, too
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) path: Vec<String>,
+    /// Why, for those who review
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaselineCommand {
+    /// Judge the whole dataset, and write the pairs found to .wsidx-baseline.json
+    Write,
 }
 
 #[derive(Debug, clap::Args)]

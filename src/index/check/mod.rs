@@ -1,5 +1,6 @@
 //! Files → verdicts: each against the dataset without the files in the request, and against those before it.
 
+mod except;
 mod request;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 
 use rayon::prelude::*;
 
+pub use self::except::except;
 use self::request::{Base, Request, Requested};
 use super::{Reader, pairs::Library, query::Match};
 use crate::{

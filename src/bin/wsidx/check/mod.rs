@@ -13,11 +13,11 @@ use std::{
 
 use serde::Serialize;
 use wsidx::{
-    index::{CheckOptions, Checked},
+    index::{CheckOptions, Checked, except},
     monitor::Monitor as _,
     picture::Limits,
     similarity::register::RULE,
-    verdict::{Action, Policy},
+    verdict::{ALLOW_FILE, Action, Exception, Policy},
 };
 
 use self::message::{fingerprint, message};
@@ -69,13 +69,27 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
         limits: Limits::default(),
         rule: rules.edges,
     };
-    let checked = reader.check(items, &options, &monitor)?;
+    let exceptions = reader.exceptions(&rules.edges)?;
+    let mut checked = reader.check(items, &options, &monitor)?;
     drop(monitor);
+    let unused = except(&mut checked, &exceptions);
+    if paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) && !session.quiet {
+        tell_unused(&unused)?;
+    }
     let report = Report { root: reader.root(), policy: &rules.check, format: args.format, verbose: args.verbose };
     match report.write(session, &checked)? {
         Exit::Findings if args.exit_zero => Ok(Exit::Fine),
         exit => Ok(exit),
     }
+}
+
+/// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was judged.
+fn tell_unused(unused: &[Exception]) -> io::Result<()> {
+    let mut talk = anstream::stderr();
+    unused.iter().try_for_each(|exception| {
+        let line = exception.subject.line(&exception.reason);
+        writeln!(talk, "{ALLOW_FILE}:{}: accepts nothing any more, and can go: {}", exception.line, term::escape_text(&line))
+    })
 }
 
 /// How verdicts are told, whatever was judged.
