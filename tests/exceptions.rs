@@ -42,11 +42,7 @@ fn findings(data: &Path) -> Vec<(String, bool, Option<String>)> {
     let found = found.as_array().unwrap().iter().filter(|found| found["verdict"] != "novel");
     found
         .map(|found| {
-            (
-                found["path"].as_str().unwrap().to_owned(),
-                found["reject"].as_bool().unwrap(),
-                found["allowed"].as_str().map(str::to_owned),
-            )
+            (found["path"].as_str().unwrap().to_owned(), found["reject"].as_bool().unwrap(), found["allowed"].as_str().map(str::to_owned))
         })
         .collect()
 }
@@ -108,7 +104,10 @@ fn what_is_allowed_passes_is_counted_and_is_suppressed_in_sarif() {
     assert_eq!(findings(&data).iter().filter(|(_, rejected, _)| *rejected).count(), 3);
     let run = wsidx(&data, ["allow", "train/cat/near.ppm", "--reason", "two\nshots\u{1b}[2K"]).expect(0);
     let text = fs::read_to_string(data.join(".wsidx-allow")).unwrap();
-    assert!(text.lines().nth(1).unwrap().starts_with("pair ") && text.ends_with("# train/cat/near.ppm, train/cat/0.ppm: two shots [2K\n"), "{text}");
+    assert!(
+        text.lines().nth(1).unwrap().starts_with("pair ") && text.ends_with("# train/cat/near.ppm, train/cat/0.ppm: two shots [2K\n"),
+        "{text}"
+    );
     assert_eq!(run.stdout.trim_end(), text.lines().nth(1).unwrap());
     wsidx(&data, ["allow", "train/cat/near.ppm"]).expect(0);
     assert_eq!(fs::read_to_string(data.join(".wsidx-allow")).unwrap(), text);
@@ -129,6 +128,7 @@ fn an_exception_holds_for_files_that_move_and_ends_when_they_change() {
     let data = tree.path().join("data");
     wsidx(&data, ["allow", "train/cat/near.ppm"]).expect(0);
     fs::rename(data.join("train/cat/near.ppm"), data.join("train/cat/zz.ppm")).unwrap();
+    wsidx(&data, ["sync"]).expect(0);
     wsidx(&data, ["check", "train/cat/zz.ppm"]).expect(0);
     write(&data, "train/cat/zz.ppm", &brighter(&ppm(0, 16), 12));
     wsidx(&data, ["check", "train/cat/zz.ppm"]).expect(1);

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Subcommand;
 use wsidx::{
     Error, Result,
     index::{CheckOptions, Checked, Reader, except},
@@ -15,13 +16,38 @@ use wsidx::{
     verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
 };
 
-use crate::{
-    Exit, Failure, Outcome,
-    args::{Allow, BaselineCommand, Format},
-    place,
-    session::Session,
-    term,
-};
+use crate::{Exit, Failure, Outcome, args::Format, place, session::Session, term};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The files are judged as `wsidx check` does, and the pairs that it finds are accepted by the ids of their contents: so an exception
+holds when files are renamed, and ends when they change. Commit .wsidx-allow: it is text, for people to review.
+
+Examples:
+  wsidx allow train/cat/new.png --reason 'two shots of one cat'
+  wsidx allow --image train/logo.png          whatever is found about it, wherever it is
+  wsidx allow --path 'train/scans/**'         whatever is found below a folder"
+)]
+pub(crate) struct Allow {
+    /// Image files and folders
+    #[arg(required_unless_present = "path", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Accept whatever is found about these images, not only the pairs found now
+    #[arg(long)]
+    pub(crate) image: bool,
+    /// Accept whatever is found at paths (relative to the root of the dataset) that match; ** matches folders, too
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) path: Vec<String>,
+    /// Why, for those who review
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaselineCommand {
+    /// Judge the whole dataset, and write the pairs found to .wsidx-baseline.json
+    Write,
+}
 
 /// What stands at the head of a new file.
 const HEAD: &str = "\

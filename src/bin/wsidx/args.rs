@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::{
+    allow::{Allow, BaselineCommand},
+    hook::args::HookCommand,
+};
+
 /// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
 ///
 /// wsidx keeps an exact similarity index of a folder of images in `.wsidx` beside them, up to date as files change, and judges new images
@@ -93,6 +98,11 @@ pub(crate) enum Command {
     Baseline {
         #[command(subcommand)]
         command: BaselineCommand,
+    },
+    /// Let git check what is committed, merged or pushed
+    Hook {
+        #[command(subcommand)]
+        command: HookCommand,
     },
     /// Show what the index holds
     Status(Status),
@@ -222,37 +232,6 @@ pub(crate) struct Check {
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The files are judged as `wsidx check` does, and the pairs that it finds are accepted by the ids of their contents: so an exception
-holds when files are renamed, and ends when they change. Commit .wsidx-allow: it is text, for people to review.
-
-Examples:
-  wsidx allow train/cat/new.png --reason 'two shots of one cat'
-  wsidx allow --image train/logo.png          whatever is found about it, wherever it is
-  wsidx allow --path 'train/scans/**'         whatever is found below a folder"
-)]
-pub(crate) struct Allow {
-    /// Image files and folders
-    #[arg(required_unless_present = "path", value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Accept whatever is found about these images, not only the pairs found now
-    #[arg(long)]
-    pub(crate) image: bool,
-    /// Accept whatever is found at paths (relative to the root of the dataset) that match; ** matches folders, too
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) path: Vec<String>,
-    /// Why, for those who review
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BaselineCommand {
-    /// Judge the whole dataset, and write the pairs found to .wsidx-baseline.json
-    Write,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ mod allow;
 mod args;
 mod check;
 mod debug;
+mod hook;
 mod housekeeping;
 mod init;
 mod json;
@@ -93,6 +94,7 @@ fn run(args: Args) -> Outcome {
         Command::Check(options) => check::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),
         Command::Baseline { command } => allow::baseline(&session, &command),
+        Command::Hook { command } => hook::hook(&session, &command),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),
