@@ -1,12 +1,13 @@
 //! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely.
 
+pub mod dvc;
 mod file;
 mod folder;
 mod labels;
 mod trust;
 
 pub use file::{Buffer, read_image, read_text};
-pub use folder::{Found, Listing, Skipped, contains, list};
+pub use folder::{Found, Listing, Skipped, contains, list, names_image};
 pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
 pub use trust::{check_trust, find_root};
 
