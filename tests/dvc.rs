@@ -157,7 +157,7 @@ fn a_cache_elsewhere_is_found_where_dvc_says_it_is() {
                 if part.as_os_str() == ".." {
                     out.pop();
                 } else {
-                    out.push(part)
+                    out.push(part);
                 }
             }
             out

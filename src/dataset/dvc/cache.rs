@@ -139,10 +139,11 @@ fn cache_dir(text: &str) -> Option<&str> {
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
             inside = line.trim_matches(|c| "[]'\" ".contains(c)) == "cache";
-        } else if let Some((key, value)) = line.split_once('=').filter(|_| inside && !line.starts_with('#')) {
-            if key.trim() == "dir" {
-                found = Some(value.trim().trim_matches(|c| "'\"".contains(c))).filter(|dir| !dir.is_empty());
-            }
+        } else if let Some((key, value)) = line.split_once('=')
+            && inside
+            && key.trim() == "dir"
+        {
+            found = Some(value.trim().trim_matches(|c| "'\"".contains(c))).filter(|dir| !dir.is_empty());
         }
     }
     found

@@ -51,6 +51,7 @@ pub(crate) enum HookMode {
 
 /// Events of git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(clippy::enum_variant_names, reason = "they are called so by git")]
 pub(crate) enum Event {
     /// Before a commit
     PreCommit,
