@@ -133,7 +133,7 @@ fn check_gives_the_contract_and_the_exit_code_of_the_policy() {
     let near = of("train/dog/near.ppm");
     assert_eq!((&near["schema"], &near["verdict"], &near["conflicts"]), (&"wsidx.check/1".into(), &"influential".into(), &1.into()));
     assert_eq!((&near["reject"], &near["exact"], &near["calibrated"]), (&true.into(), &false.into(), &false.into()));
-    assert_eq!((&near["rule"], &near["label"]), (&"registration/1".into(), &"dog".into()));
+    assert_eq!((&near["rule"], &near["label"]), (&"registration/2".into(), &"dog".into()));
     assert!(near["similarity"].as_f64().unwrap() >= 0.7);
     assert_eq!(near["nearest"][0]["path"], "train/cat/4.ppm");
     let leak = of("test/cat/leak.ppm");
@@ -293,7 +293,7 @@ fn an_index_that_is_missing_foreign_newer_or_tracked_is_said_plainly() {
     assert!(wsidx(tree.path(), ["status"]).expect(2).stderr.contains("another version"));
     fs::write(&format, "something else\n").unwrap();
     assert!(wsidx(tree.path(), ["sync"]).expect(2).stderr.contains("is not a wsidx index"));
-    fs::write(&format, "wsidx index 2\n").unwrap();
+    fs::write(&format, "wsidx index 3\n").unwrap();
     wsidx(tree.path(), ["status"]).expect(0);
     for arguments in [&["init", "-q"][..], &["add", "-f", ".wsidx/format"]] {
         let mut git = command("git", tree.path());

@@ -137,7 +137,7 @@ fn an_old_manifest_that_was_not_fetched_is_missing_and_named() {
     commit(tree.path());
     fs::remove_dir_all(tree.path().join(".dvc/cache")).unwrap();
     let files = expanded(tree.path(), "HEAD");
-    assert!(files.images.is_empty() && files.missing[&b"img"[..]].contains("`dvc fetch img.dvc`"), "{files:?}");
+    assert!(files.images.is_empty() && files.missing[&b"img"[..]].1.contains("`dvc fetch img.dvc`"), "{files:?}");
 }
 
 #[test]

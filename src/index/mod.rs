@@ -2,10 +2,12 @@
 //!
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
+mod batch;
 mod check;
 mod gc;
 mod init;
 mod lock;
+mod objects;
 mod open;
 mod pairs;
 mod publish;
@@ -20,6 +22,7 @@ mod verify;
 pub use check::{CheckItem, CheckOptions, Checked, except};
 pub use gc::GcSummary;
 pub use init::{InitOptions, Survey, create, survey};
+pub use objects::TakenIn;
 pub use open::{Opened, Writer};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
@@ -33,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     Error, Result,
-    dataset::{INDEX_FOLDER, check_trust},
+    dataset::{check_trust, index_folder},
     store::medium::Folder,
 };
 
@@ -41,7 +44,7 @@ use crate::{
 const FORMAT_FILE: &str = "format";
 
 /// Its content; the number is that of the layout of the folder.
-const FORMAT: &str = "wsidx index 2\n";
+const FORMAT: &str = "wsidx index 3\n";
 
 /// Where the parts of an index are.
 #[derive(Debug, Clone)]
@@ -77,7 +80,7 @@ impl Home {
     }
 
     fn folder(&self) -> PathBuf {
-        self.root.join(INDEX_FOLDER)
+        index_folder(&self.root)
     }
 
     fn packs(&self) -> Result<Folder> {

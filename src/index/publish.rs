@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     Writer,
     open::{Fresh, Shown},
-    rows::{LiveChange, OldLists, Rows, changed_lists, changed_names, changed_paths, reach_of},
+    rows::{LiveChange, OldLists, Rows, changed_aliases, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
     Error, Result,
@@ -181,7 +181,12 @@ impl Writer {
         live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
         let manifest = self.manifest(basis, &live.words);
-        let changes = [changed_names(&self.state, &rows), changed_paths(&self.state, &rows, &touched), changed_lists(&lists)];
+        let changes = [
+            changed_names(&self.state, &rows),
+            changed_paths(&self.state, &rows, &touched),
+            changed_lists(&lists),
+            changed_aliases(&self.state, &rows),
+        ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         self.shown = Some(Shown { view: Some(View::open(medium)?), reaches: Some(reaches) });

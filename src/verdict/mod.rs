@@ -98,6 +98,8 @@ pub struct Occurrence {
 /// What a picture is to the dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
+    /// Its bytes are not here: version control names a content that was not fetched.
+    Missing,
     /// Cannot be read as an image.
     Undecodable,
     /// A near-duplicate of an image under another label.
@@ -114,6 +116,7 @@ impl Verdict {
     /// The word in output.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Missing => "missing",
             Self::Undecodable => "undecodable",
             Self::Influential => "influential",
             Self::Redundant => "redundant",
@@ -141,6 +144,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Of what is not here.
+    pub fn missing() -> Self {
+        Self { verdict: Verdict::Missing, ..Self::undecodable() }
+    }
+
     /// Of what cannot be read.
     pub fn undecodable() -> Self {
         Self { verdict: Verdict::Undecodable, exact: false, leak: false, duplicates: 0, conflicts: 0, percentile: None }

@@ -194,7 +194,7 @@ pub(crate) struct Query {
 every duplicate in the dataset once. What rejects and what only warns is said in `wsidx.toml` in the root:
 
   [check]
-  reject = [\"redundant\", \"influential\", \"leak\"]
+  reject = [\"redundant\", \"influential\", \"leak\", \"missing\"]
   warn = [\"anomaly\", \"undecodable\"]
 
   [edges]
@@ -205,12 +205,23 @@ Examples:
   wsidx check .                                   the whole dataset
   wsidx check train/cat/new.png                   a file in it
   wsidx check --label cat --split train in/*.png  files from elsewhere
-  git diff --name-only -z | wsidx check --files-from - -0"
+  git diff --name-only -z | wsidx check --files-from - -0
+  wsidx check --staged                            what the next commit brings
+  wsidx check --range origin/main..               what this branch brings"
 )]
 pub(crate) struct Check {
     /// Image files and folders
-    #[arg(required_unless_present = "files_from", value_name = "PATH")]
+    #[arg(required_unless_present_any = ["files_from", "staged", "range"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Judge what is staged in git, against all else that the commit will hold
+    #[arg(long, conflicts_with_all = ["range", "files_from", "label", "split"])]
+    pub(crate) staged: bool,
+    /// Judge what commits change: A..B, or auto for what CI variables say
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["files_from", "label", "split"])]
+    pub(crate) range: Option<String>,
+    /// Judge every commit of the range by itself, so that what a later one removes is found, too
+    #[arg(long, requires = "range")]
+    pub(crate) every_commit: bool,
     /// Read more paths from a file, one a line; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) files_from: Option<PathBuf>,

@@ -17,6 +17,7 @@ mod session;
 mod status;
 mod sync;
 mod term;
+mod versions;
 
 use std::io::Write as _;
 

@@ -11,10 +11,10 @@ use std::{
 
 use md5::{Digest as _, Md5 as Hasher};
 
-use super::{Md5, Unread};
+use super::Md5;
 use crate::{
     Error, Result,
-    dataset::{Buffer, read_image, read_text, to_path},
+    dataset::{Buffer, Unread, read_image, read_text, to_path},
     picture::Limits,
 };
 
@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 /// The cache that a folder of a work tree uses, and the work tree.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     folder: PathBuf,
     top: PathBuf,

@@ -10,8 +10,10 @@ use crate::{Error, Result, dataset::names_image};
 pub struct Files {
     /// The name of the bytes of each; `None` where DVC does not say.
     pub images: BTreeMap<Vec<u8>, Option<Md5>>,
-    /// Outputs that cannot be expanded here, with the file that names them and the reason: manifests that were not fetched.
-    pub missing: BTreeMap<Vec<u8>, String>,
+    /// Folders whose manifests are not here, with the name of the manifest, and what fetches it.
+    pub missing: BTreeMap<Vec<u8>, (Md5, String)>,
+    /// Where the bytes may be.
+    pub caches: Vec<Cache>,
 }
 
 /// Whether a path of the tree is one of those that [`expand`] wants: `*.dvc`, `dvc.lock`, `dvc.yaml`.
@@ -31,6 +33,7 @@ pub fn expand(texts: &BTreeMap<Vec<u8>, Vec<u8>>, top: &std::path::Path, setting
         let name = String::from_utf8_lossy(path);
         let base = folder(path);
         let mut caches = Caches { cache: Cache::of(top, path, settings)?, whose: path };
+        files.caches.extend(caches.cache.clone().filter(|cache| !files.caches.contains(cache)));
         if path.ends_with(b"dvc.yaml") {
             continue;
         }
@@ -89,7 +92,7 @@ impl Caches<'_> {
                 None => {
                     let target = String::from_utf8_lossy(self.whose);
                     let what = format!("the manifest of the folder is not in the cache of DVC; fetch it with `dvc fetch {target}`");
-                    files.missing.insert(path, what);
+                    files.missing.insert(path, (*md5, what));
                 }
                 Some(manifest) => {
                     read_manifest(manifest, md5, &mut |relpath, md5| insert(files, [&path, relpath.as_bytes()].join(&b'/'), Some(md5)))?;
@@ -156,7 +159,7 @@ mod tests {
         let texts = texts(&[("d/img.dvc", &format!("outs: [{{path: img, md5: {name}.dir, hash: md5}}]"))]);
         fs::create_dir(top.path().join(".dvc")).unwrap();
         let files = expand(&texts, top.path(), &Settings::default()).unwrap();
-        assert!(files.images.is_empty() && files.missing[&b"d/img"[..]].contains("`dvc fetch d/img.dvc`"));
+        assert!(files.images.is_empty() && files.missing[&b"d/img"[..]].1.contains("`dvc fetch d/img.dvc`"));
         for place in ["files/md5/", ""] {
             let folder = top.path().join(".dvc/cache").join(format!("{place}{}", &name[..2]));
             fs::create_dir_all(&folder).unwrap();

@@ -10,22 +10,15 @@ mod cache;
 mod files;
 mod manifest;
 mod outs;
+mod version;
 
 pub use cache::{Cache, Settings};
 pub use files::{Files, expand, is_dvc_file};
 pub use manifest::read_manifest;
 pub use outs::{Hash, Out, parse_dvc, parse_lock, parse_wdirs};
+pub use version::Kept;
 
 use crate::{Error, Result};
-
-/// Why the bytes of a file are not had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unread {
-    /// They are elsewhere; what fetches them.
-    Missing(String),
-    /// They are no file that may be read; the reason.
-    Unreadable(String),
-}
 
 /// The MD5 of a file: DVC's name for it.
 pub type Md5 = [u8; 16];

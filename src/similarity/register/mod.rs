@@ -35,10 +35,10 @@ pub use needs::Needs;
 
 use agree::{Scratch, agreement};
 use coarse::Start;
-use refine::{Fit, Fixed};
+use refine::{Fit, Fixed, Look};
 
 /// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
-pub const RULE: &str = "registration/1";
+pub const RULE: &str = "registration/2";
 
 /// The score of the prefilter below which a pair is not worth registering.
 pub const SKETCH_SCORE: f32 = 0.5;
@@ -53,6 +53,9 @@ pub const FORGIVEN: f32 = 0.1;
 /// Starts that are refined at each level, and steps that each may take.
 const STARTS: [usize; 3] = [6, 3, 1];
 const STEPS: [usize; 3] = [4, 5, 4];
+/// The least score at each level: of the best start before its refinement, and after. Of the pairs that end at a similarity of 0.5 or more,
+/// these lose under one in a thousand; of the others they end half before 32 × 32 is refined, and four in five before 64 × 64.
+const HOPE: [[f32; 2]; 3] = [[0.0, 0.0], [0.3, 0.4], [0.0, 0.0]];
 
 /// How one picture lies on another, and how alike they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -185,14 +188,22 @@ fn covered(map: &Affine) -> f32 {
     (0..N * N).filter(inside).count() as f32 / (N * N) as f32
 }
 
-/// From coarse to fine.
+/// From coarse to fine; gives up where a level leaves no hope.
 fn align(a: &Prepared, b: &Prepared, starts: &[Start]) -> Option<Fit> {
     let mut fits: Vec<Fit> = starts.iter().map(|start| Fit { map: start.map, score: start.score }).collect();
     for (level, (a, b)) in a.levels.iter().zip(&b.levels).enumerate() {
         fits.truncate(STARTS[level]);
         let fixed = Fixed::new(a);
-        fits = fits.iter().map(|fit| fixed.refine(b, fit.map, STEPS[level])).collect();
+        let looks: Vec<Look> = fits.iter().map(|fit| fixed.look(b, &fit.map)).collect();
+        let [before, after] = HOPE[level];
+        if looks.iter().all(|look| look.score < before) {
+            return None;
+        }
+        fits = fits.iter().zip(looks).map(|(fit, look)| fixed.refine(b, fit.map, look, STEPS[level])).collect();
         fits.sort_by(|a, b| b.score.total_cmp(&a.score));
+        if fits[0].score < after {
+            return None;
+        }
     }
     fits.first().copied()
 }

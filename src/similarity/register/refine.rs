@@ -28,6 +28,13 @@ pub(super) struct Fit {
     pub(super) score: f32,
 }
 
+/// What is seen at a map: its score, and the change of the first frame that would bring it nearer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) score: f32,
+    change: Option<Affine>,
+}
+
 /// The sums over one block of one step.
 #[derive(Default, Clone, Copy)]
 struct Sums {
@@ -57,25 +64,24 @@ impl<'a> Fixed<'a> {
         Self { level, moments }
     }
 
-    /// Takes steps from `start`, and returns the best map met.
-    pub(super) fn refine(&self, other: &Level, start: Affine, steps: usize) -> Fit {
-        let (mut map, mut best) = (start, Fit { map: start, score: f32::NEG_INFINITY });
-        for step in 0..=steps {
-            let (score, change) = self.look(other, &map);
-            if score > best.score {
-                best = Fit { map, score };
-            }
-            let next = change.filter(|_| step < steps).and_then(|change| change.inverse()).map(|back| map.after(&back));
-            match next.filter(plausible) {
-                Some(next) => map = next,
-                None => break,
+    /// Takes up to `steps` steps from `start`, of which `look` tells, and returns the best map met.
+    pub(super) fn refine(&self, other: &Level, start: Affine, look: Look, steps: usize) -> Fit {
+        let (mut map, mut look) = (start, look);
+        let mut best = Fit { map, score: look.score };
+        for _ in 0..steps {
+            let next = look.change.and_then(|change| change.inverse()).map(|back| map.after(&back));
+            let Some(next) = next.filter(plausible) else { break };
+            map = next;
+            look = self.look(other, &map);
+            if look.score > best.score {
+                best = Fit { map, score: look.score };
             }
         }
         best
     }
 
-    /// The score of a map, and the change of the first frame that would bring it nearer.
-    fn look(&self, other: &Level, map: &Affine) -> (f32, Option<Affine>) {
+    /// How well a map fits.
+    pub(super) fn look(&self, other: &Level, map: &Affine) -> Look {
         let mut matrix = [0f64; 18];
         let (mut pull, mut agree, mut weight) = ([0f64; 6], 0f32, 0f32);
         for block in 0..BLOCKS * BLOCKS {
@@ -91,7 +97,7 @@ impl<'a> Fixed<'a> {
         }
         let total: f32 = self.level.norm.len() as f32 * 0.25;
         let score = agree / (weight + 0.25 * total);
-        (score, solve(&matrix, pull).map(|p| self.change(p)))
+        Look { score, change: solve(&matrix, pull).map(|p| self.change(p)) }
     }
 
     /// The solution in steps of one sample → a map of the frame.

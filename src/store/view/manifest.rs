@@ -11,7 +11,7 @@ use crate::{
 /// Its name in the folder.
 pub(super) const NAME: &str = "manifest";
 const MAGIC: &[u8; 8] = b"WSIDXVIE";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The tables of a view, in the order in which the manifest lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,13 @@ pub enum TableKind {
     Paths,
     /// Row number → its neighbour list.
     Lists,
+    /// Alias → row number, of live and dead rows.
+    Aliases,
 }
 
 impl TableKind {
     /// All, in order.
-    pub const ALL: [Self; 3] = [Self::Names, Self::Paths, Self::Lists];
+    pub const ALL: [Self; 4] = [Self::Names, Self::Paths, Self::Lists, Self::Aliases];
 
     /// The beginning of its file names.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl TableKind {
             Self::Names => "names",
             Self::Paths => "paths",
             Self::Lists => "lists",
+            Self::Aliases => "aliases",
         }
     }
 }
@@ -92,7 +95,7 @@ pub struct Manifest {
     /// The runs of the order of rows by content id, oldest first.
     pub order: Vec<FileEntry>,
     /// The runs of each table, oldest first, in the order of [`TableKind::ALL`].
-    pub tables: [Vec<FileEntry>; 3],
+    pub tables: [Vec<FileEntry>; 4],
 }
 
 impl Manifest {

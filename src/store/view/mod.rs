@@ -33,7 +33,7 @@ use self::{
     contents::Order,
     manifest::Column,
 };
-use super::{medium::Medium, packs::Place, state::ContentId};
+use super::{alias::Alias, medium::Medium, packs::Place, state::ContentId};
 use crate::{
     Error, Result,
     feature::Basis,
@@ -43,12 +43,15 @@ use crate::{
 /// Bytes of a manifest: eight for each block of 64 KiB, so this is a view of 8 TiB.
 const LONGEST_MANIFEST: u64 = 1 << 30;
 
+/// Aliases up to which each is looked up by itself.
+const FEW_ALIASES: usize = 2_000;
+
 /// One generation, mapped.
 pub struct View {
     manifest: Manifest,
     columns: [Checked; 5],
     order: Order,
-    tables: [Table; 3],
+    tables: [Table; 4],
 }
 
 impl View {
@@ -76,7 +79,7 @@ impl View {
         let columns = [open(0)?, open(1)?, open(2)?, open(3)?, open(4)?];
         let order = Order::open(medium, &manifest.order)?;
         let table = |kind: TableKind| Table::open(medium, &manifest.tables[kind as usize]);
-        let tables = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
+        let tables = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?, table(TableKind::Aliases)?];
         let view = Self { columns, order, tables, manifest };
         let (rows, stride) = (view.rows(), view.stride());
         let lengths = [rows * stride, rows * stride, rows * 8, rows * contents::RECORD, rows.div_ceil(64) * 8];
@@ -207,6 +210,33 @@ impl View {
     pub fn path(&self, path: &[u8]) -> Result<Option<PathRecord>> {
         let Some(bytes) = self.table(TableKind::Paths).get(path)? else { return Ok(None) };
         PathRecord::unpack(bytes).map(Some).ok_or_else(|| damaged("the record of a path is malformed"))
+    }
+
+    /// The rows of those of some sorted aliases that are known, with the place of each in `sorted`: one pass over the table where there are many.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn rows_of_aliases(&self, sorted: &[Alias]) -> Result<Vec<(usize, u32)>> {
+        let table = self.table(TableKind::Aliases);
+        let mut found = Vec::new();
+        let row_in = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).map_err(|_| damaged("the row of an alias is malformed"));
+        if sorted.len() < FEW_ALIASES {
+            for (at, alias) in sorted.iter().enumerate() {
+                if let Some(row) = table.get(&alias.to_bytes())? {
+                    found.push((at, row_in(row)?));
+                }
+            }
+            return Ok(found);
+        }
+        let mut wanted = sorted.iter().map(Alias::to_bytes).enumerate().peekable();
+        table.for_each(|key, row| {
+            while wanted.next_if(|(_, alias)| **alias < *key).is_some() {}
+            while let Some((at, _)) = wanted.next_if(|(_, alias)| **alias == *key) {
+                found.push((at, row_in(row)?));
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The neighbour list of a row, nearest first; empty for a dead or flat row.

@@ -16,13 +16,14 @@ pub(crate) struct Rule {
 }
 
 /// All rules, in the order of their ids.
-pub(crate) const RULES: [Rule; 6] = [
+pub(crate) const RULES: [Rule; 7] = [
     Rule { id: "WSIDX001", name: "redundant", meaning: "A near-duplicate of an image whose label does not conflict" },
     Rule { id: "WSIDX002", name: "exact-copy", meaning: "The same bytes as an image whose label does not conflict" },
     Rule { id: "WSIDX003", name: "anomaly", meaning: "Like nothing in the dataset" },
     Rule { id: "WSIDX004", name: "influential", meaning: "A near-duplicate of an image under another label" },
     Rule { id: "WSIDX005", name: "undecodable", meaning: "Cannot be read as an image" },
     Rule { id: "WSIDX006", name: "leak", meaning: "A near-duplicate of an image in another split" },
+    Rule { id: "WSIDX007", name: "missing", meaning: "Version control names an image whose bytes are not here" },
 ];
 
 /// A finding on one file.
@@ -50,6 +51,7 @@ fn of_verdict<'a>(checked: &'a Checked, policy: &Policy) -> Option<Found<'a>> {
         Verdict::Anomaly => (2, Finding::Anomaly),
         Verdict::Influential => (3, Finding::Influential),
         Verdict::Undecodable => (4, Finding::Undecodable),
+        Verdict::Missing => (6, Finding::Missing),
         Verdict::Novel => return None,
     };
     let other = deciding(checked).and_then(|deciding| match deciding {

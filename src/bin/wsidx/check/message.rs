@@ -47,6 +47,7 @@ pub(crate) fn message(checked: &Checked) -> String {
         Verdict::Undecodable => {
             format!("cannot be read as an image: {}", checked.reason.as_deref().map_or_else(String::new, term::escape_text))
         }
+        Verdict::Missing => checked.reason.as_deref().map_or_else(String::new, term::escape_text),
         Verdict::Influential | Verdict::Redundant => evidence(checked),
         Verdict::Anomaly => match judgement.percentile {
             Some(percentile) => format!("unlike anything in the dataset: farther from its neighbours than {percentile:.1} % of the images"),

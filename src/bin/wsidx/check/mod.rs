@@ -14,7 +14,7 @@ use std::{
 use serde::Serialize;
 use wsidx::{
     index::{CheckOptions, Checked, except},
-    monitor::Monitor as _,
+    monitor::Monitor,
     picture::Limits,
     similarity::register::RULE,
     verdict::{ALLOW_FILE, Action, Exception, Policy},
@@ -28,6 +28,7 @@ use crate::{
     place,
     session::Session,
     term,
+    versions::{self, Judged},
 };
 
 #[derive(Serialize)]
@@ -55,13 +56,32 @@ struct CheckJson {
 }
 
 pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
+    let monitor = session.monitor(args.format.plain());
+    let judged = match args.staged || args.range.is_some() {
+        true => versions::check(session, args, &CheckOptions::default(), &monitor)?,
+        false => files(session, args, &monitor)?,
+    };
+    drop(monitor);
+    if !session.quiet {
+        tell_unused(&judged.unused)?;
+    }
+    let occasion = if args.staged { Occasion::Commit } else { Occasion::Files };
+    let report = Report { root: &judged.root, policy: &judged.policy, format: args.format, verbose: args.verbose, occasion };
+    match report.write(session, &judged.checked)? {
+        Exit::Findings if args.exit_zero => Ok(Exit::Fine),
+        exit => Ok(exit),
+    }
+}
+
+/// Verdicts on files.
+fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Result<Judged> {
     let mut paths = args.paths.clone();
     if let Some(file) = &args.files_from {
         paths.extend(place::paths_from(file, args.nul)?);
     }
     let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
     let rules = reader.rules()?;
-    let monitor = session.monitor(args.format.plain());
+    let exceptions = reader.exceptions(&rules.edges)?;
     let items = place::check_items(reader.root(), &paths, &|| monitor.cancelled())?;
     let options = CheckOptions {
         label: args.label.as_deref().map(|label| label.as_bytes().into()),
@@ -69,18 +89,12 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
         limits: Limits::default(),
         rule: rules.edges,
     };
-    let exceptions = reader.exceptions(&rules.edges)?;
-    let mut checked = reader.check(items, &options, &monitor)?;
-    drop(monitor);
-    let unused = except(&mut checked, &exceptions);
-    if paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) && !session.quiet {
-        tell_unused(&unused)?;
+    let mut checked = reader.check(items, &options, monitor)?;
+    let mut unused = except(&mut checked, &exceptions);
+    if !paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) {
+        unused.clear();
     }
-    let report = Report { root: reader.root(), policy: &rules.check, format: args.format, verbose: args.verbose };
-    match report.write(session, &checked)? {
-        Exit::Findings if args.exit_zero => Ok(Exit::Fine),
-        exit => Ok(exit),
-    }
+    Ok(Judged { checked, policy: rules.check, unused, root: reader.root().to_owned() })
 }
 
 /// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was judged.
@@ -92,6 +106,19 @@ fn tell_unused(unused: &[Exception]) -> io::Result<()> {
     })
 }
 
+/// What is judged, for those who are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Files that were named, or a range of commits.
+    Files,
+    /// What is staged.
+    Commit,
+    /// What is about to be pushed.
+    Push,
+    /// What a server is about to take.
+    Receive,
+}
+
 /// How verdicts are told, whatever was judged.
 pub(crate) struct Report<'a> {
     /// The root of the dataset, to which the paths are relative.
@@ -100,17 +127,23 @@ pub(crate) struct Report<'a> {
     pub(crate) format: ReportFormat,
     /// List the novel ones too.
     pub(crate) verbose: bool,
+    pub(crate) occasion: Occasion,
 }
 
 impl Report<'_> {
     /// Writes the verdicts, and says whether the policy rejects any.
     pub(crate) fn write(&self, session: &Session, checked: &[Checked]) -> Outcome {
         let actions: Vec<Action> = checked.iter().map(|checked| self.action(checked)).collect();
+        let top = place::top(self.root);
         match self.format {
             ReportFormat::Text => {
-                text::findings(checked, &actions, self.verbose)?;
-                if !session.quiet {
-                    text::summary(checked, &actions, self.policy)?;
+                if self.occasion != Occasion::Files && !self.verbose {
+                    text::change(self.occasion, checked, &actions, session.quiet, &|path| place::from_top(&top, self.root, path))?;
+                } else {
+                    text::findings(checked, &actions, self.verbose)?;
+                    if !session.quiet {
+                        text::summary(checked, &actions, self.policy)?;
+                    }
                 }
             }
             ReportFormat::Json => self.json(checked, &actions, Format::Json)?,

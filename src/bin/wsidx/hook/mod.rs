@@ -24,7 +24,7 @@ pub(crate) fn hook(session: &Session, command: &HookCommand) -> Outcome {
         HookCommand::Install(args) => install::install(session, args),
         HookCommand::Uninstall => install::uninstall(session),
         HookCommand::Status => status(session),
-        HookCommand::Run { event, .. } => run::run(session, *event),
+        HookCommand::Run { event, rest } => run::run(session, *event, rest),
     }
 }
 
