@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::{
+    allow::{Allow, BaselineCommand},
+    hook::args::HookCommand,
+};
+
 /// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
 ///
 /// wsidx keeps an exact similarity index of a folder of images in `.wsidx` beside them, up to date as files change, and judges new images
@@ -48,6 +53,28 @@ pub(crate) enum Format {
     Jsonl,
 }
 
+/// How verdicts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning services
+    Sarif,
+    /// Commands of GitHub Actions, which annotate a change
+    Github,
+}
+
+impl ReportFormat {
+    /// Whether people read it or machines.
+    pub(crate) fn plain(self) -> Format {
+        if self == Self::Text { Format::Text } else { Format::Json }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
     /// How to write the result
@@ -67,6 +94,18 @@ pub(crate) enum Command {
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
     Groups(Groups),
+    /// Accept what check finds, for good: adds lines to .wsidx-allow
+    Allow(Allow),
+    /// Accept the pairs that the dataset has now, and tell only of new ones
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
+    /// Let git check what is committed, merged or pushed
+    Hook {
+        #[command(subcommand)]
+        command: HookCommand,
+    },
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -203,8 +242,9 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, clap::Args)]

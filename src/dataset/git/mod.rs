@@ -9,6 +9,7 @@ mod lfs;
 mod objects;
 mod pushed;
 mod raw;
+mod texts;
 mod version;
 
 pub use ci::range_of_ci;
@@ -46,6 +47,8 @@ pub struct Hints {
     pub merging: Vec<String>,
     /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`, split.
     pub alternates: Vec<PathBuf>,
+    /// Where settings of DVC are outside the repository.
+    pub dvc: crate::dataset::dvc::Settings,
 }
 
 /// A repository.
