@@ -13,8 +13,8 @@ use std::{
 use serde_json::Value;
 use support::{
     Run, command,
-    images::{ppm, write},
-    run, tool,
+    images::{brighter, ppm, write},
+    run, tool, wsidx,
 };
 use wsidx::dataset::{
     Buffer,
@@ -189,4 +189,112 @@ fn the_cache_and_the_files_of_dvc_2_are_read() {
     // DVC itself still reads it so.
     dvc(tree.path(), ["checkout", "-q"]);
     assert_eq!(fs::read(tree.path().join("img/a.ppm")).unwrap(), ppm(1, 16));
+}
+
+/// A repository whose images DVC keeps in `train/cat`, indexed.
+fn dataset() -> tempfile::TempDir {
+    let tree = repository();
+    for seed in 0..5 {
+        write(tree.path(), &format!("train/cat/{seed}.ppm"), &ppm(seed, 16));
+    }
+    dvc(tree.path(), ["add", "-q", "train/cat"]);
+    fs::write(tree.path().join(".gitignore"), "/.wsidx\n").unwrap();
+    commit(tree.path());
+    wsidx(tree.path(), ["init", "--size", "16"]).expect(0);
+    wsidx(tree.path(), ["sync"]).expect(0);
+    tree
+}
+
+/// `dvc add` and `git add`, then the verdicts on what is staged: path, verdict, message.
+fn staged(tree: &Path, status: i32) -> Vec<[String; 3]> {
+    if tree.join("train/cat").exists() {
+        dvc(tree, ["add", "-q", "train/cat"]);
+    }
+    git(tree, ["add", "-A"]);
+    verdicts(tree, status)
+}
+
+fn verdicts(tree: &Path, status: i32) -> Vec<[String; 3]> {
+    let found: Value = serde_json::from_str(&wsidx(tree, ["check", "--staged", "--format", "json"]).expect(status).stdout).unwrap();
+    let found = found.as_array().unwrap().iter();
+    found.map(|found| ["path", "verdict", "message"].map(|key| found[key].as_str().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn what_is_staged_in_dvc_is_judged_by_its_bytes_and_an_identical_copy_or_a_near_one_is_found() {
+    let tree = dataset();
+    let cat = |name: &str| tree.path().join("train/cat").join(name);
+    write(tree.path(), "train/cat/fresh.ppm", &ppm(70, 16));
+    fs::copy(cat("0.ppm"), cat("dup.ppm")).unwrap();
+    write(tree.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    let found = staged(tree.path(), 1);
+    let told: Vec<_> = found.iter().map(|[path, verdict, _]| (path.as_str(), verdict.as_str())).collect();
+    assert_eq!(told, [("train/cat/dup.ppm", "redundant"), ("train/cat/fresh.ppm", "novel"), ("train/cat/near.ppm", "redundant")]);
+    assert!(found[0][2].starts_with("same bytes as train/cat/0.ppm") && found[2][2].contains("train/cat/1.ppm"), "{found:?}");
+}
+
+#[test]
+fn a_rename_and_a_removal_in_dvc_are_no_findings() {
+    let tree = dataset();
+    let cat = |name: &str| tree.path().join("train/cat").join(name);
+    fs::rename(cat("0.ppm"), cat("renamed.ppm")).unwrap();
+    fs::remove_file(cat("1.ppm")).unwrap();
+    assert_eq!(staged(tree.path(), 0), Vec::<[String; 3]>::new());
+}
+
+#[test]
+fn images_in_git_and_images_in_dvc_are_judged_against_each_other() {
+    let tree = dataset();
+    write(tree.path(), "train/dog/a.ppm", &ppm(2, 16));
+    write(tree.path(), "train/dog/b.ppm", &ppm(71, 16));
+    let found = staged(tree.path(), 1);
+    let told: Vec<_> = found.iter().map(|[path, verdict, _]| (path.as_str(), verdict.as_str())).collect();
+    assert_eq!(told, [("train/dog/a.ppm", "influential"), ("train/dog/b.ppm", "novel")]);
+}
+
+#[test]
+fn without_the_old_manifest_only_what_the_index_does_not_know_is_judged() {
+    let tree = dataset();
+    fs::remove_dir_all(tree.path().join(".dvc/cache")).unwrap();
+    write(tree.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    let found = staged(tree.path(), 1);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!([&*found[0][0], &*found[0][1]], ["train/cat/near.ppm", "redundant"]);
+}
+
+#[test]
+fn a_new_manifest_or_object_that_is_not_here_is_missing_and_rejected_never_passed() {
+    let tree = dataset();
+    write(tree.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    dvc(tree.path(), ["add", "-q", "train/cat"]);
+    git(tree.path(), ["add", "-A"]);
+    fs::remove_dir_all(tree.path().join("train/cat")).unwrap();
+    let all = |found: Vec<[String; 3]>| found.into_iter().next().unwrap();
+    let objects =
+        fs::read_dir(tree.path().join(".dvc/cache/files/md5")).unwrap().flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let (manifests, objects): (Vec<_>, Vec<_>) =
+        objects.map(|entry| entry.unwrap().path()).partition(|path| path.extension().is_some_and(|end| end == "dir"));
+    objects.iter().for_each(|object| fs::remove_file(object).unwrap());
+    let [path, verdict, message] = all(verdicts(tree.path(), 1));
+    assert_eq!([&*path, &*verdict], ["train/cat/near.ppm", "missing"]);
+    assert!(message.contains("dvc fetch"), "{message}");
+    manifests.iter().for_each(|manifest| fs::remove_file(manifest).unwrap());
+    let [path, verdict, message] = all(verdicts(tree.path(), 1));
+    assert_eq!([&*path, &*verdict], ["train/cat", "missing"]);
+    assert!(message.contains("`dvc fetch train/cat.dvc`"), "{message}");
+}
+
+#[test]
+fn a_file_of_dvc_that_leads_outside_or_is_a_bomb_ends_the_check_with_its_name_and_nothing_is_written() {
+    let tree = dataset();
+    let refused = |text: &str, with: &str| {
+        fs::write(tree.path().join("x.dvc"), text).unwrap();
+        git(tree.path(), ["add", "-A"]);
+        let run = wsidx(tree.path(), ["check", "--staged"]).expect(2);
+        assert!(run.stdout.is_empty() && run.stderr.contains(with), "{}", run.stderr);
+    };
+    refused("outs: [{path: ../../etc/a.png, md5: 1526be5aeae1d705031e08ed9a4a294a}]", "`../../etc/a.png` leads outside");
+    refused("outs: [{path: img, files: [{relpath: ../a.png}]}]", "leads outside its folder");
+    refused("a: &a [x, x]\nb: &b [*a, *a]\nouts: *b", "x.dvc: not as DVC writes it");
+    refused(&format!("outs: {}", "[".repeat(100_000)), "x.dvc: not as DVC writes it");
 }

@@ -12,7 +12,11 @@ use std::{
     process::Command,
 };
 
-use support::{PROGRAM, Run, command, images::write, run, tool, wsidx};
+use support::{
+    PROGRAM, Run, command,
+    images::{brighter, ppm, write},
+    run, tool, wsidx,
+};
 
 /// Runs git, or another program, in `folder`; the programs of the test environment come after wsidx in the `PATH`.
 fn call<A: AsRef<OsStr>>(folder: &Path, program: &str, arguments: impl IntoIterator<Item = A>) -> Run {
@@ -338,4 +342,170 @@ fn outside_a_repository_git_says_why_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     assert!(wsidx(folder.path(), FILE).expect(2).stderr.contains("not a git repository"));
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+/// A repository whose folder `data` is an indexed dataset of `n` pictures, committed, with hooks.
+fn guarded(n: u64) -> tempfile::TempDir {
+    let tree = repository();
+    for seed in 0..n {
+        write(tree.path(), &format!("data/train/cat/{seed}.ppm"), &ppm(seed, 16));
+    }
+    git(tree.path(), ["add", "."]).expect(0);
+    git(tree.path(), ["commit", "-qm", "data"]).expect(0);
+    let data = tree.path().join("data");
+    wsidx(&data, ["init", "--size", "16"]).expect(0);
+    wsidx(&data, ["sync"]).expect(0);
+    wsidx(&data, FILE).expect(0);
+    tree
+}
+
+#[test]
+fn a_commit_of_a_near_duplicate_is_rejected_with_the_reason_and_three_ways_on() {
+    let tree = guarded(4);
+    write(tree.path(), "data/train/cat/it's new.ppm", &brighter(&ppm(1, 16), 9));
+    write(tree.path(), "data/train/cat/fine.ppm", &ppm(90, 16));
+    git(tree.path(), ["add", "."]).expect(0);
+    let said = git(tree.path(), ["commit", "-qm", "two"]).expect(1).stderr;
+    let lines = [
+        "wsidx: commit rejected: 1 of 2 new images",
+        "  redundant    data/train/cat/it's new.ppm",
+        "train/cat/1.ppm (label cat, train): photometric",
+        "drop them:   git rm --cached -- 'data/train/cat/it'\\''s new.ppm'",
+        "keep them:   wsidx allow 'data/train/cat/it'\\''s new.ppm' && git add .wsidx-allow",
+        "skip once:   WSIDX_SKIP=1 git commit",
+    ];
+    for line in lines {
+        assert!(said.contains(line), "{line}\n--- not in\n{said}");
+    }
+    // What it says is done, word for word.
+    let data = tree.path().join("data");
+    call(&data, "sh", ["-ec", "wsidx allow 'train/cat/it'\\''s new.ppm' && git add .wsidx-allow"]).expect(0);
+    git(tree.path(), ["commit", "-qm", "two"]).expect(0);
+}
+
+#[test]
+fn exceptions_count_as_they_are_staged_not_as_they_lie_in_the_work_tree() {
+    let tree = guarded(4);
+    write(tree.path(), "data/train/cat/new.ppm", &brighter(&ppm(1, 16), 9));
+    git(tree.path(), ["add", "."]).expect(0);
+    write(tree.path(), "data/.wsidx-allow", b"path train/cat/new.ppm  # wanted\n");
+    git(tree.path(), ["commit", "-qm", "two"]).expect(1);
+    git(tree.path(), ["add", "."]).expect(0);
+    git(tree.path(), ["commit", "-qm", "two"]).expect(0);
+}
+
+#[test]
+fn a_commit_without_images_and_a_repository_without_an_index_are_told_apart() {
+    let tree = guarded(3);
+    write(tree.path(), "readme", b"two");
+    assert_eq!(git(tree.path(), ["commit", "-qam", "two"]).expect(0).stderr, "");
+    fs::remove_dir_all(tree.path().join("data/.wsidx")).unwrap();
+    write(tree.path(), "data/train/cat/new.ppm", &ppm(70, 16));
+    git(tree.path(), ["add", "."]).expect(0);
+    assert!(git(tree.path(), ["commit", "-qm", "three"]).expect(1).stderr.contains("wsidx init"));
+}
+
+#[test]
+fn under_pre_commit_no_tracked_file_changes_and_twins_among_thousands_of_new_files_are_found() {
+    let tree = guarded(3);
+    wsidx(tree.path(), ["hook", "uninstall"]).expect(0);
+    git(tree.path(), ["config", "wsidx.root", "data"]).expect(0);
+    let manifest = fs::read_to_string(support::root().join(".pre-commit-hooks.yaml")).unwrap();
+    let entry = manifest.split("- id: ").find(|entry| entry.starts_with("wsidx-system")).unwrap();
+    let config = format!("repos:\n- repo: local\n  hooks:\n  - id: {}", entry.replace("\n  ", "\n    "));
+    write(tree.path(), ".pre-commit-config.yaml", config.as_bytes());
+    git(tree.path(), ["add", "."]).expect(0);
+    call(tree.path(), "pre-commit", ["install"]).expect(0);
+    git(tree.path(), ["commit", "-qm", "config"]).expect(0);
+    // Long names, so that their list is over the 128 KiB at which pre-commit splits one.
+    let name = |seed: u64| format!("data/train/{}/{seed}.ppm", "a-long-name-of-a-folder".repeat(4));
+    for seed in 0..1_500 {
+        write(tree.path(), &name(seed), &ppm(1_000 + seed, 8));
+    }
+    write(tree.path(), &name(9_999), &ppm(1_000, 8));
+    git(tree.path(), ["add", "."]).expect(0);
+    let said = git(tree.path(), ["commit", "-qm", "many"]).expect(1);
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("9999.ppm") && said.contains("same bytes as"), "{said}");
+    assert!(!said.contains("files were modified"), "{said}");
+    assert_eq!(git(tree.path(), ["diff", "--name-only"]).expect(0).stdout, "");
+}
+
+#[test]
+fn a_push_is_checked_for_what_the_other_side_has_not() {
+    let tree = guarded(4);
+    let remote = tempfile::tempdir().unwrap();
+    git(remote.path(), ["init", "-q", "--bare"]).expect(0);
+    git(tree.path(), ["remote", "add", "origin", remote.path().to_str().unwrap()]).expect(0);
+    wsidx(&tree.path().join("data"), ["hook", "install", "pre-push", "--mode", "file"]).expect(0);
+    git(tree.path(), ["push", "-q", "origin", "main"]).expect(0);
+    write(tree.path(), "data/train/cat/new.ppm", &brighter(&ppm(1, 16), 9));
+    git(tree.path(), ["add", "."]).expect(0);
+    commit(tree.path()).expect(0);
+    let said = git(tree.path(), ["push", "-q", "origin", "main"]).expect(1).stderr;
+    assert!(said.contains("push rejected: 1 of 1 new image") && said.contains("data/train/cat/new.ppm"), "{said}");
+    git(tree.path(), ["push", "-q", "origin", "main~1:refs/heads/other"]).expect(0);
+    git(tree.path(), ["push", "-q", "origin", ":other"]).expect(0);
+    let mut push = prepared(tree.path(), "git", ["push", "-q", "origin", "main"]);
+    push.env("WSIDX_SKIP", "1");
+    run(push).expect(0);
+}
+
+/// A bare repository with hooks that holds a dataset of four pictures, and a clone of it.
+fn server() -> (tempfile::TempDir, tempfile::TempDir) {
+    let (server, clone) = (tempfile::tempdir().unwrap(), repository());
+    git(server.path(), ["init", "-q", "--bare", "-b", "main"]).expect(0);
+    for seed in 0..4 {
+        write(clone.path(), &format!("train/cat/{seed}.ppm"), &ppm(seed, 16));
+    }
+    git(clone.path(), ["add", "."]).expect(0);
+    git(clone.path(), ["commit", "-qm", "data"]).expect(0);
+    git(clone.path(), ["remote", "add", "origin", server.path().to_str().unwrap()]).expect(0);
+    git(clone.path(), ["push", "-q", "origin", "main"]).expect(0);
+    wsidx(server.path(), ["init", "--size", "16"]).expect(0);
+    wsidx(server.path(), ["sync"]).expect(0);
+    wsidx(server.path(), FILE).expect(0);
+    assert!(server.path().join("hooks/pre-receive").exists());
+    (server, clone)
+}
+
+fn commit_file(tree: &Path, name: &str, bytes: &[u8]) {
+    write(tree, name, bytes);
+    git(tree, ["add", "."]).expect(0);
+    git(tree, ["commit", "-qm", name]).expect(0);
+}
+
+#[test]
+fn a_server_reads_what_is_in_quarantine_and_takes_the_policy_from_the_commit_before() {
+    let (_server, clone) = server();
+    commit_file(clone.path(), "train/cat/fine.ppm", &ppm(60, 16));
+    git(clone.path(), ["push", "-q", "origin", "main"]).expect(0);
+    write(clone.path(), "wsidx.toml", b"[check]\nreject = []\n");
+    write(clone.path(), ".wsidx-allow", b"path **\n");
+    commit_file(clone.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    let said = git(clone.path(), ["push", "-q", "origin", "main"]).expect(1).stderr;
+    assert!(said.contains("push rejected: 1 of 1 new image") && said.contains("train/cat/near.ppm"), "{said}");
+    assert!(git(clone.path(), ["push", "-q", "origin", "main:new"]).expect(1).stderr.contains("push rejected"));
+    let mut skipping = prepared(clone.path(), "git", ["push", "-q", "origin", "main"]);
+    skipping.env("WSIDX_SKIP", "1");
+    assert_ne!(run(skipping).status, Some(0));
+    // A policy that is there before the push counts.
+    git(clone.path(), ["reset", "-q", "--hard", "HEAD~1"]).expect(0);
+    commit_file(clone.path(), ".wsidx-allow", b"path **\n");
+    git(clone.path(), ["push", "-q", "origin", "main"]).expect(0);
+    commit_file(clone.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    git(clone.path(), ["push", "-q", "origin", "main"]).expect(0);
+    git(clone.path(), ["push", "-q", "origin", "main:new"]).expect(0);
+    git(clone.path(), ["push", "-q", "origin", ":new"]).expect(0);
+}
+
+#[test]
+fn a_push_option_skips_the_check_of_a_server_only_where_the_server_lets_it() {
+    let (server, clone) = server();
+    git(server.path(), ["config", "receive.advertisePushOptions", "true"]).expect(0);
+    commit_file(clone.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    let push = ["push", "-q", "-o", "wsidx.skip=two\tshots", "origin", "main"];
+    assert!(git(clone.path(), push).expect(1).stderr.contains("push rejected"));
+    git(server.path(), ["config", "wsidx.allowSkip", "true"]).expect(0);
+    assert!(git(clone.path(), push).expect(0).stderr.contains("the push is not checked: two"));
 }

@@ -12,6 +12,9 @@ use wsidx::{Error, Result};
 /// From here on git runs hooks that its settings name.
 const CONFIG_HOOKS: (u32, u32) = (2, 54);
 
+/// The setting that says where the dataset is, from the top.
+const ROOT: &str = "wsidx.root";
+
 /// A repository, as far as hooks go.
 pub(super) struct Repository {
     /// Where hooks run: the top of the work tree, or the folder of a bare repository.
@@ -62,6 +65,32 @@ impl Repository {
         let pairs = text.split_terminator('\0').filter_map(|entry| entry.split_once('\n'));
         let names = pairs.filter(|(_, value)| *value == event).filter_map(|(key, _)| key.strip_prefix("hook.")?.strip_suffix(".event"));
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The root of the dataset where it is below the top, as install found it: in this work tree, or else in the main one.
+    pub(super) fn dataset(&self) -> Result<Option<PathBuf>> {
+        let Some(root) = self.settings(ROOT)?.pop() else { return Ok(None) };
+        let common = self.top.join(ask(&self.top, &["rev-parse", "--git-common-dir"])?);
+        let tops = [Some(self.top.as_path()), common.parent()];
+        let places: Vec<PathBuf> = tops.into_iter().flatten().map(|top| top.join(&root)).collect();
+        let found = places.iter().find(|place| wsidx::dataset::find_root(place).is_ok());
+        Ok(found.or(places.first()).cloned())
+    }
+
+    /// Remembers the root of the dataset for hooks, which run at the top; nothing where they find it by themselves.
+    pub(super) fn remember(&self, root: &Path) -> Result<()> {
+        match root.strip_prefix(&self.top).ok().and_then(Path::to_str) {
+            Some(below) if !below.is_empty() => self.set(ROOT, below),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets it.
+    pub(super) fn forget(&self) -> Result<()> {
+        match answer(&self.top, &["config", "--local", "--get", ROOT])? {
+            Some(_) => ask(&self.top, &["config", "--local", "--unset-all", ROOT]).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Sets a setting of this repository.

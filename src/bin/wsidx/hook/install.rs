@@ -35,7 +35,10 @@ pub(super) fn install(session: &Session, args: &HookInstall) -> Outcome {
         HookMode::Auto => repository.has_config_hooks(),
         mode => mode == HookMode::Config,
     };
+    let dataset = session.root(None).ok();
+    let remember = || dataset.as_deref().map_or(Ok(()), |root| repository.remember(root));
     if config {
+        remember()?;
         for event in &events {
             in_settings(&repository, *event, &program)?;
             said(session, &format!("{event}: set in the settings of the repository (hook.wsidx-{event})"))?;
@@ -48,6 +51,7 @@ pub(super) fn install(session: &Session, args: &HookInstall) -> Outcome {
             return Ok(refuse(&repository, &refusal, &program)?);
         }
     }
+    remember()?;
     for event in &events {
         let moved = in_file(&repository, *event, &program)?;
         let path = place(&repository, *event);
@@ -146,6 +150,7 @@ fn in_file(repository: &Repository, event: Event, program: &Path) -> Result<bool
 pub(super) fn uninstall(session: &Session) -> Outcome {
     let repository = Repository::here()?;
     let mut exit = Exit::Fine;
+    repository.forget()?;
     for event in Event::ALL {
         if repository.remove_section(&format!("hook.wsidx-{event}"))? {
             said(session, &format!("{event}: taken out of the settings"))?;

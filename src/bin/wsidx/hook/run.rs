@@ -34,6 +34,12 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
         writeln!(anstream::stderr(), "wsidx: {event} is not checked, since {SKIP} is set")?;
         return Ok(Exit::Fine);
     }
+    let below = match session.root(None) {
+        Err(Error::NoIndex { .. }) => super::git::Repository::here()?.dataset()?,
+        _ => None,
+    };
+    let other = below.map(|root| session.at(root));
+    let session = other.as_ref().unwrap_or(session);
     match event {
         Event::PreCommit | Event::PreMergeCommit => match Args::try_parse_from(["wsidx", "check", "--staged"]).map(|args| args.command) {
             Ok(Command::Check(args)) => check::run(session, &args),
