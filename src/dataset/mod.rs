@@ -1,5 +1,6 @@
 //! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely; and the same of versions in git.
 
+pub mod dvc;
 mod file;
 mod folder;
 pub mod git;
@@ -8,7 +9,7 @@ mod naming;
 mod trust;
 mod version;
 
-pub use file::{Buffer, read_image};
+pub use file::{Buffer, read_image, read_text};
 pub use folder::{Found, Listing, Skipped, contains, list, names_image};
 pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};

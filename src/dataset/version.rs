@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Buffer, Labels};
+use super::{Buffer, Labels, dvc::Kept};
 use crate::{Result, picture::Limits, store::alias::Alias, verdict::Rules};
 
 /// A file of a version of the dataset.
@@ -29,6 +29,15 @@ pub struct Change {
     pub rules: Rules,
     /// Changed images outside the root of the dataset, which are not judged.
     pub outside: u64,
+    /// What DVC keeps of the files.
+    pub kept: Kept,
+}
+
+impl Change {
+    /// The bytes of its files: from `git`, and from where DVC keeps them.
+    pub fn objects<'a>(&'a self, git: &'a dyn Objects) -> impl Objects + 'a {
+        self.kept.beside(git)
+    }
 }
 
 /// Why the bytes of a file are not had.

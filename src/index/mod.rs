@@ -21,7 +21,7 @@ mod status;
 mod sync;
 mod verify;
 
-pub use check::{CheckItem, CheckOptions, Checked};
+pub use check::{CheckItem, CheckOptions, Checked, except};
 pub use gc::GcSummary;
 pub use groups::{Groups, ImageGroup};
 pub use init::{InitOptions, Survey, create, survey};

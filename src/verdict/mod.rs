@@ -4,10 +4,16 @@
 //! class is *influential*, an image like no other is an *anomaly*. Finding the evidence (same content, edges, distances) is left to
 //! [`crate::index`].
 
+mod allow;
 mod anomaly;
+mod baseline;
+mod fingerprint;
 mod policy;
 
+pub use allow::{ALLOW_FILE, Accepted, Exception, Exceptions, Subject};
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
+pub use baseline::{BASELINE_FILE, Baseline};
+pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
 pub use policy::{Action, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};

@@ -88,7 +88,8 @@ impl Policy {
         verdict.into_iter().chain(leak).map(|finding| self.action_of(finding)).max().unwrap_or(Action::Pass)
     }
 
-    fn action_of(&self, finding: Finding) -> Action {
+    /// What one finding leads to.
+    pub fn action_of(&self, finding: Finding) -> Action {
         match finding {
             f if self.reject.contains(&f) => Action::Reject,
             f if self.warn.contains(&f) => Action::Warn,

@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::{
+    allow::{Allow, BaselineCommand},
+    hook::args::HookCommand,
+};
+
 /// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
 ///
 /// wsidx keeps an exact similarity index of a folder of images in `.wsidx` beside them, up to date as files change, and judges new images
@@ -48,6 +53,28 @@ pub(crate) enum Format {
     Jsonl,
 }
 
+/// How verdicts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning services
+    Sarif,
+    /// Commands of GitHub Actions, which annotate a change
+    Github,
+}
+
+impl ReportFormat {
+    /// Whether people read it or machines.
+    pub(crate) fn plain(self) -> Format {
+        if self == Self::Text { Format::Text } else { Format::Json }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
     /// How to write the result
@@ -69,6 +96,18 @@ pub(crate) enum Command {
     Groups(Groups),
     /// Show the duplicates, conflicts and leaks that one commit has and another has not
     Diff(Diff),
+    /// Accept what check finds, for good: adds lines to .wsidx-allow
+    Allow(Allow),
+    /// Accept the pairs that the dataset has now, and tell only of new ones
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
+    /// Let git check what is committed, merged or pushed
+    Hook {
+        #[command(subcommand)]
+        command: HookCommand,
+    },
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -205,8 +244,9 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, clap::Args)]
@@ -241,8 +281,9 @@ pub(crate) struct Diff {
     /// List the novel ones too
     #[arg(short, long)]
     pub(crate) verbose: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, clap::Args)]

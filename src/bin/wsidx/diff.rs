@@ -5,18 +5,19 @@ use wsidx::index::CheckOptions;
 use crate::{
     Exit, Outcome,
     args::Diff,
-    check,
+    check::{Occasion, Report},
     session::Session,
-    versions::{Judged, Versioned},
+    versions::Versioned,
 };
 
 pub(crate) fn run(session: &Session, args: &Diff) -> Outcome {
-    let monitor = session.monitor(args.output.format);
+    let monitor = session.monitor(args.format.plain());
     let versioned = Versioned::open(session)?;
     let range = versioned.repository.between(&args.from, &args.to)?;
     let version = versioned.repository.committed(&range, &versioned.root)?;
-    let Judged { checked, policy } = versioned.judge(&version, &[], &CheckOptions::default(), &monitor)?;
+    let judged = versioned.judge(&version, &[], &CheckOptions::default(), &monitor)?;
     drop(monitor);
-    check::write(session, &checked, &policy, args.output.format, args.verbose)?;
+    let (format, verbose, occasion) = (args.format, args.verbose, Occasion::Files);
+    Report { root: &judged.root, policy: &judged.policy, format, verbose, occasion }.write(session, &judged.checked)?;
     Ok(Exit::Fine)
 }

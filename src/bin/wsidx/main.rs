@@ -2,11 +2,13 @@
 //!
 //! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to standard output, talk to standard error.
 
+mod allow;
 mod args;
 mod check;
 mod debug;
 mod diff;
 mod groups;
+mod hook;
 mod housekeeping;
 mod init;
 mod json;
@@ -95,6 +97,9 @@ fn run(args: Args) -> Outcome {
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
+        Command::Allow(options) => allow::run(&session, &options),
+        Command::Baseline { command } => allow::baseline(&session, &command),
+        Command::Hook { command } => hook::hook(&session, &command),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),

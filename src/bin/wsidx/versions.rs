@@ -6,12 +6,13 @@ use wsidx::{
     Error, Result,
     dataset::{
         BARE_INDEX_FOLDER, Change, Naming,
+        dvc::Settings,
         git::{CommitRange, Hints, Repository, Version, range_of_ci},
         index_folder,
     },
-    index::{CheckOptions, Checked, Reader, Writer},
+    index::{CheckOptions, Checked, Reader, Writer, except},
     monitor::Monitor,
-    verdict::Policy,
+    verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Policy},
 };
 
 use crate::{args::Check, place, session::Session, term};
@@ -20,6 +21,10 @@ use crate::{args::Check, place, session::Session, term};
 pub(crate) struct Judged {
     pub(crate) checked: Vec<Checked>,
     pub(crate) policy: Policy,
+    /// Lines of `.wsidx-allow` that accept nothing, and could.
+    pub(crate) unused: Vec<Exception>,
+    /// The root of the dataset.
+    pub(crate) root: PathBuf,
 }
 
 /// A repository and the root of the dataset in it.
@@ -65,21 +70,34 @@ impl Versioned {
     /// Judges the new images of a version; with `only`, those at and below these paths.
     pub(crate) fn judge(&self, version: &Version<'_>, only: &[Vec<u8>], options: &CheckOptions, monitor: &dyn Monitor) -> Result<Judged> {
         if version.is_quiet() {
-            return Ok(Judged { checked: Vec::new(), policy: Policy::default() });
+            return Ok(self.nothing());
         }
         let (reader, change) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| Reader::open(&self.root).and_then(|reader| reader.prepare_check().map(|()| reader)));
             let change = version.change(only);
             (reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), change)
         });
-        let (reader, change): (Reader, Change) = (reader?, change?);
+        let (reader, mut change): (Reader, Change) = (reader?, change?);
+        let uncertain = reader.settle(&mut change)?;
+        if uncertain > 0 {
+            let images =
+                term::counted(uncertain as u64, "image that the index does not know is", "images that the index does not know are");
+            monitor
+                .note(&format!("a manifest of DVC from before the change is not here, so {images} judged as new; `dvc fetch` brings it"));
+        }
         if change.outside > 0 {
             let images = term::counted(change.outside, "changed image", "changed images");
             monitor.note(&format!("{images} outside {} passed over", self.root.display()));
         }
         let options = CheckOptions { rule: change.rules.edges, ..options.clone() };
-        let checked = reader.check_change(&change, &self.repository, &options, monitor)?;
-        Ok(Judged { checked, policy: change.rules.check })
+        let exceptions = exceptions(version, &change)?;
+        let mut checked = reader.check_change(&change, &change.objects(&self.repository), &options, monitor)?;
+        except(&mut checked, &exceptions);
+        Ok(Judged { checked, policy: change.rules.check, ..self.nothing() })
+    }
+
+    fn nothing(&self) -> Judged {
+        Judged { checked: Vec::new(), policy: Policy::default(), unused: Vec::new(), root: self.root.clone() }
     }
 
     /// Paths as the user gave them → paths of the dataset.
@@ -93,6 +111,16 @@ impl Versioned {
     }
 }
 
+/// What the version accepts; on a server, what was accepted before the push.
+fn exceptions(version: &Version<'_>, change: &Change) -> Result<Exceptions> {
+    let allow = version.text(ALLOW_FILE.as_bytes())?.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
+    let baseline = version.text(BASELINE_FILE.as_bytes())?;
+    Ok(match baseline {
+        Some(text) => allow.with_baseline(Baseline::parse(&text, &change.rules.edges)?),
+        None => allow,
+    })
+}
+
 fn outside(path: &Path, root: &Path) -> Error {
     Error::Input(format!("{} is not in the dataset, whose root is {}", path.display(), root.display()))
 }
@@ -102,7 +130,17 @@ fn hints() -> Hints {
     let merging = std::env::vars_os().filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("GITHEAD_")?.to_owned()));
     let alternates = std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default();
     let alternates = std::env::split_paths(&alternates).filter(|path| !path.as_os_str().is_empty()).collect();
-    Hints { merging: merging.collect(), alternates }
+    Hints { merging: merging.collect(), alternates, dvc: dvc_settings() }
+}
+
+/// Where DVC looks for settings outside a repository (`dvc/dirs.py`).
+fn dvc_settings() -> Settings {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(".config")));
+    let own = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let system = own("DVC_SYSTEM_CONFIG_DIR").or_else(|| Some("/etc/xdg/dvc".into()));
+    let user = own("DVC_GLOBAL_CONFIG_DIR").or_else(|| Some(user?.join("dvc")));
+    Settings { folders: system.into_iter().chain(user).collect(), home }
 }
 
 /// In a bare repository `sync` takes in the images of all branches; elsewhere nothing is done.
@@ -134,10 +172,10 @@ pub(crate) fn check(session: &Session, args: &Check, options: &CheckOptions, mon
         Some(text) => versioned.committed(&range(&versioned.repository, text)?, args.every_commit)?,
         None => vec![versioned.staged()?],
     };
-    let mut all = Judged { checked: Vec::new(), policy: Policy::default() };
+    let mut all = versioned.nothing();
     for version in &versions {
         let only = versioned.only(version, &args.paths)?;
-        let Judged { checked, policy } = versioned.judge(version, &only, options, monitor)?;
+        let Judged { checked, policy, .. } = versioned.judge(version, &only, options, monitor)?;
         if !checked.is_empty() {
             all.policy = policy;
         }

@@ -6,23 +6,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use super::{Entry, Offset, RawChange, Repository, parse_diff, parse_tree};
+use super::{Entry, Listed, Offset, RawChange, Repository, parse_diff, parse_tree};
 use crate::{
     Error, Result,
-    dataset::{Change, Labels, TABLE_NAMES, Unread, VersionFile, contains, names_image},
-    picture::Limits,
+    dataset::{Change, Labels, TABLE_NAMES, VersionFile, contains, dvc::is_dvc_file, names_image},
     store::alias::Alias,
     verdict::{Label, Rules, Split},
 };
 
 /// The name of the policy file in the root of the dataset.
 const POLICY_FILE: &[u8] = b"wsidx.toml";
-
-/// The longest policy or table that is read.
-const LONGEST_TEXT: u64 = 256 << 20;
 
 const DIFF: [&str; 10] = [
     "diff",
@@ -48,7 +44,7 @@ pub struct CommitRange {
 
 /// Where a version is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tree {
+pub(super) enum Tree {
     Index,
     Commit(String),
 }
@@ -56,20 +52,25 @@ enum Tree {
 /// A new version of a dataset in a repository.
 #[derive(Debug)]
 pub struct Version<'a> {
-    repository: &'a Repository,
-    offset: Offset,
-    tree: Tree,
+    pub(super) repository: &'a Repository,
+    pub(super) offset: Offset,
+    pub(super) tree: Tree,
     /// Where the policy is, if not in the tree itself; `Some(None)`: nowhere.
-    policy: Option<Option<String>>,
+    pub(super) policy: Option<Option<String>>,
     /// What differs from every parent, and what was removed.
-    changes: Vec<RawChange>,
+    pub(super) changes: Vec<RawChange>,
+    /// What other parents had where all differ: files of DVC, which are compared by what they name.
+    pub(super) other_old: Vec<Listed>,
+    listing: OnceLock<Vec<Listed>>,
 }
 
 /// The files of a tree that concern the dataset.
 #[derive(Default)]
 struct Files {
-    images: Vec<(Arc<[u8]>, Entry)>,
+    images: Vec<Listed>,
     tables: BTreeMap<Arc<[u8]>, Alias>,
+    /// Files of DVC, by their paths in the repository.
+    dvc: BTreeMap<Arc<[u8]>, Alias>,
 }
 
 impl Repository {
@@ -85,8 +86,16 @@ impl Repository {
         };
         let merge_head = std::fs::read_to_string(&self.merge_head).unwrap_or_default();
         let parents: BTreeSet<&str> = merge_head.lines().chain(self.hints.merging.iter().map(String::as_str)).collect();
-        let changes = self.against_all(changes, parents.into_iter(), None)?;
-        Ok(Version { repository: self, offset: self.offset(root)?, tree: Tree::Index, policy: None, changes })
+        let (changes, other_old) = self.against_all(changes, parents.into_iter(), None)?;
+        Ok(Version {
+            repository: self,
+            offset: self.offset(root)?,
+            tree: Tree::Index,
+            policy: None,
+            changes,
+            other_old,
+            listing: OnceLock::new(),
+        })
     }
 
     /// The net change of a range.
@@ -108,8 +117,16 @@ impl Repository {
             None => self.empty_tree()?,
         };
         let changes = self.raw_diff(&first, Some(to))?;
-        let changes = self.against_all(changes, parents.iter().skip(1).map(String::as_str), Some(to))?;
-        Ok(Version { repository: self, offset: self.offset(root)?, tree: Tree::Commit(to.to_owned()), policy: None, changes })
+        let (changes, other_old) = self.against_all(changes, parents.iter().skip(1).map(String::as_str), Some(to))?;
+        Ok(Version {
+            repository: self,
+            offset: self.offset(root)?,
+            tree: Tree::Commit(to.to_owned()),
+            policy: None,
+            changes,
+            other_old,
+            listing: OnceLock::new(),
+        })
     }
 
     /// The commits of a range, oldest first, each with its parents.
@@ -137,8 +154,16 @@ impl Repository {
             self.line(&["for-each-ref", "--format=%(objectname)", "refs/heads"])?.lines().map(str::to_owned).collect();
         let mut images = BTreeMap::new();
         for tip in tips {
-            let version =
-                Version { repository: self, offset: self.offset(root)?, tree: Tree::Commit(tip), policy: None, changes: Vec::new() };
+            let (tree, offset) = (Tree::Commit(tip), self.offset(root)?);
+            let version = Version {
+                repository: self,
+                offset,
+                tree,
+                policy: None,
+                changes: Vec::new(),
+                other_old: Vec::new(),
+                listing: OnceLock::new(),
+            };
             images.extend(version.files()?.images.into_iter().map(|(path, entry)| (entry.id, path)));
         }
         Ok(images.into_iter().map(|(name, path)| VersionFile { path, name }).collect())
@@ -203,16 +228,19 @@ impl Repository {
         mut changes: Vec<RawChange>,
         parents: impl Iterator<Item = &'a str>,
         to: Option<&str>,
-    ) -> Result<Vec<RawChange>> {
+    ) -> Result<(Vec<RawChange>, Vec<Listed>)> {
+        let mut other_old = Vec::new();
         for parent in parents {
-            let other: HashMap<Arc<[u8]>, Option<Entry>> = self.raw_diff(parent, to)?.into_iter().map(|c| (c.path, c.new)).collect();
+            let other = self.raw_diff(parent, to)?;
+            other_old.extend(other.iter().filter(|c| is_dvc_file(&c.path)).filter_map(|c| Some((c.path.clone(), c.old?))));
+            let other: HashMap<Arc<[u8]>, Option<Entry>> = other.into_iter().map(|c| (c.path, c.new)).collect();
             changes.retain(|change| change.new.is_none() || other.get(&change.path) == Some(&change.new));
         }
-        Ok(changes)
+        Ok((changes, other_old))
     }
 }
 
-fn not_understood(command: &str) -> Error {
+pub(super) fn not_understood(command: &str) -> Error {
     Error::Input(format!("git {command} gave an answer that wsidx does not understand; is git newer than wsidx, or damaged?"))
 }
 
@@ -236,29 +264,7 @@ impl Version<'_> {
     /// Whether nothing changed that the dataset consists of: no image, no table of labels.
     pub fn is_quiet(&self) -> bool {
         !self.changes.iter().filter_map(|change| self.offset.map(&change.path)).any(|path| is_image(&path) || is_table(&path))
-    }
-
-    /// The bytes of a text in the version: `None` where there is none. The policy and what is beside it come from where the policy does.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where it cannot be read.
-    pub fn text(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
-        let tree = match &self.policy {
-            Some(None) => return Ok(None),
-            Some(Some(commit)) => &Tree::Commit(commit.clone()),
-            None => &self.tree,
-        };
-        let Some(wanted) = self.offset.unmap(path) else { return Ok(None) };
-        let name = String::from_utf8(wanted).map_err(|_| Error::Input("the folder of the dataset has a name that is not UTF-8".into()))?;
-        let args: &[&str] = match tree {
-            Tree::Index => &["ls-files", "--stage", "-z", "--", &name],
-            Tree::Commit(id) => &["ls-tree", "--full-tree", "-z", id, "--", &name],
-        };
-        let found = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
-        match found.iter().find(|(path, entry)| **path == *name.as_bytes() && entry.is_file()) {
-            Some((_, entry)) => Ok(Some(self.texts(&[(path.into(), entry.id)])?.remove(0).1)),
-            None => Ok(None),
-        }
+            && !self.changes.iter().any(|change| is_dvc_file(&change.path))
     }
 
     /// What is there after the change. With `only`, just the changed files at and below these paths are judged.
@@ -287,6 +293,9 @@ impl Version<'_> {
             None => Rules::default(),
         };
         change.labels = labels;
+        if !files.dvc.is_empty() || self.changes.iter().any(|change| is_dvc_file(&change.path)) {
+            self.add_dvc(&files.dvc, old_labels.as_ref(), &wanted, &mut change)?;
+        }
         Ok(change)
     }
 
@@ -318,17 +327,30 @@ impl Version<'_> {
         left
     }
 
-    fn files(&self) -> Result<Files> {
+    /// The regular files of the tree by their paths in the repository, in the order of their bytes; git lists them once.
+    pub(super) fn listing(&self) -> Result<&[Listed]> {
+        if let Some(listing) = self.listing.get() {
+            return Ok(listing);
+        }
         let args: &[&str] = match &self.tree {
             Tree::Index => &["ls-files", "--stage", "-z"],
             Tree::Commit(id) => &["ls-tree", "-r", "--full-tree", "-z", id],
         };
-        let all = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
+        let mut all = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
+        all.retain(|(_, entry)| entry.is_file());
+        Ok(self.listing.get_or_init(|| all))
+    }
+
+    fn files(&self) -> Result<Files> {
         let mut files = Files::default();
-        for (path, entry) in all.into_iter().filter(|(_, entry)| entry.is_file()) {
-            let Some(path) = self.offset.map(&path) else { continue };
+        for (path, entry) in self.listing()? {
+            if is_dvc_file(path) {
+                files.dvc.insert(path.clone(), entry.id);
+                continue;
+            }
+            let Some(path) = self.offset.map_shared(path) else { continue };
             if is_image(&path) {
-                files.images.push((path, entry));
+                files.images.push((path, *entry));
             } else if is_table(&path) {
                 files.tables.insert(path, entry.id);
             }
@@ -355,27 +377,7 @@ impl Version<'_> {
         }
         if differ { self.labels(&old).map(Some) } else { Ok(None) }
     }
-
-    fn texts(&self, wanted: &[(Arc<[u8]>, Alias)]) -> Result<Texts> {
-        let ids: Vec<Alias> = wanted.iter().map(|(_, id)| *id).collect();
-        let mut texts = Vec::new();
-        let limits = Limits { max_bytes: LONGEST_TEXT, ..Limits::default() };
-        self.repository.read_blobs(&ids, &limits, &mut |place, read| {
-            let path = &wanted[place].0;
-            match read {
-                Ok(buffer) => texts.push((path.clone(), buffer.bytes.clone())),
-                Err(Unread::Missing(why) | Unread::Unreadable(why)) => {
-                    return Err(Error::Input(format!("{}: {why}", String::from_utf8_lossy(path))));
-                }
-            }
-            Ok(())
-        })?;
-        Ok(texts)
-    }
 }
-
-/// Texts with their paths.
-type Texts = Vec<(Arc<[u8]>, Vec<u8>)>;
 
 /// A content with a label and a split.
 type Known = (Alias, Option<Label>, Option<Split>);
@@ -385,7 +387,7 @@ fn take(left: &mut HashMap<Known, usize>, known: &Known) -> bool {
 }
 
 /// By its name, and not hidden: as in a folder.
-fn is_image(path: &[u8]) -> bool {
+pub(super) fn is_image(path: &[u8]) -> bool {
     names_image(path) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
 }
 

@@ -1,7 +1,9 @@
 //! Files → verdicts: each against the dataset without the files in the request, and against those before it.
 
 mod base;
+mod except;
 mod request;
+mod settle;
 mod version;
 
 use std::{
@@ -12,6 +14,7 @@ use std::{
 
 use rayon::prelude::*;
 
+pub use self::except::except;
 use self::{
     base::Base,
     request::{Request, Requested},
@@ -73,6 +76,8 @@ pub struct Checked {
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
+    /// Why the finding is accepted, where it is.
+    pub allowed: Option<String>,
 }
 
 /// A file that was read.

@@ -332,7 +332,7 @@ impl Request<'_> {
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked { item, id, label, split, judgement, reason, same, nearest, edges }
+            Checked { item, id, label, split, judgement, reason, same, nearest, edges, allowed: None }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }

@@ -28,6 +28,7 @@ mod coarse;
 mod levels;
 mod needs;
 mod refine;
+mod wide;
 
 use std::{borrow::Cow, cell::RefCell};
 
