@@ -2,7 +2,9 @@
 //!
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
+mod calibrate;
 mod check;
+mod flat;
 mod gc;
 mod init;
 mod lock;
@@ -14,10 +16,13 @@ mod reader;
 mod rows;
 mod selection;
 mod status;
+mod stored;
 mod sync;
 mod verify;
 
+pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked};
+pub use flat::Texture;
 pub use gc::GcSummary;
 pub use init::{InitOptions, Survey, create, survey};
 pub use open::{Opened, Writer};
@@ -26,6 +31,7 @@ pub use query::{Match, QueryResult};
 pub use reader::Reader;
 pub use selection::{Analysis, Selection};
 pub use status::Status;
+pub use stored::Stored;
 pub use sync::{SyncOptions, SyncSummary};
 pub use verify::Verification;
 

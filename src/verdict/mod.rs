@@ -5,9 +5,11 @@
 //! [`crate::index`].
 
 mod anomaly;
+mod edit;
 mod policy;
 
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
+pub use edit::set_threshold;
 pub use policy::{Action, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};

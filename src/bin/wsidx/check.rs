@@ -5,10 +5,10 @@ use std::io::Write;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use wsidx::{
-    index::{CheckOptions, Checked, Match},
+    index::{CheckOptions, Checked, Match, Texture},
     monitor::Monitor as _,
     picture::Limits,
-    similarity::register::{Needs, RULE},
+    similarity::register::RULE,
     verdict::{Action, Occurrence, Policy, Verdict, conflicts_with, leaks_into},
 };
 
@@ -20,6 +20,9 @@ use crate::{
     session::Session,
     term,
 };
+
+/// Near-duplicates that are listed; `duplicates` and `conflicts` count all.
+const LISTED: usize = 10;
 
 #[derive(Serialize)]
 struct CheckJson {
@@ -39,6 +42,8 @@ struct CheckJson {
     rule: &'static str,
     similarity: Option<Decimal>,
     percentile: Option<Decimal>,
+    texture: Option<&'static str>,
+    near_duplicates: Vec<NeighborJson>,
     nearest: Vec<NeighborJson>,
     message: String,
 }
@@ -89,6 +94,8 @@ fn to_json(checked: &Checked, action: Action) -> CheckJson {
         rule: RULE,
         similarity: if judgement.exact { Some(Decimal(1.0)) } else { best.map(Decimal) },
         percentile: judgement.percentile.map(Decimal),
+        texture: checked.texture.map(Texture::name),
+        near_duplicates: NeighborJson::list(&checked.edges[..checked.edges.len().min(LISTED)]),
         nearest: NeighborJson::list(&checked.nearest),
         message: message(checked),
     }
@@ -106,10 +113,22 @@ fn message(checked: &Checked) -> String {
             Some(percentile) => format!("unlike anything in the dataset: farther from its neighbours than {percentile:.1} % of the images"),
             None => "unlike anything in the dataset".to_owned(),
         },
-        Verdict::Novel => match checked.nearest.first() {
-            Some(nearest) => format!("nearest {} (similarity {:.3})", place_of(&nearest.occurrences), nearest.similarity),
-            None => "nothing to compare it with".to_owned(),
-        },
+        Verdict::Novel => novel(checked),
+    }
+}
+
+/// What was compared, and what was not.
+fn novel(checked: &Checked) -> String {
+    match (checked.texture, checked.nearest.first()) {
+        (Some(Texture::Flat(others)), _) => format!(
+            "flat: without contrast, it is compared only with the flat pictures of the dataset ({}), for the same pixels",
+            term::count(others as u64)
+        ),
+        (Some(Texture::TooLittle), _) => {
+            "too little texture to tell whether it repeats another; only the same pixels would count".to_owned()
+        }
+        (_, Some(nearest)) => format!("nearest {} (similarity {:.3})", place_of(&nearest.occurrences), nearest.similarity),
+        (_, None) => "nothing to compare it with".to_owned(),
     }
 }
 
@@ -119,11 +138,14 @@ fn evidence(checked: &Checked) -> String {
     let wanted = |occurrences: &[Occurrence]| checked.judgement.conflicts == 0 || conflicts(occurrences);
     let mut text = match checked.edges.iter().find(|edge| wanted(&edge.occurrences)) {
         _ if !checked.same.is_empty() && wanted(&checked.same) => format!("same bytes as {}", place_of(&checked.same)),
-        Some(Match { occurrences, similarity, needs, .. }) => {
-            format!("similarity {similarity:.3} with {}{}", place_of(occurrences), changes(*needs))
+        Some(Match { occurrences, similarity, pair, .. }) => {
+            format!("similarity {similarity:.3} with {}: {}", place_of(occurrences), pair.map_or_else(String::new, |pair| pair.words()))
         }
         None => String::new(),
     };
+    if let Some(Texture::Flat(others)) = checked.texture {
+        text.push_str(&format!("; flat, like {} of the dataset", term::counted(others as u64, "content", "contents")));
+    }
     let others = (checked.judgement.duplicates + checked.judgement.conflicts).saturating_sub(1);
     if others > 0 {
         text.push_str(&format!(", and {} more", term::count(others as u64)));
@@ -132,12 +154,6 @@ fn evidence(checked: &Checked) -> String {
         text.push_str(&format!("; leak: {leak}"));
     }
     text
-}
-
-/// What makes one of the pair into the other, for people; nothing if that is nothing.
-fn changes(needs: Option<Needs>) -> String {
-    let names: Vec<&str> = needs.into_iter().flat_map(Needs::names).collect();
-    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
 }
 
 fn leak(checked: &Checked) -> Option<String> {

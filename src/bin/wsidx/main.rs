@@ -3,7 +3,9 @@
 //! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to standard output, talk to standard error.
 
 mod args;
+mod calibrate;
 mod check;
+mod compare;
 mod debug;
 mod housekeeping;
 mod init;
@@ -11,6 +13,7 @@ mod json;
 mod place;
 mod progress;
 mod query;
+mod replace;
 mod session;
 mod status;
 mod sync;
@@ -89,7 +92,9 @@ fn run(args: Args) -> Outcome {
         Command::Init(options) => init::run(&session, &options),
         Command::Sync(options) => sync::run(&session, &options),
         Command::Query(options) => query::run(&session, &options),
+        Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
+        Command::Calibrate(options) => calibrate::run(&session, &options),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),

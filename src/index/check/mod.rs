@@ -1,5 +1,6 @@
 //! Files → verdicts: each against the dataset without the files in the request, and against those before it.
 
+mod flat;
 mod request;
 
 use std::{
@@ -11,11 +12,17 @@ use std::{
 use rayon::prelude::*;
 
 use self::request::{Base, Request, Requested};
-use super::{Reader, pairs::Library, query::Match};
+use super::{
+    Reader,
+    flat::{FlatRows, Texture, texture},
+    pairs::Library,
+    query::Match,
+};
 use crate::{
     Error, Result,
     dataset::{Buffer, Labels, read_image, tables_above},
     feature::Feature,
+    knn::Live,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
@@ -63,6 +70,8 @@ pub struct Checked {
     pub split: Option<Split>,
     /// The verdict.
     pub judgement: Judgement,
+    /// How much the picture has to be told from others by, where it could be read.
+    pub texture: Option<Texture>,
     /// Why it is undecodable.
     pub reason: Option<String>,
     /// Where the same content is.
@@ -105,9 +114,17 @@ impl Reader {
         let base = self.base(&items)?;
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
         let (rule, library) = (&options.rule, Library::new(self));
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, library };
+        let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
+            true => FlatRows::of(self, &Live(&base.live))?,
+            false => FlatRows::default(),
+        };
+        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, library, flat: &flat };
         let judged = request.judge(monitor)?;
-        Ok(request.answer(items, judged, &reasons))
+        let mut checked = request.answer(items, judged, &reasons);
+        let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
+        let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
+        checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
+        Ok(checked)
     }
 
     /// Path, label and split of each item.

@@ -12,6 +12,7 @@ use crate::{
     Error, Result,
     index::{
         Reader,
+        flat::FlatRows,
         pairs::{Asked, Library, OF_A_VIEW},
         query::{ById, Match},
     },
@@ -56,7 +57,7 @@ impl RowOrder for ByRequestedId<'_> {
 
 /// A candidate: a row of the view, or a requested content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Candidate {
+pub(super) enum Candidate {
     Row(u32),
     Requested(usize),
 }
@@ -70,15 +71,16 @@ pub(super) struct Request<'a> {
     pub(super) base: &'a Base,
     pub(super) rule: &'a EdgeRule,
     pub(super) library: Library<'a>,
+    pub(super) flat: &'a FlatRows,
 }
 
 /// Candidates with the turns under which they came up.
 type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
 
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
-struct Evidence {
+pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
-    edges: Vec<(Candidate, Match)>,
+    pub(super) edges: Vec<(Candidate, Match)>,
     score: Option<u32>,
 }
 
@@ -98,6 +100,7 @@ impl Request<'_> {
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
             evidence.extend(self.together(chunk * TOGETHER, near, &scores, &planes, monitor)?);
         }
+        self.join_flat(&mut evidence)?;
         let mut judged = BTreeMap::new();
         for (requested, evidence) in self.requested.iter().zip(&evidence) {
             for &item in &requested.items {
@@ -196,7 +199,7 @@ impl Request<'_> {
         all
     }
 
-    fn id(&self, candidate: Candidate) -> ContentId {
+    pub(super) fn id(&self, candidate: Candidate) -> ContentId {
         match candidate {
             Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
             Candidate::Requested(i) => self.requested[i].read.id,
@@ -268,7 +271,7 @@ impl Request<'_> {
     }
 
     /// Id of a candidate, and its paths outside the request.
-    fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
+    pub(super) fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
             Candidate::Row(row) => {
                 let RowRecord { id, occurrences, .. } = self.reader.view.row(row)?;
@@ -326,7 +329,7 @@ impl Request<'_> {
                 Some((id, (judgement, same, nearest, edges))) => (Some(id), judgement, same, nearest, edges),
                 None => (None, Judgement::undecodable(), Vec::new(), Vec::new(), Vec::new()),
             };
-            Checked { item, id, label, split, judgement, reason, same, nearest, edges }
+            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges }
         };
         items.into_iter().enumerate().map(answer).collect()
     }
