@@ -22,7 +22,7 @@ pub(crate) fn run(folder: &Path, size: u16) {
         black_box(register(a, b, Turn::NONE));
     };
     time("prefilter    ", &impostors, &|a, b| {
-        black_box(sketch_score(a, b));
+        black_box(sketch_score(&a.outline, &b.outline));
     });
     time("register any ", &impostors, &register_pair);
     let through: Vec<[usize; 2]> =

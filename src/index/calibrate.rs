@@ -27,7 +27,7 @@ use crate::{
     monitor::Monitor,
     picture::Picture,
     similarity::{
-        COPY_KINDS, CopyKind, EdgeRule, NullDistribution,
+        COPY_KINDS, CopyKind, EdgeRule, KEPT_SIMILARITY, NullDistribution,
         register::{Alignment, Needs, Prepared, Turn},
         telling,
     },
@@ -40,8 +40,6 @@ const SAMPLE: usize = 2_048;
 const COPIED: usize = 256;
 /// Impostors that are shown.
 const SHOWN: usize = 5;
-/// The least threshold that is recommended: under it, pairs are alike in layout only.
-const LEAST: f32 = 0.3;
 /// Shares of images from which near-identity counts as normal: with a near-duplicate, and with an impostor at the threshold in force.
 const NORMAL: [f64; 2] = [0.2, 0.01];
 
@@ -82,7 +80,7 @@ pub struct Calibration {
     pub images: [usize; 2],
     /// The rate asked for: of images checked that have no copy in the dataset, the share that is taken for near-duplicates.
     pub rate: f64,
-    /// The least threshold for that rate, to three digits, upwards.
+    /// The least threshold for that rate, to three digits, upwards; not under [`KEPT_SIMILARITY`].
     pub threshold: f32,
     /// The threshold in force, and the rate that it comes to.
     pub current: (f32, f64),
@@ -117,7 +115,7 @@ impl Reader {
     /// [`Error::Input`] for too few images, or a rate that they cannot tell; [`Error::Damaged`], [`Error::Interrupted`].
     pub fn calibrate(&self, rate: f64, rule: &EdgeRule, monitor: &dyn Monitor) -> Result<Calibration> {
         let (rows, contents) = self.sample()?;
-        let calibrating = Calibrating { reader: self, rule, library: Library::new(self) };
+        let calibrating = Calibrating { reader: self, rule, library: Library::new(contents, self.settings.size, |row| self.picture_of_row(row)) };
         monitor.stage("looking for impostors", Some(rows.len() as u64));
         let draw = |&row: &u32| {
             monitor.advance(1);
@@ -132,7 +130,7 @@ impl Reader {
         Ok(Calibration {
             images: [rows.len(), contents],
             rate,
-            threshold: threshold.clamp(LEAST, 1.0),
+            threshold: threshold.clamp(KEPT_SIMILARITY, 1.0),
             current: (rule.threshold, (ways * null.false_positive_rate(rule.threshold)).min(1.0)),
             near_duplicates: draws.iter().filter(|draw| draw.has_near_duplicate).count(),
             impostors: calibrating.worst(&rows, &draws)?,
@@ -157,30 +155,27 @@ impl Reader {
 struct Calibrating<'a> {
     reader: &'a Reader,
     rule: &'a EdgeRule,
-    library: Library<'a>,
+    library: Library<'a, u32>,
 }
 
 impl Calibrating<'_> {
-    fn picture(&self, row: u32) -> Result<Picture> {
-        self.reader.picture(&self.reader.view.row(row)?)
-    }
-
     /// The rows that come up for a picture, each as it lies best under an accepted change; `mirrored` turns are looked at or not.
     fn found(&self, picture: &Picture, mirrored: bool) -> Result<Vec<(u32, Alignment)>> {
         let any = EdgeRule { threshold: f32::MIN_POSITIVE, ..*self.rule };
         let asked = Asked::of(picture, |view| self.reader.feature(view));
-        let (_, candidates) = self.reader.candidates(&asked, usize::from(self.reader.settings.neighbors))?;
+        let own = self.reader.feature(picture);
+        let (_, candidates) = self.reader.candidates(&own, &asked, usize::from(self.reader.settings.neighbors))?;
         let mut found = Vec::new();
         for (row, turns) in candidates {
             let turns = turns.into_iter().filter(|turn| mirrored || !turn.mirrors());
-            let pair = asked.best(&*self.library.row(row)?, turns, &any);
+            let pair = asked.best(row, turns, &self.library, &any)?;
             found.extend(pair.filter(|pair| any.accepts(pair)).map(|pair| (row, pair)));
         }
         Ok(found)
     }
 
     fn draw(&self, row: u32) -> Result<Draw> {
-        let picture = self.picture(row)?;
+        let picture = self.reader.picture_of_row(row)?;
         let decoy = mirror(&picture);
         let others = |found: Vec<(u32, Alignment)>| found.into_iter().filter(move |(other, _)| *other != row);
         let impostors = others(self.found(&decoy, false)?).map(|(other, pair)| (other, pair.similarity));
@@ -210,7 +205,7 @@ impl Calibrating<'_> {
             if tell.len() == COPIED {
                 break;
             }
-            let picture = self.picture(row)?;
+            let picture = self.reader.picture_of_row(row)?;
             match telling(&Prepared::of(&picture)) >= self.rule.threshold {
                 true => tell.push((row, picture)),
                 false => passed_over += 1,

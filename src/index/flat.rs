@@ -57,7 +57,7 @@ impl FlatRows {
         let planes = reader.view.planes()?;
         let flat = (0..planes.rows() as u32).filter(|&row| live.contains(row) && planes.norms()[row as usize].is_zero());
         let rows: Vec<u32> = flat.collect();
-        let read = |&row: &u32| Ok((key(&reader.picture(&reader.view.row(row)?)?), (reader.view.content(row)?.0, row)));
+        let read = |&row: &u32| Ok((key(&reader.picture_of_row(row)?), (reader.view.content(row)?.0, row)));
         let mut found = Self { count: rows.len(), ..Self::default() };
         for (key, row) in rows.par_iter().map(read).collect::<Result<Vec<_>>>()? {
             found.rows.entry(key).or_default().push(row);

@@ -4,6 +4,7 @@
 
 mod calibrate;
 mod check;
+mod edges;
 mod flat;
 mod gc;
 mod init;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Result,
     dataset::{Buffer, read_image},
-    feature::SCALE,
+    feature::{Feature, SCALE},
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     picture::{Limits, decode},
     similarity::{
@@ -103,18 +103,19 @@ impl Reader {
         read_image(file, limits, &mut buffer)?;
         let id = buffer.id();
         let picture = match self.view.row_of(&id)? {
-            Some(row) => self.picture(&self.view.row(row)?)?,
+            Some(row) => self.picture_of_row(row)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
+        let own = self.feature(&picture);
         let asked = Asked::of(&picture, |view| self.feature(view));
-        let (nearest, turns) = self.candidates(&asked, k)?;
-        let library = Library::new(self);
+        let (nearest, turns) = self.candidates(&own, &asked, k)?;
+        let library = Library::new(turns.len(), self.settings.size, |row| self.picture_of_row(row));
         let decide = |(row, turns): (u32, Turns)| -> Result<Option<(bool, Match)>> {
-            let pair = asked.best(&*library.row(row)?, turns.into_iter(), rule);
+            let pair = asked.best(row, turns.into_iter(), &library, rule)?;
             let is_edge = pair.is_some_and(|pair| rule.accepts(&pair));
             let distance = match nearest.get(&row) {
                 Some(distance) => *distance,
-                None if is_edge => self.view.distance(&asked.feature.0, row)?,
+                None if is_edge => self.view.distance(&own, row)?,
                 None => return Ok(None),
             };
             Ok(Some((is_edge, self.matched(Neighbor { row, distance }, pair, rule)?)))
@@ -122,14 +123,14 @@ impl Reader {
         let decided: Vec<_> = turns.into_par_iter().map(decide).collect::<Result<_>>()?;
         let mut matches: Vec<(bool, Match)> = decided.into_iter().flatten().collect();
         let mut flat = 0;
-        if asked.feature.is_flat() {
+        if own.is_flat() {
             let rows = FlatRows::of(self, &Live(&self.view.live_words()?))?;
             flat = rows.count();
             for row in rows.same_as(&picture).take(k) {
                 matches.push((true, self.matched(Neighbor { row, distance: 0 }, Some(same(&picture)), rule)?));
             }
         }
-        let texture = texture(&picture, &asked.feature, rule, flat);
+        let texture = texture(&picture, &own, rule, flat);
         let rank = |(is_edge, found): &(bool, Match)| (!is_edge, if *is_edge { 1.0 - found.similarity } else { found.distance });
         matches.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal).then_with(|| a.1.id.cmp(&b.1.id)));
         matches.truncate(k);
@@ -137,16 +138,15 @@ impl Reader {
     }
 
     /// The squared distances of the `k` nearest rows, and all rows that may be near-duplicates with the turns under which they came up.
-    pub(super) fn candidates(&self, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
+    pub(super) fn candidates(&self, own: &Feature, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
         let live = self.view.live_words()?;
         let order = ById(&self.view);
         // One search for all: the rows are read once.
         let mut queries = OwnedPlanes::new(self.basis.len());
-        [&asked.feature].into_iter().chain(asked.views.iter().map(|(_, feature)| feature)).for_each(|feature| queries.push(&feature.0));
+        [own].into_iter().chain(asked.views.iter().map(|(_, feature)| feature)).for_each(|feature| queries.push(&feature.0));
         let found = self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))?;
         let mut found = found.into_iter();
-        let own = found.next().unwrap_or_default();
-        let nearest: BTreeMap<u32, u32> = own.into_iter().map(|n| (n.row, n.distance)).collect();
+        let nearest: BTreeMap<u32, u32> = found.next().unwrap_or_default().into_iter().map(|n| (n.row, n.distance)).collect();
         let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
         for (list, (turn, _)) in found.zip(&asked.views) {
             for neighbor in list.iter().take(OF_A_VIEW) {
@@ -162,9 +162,9 @@ impl Reader {
     /// [`Error::Input`] where there is no such path, or it is no image; [`Error::Damaged`].
     pub fn neighbors(&self, path: &[u8], rule: &EdgeRule) -> Result<Vec<Match>> {
         let row = self.row_of_path(path)?;
-        let own = Prepared::of(&self.picture(&self.view.row(row)?)?);
+        let own = Prepared::of(&self.picture_of_row(row)?);
         let pair = |neighbor: Neighbor| -> Result<Match> {
-            let other = Prepared::of(&self.picture(&self.view.row(neighbor.row)?)?);
+            let other = Prepared::of(&self.picture_of_row(neighbor.row)?);
             self.matched(neighbor, Some(register(&own, &other, Turn::NONE)), rule)
         };
         self.view.list(row)?.into_iter().map(pair).collect()

@@ -11,11 +11,12 @@ use crate::{
     Error, Result,
     feature::{Basis, Feature},
     picture::Picture,
+    similarity::register::RULE,
     store::{
         packs::{Content, Place, Reader as Records},
         settings::Settings,
         state::ContentId,
-        view::{RowRecord, View},
+        view::View,
     },
     verdict::Rules,
 };
@@ -46,6 +47,12 @@ impl Reader {
             return Err(Error::Version {
                 what: "the features of the index were computed by another version of wsidx".into(),
                 mend: "run `wsidx rebuild`",
+            });
+        }
+        if view.manifest().rule != RULE.as_bytes() {
+            return Err(Error::Version {
+                what: "the edges of the index were found by another version of wsidx".into(),
+                mend: "run `wsidx sync`",
             });
         }
         let reader = Self { home, settings, view, basis, packs };
@@ -89,9 +96,9 @@ impl Reader {
     }
 
     /// The stored picture of a row.
-    pub(super) fn picture(&self, record: &RowRecord) -> Result<Picture> {
-        let content = self.read(record.place, &record.id)?;
-        picture_of(&content, &self.settings)
+    pub(super) fn picture_of_row(&self, row: u32) -> Result<Picture> {
+        let (id, place) = self.view.content(row)?;
+        picture_of(&self.read(place, &id)?, &self.settings)
     }
 
     /// A stored content.

@@ -14,7 +14,7 @@ mod words;
 pub use compare::{Comparison, Decision, compare, telling};
 pub use copies::{COPY_KINDS, CopyKind};
 pub use correlation::{EDGE_CORRELATION, correlation};
-pub use edge::EdgeRule;
+pub use edge::{Edge, EdgeRule, KEPT_SIMILARITY};
 pub use null::NullDistribution;
 pub use side_by_side::{AMPLIFIED, GAP, SideBySide, side_by_side};
 pub use views::{Part, ViewKind, Views, WHOLE, uniform_border, views};

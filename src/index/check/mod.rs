@@ -15,7 +15,6 @@ use self::request::{Base, Request, Requested};
 use super::{
     Reader,
     flat::{FlatRows, Texture, texture},
-    pairs::Library,
     query::Match,
 };
 use crate::{
@@ -113,12 +112,12 @@ impl Reader {
         monitor.stage("comparing", None);
         let base = self.base(&items)?;
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let (rule, library) = (&options.rule, Library::new(self));
+        let rule = &options.rule;
         let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
             true => FlatRows::of(self, &Live(&base.live))?,
             false => FlatRows::default(),
         };
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, library, flat: &flat };
+        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, flat: &flat };
         let judged = request.judge(monitor)?;
         let mut checked = request.answer(items, judged, &reasons);
         let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
@@ -146,7 +145,7 @@ impl Reader {
         let id = buffer.id();
         let row = self.view.row_of(&id)?;
         let picture = match row {
-            Some(row) => self.picture(&self.view.row(row)?)?,
+            Some(row) => self.picture_of_row(row)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);

@@ -9,7 +9,7 @@
 use super::{
     affine::Affine,
     boxes::Boxes,
-    levels::{COARSE, Level, Prepared},
+    levels::{COARSE, Detail, Level},
     refine::{at, sample},
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Scratch {
 }
 
 /// Compares `other`, where `map` puts it, with `grid` at their finest common level.
-pub(super) fn agreement(grid: &Prepared, other: &Prepared, level: usize, map: &Affine, scratch: &mut Scratch) -> Agreement {
+pub(super) fn agreement(grid: &Detail, other: &Detail, level: usize, map: &Affine, scratch: &mut Scratch) -> Agreement {
     moments(&grid.levels[level], &other.levels[level], map, scratch);
     let area = (grid.levels[level].side * grid.levels[level].side) as f32;
     let [count, a, b, covariance, deviation_a, deviation_b] = &scratch.planes;
@@ -186,7 +186,7 @@ fn weights(t: f32) -> [f32; 4] {
 }
 
 /// The larger of the cosines of chroma as it is (which a tint spoils) and with its mean removed (which one colour over all spoils).
-fn compare_chroma(grid: &Prepared, other: &Prepared, map: &Affine, found: &mut Agreement) {
+fn compare_chroma(grid: &Detail, other: &Detail, map: &Affine, found: &mut Agreement) {
     let n = COARSE;
     let (mut count, mut sums, mut squares) = (0.0f32, [[0.0f32; 2]; 2], [0.0f32; 3]);
     for i in 0..n * n {

@@ -22,11 +22,11 @@ pub struct Scale {
 /// decided.
 #[must_use]
 pub fn by_scale(a: &Prepared, b: &Prepared, pair: &Alignment) -> Vec<Scale> {
-    let turned = (pair.turn != Turn::NONE).then(|| a.turned(pair.turn));
-    let first = turned.as_ref().unwrap_or(a);
+    let turned = (pair.turn != Turn::NONE).then(|| a.detail.turned(pair.turn));
+    let first = turned.as_ref().unwrap_or(&a.detail);
     let map = pair.turned_map();
     let Some(back) = map.inverse().filter(|_| pair.is_found()) else { return Vec::new() };
-    let (grid, other, map) = if map.determinant() >= 1.0 { (first, b, map) } else { (b, first, back) };
+    let (grid, other, map) = if map.determinant() >= 1.0 { (first, &b.detail, map) } else { (&b.detail, first, back) };
     let scale = |level: usize| {
         let found = with_scratch(|scratch| agreement(grid, other, level, &map, scratch));
         let colour = 0.5 * (1.0 + found.colour.max(-1.0));
