@@ -115,7 +115,8 @@ impl Reader {
     /// [`Error::Input`] for too few images, or a rate that they cannot tell; [`Error::Damaged`], [`Error::Interrupted`].
     pub fn calibrate(&self, rate: f64, rule: &EdgeRule, monitor: &dyn Monitor) -> Result<Calibration> {
         let (rows, contents) = self.sample()?;
-        let calibrating = Calibrating { reader: self, rule, library: Library::new(contents, self.settings.size, |row| self.picture_of_row(row)) };
+        let calibrating =
+            Calibrating { reader: self, rule, library: Library::new(contents, self.settings.size, |row| self.picture_of_row(row)) };
         monitor.stage("looking for impostors", Some(rows.len() as u64));
         let draw = |&row: &u32| {
             monitor.advance(1);

@@ -76,7 +76,7 @@ fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
                 )?;
             }
             Texture::TooLittle => {
-                writeln!(out, "too little texture to tell what repeats it; only the same pixels count as a near-duplicate")?
+                writeln!(out, "too little texture to tell what repeats it; only the same pixels count as a near-duplicate")?;
             }
             Texture::Enough => {}
         }
