@@ -293,7 +293,7 @@ fn an_index_that_is_missing_foreign_newer_or_tracked_is_said_plainly() {
     assert!(wsidx(tree.path(), ["status"]).expect(2).stderr.contains("another version"));
     fs::write(&format, "something else\n").unwrap();
     assert!(wsidx(tree.path(), ["sync"]).expect(2).stderr.contains("is not a wsidx index"));
-    fs::write(&format, "wsidx index 2\n").unwrap();
+    fs::write(&format, "wsidx index 3\n").unwrap();
     wsidx(tree.path(), ["status"]).expect(0);
     for arguments in [&["init", "-q"][..], &["add", "-f", ".wsidx/format"]] {
         let mut git = command("git", tree.path());

@@ -2,11 +2,14 @@
 //!
 //! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to standard output, talk to standard error.
 
+mod allow;
 mod args;
 mod calibrate;
 mod check;
 mod compare;
 mod debug;
+mod groups;
+mod hook;
 mod housekeeping;
 mod init;
 mod json;
@@ -18,6 +21,7 @@ mod session;
 mod status;
 mod sync;
 mod term;
+mod versions;
 
 use std::io::Write as _;
 
@@ -94,6 +98,10 @@ fn run(args: Args) -> Outcome {
         Command::Query(options) => query::run(&session, &options),
         Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
+        Command::Groups(options) => groups::run(&session, &options),
+        Command::Allow(options) => allow::run(&session, &options),
+        Command::Baseline { command } => allow::baseline(&session, &command),
+        Command::Hook { command } => hook::hook(&session, &command),
         Command::Calibrate(options) => calibrate::run(&session, &options),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),

@@ -11,8 +11,9 @@ use crate::{
 };
 
 impl Request<'_> {
-    /// Adds to each flat content the contents of the smallest ids that show the same, as many as a list holds.
-    pub(super) fn join_flat(&self, evidence: &mut [Evidence]) -> Result<()> {
+    /// Adds to each flat content the contents of the smallest ids that show the same, as many as a list holds. The evidence is that of the
+    /// contents from the one numbered `quiet` on.
+    pub(super) fn join_flat(&self, evidence: &mut [Evidence], quiet: usize) -> Result<()> {
         let (base, k) = (Live(&self.base.live), usize::from(self.reader.settings.neighbors));
         let mut earlier: HashMap<&[u8], BTreeSet<(ContentId, usize)>> = HashMap::new();
         for (place, requested) in self.requested.iter().enumerate().filter(|(_, requested)| requested.read.feature.is_flat()) {
@@ -24,10 +25,11 @@ impl Request<'_> {
             if !own.row.is_some_and(|row| base.contains(row)) {
                 before.insert((own.id, place));
             }
+            let Some(evidence) = place.checked_sub(quiet).and_then(|at| evidence.get_mut(at)) else { continue };
             let pair = same(&own.picture);
             for candidate in all.into_iter().take(k) {
                 let (id, occurrences) = self.known(candidate)?;
-                evidence[place].edges.push((candidate, Match::new(id, occurrences, 0, Some(pair), self.rule)));
+                evidence.edges.push((candidate, Match::new(id, occurrences, 0, Some(pair), self.rule)));
             }
         }
         Ok(())

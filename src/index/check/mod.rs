@@ -1,7 +1,11 @@
 //! Files → verdicts: each against the dataset without the files in the request, and against those before it.
 
+mod base;
+mod except;
 mod flat;
 mod request;
+mod settle;
+mod version;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +15,11 @@ use std::{
 
 use rayon::prelude::*;
 
-use self::request::{Base, Request, Requested};
+pub use self::except::except;
+use self::{
+    base::Base,
+    request::{Request, Requested},
+};
 use super::{
     Reader,
     flat::{FlatRows, Texture, texture},
@@ -19,23 +27,20 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, Labels, read_image, tables_above},
+    dataset::{Buffer, Labels, Unread, read_image, tables_above},
     feature::Feature,
     knn::Live,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
-    store::{
-        state::ContentId,
-        view::{PathRecord, TableKind},
-    },
+    store::{state::ContentId, view::TableKind},
     verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split},
 };
 
 /// A file to be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckItem {
-    /// Where it is.
+    /// Where it is; nowhere for a file of a version.
     pub file: PathBuf,
     /// What it is called: relative to the root if it is below it, else as it was given.
     pub path: Arc<[u8]>,
@@ -71,7 +76,7 @@ pub struct Checked {
     pub judgement: Judgement,
     /// How much the picture has to be told from others by, where it could be read.
     pub texture: Option<Texture>,
-    /// Why it is undecodable.
+    /// Why it is undecodable or missing.
     pub reason: Option<String>,
     /// Where the same content is.
     pub same: Vec<Occurrence>,
@@ -79,6 +84,8 @@ pub struct Checked {
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
+    /// Why the finding is accepted, where it is.
+    pub allowed: Option<String>,
 }
 
 /// A file that was read.
@@ -107,17 +114,33 @@ impl Reader {
                 if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&item.file, buffer, &options.limits) }
             })
             .collect();
+        let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
+        let base = Base::published(self, &items)?;
+        self.judge(items, &named, read, 0, &base, options, monitor)
+    }
+
+    /// Judges files that were read, but for the first `before` of them, which the others are only compared with.
+    #[allow(clippy::too_many_arguments, reason = "what a request consists of")]
+    fn judge(
+        &self,
+        items: Vec<CheckItem>,
+        named: &[Occurrence],
+        read: Vec<std::result::Result<Read, Unread>>,
+        before: usize,
+        base: &Base<'_>,
+        options: &CheckOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Checked>> {
         let mut reasons = BTreeMap::new();
-        let requested = group(read, &mut reasons)?;
+        let requested = group(read, before, &mut reasons);
         monitor.stage("comparing", None);
-        let base = self.base(&items)?;
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
         let rule = &options.rule;
         let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
             true => FlatRows::of(self, &Live(&base.live))?,
             false => FlatRows::default(),
         };
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule, flat: &flat };
+        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, flat: &flat };
         let judged = request.judge(monitor)?;
         let mut checked = request.answer(items, judged, &reasons);
         let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
@@ -142,6 +165,10 @@ impl Reader {
 
     fn look_at(&self, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
         read_image(file, limits, buffer)?;
+        self.look_at_bytes(buffer, limits)
+    }
+
+    fn look_at_bytes(&self, buffer: &Buffer, limits: &Limits) -> Result<Read> {
         let id = buffer.id();
         let row = self.view.row_of(&id)?;
         let picture = match row {
@@ -150,27 +177,6 @@ impl Reader {
         };
         let feature = self.feature(&picture);
         Ok(Read { id, picture, feature, row })
-    }
-
-    fn base(&self, items: &[CheckItem]) -> Result<Base> {
-        let mut live = self.view.live_words()?;
-        let mut rest = HashMap::new();
-        let requested: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| &*item.path).collect();
-        for path in &requested {
-            let Some(PathRecord::Row(row)) = self.view.path(path)? else { continue };
-            if rest.contains_key(&row) {
-                continue;
-            }
-            let mut occurrences = self.view.row(row)?.occurrences;
-            occurrences.retain(|o| !requested.contains(&*o.path));
-            if occurrences.is_empty()
-                && let Some(word) = live.get_mut(row as usize / 64)
-            {
-                *word &= !(1 << (row % 64));
-            }
-            rest.insert(row, occurrences);
-        }
-        Ok(Base { live, rest })
     }
 
     /// The scores of the live rows, by the lists that are published.
@@ -193,8 +199,17 @@ fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&b| b == b'/').map_or(b"", |slash| &path[..slash])
 }
 
-/// Gathers items by content, in the order of their first item.
-fn group(read: Vec<Result<Read>>, reasons: &mut BTreeMap<usize, String>) -> Result<Vec<Requested>> {
+/// An image that cannot be read is an answer; any other error is one.
+fn unread(read: Result<Read>) -> Result<std::result::Result<Read, Unread>> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(Error::Undecodable(reason)) => Ok(Err(Unread::Unreadable(reason))),
+        Err(other) => Err(other),
+    }
+}
+
+/// Gathers items by content: first those that only items before `before` have, then in the order of their first item.
+fn group(read: Vec<std::result::Result<Read, Unread>>, before: usize, reasons: &mut BTreeMap<usize, Unread>) -> Vec<Requested> {
     let mut places: HashMap<ContentId, usize> = HashMap::new();
     let mut requested: Vec<Requested> = Vec::new();
     for (item, read) in read.into_iter().enumerate() {
@@ -206,9 +221,10 @@ fn group(read: Vec<Result<Read>>, reasons: &mut BTreeMap<usize, String>) -> Resu
                     requested.push(Requested { read, items: vec![item] });
                 }
             },
-            Err(Error::Undecodable(reason)) => drop(reasons.insert(item, reason)),
-            Err(other) => return Err(other),
+            Err(unread) => drop(reasons.insert(item, unread)),
         }
     }
-    Ok(requested)
+    requested
+        .sort_by_key(|requested| requested.items.iter().any(|&item| item >= before) as usize + usize::from(requested.items[0] >= before));
+    requested
 }

@@ -8,6 +8,7 @@ use super::{
     affine::{Affine, Turn},
     boxes::Boxes,
     levels::{normalise, resample_to},
+    wide::wide,
 };
 
 /// Width and height, in eighths, of a picture that lies inside another: scales 1, 7/8, 3/4, 5/8, and aspects up to 4 : 3.
@@ -115,6 +116,7 @@ impl<const N: usize> Frame<N> {
     }
 
     /// The sum of squares under a template whose corner stands at an offset, counted from the overhang.
+    #[inline(always)]
     fn energy(&self, [width, height]: [usize; 2], [x, y]: [usize; 2]) -> i32 {
         let span = |offset: usize, length: usize| [offset.saturating_sub(Self::OVERHANG), (offset + length - Self::OVERHANG).min(N)];
         let ([left, right], [top, bottom]) = (span(x, width), span(y, height));
@@ -123,10 +125,11 @@ impl<const N: usize> Frame<N> {
     }
 
     /// The best correlation of a template of some energy over all offsets, and its offset; the first of equals.
+    #[inline(always)]
     fn slide(&self, template: &[[i8; N]], own: i32, [width, height]: [usize; 2]) -> (f32, [usize; 2]) {
-        let mut wide = [[0; N]; N];
-        wide.iter_mut().zip(template).for_each(|(wide, row)| *wide = row.map(i16::from));
-        let template = &wide[..height];
+        let mut widened = [[0; N]; N];
+        widened.iter_mut().zip(template).for_each(|(out, row)| *out = row.map(i16::from));
+        let template = &widened[..height];
         let mut best = (0.0, [Self::OVERHANG, Self::OVERHANG]);
         for y in 0..=N - height + 2 * Self::OVERHANG {
             let rows = &self.samples[y..y + height];
@@ -147,6 +150,7 @@ impl<const N: usize> Frame<N> {
 }
 
 /// The sum of products of a template's rows with rows of a frame from column `x` on.
+#[inline(always)]
 fn dot<const N: usize>(template: &[[i16; N]], rows: &[[i16; STRIDE]], x: usize) -> i32 {
     let mut sum = 0;
     for (a, b) in template.iter().zip(rows) {
@@ -181,7 +185,7 @@ fn inside<'a, const N: usize>(part: &'a Templates<N>, whole: &Templates<N>) -> i
     let frame = Frame::new(whole);
     EIGHTHS.iter().enumerate().map(move |(i, eighths)| {
         let size = eighths.map(|n| n * N / 8);
-        let (score, offset) = frame.slide(part.template(i), part.energies[i], size);
+        let (score, offset) = wide(|| frame.slide(part.template(i), part.energies[i], size));
         let scale = size.map(|n| n as f32 / N as f32);
         let shift = [0, 1].map(|i| (offset[i] as f32 - Frame::<N>::OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
         Start { map: Affine::scale_and_shift(scale, shift), score: score * (scale[0] * scale[1]).sqrt().sqrt() }

@@ -29,6 +29,7 @@ mod levels;
 mod needs;
 mod refine;
 mod scales;
+mod wide;
 
 use std::{borrow::Cow, cell::RefCell};
 
