@@ -240,9 +240,8 @@ fn calibrate_gives_a_threshold_for_a_rate_and_writes_it_if_asked() {
 #[test]
 fn calibrate_says_where_near_identity_is_normal_and_where_there_is_too_little_to_go_by() {
     let tree = many(|seed| brighter(&ppm(1, 32), seed as u8));
-    let found = answer(tree.path(), &["calibrate"], 0);
-    assert_eq!((&found["near_identity_is_normal"], &found["near_duplicates"]), (&true.into(), &220.into()), "{found}");
-    assert!(wsidx(tree.path(), ["calibrate"]).expect(0).stdout.contains("near-identity seems normal"));
+    let said = wsidx(tree.path(), ["calibrate"]).expect(0).stdout;
+    assert!(said.contains("near-identity seems normal") && said.contains("100.0 % of them have a near-duplicate"), "{said}");
     let few = dataset(&[]);
     assert!(wsidx(few.path(), ["calibrate"]).expect(2).stderr.contains("200"));
     let blank = many(|seed| flat((seed % 256) as u8, seed as usize));
