@@ -77,6 +77,8 @@ pub(crate) fn run(session: &Session, args: &Groups) -> Outcome {
         occurrences: occurrences.clone(),
         similarity: 0.0,
         needs: None,
+        pair: None,
+        too_little_texture: false,
         distance: 0.0,
     });
     let flat: Vec<Match> = flat.flat_map(|image| each_place(&image).collect::<Vec<_>>()).collect();
