@@ -19,6 +19,7 @@
 //! | word | meaning |
 //! |---|---|
 //! | content | the bytes of one image file; its id is their BLAKE3 hash |
+//! | alias | another name of a content: the hash under which git, git-lfs or DVC knows it |
 //! | path | a place where a content occurs, with label and split; several paths may hold one content |
 //! | row | the number of a content in the features and lists |
 //! | Picture | decoded, oriented, standardised to S × S samples of 8 bits |
@@ -36,14 +37,16 @@
 //! - [`feature`]: basis; Coefficients → Feature.
 //! - [`knn`]: exact search, and neighbour lists kept exact under change.
 //! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
+//! - [`graph`]: edges → groups of near-duplicates.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
-//! - [`dataset`]: folders, labels and splits.
+//! - [`dataset`]: folders, labels and splits, and versions of them in git.
 //! - [`index`]: joins the stages: create, sync, query, check, verify.
 
 pub mod dataset;
 pub mod error;
 pub mod feature;
+pub mod graph;
 pub mod index;
 pub mod knn;
 pub mod monitor;

@@ -293,7 +293,7 @@ fn an_index_that_is_missing_foreign_newer_or_tracked_is_said_plainly() {
     assert!(wsidx(tree.path(), ["status"]).expect(2).stderr.contains("another version"));
     fs::write(&format, "something else\n").unwrap();
     assert!(wsidx(tree.path(), ["sync"]).expect(2).stderr.contains("is not a wsidx index"));
-    fs::write(&format, "wsidx index 2\n").unwrap();
+    fs::write(&format, "wsidx index 3\n").unwrap();
     wsidx(tree.path(), ["status"]).expect(0);
     for arguments in [&["init", "-q"][..], &["add", "-f", ".wsidx/format"]] {
         let mut git = command("git", tree.path());
@@ -362,7 +362,7 @@ fn a_closed_pipe_is_no_error_and_help_has_examples() {
     let mut piped = command("bash", tree.path());
     piped.args(["-o", "pipefail", "-c", "wsidx query train/*/*.ppm | head -n 1"]);
     assert!(run(piped).expect(0).stdout.starts_with("train/cat/0.ppm"));
-    for name in ["init", "sync", "query", "check", "verify", "gc"] {
+    for name in ["init", "sync", "query", "check", "compare", "calibrate", "verify", "gc"] {
         assert!(wsidx(tree.path(), [name, "--help"]).expect(0).stdout.contains("Example"), "{name}");
     }
     assert!(wsidx(tree.path(), ["completions", "bash"]).expect(0).stdout.contains("_wsidx"));

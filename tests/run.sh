@@ -26,6 +26,17 @@ component() {
 component rustfmt cargo fmt --version
 component clippy cargo clippy --version
 
+# Programs that wsidx works beside, at known versions: dvc and pre-commit, in an environment of their own.
+venv=$PWD/target/venv
+if ! cmp -s tests/requirements.txt "$venv/requirements.txt"; then
+    echo "== installing tests/requirements.txt into target/venv" >&2
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    cp tests/requirements.txt "$venv/requirements.txt"
+fi
+export WSIDX_TEST_VENV=$venv
+
 step() {
     echo "== $*" >&2
     "$@"

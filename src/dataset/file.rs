@@ -45,6 +45,23 @@ pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<S
     Ok(stat)
 }
 
+/// Reads a small file of settings; `None` where there is none. Symbolic links are not followed, and a pipe does not hang.
+///
+/// # Errors
+/// [`Error::Input`] for what is no regular file or is over 64 MiB, [`Error::Io`].
+pub fn read_text(path: &Path) -> Result<Option<Vec<u8>>> {
+    let mut buffer = Buffer::default();
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        _ => {}
+    }
+    match read_image(path, &Limits { max_bytes: 64 << 20, ..Limits::default() }, &mut buffer) {
+        Ok(_) => Ok(Some(buffer.bytes)),
+        Err(Error::Undecodable(reason)) => Err(Error::Input(format!("{} cannot be read: {reason}", path.display()))),
+        Err(other) => Err(other),
+    }
+}
+
 const LOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 
 /// What the system says, without its number.

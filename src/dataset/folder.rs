@@ -1,6 +1,6 @@
 //! A folder → the image files below it, the tables of labels, and what was passed over and why.
 
-use std::{fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use rayon::prelude::*;
 use walkdir::WalkDir;
@@ -70,6 +70,12 @@ pub fn list(root: &Path, scope: &[u8], cancelled: &dyn Fn() -> bool) -> Result<L
     Ok(listing)
 }
 
+/// Whether the name of a file is that of an image.
+pub fn names_image(path: &[u8]) -> bool {
+    let extension = Path::new(OsStr::from_bytes(path)).extension();
+    extension.is_some_and(|e| e.to_str().and_then(Format::from_extension).is_some())
+}
+
 /// A file that went away in the meantime is not there.
 fn stat(root: &Path, path: Arc<[u8]>) -> Option<Found> {
     let stat = to_stat(&fs::symlink_metadata(to_path(root, &path)).ok()?);
@@ -81,7 +87,7 @@ impl Listing {
         let Some(relative) = to_relative(root, entry.path()) else { return };
         let kind = entry.file_type();
         let name = entry.file_name();
-        let is_image = Path::new(name).extension().is_some_and(|e| e.to_str().and_then(Format::from_extension).is_some());
+        let is_image = names_image(name.as_bytes());
         if kind.is_file() && is_image {
             images.push(relative.into());
         } else if kind.is_file() && TABLE_NAMES.iter().any(|table| name == *table) {

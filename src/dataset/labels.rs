@@ -61,11 +61,29 @@ impl Labels {
         Ok(labels)
     }
 
-    /// The label and split of a path.
+    /// Of the texts of tables, given with their paths; as [`Labels::read`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] with table and line.
+    pub fn of_texts(tables: &[(Arc<[u8]>, Vec<u8>)]) -> Result<Self> {
+        let mut labels = Self::default();
+        for (table, text) in tables {
+            labels.parse_table(text, table).map_err(|what| Error::Input(format!("{}: {what}", String::from_utf8_lossy(table))))?;
+        }
+        Ok(labels)
+    }
+
+    /// The label and split of a path; a label that occurs again is shared.
     pub fn of(&mut self, path: &[u8]) -> (Option<Label>, Option<Split>) {
         let row = self.rows.get(path).cloned().unwrap_or_default();
         let label = row.label.or_else(|| label_of(path).map(|label| self.share(label)));
         (label, row.split.or_else(|| split_of(path)))
+    }
+
+    /// The same without sharing.
+    pub fn told(&self, path: &[u8]) -> (Option<Label>, Option<Split>) {
+        let (label, split) = self.rows.get(path).map_or((None, None), |row| (row.label.clone(), row.split));
+        (label.or_else(|| label_of(path).map(Label::from)), split.or_else(|| split_of(path)))
     }
 
     fn share(&mut self, label: &[u8]) -> Label {
@@ -89,12 +107,15 @@ impl Labels {
             return Err(Error::Input(format!("{}: {len} bytes; the limit of a table is {MAX_TABLE_BYTES}", file.display())));
         }
         let text = fs::read(file).map_err(io_error)?;
+        self.parse_table(&text, table).map_err(|what| Error::Input(format!("{}: {what}", file.display())))
+    }
+
+    fn parse_table(&mut self, text: &[u8], table: &[u8]) -> std::result::Result<(), String> {
         let folder = match table.iter().rposition(|&b| b == b'/') {
             Some(slash) => &table[..=slash],
             None => &[],
         };
-        self.parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text), folder)
-            .map_err(|what| Error::Input(format!("{}: {what}", file.display())))
+        self.parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text), folder)
     }
 
     fn parse(&mut self, text: &[u8], folder: &[u8]) -> std::result::Result<(), String> {

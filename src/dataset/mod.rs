@@ -1,14 +1,20 @@
-//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely.
+//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely; and the same of versions in git.
 
+pub mod dvc;
 mod file;
 mod folder;
+pub mod git;
 mod labels;
+mod naming;
 mod trust;
+mod version;
 
-pub use file::{Buffer, read_image};
-pub use folder::{Found, Listing, Skipped, contains, list};
+pub use file::{Buffer, read_image, read_text};
+pub use folder::{Found, Listing, Skipped, contains, list, names_image};
 pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
-pub use trust::{check_trust, find_root};
+pub use naming::{Naming, ObjectFormat, blob_id};
+pub use trust::{check_trust, find_root, index_folder};
+pub use version::{Change, Objects, Unread, VersionFile, VisitFile};
 
 use std::{
     ffi::OsStr,
@@ -18,6 +24,9 @@ use std::{
 
 /// The folder of the index in the root of a dataset.
 pub const INDEX_FOLDER: &str = ".wsidx";
+
+/// The folder of the index in a bare repository.
+pub const BARE_INDEX_FOLDER: &str = "wsidx";
 
 /// The path in the file system of a stored path.
 pub fn to_path(root: &Path, relative: &[u8]) -> PathBuf {

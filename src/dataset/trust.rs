@@ -7,10 +7,10 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
-use super::INDEX_FOLDER;
+use super::{BARE_INDEX_FOLDER, INDEX_FOLDER, git};
 use crate::{Error, Result};
 
 /// The nearest folder from `start` upwards that holds an index. The search stops at the top of a git work tree and at the boundary of a file
@@ -26,7 +26,7 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
         if device(folder) != first {
             break;
         }
-        if fs::symlink_metadata(folder.join(INDEX_FOLDER)).is_ok() {
+        if fs::symlink_metadata(index_folder(folder)).is_ok() {
             return Ok(folder.to_owned());
         }
         if fs::symlink_metadata(folder.join(".git")).is_ok() {
@@ -36,12 +36,18 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
     Err(Error::NoIndex { from: start })
 }
 
+/// The folder of the index of a dataset, which may be in a bare repository.
+pub fn index_folder(root: &Path) -> PathBuf {
+    let bare = root.join("HEAD").is_file() && root.join("objects").is_dir() && root.join("refs").is_dir();
+    root.join(if bare { BARE_INDEX_FOLDER } else { INDEX_FOLDER })
+}
+
 /// Whether the index in `root` may be believed.
 ///
 /// # Errors
 /// [`Error::Refused`] with the reason.
 pub fn check_trust(root: &Path) -> Result<()> {
-    let folder = root.join(INDEX_FOLDER);
+    let folder = index_folder(root);
     let refused = |why: &str| Err(Error::Refused(format!("{} {why}; remove it and run `wsidx init`", folder.display())));
     let meta = fs::symlink_metadata(&folder).map_err(Error::io("looking at", &folder))?;
     if meta.file_type().is_symlink() {
@@ -69,18 +75,14 @@ fn tracked_by_git(root: &Path) -> bool {
     if !root.ancestors().any(|folder| fs::symlink_metadata(folder.join(".git")).is_ok()) {
         return false;
     }
-    let output = Command::new("git")
-        .args(["ls-files", "-z", "--", INDEX_FOLDER])
-        .current_dir(root)
-        .envs([("GIT_OPTIONAL_LOCKS", "0"), ("GIT_LITERAL_PATHSPECS", "1"), ("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
+    let output = git::command(root, false).args(["ls-files", "-z", "--", INDEX_FOLDER]).stderr(Stdio::null()).output();
     output.is_ok_and(|output| !output.stdout.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn git(root: &Path, args: &[&str]) {

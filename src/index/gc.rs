@@ -6,7 +6,7 @@ use crate::{
     feature::{Basis, SCALE},
     monitor::Monitor,
     store::{
-        history::path_record,
+        history::{aliases_record, path_record},
         medium::Medium,
         packs::{Basis as StoredBasis, Record},
         state::{ContentEntry, ContentId},
@@ -69,8 +69,10 @@ impl Writer {
         let stored = |basis: &Basis| StoredBasis { columns: basis.columns.clone(), scale: SCALE, fingerprint: fingerprint(basis) };
         let contents = places.into_iter().map(|place| source.content(place).map(Record::Content));
         let basis: Vec<Record> = self.basis.iter().map(|basis| Record::Basis(stored(basis))).collect();
+        let named = old.iter().filter(|(_, entry)| !entry.aliases.is_empty());
+        let aliases: Vec<Record> = named.map(|(id, entry)| aliases_record(id, &entry.aliases)).collect();
         let paths = self.state.paths().iter().map(|(path, entry)| Ok(path_record(path, entry)));
-        self.packs.rewrite(&mut contents.chain(basis.into_iter().map(Ok)).chain(paths), &commit)?;
+        self.packs.rewrite(&mut contents.chain(basis.into_iter().chain(aliases).map(Ok)).chain(paths), &commit)?;
         self.rebuild_catalog()?;
         for (id, ContentEntry { unheld_since, .. }) in old {
             if let Some(new) = self.state.content(&id).filter(|new| new.unheld_since != unheld_since).cloned() {

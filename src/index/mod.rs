@@ -2,11 +2,16 @@
 //!
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
+mod batch;
+mod calibrate;
 mod check;
 mod edges;
+mod flat;
 mod gc;
+mod groups;
 mod init;
 mod lock;
+mod objects;
 mod open;
 mod pairs;
 mod publish;
@@ -15,18 +20,24 @@ mod reader;
 mod rows;
 mod selection;
 mod status;
+mod stored;
 mod sync;
 mod verify;
 
-pub use check::{CheckItem, CheckOptions, Checked};
+pub use calibrate::{Calibration, Impostor, Recall};
+pub use check::{CheckItem, CheckOptions, Checked, except};
+pub use flat::Texture;
 pub use gc::GcSummary;
+pub use groups::{Groups, ImageGroup};
 pub use init::{InitOptions, Survey, create, survey};
+pub use objects::TakenIn;
 pub use open::{Opened, Writer};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
 pub use selection::{Analysis, Selection};
 pub use status::Status;
+pub use stored::Stored;
 pub use sync::{SyncOptions, SyncSummary};
 pub use verify::Verification;
 
@@ -34,7 +45,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     Error, Result,
-    dataset::{INDEX_FOLDER, check_trust},
+    dataset::{check_trust, index_folder},
     store::medium::Folder,
 };
 
@@ -42,7 +53,7 @@ use crate::{
 const FORMAT_FILE: &str = "format";
 
 /// Its content; the number is that of the layout of the folder.
-const FORMAT: &str = "wsidx index 2\n";
+const FORMAT: &str = "wsidx index 3\n";
 
 /// Where the parts of an index are.
 #[derive(Debug, Clone)]
@@ -78,7 +89,7 @@ impl Home {
     }
 
     fn folder(&self) -> PathBuf {
-        self.root.join(INDEX_FOLDER)
+        index_folder(&self.root)
     }
 
     fn packs(&self) -> Result<Folder> {

@@ -12,7 +12,7 @@ use super::{
     edges::Candidates,
     open::{Fresh, Shown},
     pairs::Library,
-    rows::{LiveChange, OldLists, Rows, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
+    rows::{LiveChange, OldLists, Rows, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
     Error, Result,
@@ -68,22 +68,20 @@ impl Writer {
         // Fails after a failed write: the state then has what the packs have not.
         self.packs.end()?;
         let medium = self.home.view()?;
-        let Shown { view, reaches } = match self.shown.take() {
-            Some(shown) => shown,
-            None => Shown { view: self.usable_view(View::open(&medium).ok(), monitor), reaches: None },
+        let kept = self.shown.take();
+        let opened = || self.usable_view(View::open(&medium).ok(), monitor).map(|view| Shown { view, reaches: None });
+        let Some(Shown { view, reaches }) = kept.or_else(opened) else {
+            return self.publish_anew(false, at, monitor);
         };
-        let shown = view.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));
-        if shown == Some((self.mark.generation, self.mark.incomplete)) {
+        if (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete) {
             self.shown = Some(Shown { view, reaches });
             self.packs.clear()?;
             return Ok(Published::default());
         }
-        match view {
-            Some(view) if view.manifest().fitted || self.state.stored() < FIT_AT as u64 => {
-                self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
-            }
-            Some(_) => self.publish_anew(true, at, monitor),
-            None => self.publish_anew(false, at, monitor),
+        if view.manifest().fitted || self.state.stored() < FIT_AT as u64 {
+            self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
+        } else {
+            self.publish_anew(true, at, monitor)
         }
     }
 
@@ -191,11 +189,16 @@ impl Writer {
         live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
         let manifest = self.manifest(basis, &live.words);
-        let changes =
-            [changed_names(&self.state, &rows), changed_paths(&self.state, &rows, &touched), changed_lists(&lists), changed_edges(&edges)];
+        let changes = [
+            changed_names(&self.state, &rows),
+            changed_paths(&self.state, &rows, &touched),
+            changed_lists(&lists),
+            changed_edges(&edges),
+            changed_aliases(&self.state, &rows),
+        ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
-        self.shown = Some(Shown { view: Some(View::open(medium)?), reaches: Some(reaches) });
+        self.shown = Some(Shown { view: View::open(medium)?, reaches: Some(reaches) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(published)

@@ -1,6 +1,10 @@
 //! The published view and the packs behind it, for answers.
 
-use std::{io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    io::ErrorKind,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Home, POLICY_FILE,
@@ -18,7 +22,7 @@ use crate::{
         state::ContentId,
         view::View,
     },
-    verdict::Rules,
+    verdict::{Reference, Rules},
 };
 
 /// Answers from one generation of the index. Opening it takes no lock and waits for nobody.
@@ -28,6 +32,8 @@ pub struct Reader {
     pub(super) view: View,
     pub(super) basis: Basis,
     packs: Records,
+    /// The scores that anomalies are held against, once they were needed.
+    pub(super) reference: OnceLock<Reference>,
 }
 
 impl Reader {
@@ -55,7 +61,7 @@ impl Reader {
                 mend: "run `wsidx sync`",
             });
         }
-        let reader = Self { home, settings, view, basis, packs };
+        let reader = Self { home, settings, view, basis, packs, reference: OnceLock::new() };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
             false => Ok(reader),

@@ -150,6 +150,27 @@ pub(super) fn changed_paths<'a>(state: &'a State, rows: &'a Rows<'_>, touched: &
     })
 }
 
+/// The aliases of the touched contents, if the old view has not got them. A content loses its aliases only with its row.
+pub(super) fn changed_aliases<'a>(state: &'a State, rows: &'a Rows<'_>) -> Changes<'a> {
+    let of = |(row, id): &(u32, ContentId)| {
+        let aliases = state.content(id).map_or(&[][..], |entry| &entry.aliases);
+        aliases.iter().map(|alias| (alias.to_bytes(), *row)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = rows.touched.iter().flat_map(of).collect();
+    all.par_sort_unstable();
+    all.dedup_by(|a, b| a.0 == b.0);
+    Changes::new(all.len(), move |visit| {
+        for (alias, row) in &all {
+            let row = row.to_le_bytes();
+            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Aliases).get(alias))?;
+            if old != Some(&row) {
+                visit(alias, Some(&row))?;
+            }
+        }
+        Ok(())
+    })
+}
+
 /// The edges that changed.
 pub(super) fn changed_edges(edges: &EdgeUpdate) -> Changes<'_> {
     Changes::new(edges.len(), |visit| {

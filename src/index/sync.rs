@@ -8,25 +8,21 @@ use std::{
     sync::Arc,
 };
 
-use rayon::prelude::*;
-
-use super::{Published, Writer};
+use super::{
+    Published, Writer,
+    batch::{BatchReader, Outcome, batches},
+};
 use crate::{
     Error, Result,
-    dataset::{self, Buffer, Found, Labels, Listing, Skipped, contains, read_image, to_path},
+    dataset::{self, Found, Labels, Listing, Naming, Skipped, contains},
     monitor::Monitor,
-    picture::{Decoded, Limits, Picture, Shape, decode},
+    picture::Limits,
     store::{
-        history::{gone_record, path_record},
-        packs::{Content, Record},
-        state::{ContentId, Holds, PathEntry, Stat, State},
+        history::{aliases_record, gone_record, path_record},
+        packs::Record,
+        state::{ContentId, Holds, PathEntry, State},
     },
-    wavelet::lifting,
 };
-
-/// Files in one batch, and their bytes: what a kill can lose at the most.
-const BATCH_FILES: usize = 4_096;
-const BATCH_BYTES: u64 = 64 << 20;
 
 /// What to bring in line.
 #[derive(Debug, Clone, Default)]
@@ -66,13 +62,6 @@ pub struct SyncSummary {
     pub published: Published,
 }
 
-/// What reading a file came to.
-struct Outcome {
-    path: Arc<[u8]>,
-    entry: PathEntry,
-    content: Option<(Content, Picture)>,
-}
-
 /// What is to be done, by comparing the tree with the state.
 #[derive(Default)]
 struct Plan {
@@ -105,9 +94,10 @@ impl Writer {
         let mut listing = self.listing(&options.scopes, monitor)?;
         let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?)?;
         let skipped = std::mem::take(&mut listing.skipped);
-        let plan = self.plan(listing, &options.scopes, &mut labels);
+        let naming = Naming::around(&root);
+        let plan = self.plan(listing, &options.scopes, &mut labels, &naming);
         let mut summary = SyncSummary { unchanged: plan.unchanged, skipped, ..SyncSummary::default() };
-        let read = self.read(&plan, &mut labels, started, options, &mut summary, monitor);
+        let read = self.read(&plan, &mut labels, (started, naming), options, &mut summary, monitor);
         let left = if read.is_ok() { self.leave(&plan, options.at, &mut summary) } else { Ok(()) };
         // After a commit that failed the state has what the packs have not, and must not be saved.
         if let (Ok(()) | Err(Error::Interrupted), Ok(())) = (&read, &left) {
@@ -145,7 +135,7 @@ impl Writer {
     }
 
     /// Walks files and known paths together, both in the order of their bytes.
-    fn plan(&self, listing: Listing, scopes: &[Vec<u8>], labels: &mut Labels) -> Plan {
+    fn plan(&self, listing: Listing, scopes: &[Vec<u8>], labels: &mut Labels, naming: &Naming) -> Plan {
         let mut plan = Plan::default();
         let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
         let leaves = |path: &Arc<[u8]>| !unreadable(path);
@@ -156,7 +146,7 @@ impl Writer {
                 plan.gone.extend(leaves(path).then(|| Arc::clone(path)));
             }
             match known.next_if(|(path, _)| **path == file.path) {
-                Some((_, entry)) => self.plan_known(file, entry, labels, &mut plan),
+                Some((_, entry)) => self.plan_known(file, entry, labels, naming, &mut plan),
                 None => plan.read.push(file),
             }
         }
@@ -174,8 +164,13 @@ impl Writer {
         known
     }
 
-    fn plan_known(&self, file: Found, entry: &PathEntry, labels: &mut Labels, plan: &mut Plan) {
-        let lost = self.mark.incomplete && entry.content().is_some_and(|id| self.state.content(id).is_none());
+    /// A file is read again, too, where its content was lost, or has not got a name that it has in the version control around it now.
+    fn plan_known(&self, file: Found, entry: &PathEntry, labels: &mut Labels, naming: &Naming, plan: &mut Plan) {
+        let lost = |id: &ContentId| match self.state.content(id) {
+            Some(content) => naming.lacks(&content.aliases),
+            None => self.mark.incomplete,
+        };
+        let lost = entry.content().is_some_and(lost);
         let (label, split) = labels.of(&file.path);
         if entry.stat != file.stat || lost {
             plan.read.push(file);
@@ -192,7 +187,7 @@ impl Writer {
         &mut self,
         plan: &Plan,
         labels: &mut Labels,
-        started: i64,
+        (started, naming): (i64, Naming),
         options: &SyncOptions,
         summary: &mut SyncSummary,
         monitor: &dyn Monitor,
@@ -202,7 +197,7 @@ impl Writer {
         }
         monitor.stage("reading", Some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
-        let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits, started };
+        let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits, started, naming };
         let mut batches = batches(&plan.read).peekable();
         let mut outcomes = match batches.next() {
             Some(batch) => reader.read(batch, &|id| self.state.content(id).is_some(), monitor),
@@ -240,7 +235,7 @@ impl Writer {
         summary: &mut SyncSummary,
     ) -> Vec<Record> {
         let mut records = Vec::new();
-        for Outcome { path, mut entry, content } in outcomes {
+        for Outcome { path, mut entry, content, aliases } in outcomes {
             (entry.label, entry.split) = labels.of(&path);
             let old = self.state.paths().get(&path);
             match old {
@@ -256,7 +251,13 @@ impl Writer {
                 content.filter(|(content, _)| self.state.content(&content.id).is_none() && known.insert(content.id))
             {
                 self.fresh.keep(content.id, picture);
+                let id = content.id;
                 records.push(Record::Content(content));
+                records.extend((!aliases.is_empty()).then(|| aliases_record(&id, &aliases)));
+            } else if let Some((id, stored)) = entry.content().and_then(|id| Some((id, self.state.content(id)?)))
+                && aliases.iter().any(|alias| !stored.aliases.contains(alias))
+            {
+                records.push(aliases_record(id, &aliases));
             }
         }
         records
@@ -304,83 +305,4 @@ impl Leaving {
     fn took(&mut self, id: &ContentId) -> bool {
         self.0.get_mut(id).is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
     }
-}
-
-fn batches(files: &[Found]) -> impl Iterator<Item = &[Found]> {
-    let mut rest = files;
-    std::iter::from_fn(move || {
-        let mut bytes = 0u64;
-        let fits = |file: &Found| {
-            let first = bytes == 0;
-            bytes = bytes.saturating_add(file.stat.size.max(1));
-            first || bytes <= BATCH_BYTES
-        };
-        let count = rest.iter().take(BATCH_FILES).map(fits).take_while(|&fits| fits).count();
-        let (batch, after) = rest.split_at(count);
-        rest = after;
-        (count > 0).then_some(batch)
-    })
-}
-
-/// Whether a content is stored, or about to be.
-type Known<'a> = &'a (dyn Fn(&ContentId) -> bool + Sync);
-
-/// Reads files on all threads.
-struct BatchReader {
-    root: std::path::PathBuf,
-    shape: Shape,
-    limits: Limits,
-    started: i64,
-}
-
-impl BatchReader {
-    /// In the order of the files; those that an interruption left unread are missing.
-    fn read(&self, batch: &[Found], known: Known<'_>, monitor: &dyn Monitor) -> Vec<Outcome> {
-        let read = batch.par_iter().map_init(Buffer::default, |buffer, file| {
-            if monitor.cancelled() {
-                return None;
-            }
-            let outcome = self.read_one(file, buffer, known);
-            monitor.advance(1);
-            Some(outcome)
-        });
-        read.collect::<Vec<_>>().into_iter().flatten().collect()
-    }
-
-    fn read_one(&self, file: &Found, buffer: &mut Buffer, known: Known<'_>) -> Outcome {
-        let path = file.path.clone();
-        let entry = |holds, stat| PathEntry { holds, stat, label: None, split: None };
-        let undecodable = |id, error: Error| Holds::Undecodable { id, reason: reason(error).into() };
-        let stat = match read_image(&to_path(&self.root, &path), &self.limits, buffer) {
-            Ok(stat) => self.settle(stat),
-            Err(e) => return Outcome { path, entry: entry(undecodable([0; 32], e), Stat::default()), content: None },
-        };
-        let id = buffer.id();
-        if known(&id) {
-            return Outcome { path, entry: entry(Holds::Content(id), stat), content: None };
-        }
-        match decode(&buffer.bytes, self.shape, &self.limits) {
-            Ok(decoded) => Outcome { path, entry: entry(Holds::Content(id), stat), content: Some(store(id, stat.size, decoded)) },
-            Err(e) => Outcome { path, entry: entry(undecodable(id, e), stat), content: None },
-        }
-    }
-
-    /// A file that changed since the run began may change again within the same tick of the clock: it is looked at again next time.
-    fn settle(&self, stat: Stat) -> Stat {
-        if stat.ctime_ns >= self.started { Stat { ctime_ns: 0, ..stat } } else { stat }
-    }
-}
-
-fn reason(error: Error) -> String {
-    match error {
-        Error::Undecodable(reason) => reason,
-        other => other.to_string(),
-    }
-}
-
-fn store(id: ContentId, bytes: u64, decoded: Decoded) -> (Content, Picture) {
-    let Shape { size, planes } = decoded.picture.shape();
-    let mut code = Vec::new();
-    lifting::encode(decoded.picture.samples(), size, planes, &mut code);
-    (Content { id, bytes, format: decoded.format.code(), width: decoded.width, height: decoded.height, code }, decoded.picture)
 }

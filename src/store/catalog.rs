@@ -16,6 +16,7 @@ use rkyv::{Archive, Deserialize, Serialize, rancor::BoxedError, util::AlignedVec
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    alias::{pack_aliases, unpack_aliases},
     packs::{Place, Position},
     state::{ContentEntry, ContentId, Holds, PathEntry, Stat, State, Touched},
 };
@@ -59,6 +60,7 @@ struct ContentValue {
     len: u32,
     offset: u64,
     unheld_since: Option<i64>,
+    aliases: Vec<u8>,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -167,8 +169,9 @@ impl Trees {
     fn load_contents(&self) -> Option<Vec<(ContentId, ContentEntry)>> {
         let load = |item: sled::Result<(sled::IVec, sled::IVec)>| {
             let (key, value) = item.ok()?;
-            let ContentValue { pack, len, offset, unheld_since } = unpack(&key, &value)?;
-            Some(((&*key).try_into().ok()?, ContentEntry { place: Place { pack, offset, len }, unheld_since }))
+            let ContentValue { pack, len, offset, unheld_since, aliases } = unpack(&key, &value)?;
+            let entry = ContentEntry { place: Place { pack, offset, len }, unheld_since, aliases: unpack_aliases(&aliases)?.into() };
+            Some(((&*key).try_into().ok()?, entry))
         };
         self.contents.iter().map(load).collect()
     }
@@ -193,10 +196,7 @@ impl Trees {
             let mut batch = sled::Batch::default();
             for &id in chunk {
                 match state.content(id) {
-                    Some(ContentEntry { place, unheld_since }) => {
-                        let Place { pack: number, offset, len } = *place;
-                        batch.insert(id, pack(id, &ContentValue { pack: number, len, offset, unheld_since: *unheld_since }));
-                    }
+                    Some(entry) => batch.insert(id, pack(id, &ContentValue::of(entry))),
                     None => batch.remove(id),
                 }
             }
@@ -212,6 +212,13 @@ impl Trees {
         };
         self.db.insert(MARK, pack(MARK, &mark))?;
         self.db.flush().map(|_| ())
+    }
+}
+
+impl ContentValue {
+    fn of(entry: &ContentEntry) -> Self {
+        let Place { pack, offset, len } = entry.place;
+        Self { pack, len, offset, unheld_since: entry.unheld_since, aliases: pack_aliases(&entry.aliases) }
     }
 }
 
@@ -294,7 +301,7 @@ fn checksum(key: &[u8], payload: &[u8]) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::state::Change;
+    use crate::store::{alias::Alias, state::Change};
 
     /// All contents and paths, to be compared.
     fn all(state: &State) -> String {
@@ -314,6 +321,7 @@ mod tests {
             let label = (i % 2 == 0).then(|| Label::from(&b"a label that is longer than some"[..]));
             let stat = Stat { size: 1, mtime_ns: -2, ctime_ns: 3, inode: i.into() };
             state.apply(Change::Content([i; 32], Place { pack: 1, offset: 64 * u64::from(i), len: 9 }), 3);
+            state.apply(Change::Aliases([i; 32], vec![Alias::Md5([i; 16]); usize::from(i % 2)]), 3);
             state.apply(Change::Path(vec![i; 1 + usize::from(i)].into(), PathEntry { holds, stat, label, split: Some(Split::Val) }), 3);
         }
         state

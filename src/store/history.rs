@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    packs::{Basis, Gone, Place, Record, Seen, Stat as PackStat, State as PackState, View},
-    state::{Change, Holds, PathEntry, Stat},
+    alias::{Alias, pack_aliases, unpack_aliases},
+    packs::{Aliases, Basis, Gone, Place, Record, Seen, Stat as PackStat, State as PackState, View},
+    state::{Change, ContentId, Holds, PathEntry, Stat},
 };
 use crate::verdict::{Label, Split};
 
@@ -25,12 +26,18 @@ pub fn gone_record(path: &[u8], at: i64) -> Record {
     Record::Gone(Gone { path: path.to_vec(), at })
 }
 
+/// A stored content has other names.
+pub fn aliases_record(id: &ContentId, aliases: &[Alias]) -> Record {
+    Record::Aliases(Aliases { id: *id, aliases: pack_aliases(aliases) })
+}
+
 /// What a record in memory changes; a content is stored at `place`.
 pub fn change_of(record: &Record, place: Place) -> Option<Change> {
     match record {
         Record::Content(content) => Some(Change::Content(content.id, place)),
         Record::Path(seen) => path_change(seen),
         Record::Gone(gone) => Some(Change::Gone(gone.path.as_slice().into(), gone.at)),
+        Record::Aliases(of) => Some(Change::Aliases(of.id, unpack_aliases(&of.aliases)?)),
         Record::Basis(_) => None,
     }
 }
@@ -39,7 +46,7 @@ pub fn change_of(record: &Record, place: Place) -> Option<Change> {
 pub fn read_change(view: View<'_>, place: Place) -> Option<Change> {
     match view {
         View::Content(content) => Some(Change::Content(content.id, place)),
-        View::Path(_) | View::Gone(_) => change_of(&view.to_record()?, place),
+        View::Path(_) | View::Gone(_) | View::Aliases(_) => change_of(&view.to_record()?, place),
         View::Basis(_) | View::Commit(_) => None,
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{bytes::Packer, packs::Place};
+use super::{alias::Alias, bytes::Packer, holders::Holders, packs::Place};
 use crate::verdict::{Label, Occurrence, Split};
 
 /// The BLAKE3 hash of an image file.
@@ -75,6 +75,8 @@ pub struct ContentEntry {
     pub place: Place,
     /// When its last path left, in seconds since 1970; `None` while a path holds it. A content that never had a path counts from its commit.
     pub unheld_since: Option<i64>,
+    /// Its other names, sorted.
+    pub aliases: Box<[Alias]>,
 }
 
 /// A change of the state, as it is committed.
@@ -82,6 +84,8 @@ pub struct ContentEntry {
 pub enum Change {
     /// A content was stored.
     Content(ContentId, Place),
+    /// A stored content has other names.
+    Aliases(ContentId, Vec<Alias>),
     /// A path appeared or changed.
     Path(Arc<[u8]>, PathEntry),
     /// A path left, at this time.
@@ -107,51 +111,6 @@ impl Touched {
     pub fn extend(&mut self, other: &Self) {
         self.contents.extend(&other.contents);
         self.paths.extend(other.paths.iter().cloned());
-    }
-}
-
-/// The paths that hold a content: one, nearly always, and then without a tree.
-#[derive(Debug, Clone)]
-enum Holders {
-    One(Arc<[u8]>),
-    #[allow(clippy::box_collection, reason = "half the size of every entry")]
-    Many(Box<BTreeSet<Arc<[u8]>>>),
-}
-
-impl Default for Holders {
-    fn default() -> Self {
-        Self::Many(Box::default())
-    }
-}
-
-impl Holders {
-    fn iter(&self) -> impl Iterator<Item = &Arc<[u8]>> {
-        let (one, many) = match self {
-            Self::One(path) => (Some(path), None),
-            Self::Many(paths) => (None, Some(paths.iter())),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Many(paths) if paths.is_empty())
-    }
-
-    fn add(&mut self, path: Arc<[u8]>) {
-        match self {
-            Self::One(first) if *first != path => *self = Self::Many(Box::new([first.clone(), path].into())),
-            Self::One(_) => {}
-            Self::Many(paths) if paths.is_empty() => *self = Self::One(path),
-            Self::Many(paths) => drop(paths.insert(path)),
-        }
-    }
-
-    fn remove(&mut self, path: &[u8]) {
-        match self {
-            Self::One(only) if **only == *path => *self = Self::default(),
-            Self::One(_) => {}
-            Self::Many(paths) => drop(paths.remove(path)),
-        }
     }
 }
 
@@ -257,6 +216,7 @@ impl State {
     pub fn apply(&mut self, change: Change, at: i64) {
         match change {
             Change::Content(id, place) => self.store(id, place, at),
+            Change::Aliases(id, aliases) => self.name(&id, aliases),
             Change::Path(path, mut entry) => {
                 entry.label = entry.label.map(|label| self.share(label));
                 self.leave(&path, at);
@@ -273,7 +233,7 @@ impl State {
         let sum = |a: u128, b: u128| a.wrapping_add(b);
         let (of_paths, of_contents) = (
             paths.par_iter().map(|(path, entry)| path_hash(path, entry)).reduce(|| 0, sum),
-            contents.par_iter().map(|(id, _)| content_hash(id)).reduce(|| 0, sum),
+            contents.par_iter().map(|(id, entry)| content_hash(id, &entry.aliases)).reduce(|| 0, sum),
         );
         let mut state = Self { hash: sum(of_paths, of_contents), stored: contents.len() as u64, ..Self::default() };
         let known = |entry| Known { stored: Some(entry), holders: Holders::default() };
@@ -289,9 +249,10 @@ impl State {
     }
 
     fn restore(&mut self, id: ContentId, entry: ContentEntry) {
-        if self.contents.entry(id).or_default().stored.replace(entry).is_none() {
-            self.stored += 1;
-            self.hash = self.hash.wrapping_add(content_hash(&id));
+        self.hash = self.hash.wrapping_add(content_hash(&id, &entry.aliases));
+        match self.contents.entry(id).or_default().stored.replace(entry) {
+            Some(old) => self.hash = self.hash.wrapping_sub(content_hash(&id, &old.aliases)),
+            None => self.stored += 1,
         }
     }
 
@@ -304,20 +265,31 @@ impl State {
     /// Drops a content that no path holds.
     pub fn forget(&mut self, id: &ContentId) {
         let Some(known) = self.contents.get_mut(id) else { return };
-        if known.stored.take().is_some() {
+        if let Some(old) = known.stored.take() {
             if known.holders.is_empty() {
                 self.contents.remove(id);
             }
             self.stored -= 1;
             self.touched.contents.insert(*id);
-            self.hash = self.hash.wrapping_sub(content_hash(id));
+            self.hash = self.hash.wrapping_sub(content_hash(id, &old.aliases));
         }
     }
 
     fn store(&mut self, id: ContentId, place: Place, at: i64) {
         let unheld_since = (!self.is_held(&id)).then_some(at);
         self.touched.contents.insert(id);
-        self.restore(id, ContentEntry { place, unheld_since });
+        let aliases = self.content(&id).map(|known| known.aliases.clone()).unwrap_or_default();
+        self.restore(id, ContentEntry { place, unheld_since, aliases });
+    }
+
+    /// Adds names to those of a content; one that is not stored has none.
+    fn name(&mut self, id: &ContentId, mut aliases: Vec<Alias>) {
+        let Some(entry) = self.content(id) else { return };
+        aliases.extend(&entry.aliases);
+        aliases.sort_unstable();
+        aliases.dedup();
+        let entry = ContentEntry { aliases: aliases.into(), ..entry.clone() };
+        self.replace(*id, entry);
     }
 
     fn enter(&mut self, path: Arc<[u8]>, entry: PathEntry) {
@@ -371,8 +343,9 @@ impl State {
     }
 }
 
-fn content_hash(id: &ContentId) -> u128 {
-    xxh3_128(id)
+fn content_hash(id: &ContentId, aliases: &[Alias]) -> u128 {
+    let of_alias = |alias: &Alias| xxh3_128(&[&id[..], &alias.to_bytes()].concat());
+    aliases.iter().map(of_alias).fold(xxh3_128(id), u128::wrapping_add)
 }
 
 fn path_hash(path: &[u8], entry: &PathEntry) -> u128 {
@@ -437,5 +410,25 @@ mod tests {
         s.apply(Change::Path(path("b"), image(2)), 8);
         assert_eq!(s.content(&[1; 32]).unwrap().unheld_since, Some(8));
         assert_eq!(s.missing().collect::<Vec<_>>(), [&[2; 32]]);
+    }
+
+    #[test]
+    fn aliases_belong_to_a_stored_content_stay_with_it_and_go_with_it() {
+        let [one, two] = [Alias::Md5([1; 16]), Alias::GitSha1([2; 20])];
+        let mut a = State::default();
+        a.apply(Change::Aliases([1; 32], vec![one]), 0);
+        assert_eq!((a.hash(), a.content(&[1; 32])), (0, None));
+        a.apply(Change::Content([1; 32], PLACE), 0);
+        let bare = a.hash();
+        a.apply(Change::Aliases([1; 32], vec![one]), 0);
+        a.apply(Change::Aliases([1; 32], vec![two, one]), 0);
+        assert_eq!(*a.content(&[1; 32]).unwrap().aliases, [two, one]);
+        let mut b = State::default();
+        b.apply(Change::Content([1; 32], PLACE), 0);
+        b.apply(Change::Aliases([1; 32], vec![two, one]), 0);
+        b.apply(Change::Content([1; 32], Place { offset: 128, ..PLACE }), 0);
+        assert!(a.hash() == b.hash() && a.hash() != bare);
+        a.forget(&[1; 32]);
+        assert_eq!(a.hash(), 0);
     }
 }

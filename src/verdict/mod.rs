@@ -4,10 +4,18 @@
 //! class is *influential*, an image like no other is an *anomaly*. Finding the evidence (same content, edges, distances) is left to
 //! [`crate::index`].
 
+mod allow;
 mod anomaly;
+mod baseline;
+mod edit;
+mod fingerprint;
 mod policy;
 
+pub use allow::{ALLOW_FILE, Accepted, Exception, Exceptions, Subject};
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
+pub use baseline::{BASELINE_FILE, Baseline};
+pub use edit::set_threshold;
+pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
 pub use policy::{Action, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};
@@ -92,6 +100,8 @@ pub struct Occurrence {
 /// What a picture is to the dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
+    /// Its bytes are not here: version control names a content that was not fetched.
+    Missing,
     /// Cannot be read as an image.
     Undecodable,
     /// A near-duplicate of an image under another label.
@@ -108,6 +118,7 @@ impl Verdict {
     /// The word in output.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Missing => "missing",
             Self::Undecodable => "undecodable",
             Self::Influential => "influential",
             Self::Redundant => "redundant",
@@ -135,6 +146,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Of what is not here.
+    pub fn missing() -> Self {
+        Self { verdict: Verdict::Missing, ..Self::undecodable() }
+    }
+
     /// Of what cannot be read.
     pub fn undecodable() -> Self {
         Self { verdict: Verdict::Undecodable, exact: false, leak: false, duplicates: 0, conflicts: 0, percentile: None }

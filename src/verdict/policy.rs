@@ -28,6 +28,8 @@ pub enum Finding {
     Anomaly,
     /// [`Verdict::Undecodable`].
     Undecodable,
+    /// [`Verdict::Missing`].
+    Missing,
     /// A near-duplicate in another split.
     Leak,
 }
@@ -44,7 +46,10 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { reject: vec![Finding::Redundant, Finding::Influential, Finding::Leak], warn: vec![Finding::Anomaly, Finding::Undecodable] }
+        Self {
+            reject: vec![Finding::Redundant, Finding::Influential, Finding::Leak, Finding::Missing],
+            warn: vec![Finding::Anomaly, Finding::Undecodable],
+        }
     }
 }
 
@@ -73,6 +78,7 @@ impl Policy {
     pub fn action(&self, judgement: &Judgement) -> Action {
         let verdict = match judgement.verdict {
             Verdict::Undecodable => Some(Finding::Undecodable),
+            Verdict::Missing => Some(Finding::Missing),
             Verdict::Influential => Some(Finding::Influential),
             Verdict::Redundant => Some(Finding::Redundant),
             Verdict::Anomaly => Some(Finding::Anomaly),
@@ -82,7 +88,8 @@ impl Policy {
         verdict.into_iter().chain(leak).map(|finding| self.action_of(finding)).max().unwrap_or(Action::Pass)
     }
 
-    fn action_of(&self, finding: Finding) -> Action {
+    /// What one finding leads to.
+    pub fn action_of(&self, finding: Finding) -> Action {
         match finding {
             f if self.reject.contains(&f) => Action::Reject,
             f if self.warn.contains(&f) => Action::Warn,
@@ -106,6 +113,7 @@ mod tests {
         assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Influential, false)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Novel, true)), Action::Reject);
+        assert_eq!(policy.action(&judged(Verdict::Missing, false)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Anomaly, false)), Action::Warn);
         assert_eq!(policy.action(&judged(Verdict::Undecodable, false)), Action::Warn);
         assert_eq!(policy.action(&judged(Verdict::Novel, false)), Action::Pass);

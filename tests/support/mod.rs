@@ -64,6 +64,18 @@ pub(crate) fn command(program: impl AsRef<OsStr>, folder: &Path) -> Command {
     command
 }
 
+/// A program of the environment that `tests/run.sh` makes, such as `dvc`.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let venv = std::env::var_os("WSIDX_TEST_VENV").map_or_else(|| root().join("target/venv"), PathBuf::from);
+    let program = venv.join("bin").join(name);
+    assert!(
+        program.exists(),
+        "{} is missing; make it with\n  python3 -m venv target/venv && target/venv/bin/pip install -r tests/requirements.txt",
+        program.display()
+    );
+    program
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(mut command: Command) -> Run {
     let out = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

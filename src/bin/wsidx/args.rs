@@ -1,8 +1,17 @@
 //! The command line.
 
+mod pairs;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::pairs::{Calibrate, Compare};
+
+use crate::{
+    allow::{Allow, BaselineCommand},
+    hook::args::HookCommand,
+};
 
 /// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
 ///
@@ -48,6 +57,28 @@ pub(crate) enum Format {
     Jsonl,
 }
 
+/// How verdicts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning services
+    Sarif,
+    /// Commands of GitHub Actions, which annotate a change
+    Github,
+}
+
+impl ReportFormat {
+    /// Whether people read it or machines.
+    pub(crate) fn plain(self) -> Format {
+        if self == Self::Text { Format::Text } else { Format::Json }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
     /// How to write the result
@@ -63,8 +94,28 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Show the images of the dataset that are nearest to an image
     Query(Query),
+    /// Compare two images: how one lies on the other, whether they are near-duplicates, and why
+    Compare(Compare),
     /// Judge images: redundant, influential, anomaly or novel; and leaks between splits
     Check(Check),
+    /// Show which images of the dataset are near-duplicates of each other
+    Groups(Groups),
+    /// Show the duplicates, conflicts and leaks that one commit has and another has not
+    Diff(Diff),
+    /// Accept what check finds, for good: adds lines to .wsidx-allow
+    Allow(Allow),
+    /// Accept the pairs that the dataset has now, and tell only of new ones
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
+    /// Let git check what is committed, merged or pushed
+    Hook {
+        #[command(subcommand)]
+        command: HookCommand,
+    },
+    /// Find the threshold for near-duplicates that fits this dataset
+    Calibrate(Calibrate),
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -155,7 +206,7 @@ pub(crate) struct Query {
 every duplicate in the dataset once. What rejects and what only warns is said in `wsidx.toml` in the root:
 
   [check]
-  reject = [\"redundant\", \"influential\", \"leak\"]
+  reject = [\"redundant\", \"influential\", \"leak\", \"missing\"]
   warn = [\"anomaly\", \"undecodable\"]
 
   [edges]
@@ -166,12 +217,23 @@ Examples:
   wsidx check .                                   the whole dataset
   wsidx check train/cat/new.png                   a file in it
   wsidx check --label cat --split train in/*.png  files from elsewhere
-  git diff --name-only -z | wsidx check --files-from - -0"
+  git diff --name-only -z | wsidx check --files-from - -0
+  wsidx check --staged                            what the next commit brings
+  wsidx check --range origin/main..               what this branch brings"
 )]
 pub(crate) struct Check {
     /// Image files and folders
-    #[arg(required_unless_present = "files_from", value_name = "PATH")]
+    #[arg(required_unless_present_any = ["files_from", "staged", "range"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Judge what is staged in git, against all else that the commit will hold
+    #[arg(long, conflicts_with_all = ["range", "files_from", "label", "split"])]
+    pub(crate) staged: bool,
+    /// Judge what commits change: A..B, or auto for what CI variables say
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["files_from", "label", "split"])]
+    pub(crate) range: Option<String>,
+    /// Judge every commit of the range by itself, so that what a later one removes is found, too
+    #[arg(long, requires = "range")]
+    pub(crate) every_commit: bool,
     /// Read more paths from a file, one a line; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) files_from: Option<PathBuf>,
@@ -190,8 +252,46 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every image of a group is similar to its first one; images that are only similar to another member are not in it. The groups come
+from the graph that `wsidx sync` keeps, and so at once; it has the pairs of which one is among the nearest of the other as they are, so a
+mirrored copy or a small crop may be missing here that `wsidx check .` finds. `[edges]` in wsidx.toml says what counts as similar.
+
+Examples:
+  wsidx groups                                   largest first
+  wsidx groups --format jsonl | jq 'select(.conflict)'"
+)]
+pub(crate) struct Groups {
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The images of B that A has not, or has under another label or split, are judged against all others of B. Nothing is checked out.
+
+Example:
+  wsidx diff v1.0 HEAD          what came into the dataset since a release"
+)]
+pub(crate) struct Diff {
+    /// A commit
+    #[arg(value_name = "A")]
+    pub(crate) from: String,
+    /// Another commit
+    #[arg(value_name = "B", default_value = "HEAD")]
+    pub(crate) to: String,
+    /// List the novel ones too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use std::{io::Write as _, path::Path};
 
 use wsidx::{
-    Result,
+    Result, dataset,
     index::{InitOptions, create, survey},
     monitor::Monitor,
 };
@@ -34,8 +34,8 @@ pub(crate) fn make(session: &Session, root: &Path, options: &InitOptions, monito
     let colour = if settings.planes == 1 { "grey" } else { "colour" };
     let files = term::counted(survey.files as u64, "image file", "image files");
     monitor.note(&format!(
-        "created an index in {}/.wsidx for {files}: {}×{} {colour} pictures, {}",
-        root.display(),
+        "created an index in {} for {files}: {}×{} {colour} pictures, {}",
+        dataset::index_folder(root).display(),
         settings.size,
         settings.size,
         settings.wavelet

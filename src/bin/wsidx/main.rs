@@ -2,19 +2,27 @@
 //!
 //! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to standard output, talk to standard error.
 
+mod allow;
 mod args;
+mod calibrate;
 mod check;
+mod compare;
 mod debug;
+mod diff;
+mod groups;
+mod hook;
 mod housekeeping;
 mod init;
 mod json;
 mod place;
 mod progress;
 mod query;
+mod replace;
 mod session;
 mod status;
 mod sync;
 mod term;
+mod versions;
 
 use std::io::Write as _;
 
@@ -89,7 +97,14 @@ fn run(args: Args) -> Outcome {
         Command::Init(options) => init::run(&session, &options),
         Command::Sync(options) => sync::run(&session, &options),
         Command::Query(options) => query::run(&session, &options),
+        Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
+        Command::Groups(options) => groups::run(&session, &options),
+        Command::Diff(options) => diff::run(&session, &options),
+        Command::Allow(options) => allow::run(&session, &options),
+        Command::Baseline { command } => allow::baseline(&session, &command),
+        Command::Hook { command } => hook::hook(&session, &command),
+        Command::Calibrate(options) => calibrate::run(&session, &options),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),

@@ -79,3 +79,20 @@ pub(crate) fn paths_from(file: &Path, nul: bool) -> Result<Vec<PathBuf>> {
     let names = bytes.split(|&b| b == separator).filter(|name| !name.is_empty());
     Ok(names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name))).collect())
 }
+
+/// The top of the repository around the root of a dataset; the root itself where there is none.
+pub(crate) fn top(root: &Path) -> PathBuf {
+    let top = root.ancestors().find(|folder| fs::symlink_metadata(folder.join(".git")).is_ok());
+    top.unwrap_or(root).to_owned()
+}
+
+/// A path as the check names it (relative to the root of the dataset, or as the user gave it) → relative to the top of the repository;
+/// absolute where it is outside.
+pub(crate) fn from_top(top: &Path, root: &Path, path: &[u8]) -> Vec<u8> {
+    let inside = to_path(root, path);
+    let full = match std::path::absolute(to_path(Path::new(""), path)) {
+        Ok(given) if fs::symlink_metadata(&inside).is_err() && fs::symlink_metadata(&given).is_ok() => absolute(&given).unwrap_or(given),
+        _ => inside,
+    };
+    full.strip_prefix(top).unwrap_or(&full).as_os_str().as_bytes().to_vec()
+}

@@ -17,7 +17,7 @@ use crate::{
     json::{self, Decimal, PathJson},
     place,
     session::{Session, Timed},
-    term,
+    term, versions,
 };
 
 /// Undecodable files that are named in text.
@@ -62,6 +62,9 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
     let scopes = if scopes.iter().any(Vec::is_empty) { Vec::new() } else { scopes };
     monitor.stage("opening", None);
     let mut writer = session.writer(&root, args.wait, &monitor)?;
+    if scopes.is_empty() && versions::take_in(session, &root, &mut writer, &monitor)? {
+        return Ok(Exit::Fine);
+    }
     let summary = writer.sync(&SyncOptions { scopes, at: session.now(), ..SyncOptions::default() }, &monitor)?;
     let seconds = monitor.seconds();
     drop(progress);

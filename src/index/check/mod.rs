@@ -1,6 +1,11 @@
 //! Files → verdicts: each against the dataset without the files in the request, and against those before it.
 
+mod base;
+mod except;
+mod flat;
 mod request;
+mod settle;
+mod version;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,26 +15,32 @@ use std::{
 
 use rayon::prelude::*;
 
-use self::request::{Base, Request, Requested};
-use super::{Reader, query::Match};
+pub use self::except::except;
+use self::{
+    base::Base,
+    request::{Request, Requested},
+};
+use super::{
+    Reader,
+    flat::{FlatRows, Texture, texture},
+    query::Match,
+};
 use crate::{
     Error, Result,
-    dataset::{Buffer, Labels, read_image, tables_above},
+    dataset::{Buffer, Labels, Unread, read_image, tables_above},
     feature::Feature,
+    knn::Live,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
-    store::{
-        state::ContentId,
-        view::{PathRecord, TableKind},
-    },
+    store::state::ContentId,
     verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split},
 };
 
 /// A file to be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckItem {
-    /// Where it is.
+    /// Where it is; nowhere for a file of a version.
     pub file: PathBuf,
     /// What it is called: relative to the root if it is below it, else as it was given.
     pub path: Arc<[u8]>,
@@ -63,7 +74,9 @@ pub struct Checked {
     pub split: Option<Split>,
     /// The verdict.
     pub judgement: Judgement,
-    /// Why it is undecodable.
+    /// How much the picture has to be told from others by, where it could be read.
+    pub texture: Option<Texture>,
+    /// Why it is undecodable or missing.
     pub reason: Option<String>,
     /// Where the same content is.
     pub same: Vec<Occurrence>,
@@ -71,6 +84,8 @@ pub struct Checked {
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
+    /// Why the finding is accepted, where it is.
+    pub allowed: Option<String>,
 }
 
 /// A file that was read.
@@ -99,14 +114,39 @@ impl Reader {
                 if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&item.file, buffer, &options.limits) }
             })
             .collect();
+        let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
+        let base = Base::published(self, &items)?;
+        self.judge(items, &named, read, 0, &base, options, monitor)
+    }
+
+    /// Judges files that were read, but for the first `before` of them, which the others are only compared with.
+    #[allow(clippy::too_many_arguments, reason = "what a request consists of")]
+    fn judge(
+        &self,
+        items: Vec<CheckItem>,
+        named: &[Occurrence],
+        read: Vec<std::result::Result<Read, Unread>>,
+        before: usize,
+        base: &Base<'_>,
+        options: &CheckOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Checked>> {
         let mut reasons = BTreeMap::new();
-        let requested = group(read, &mut reasons)?;
+        let requested = group(read, before, &mut reasons);
         monitor.stage("comparing", None);
-        let base = self.base(&items)?;
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let request = Request { reader: self, named: &named, requested: &requested, places, base: &base, rule: &options.rule };
+        let rule = &options.rule;
+        let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
+            true => FlatRows::of(self, &Live(&base.live))?,
+            false => FlatRows::default(),
+        };
+        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, flat: &flat };
         let judged = request.judge(monitor)?;
-        Ok(request.answer(items, judged, &reasons))
+        let mut checked = request.answer(items, judged, &reasons);
+        let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
+        let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
+        checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
+        Ok(checked)
     }
 
     /// Path, label and split of each item.
@@ -125,6 +165,10 @@ impl Reader {
 
     fn look_at(&self, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
         read_image(file, limits, buffer)?;
+        self.look_at_bytes(buffer, limits)
+    }
+
+    fn look_at_bytes(&self, buffer: &Buffer, limits: &Limits) -> Result<Read> {
         let id = buffer.id();
         let row = self.view.row_of(&id)?;
         let picture = match row {
@@ -135,40 +179,29 @@ impl Reader {
         Ok(Read { id, picture, feature, row })
     }
 
-    fn base(&self, items: &[CheckItem]) -> Result<Base> {
-        let mut live = self.view.live_words()?;
-        let mut rest = HashMap::new();
-        let requested: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| &*item.path).collect();
-        for path in &requested {
-            let Some(PathRecord::Row(row)) = self.view.path(path)? else { continue };
-            if rest.contains_key(&row) {
-                continue;
-            }
-            let mut occurrences = self.view.row(row)?.occurrences;
-            occurrences.retain(|o| !requested.contains(&*o.path));
-            if occurrences.is_empty()
-                && let Some(word) = live.get_mut(row as usize / 64)
-            {
-                *word &= !(1 << (row % 64));
-            }
-            rest.insert(row, occurrences);
-        }
-        Ok(Base { live, rest })
+    /// Makes ready what every check needs, for those who have something else to wait for.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn prepare_check(&self) -> Result<()> {
+        self.reference().map(|_| ())
     }
 
     /// The scores of the live rows, by the lists that are published.
-    fn reference(&self) -> Result<Reference> {
-        let mut scores = Vec::new();
-        self.view.table(TableKind::Lists).for_each(|key, _| {
-            let Ok(key) = key.try_into() else { return Ok(()) };
-            let row = u32::from_be_bytes(key);
-            if let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1) {
-                let labels: BTreeSet<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
-                scores.push((fifth.distance, labels));
-            }
-            Ok(())
-        })?;
-        Ok(Reference::new(scores.iter().map(|(score, labels)| (*score, labels.iter()))))
+    fn reference(&self) -> Result<&Reference> {
+        if let Some(known) = self.reference.get() {
+            return Ok(known);
+        }
+        let score = |row: u32| -> Result<Option<(u32, Vec<Label>)>> {
+            let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1).copied() else { return Ok(None) };
+            let mut labels: Vec<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
+            labels.sort_unstable();
+            labels.dedup();
+            Ok(Some((fifth.distance, labels)))
+        };
+        let scores = (0..self.view.rows() as u32).into_par_iter().with_min_len(4_096).map(score).collect::<Result<Vec<_>>>()?;
+        let reference = Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter())));
+        Ok(self.reference.get_or_init(|| reference))
     }
 }
 
@@ -176,8 +209,17 @@ fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&b| b == b'/').map_or(b"", |slash| &path[..slash])
 }
 
-/// Gathers items by content, in the order of their first item.
-fn group(read: Vec<Result<Read>>, reasons: &mut BTreeMap<usize, String>) -> Result<Vec<Requested>> {
+/// An image that cannot be read is an answer; any other error is one.
+fn unread(read: Result<Read>) -> Result<std::result::Result<Read, Unread>> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(Error::Undecodable(reason)) => Ok(Err(Unread::Unreadable(reason))),
+        Err(other) => Err(other),
+    }
+}
+
+/// Gathers items by content: first those that only items before `before` have, then in the order of their first item.
+fn group(read: Vec<std::result::Result<Read, Unread>>, before: usize, reasons: &mut BTreeMap<usize, Unread>) -> Vec<Requested> {
     let mut places: HashMap<ContentId, usize> = HashMap::new();
     let mut requested: Vec<Requested> = Vec::new();
     for (item, read) in read.into_iter().enumerate() {
@@ -189,9 +231,10 @@ fn group(read: Vec<Result<Read>>, reasons: &mut BTreeMap<usize, String>) -> Resu
                     requested.push(Requested { read, items: vec![item] });
                 }
             },
-            Err(Error::Undecodable(reason)) => drop(reasons.insert(item, reason)),
-            Err(other) => return Err(other),
+            Err(unread) => drop(reasons.insert(item, unread)),
         }
     }
-    Ok(requested)
+    requested
+        .sort_by_key(|requested| requested.items.iter().any(|&item| item >= before) as usize + usize::from(requested.items[0] >= before));
+    requested
 }

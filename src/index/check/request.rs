@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
-use super::{CheckItem, Checked, Read};
+use super::{CheckItem, Checked, Read, base::Base};
 use crate::{
     Error, Result,
+    dataset::Unread,
     index::{
         Reader,
+        flat::FlatRows,
         pairs::{Asked, Library, OF_A_VIEW},
         query::{ById, Match},
     },
@@ -16,7 +18,7 @@ use crate::{
     monitor::Monitor,
     picture::Picture,
     similarity::{EdgeRule, register::Turn},
-    store::{state::ContentId, view::RowRecord},
+    store::state::ContentId,
     verdict::{ANOMALY_NEIGHBOR, Judgement, Occurrence, Reference, judge},
 };
 
@@ -32,14 +34,6 @@ pub(super) struct Requested {
     pub(super) items: Vec<usize>,
 }
 
-/// What a request is held against.
-pub(super) struct Base {
-    /// Rows that a path outside the request holds.
-    pub(super) live: Vec<u64>,
-    /// Rows of the request, with the paths outside it.
-    pub(super) rest: HashMap<u32, Vec<Occurrence>>,
-}
-
 /// Ties among requested contents go to the smaller content id.
 struct ByRequestedId<'a>(&'a [Requested]);
 
@@ -51,7 +45,7 @@ impl RowOrder for ByRequestedId<'_> {
 
 /// A candidate: a row of the view, or a requested content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Candidate {
+pub(super) enum Candidate {
     Row(u32),
     Requested(usize),
 }
@@ -61,9 +55,12 @@ pub(super) struct Request<'a> {
     pub(super) reader: &'a Reader,
     pub(super) named: &'a [Occurrence],
     pub(super) requested: &'a [Requested],
+    /// Items before this one are not judged: the others are only compared with them.
+    pub(super) before: usize,
     pub(super) places: HashMap<ContentId, usize>,
-    pub(super) base: &'a Base,
+    pub(super) base: &'a Base<'a>,
     pub(super) rule: &'a EdgeRule,
+    pub(super) flat: &'a FlatRows,
 }
 
 /// Candidates with the turns under which they came up.
@@ -73,9 +70,9 @@ type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
 type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>);
 
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
-struct Evidence {
+pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
-    edges: Vec<(Candidate, Match)>,
+    pub(super) edges: Vec<(Candidate, Match)>,
     score: Option<u32>,
 }
 
@@ -87,21 +84,24 @@ impl Request<'_> {
     pub(super) fn judge(&self, monitor: &dyn Monitor) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
         let mut planes = OwnedPlanes::new(self.reader.basis.len());
         self.requested.iter().for_each(|r| planes.push(&r.read.feature.0));
-        let near = self.near(&planes)?;
-        let scores = self.scores(&planes, monitor)?;
+        let quiet = self.requested.partition_point(|requested| requested.items.iter().all(|&item| item < self.before));
+        let near = self.near(&planes)?.split_off(quiet);
+        let scores = self.scores(&planes, monitor)?.split_off(quiet);
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
         let count = self.reader.view.rows() + self.requested.len();
         let library = Library::new(count, self.reader.settings.size, |candidate| self.picture(candidate));
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
-            pairs.extend(self.together(chunk * TOGETHER, near, &planes, &library, monitor)?);
+            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &planes, &library, monitor)?);
         }
         let evidence = pairs.into_iter().zip(scores).map(|((nearest, edges), score)| Evidence { nearest, edges, score });
+        let mut evidence: Vec<Evidence> = evidence.collect();
+        self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
-        for (requested, evidence) in self.requested.iter().zip(evidence) {
-            for &item in &requested.items {
-                judged.insert(item, (requested.read.id, self.judge_item(item, requested, &evidence, &reference)));
+        for (requested, evidence) in self.requested[quiet..].iter().zip(evidence) {
+            for &item in requested.items.iter().filter(|&&item| item >= self.before) {
+                judged.insert(item, (requested.read.id, self.judge_item(item, requested, &evidence, reference)));
             }
         }
         Ok(judged)
@@ -144,7 +144,7 @@ impl Request<'_> {
         let k = OF_A_VIEW + 1;
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         let in_base = view.search(|rows| nearest(views.as_planes(), rows, &base, k, &ById(view), &Admit::default()))?;
-        let before: Vec<u32> = of.iter().map(|&(own, _)| own as u32).collect();
+        let before: Vec<u32> = of.iter().map(|&(own, _)| self.sees(own)).collect();
         let in_request = self.among_new(&views, planes, k, &base, Some(&before));
         let mut candidates = vec![Candidates::new(); asked.len()];
         for ((rows, new), (own, turn)) in in_base.iter().zip(&in_request).zip(of) {
@@ -155,13 +155,18 @@ impl Request<'_> {
         Ok(candidates)
     }
 
+    /// How many of the requested contents one is compared with: those before it, and all that have an item that is not judged.
+    fn sees(&self, own: usize) -> u32 {
+        own.max(self.requested.partition_point(|requested| requested.items[0] < self.before)) as u32
+    }
+
     /// The nearest of the base and of the requested contents before, as many as a list holds.
     fn near(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<(u32, Candidate)>>> {
         let k = usize::from(self.reader.settings.neighbors);
         let view = &self.reader.view;
         let base = Live(&self.base.live);
         let in_base = view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default()))?;
-        let before: Vec<u32> = (0..self.requested.len() as u32).collect();
+        let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
         let in_request = self.among_new(planes, planes, k + 1, &base, Some(&before));
         let merged = in_base.into_iter().zip(in_request).zip(self.requested);
         Ok(merged.map(|((rows, new), own)| self.merge(&rows, &new, own, k)).collect())
@@ -196,7 +201,7 @@ impl Request<'_> {
         all
     }
 
-    fn id(&self, candidate: Candidate) -> ContentId {
+    pub(super) fn id(&self, candidate: Candidate) -> ContentId {
         match candidate {
             Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
             Candidate::Requested(i) => self.requested[i].read.id,
@@ -271,11 +276,11 @@ impl Request<'_> {
     }
 
     /// Id of a candidate, and its paths outside the request.
-    fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
+    pub(super) fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
             Candidate::Row(row) => {
-                let RowRecord { id, occurrences, .. } = self.reader.view.row(row)?;
-                Ok((id, self.base.rest.get(&row).cloned().unwrap_or(occurrences)))
+                let (id, _) = self.reader.view.content(row)?;
+                Ok((id, self.base.occurrences(self.reader, row)?))
             }
             Candidate::Requested(i) => Ok((self.requested[i].read.id, Vec::new())),
         }
@@ -302,11 +307,7 @@ impl Request<'_> {
     }
 
     fn same_in_base(&self, row: Option<u32>) -> Vec<Occurrence> {
-        let Some(row) = row else { return Vec::new() };
-        match self.base.rest.get(&row) {
-            Some(rest) => rest.clone(),
-            None => self.reader.view.row(row).map(|record| record.occurrences).unwrap_or_default(),
-        }
+        row.and_then(|row| self.base.occurrences(self.reader, row).ok()).unwrap_or_default()
     }
 
     /// The items before `item` that have this content.
@@ -320,17 +321,23 @@ impl Request<'_> {
         &self,
         items: Vec<CheckItem>,
         mut judged: BTreeMap<usize, (ContentId, Judged)>,
-        reasons: &BTreeMap<usize, String>,
+        reasons: &BTreeMap<usize, Unread>,
     ) -> Vec<Checked> {
         let answer = |(i, item): (usize, CheckItem)| {
             let Occurrence { label, split, .. } = self.named[i].clone();
-            let reason = reasons.get(&i).cloned();
             let (id, judgement, same, nearest, edges) = match judged.remove(&i) {
                 Some((id, (judgement, same, nearest, edges))) => (Some(id), judgement, same, nearest, edges),
-                None => (None, Judgement::undecodable(), Vec::new(), Vec::new(), Vec::new()),
+                None => {
+                    let missing = matches!(reasons.get(&i), Some(Unread::Missing(_)));
+                    let judgement = if missing { Judgement::missing() } else { Judgement::undecodable() };
+                    (None, judgement, Vec::new(), Vec::new(), Vec::new())
+                }
             };
-            Checked { item, id, label, split, judgement, reason, same, nearest, edges }
+            let reason = reasons.get(&i).map(|unread| match unread {
+                Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
+            });
+            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges, allowed: None }
         };
-        items.into_iter().enumerate().map(answer).collect()
+        items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }
 }

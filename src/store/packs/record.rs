@@ -79,6 +79,15 @@ pub struct Gone {
     pub at: i64,
 }
 
+/// The other names of a content that is stored.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Aliases {
+    /// BLAKE3 of the file.
+    pub id: [u8; 32],
+    /// The names, one behind the other, opaque to the packs.
+    pub aliases: Vec<u8>,
+}
+
 /// The search basis from here on.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
@@ -125,6 +134,8 @@ pub enum Record {
     Gone(Gone),
     /// The search basis changed.
     Basis(Basis),
+    /// A content has other names.
+    Aliases(Aliases),
 }
 
 /// One record, as it lies in the pack: checked, nothing copied.
@@ -138,6 +149,8 @@ pub enum View<'a> {
     Gone(&'a ArchivedGone),
     /// The search basis changed.
     Basis(&'a ArchivedBasis),
+    /// A content has other names.
+    Aliases(&'a ArchivedAliases),
     /// All records before this one are one consistent state. A rewrite ends in the same commit twice.
     Commit(&'a ArchivedCommit),
 }
@@ -150,6 +163,7 @@ pub(super) mod kind {
     pub(in super::super) const GONE: u8 = 3;
     pub(in super::super) const BASIS: u8 = 4;
     pub(in super::super) const COMMIT: u8 = 5;
+    pub(in super::super) const ALIASES: u8 = 6;
 }
 
 type Writer<'a> = HighSerializer<AlignedVec, ArenaHandle<'a>, BoxedError>;
@@ -178,6 +192,7 @@ impl Record {
             Self::Path(it) => (kind::PATH, archive(it)?),
             Self::Gone(it) => (kind::GONE, archive(it)?),
             Self::Basis(it) => (kind::BASIS, archive(it)?),
+            Self::Aliases(it) => (kind::ALIASES, archive(it)?),
         })
     }
 
@@ -187,6 +202,7 @@ impl Record {
             Self::Content(it) => it.code.len(),
             Self::Gone(it) => it.path.len(),
             Self::Basis(it) => it.columns.len().saturating_mul(4),
+            Self::Aliases(it) => it.aliases.len(),
             Self::Path(it) => {
                 let reason = if let State::Undecodable(reason) = &it.state { reason.len() } else { 0 };
                 it.path.len().saturating_add(reason).saturating_add(it.label.as_ref().map_or(0, Vec::len))
@@ -211,6 +227,7 @@ impl<'a> View<'a> {
             kind::PATH => Self::Path(access(payload)?),
             kind::GONE => Self::Gone(access(payload)?),
             kind::BASIS => Self::Basis(access(payload)?),
+            kind::ALIASES => Self::Aliases(access(payload)?),
             kind::COMMIT => Self::Commit(&access::<ArchivedSealed>(payload)?.commit),
             _ => return None,
         })
@@ -224,6 +241,7 @@ impl<'a> View<'a> {
             Self::Path(it) => Record::Path(restore(it)?),
             Self::Gone(it) => Record::Gone(restore(it)?),
             Self::Basis(it) => Record::Basis(restore(it)?),
+            Self::Aliases(it) => Record::Aliases(restore(it)?),
             Self::Commit(_) => return None,
         })
     }
@@ -285,7 +303,10 @@ pub(super) mod tests {
                     Record::Path(Seen { path: self.bytes(30), id, state, stat, label, split: self.below(4) as u8 })
                 }
                 3 => Record::Gone(Gone { path: self.bytes(30), at: 1_700_000_000 }),
-                _ => Record::Basis(Basis { columns: (0..self.below(9) as u32).collect(), scale: 3, fingerprint: self.id() }),
+                _ => match (self.below(9) as u32, self.id()) {
+                    (n, fingerprint) if n % 2 == 0 => Record::Basis(Basis { columns: (0..n).collect(), scale: 3, fingerprint }),
+                    (n, id) => Record::Aliases(Aliases { id, aliases: vec![n as u8; 4 * n as usize] }),
+                },
             }
         }
 

@@ -126,7 +126,7 @@ fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut R
     let Found { offset, head } = found;
     match head.kind {
         kind::PREFACE => return Ok(()),
-        kind::CONTENT..=kind::COMMIT => {}
+        kind::CONTENT..=kind::ALIASES => {}
         unknown => {
             let what = format!("{} holds a record of the unknown kind {unknown} at offset {offset}", pack_name(pack));
             return Err(Error::Version { what, mend: "use the wsidx that wrote it" });

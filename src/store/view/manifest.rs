@@ -14,7 +14,7 @@ const MAGIC: &[u8; 8] = b"WSIDXVIE";
 const VERSION: u32 = 3;
 
 /// Number of tables.
-pub(super) const TABLES: usize = 4;
+pub(super) const TABLES: usize = 5;
 
 /// The tables of a view, in the order in which the manifest lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +27,13 @@ pub enum TableKind {
     Lists,
     /// Row number → the pairs in which it is, of those in a list that are similar.
     Edges,
+    /// Alias → row number, of live and dead rows.
+    Aliases,
 }
 
 impl TableKind {
     /// All, in order.
-    pub const ALL: [Self; TABLES] = [Self::Names, Self::Paths, Self::Lists, Self::Edges];
+    pub const ALL: [Self; TABLES] = [Self::Names, Self::Paths, Self::Lists, Self::Edges, Self::Aliases];
 
     /// The beginning of its file names.
     pub fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl TableKind {
             Self::Paths => "paths",
             Self::Lists => "lists",
             Self::Edges => "edges",
+            Self::Aliases => "aliases",
         }
     }
 }

@@ -33,7 +33,7 @@ use self::{
     contents::Order,
     manifest::{Column, TABLES},
 };
-use super::{medium::Medium, packs::Place, state::ContentId};
+use super::{alias::Alias, medium::Medium, packs::Place, state::ContentId};
 use crate::{
     Error, Result,
     feature::{Basis, Feature},
@@ -43,6 +43,9 @@ use crate::{
 
 /// Bytes of a manifest: eight for each block of 64 KiB, so this is a view of 8 TiB.
 const LONGEST_MANIFEST: u64 = 1 << 30;
+
+/// Aliases up to which each is looked up by itself.
+const FEW_ALIASES: usize = 2_000;
 
 /// One generation, mapped.
 pub struct View {
@@ -77,7 +80,8 @@ impl View {
         let columns = [open(0)?, open(1)?, open(2)?, open(3)?, open(4)?];
         let order = Order::open(medium, &manifest.order)?;
         let table = |kind: TableKind| Table::open(medium, &manifest.tables[kind as usize]);
-        let tables = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?, table(TableKind::Edges)?];
+        let [names, paths, lists] = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
+        let tables = [names, paths, lists, table(TableKind::Edges)?, table(TableKind::Aliases)?];
         let view = Self { columns, order, tables, manifest };
         let (rows, stride) = (view.rows(), view.stride());
         let lengths = [rows * stride, rows * stride, rows * 8, rows * contents::RECORD, rows.div_ceil(64) * 8];
@@ -149,10 +153,21 @@ impl View {
     /// If the feature is of another length.
     pub fn distance(&self, feature: &Feature, row: u32) -> Result<u32> {
         assert_eq!(feature.0.len(), self.manifest.basis.len(), "columns of a feature");
+        Ok(feature.squared_distance(self.halves(row)?.values()))
+    }
+
+    /// The feature of a row.
+    ///
+    /// # Errors
+    /// As [`View::row`].
+    pub fn feature(&self, row: u32) -> Result<Feature> {
+        Ok(Feature(self.halves(row)?.values().take(self.manifest.basis.len()).map(|value| value as i16).collect()))
+    }
+
+    fn halves(&self, row: u32) -> Result<Row<'_>> {
         let start = row as usize * self.stride();
         let bytes = |column: Column| Ok(bytemuck::cast_slice(self.columns[column as usize].get(start..start + self.stride())?));
-        let row = Row { high: bytes(Column::High)?, low: bytes(Column::Low)? };
-        Ok(feature.squared_distance(row.values()))
+        Ok(Row { high: bytes(Column::High)?, low: bytes(Column::Low)? })
     }
 
     /// One bit for each row, set where its content has a path; 64 rows a word.
@@ -204,6 +219,33 @@ impl View {
     pub fn path(&self, path: &[u8]) -> Result<Option<PathRecord>> {
         let Some(bytes) = self.table(TableKind::Paths).get(path)? else { return Ok(None) };
         PathRecord::unpack(bytes).map(Some).ok_or_else(|| damaged("the record of a path is malformed"))
+    }
+
+    /// The rows of those of some sorted aliases that are known, with the place of each in `sorted`: one pass over the table where there are many.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn rows_of_aliases(&self, sorted: &[Alias]) -> Result<Vec<(usize, u32)>> {
+        let table = self.table(TableKind::Aliases);
+        let mut found = Vec::new();
+        let row_in = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).map_err(|_| damaged("the row of an alias is malformed"));
+        if sorted.len() < FEW_ALIASES {
+            for (at, alias) in sorted.iter().enumerate() {
+                if let Some(row) = table.get(&alias.to_bytes())? {
+                    found.push((at, row_in(row)?));
+                }
+            }
+            return Ok(found);
+        }
+        let mut wanted = sorted.iter().map(Alias::to_bytes).enumerate().peekable();
+        table.for_each(|key, row| {
+            while wanted.next_if(|(_, alias)| **alias < *key).is_some() {}
+            while let Some((at, _)) = wanted.next_if(|(_, alias)| **alias == *key) {
+                found.push((at, row_in(row)?));
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The neighbour list of a row, nearest first; empty for a dead or flat row.

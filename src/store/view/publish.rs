@@ -256,7 +256,8 @@ mod tests {
             let list = pack_list(&[Neighbor { row: 7, distance: number as u32 }]);
             (0..old_rows as u32 + 3).try_for_each(|row| visit(&row_key(row), Some(&list)))
         });
-        let changes = [Changes::new(0, |_| Ok(())), Changes::new(0, |_| Ok(())), lists, Changes::new(0, |_| Ok(()))];
+        let none = || Changes::new(0, |_| Ok(()));
+        let changes = [none(), none(), lists, none(), none()];
         publish(medium, old.as_ref(), growing.finish()?, Draft { manifest, live: vec![(1 << (old_rows + 3)) - 1], changes })
     }
 

@@ -1,0 +1,174 @@
+//! `wsidx allow` and `wsidx baseline`: findings → lines of `.wsidx-allow`, and the pairs of `.wsidx-baseline.json`.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use wsidx::{
+    Error, Result,
+    index::{CheckOptions, Checked, Reader, except},
+    monitor::Monitor as _,
+    verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
+};
+
+use crate::{Exit, Failure, Outcome, args::Format, place, session::Session, term};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The files are judged as `wsidx check` does, and the pairs that it finds are accepted by the ids of their contents: so an exception
+holds when files are renamed, and ends when they change. Commit .wsidx-allow: it is text, for people to review.
+
+Examples:
+  wsidx allow train/cat/new.png --reason 'two shots of one cat'
+  wsidx allow --image train/logo.png          whatever is found about it, wherever it is
+  wsidx allow --path 'train/scans/**'         whatever is found below a folder"
+)]
+pub(crate) struct Allow {
+    /// Image files and folders
+    #[arg(required_unless_present = "path", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Accept whatever is found about these images, not only the pairs found now
+    #[arg(long)]
+    pub(crate) image: bool,
+    /// Accept whatever is found at paths (relative to the root of the dataset) that match; ** matches folders, too
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) path: Vec<String>,
+    /// Why, for those who review
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaselineCommand {
+    /// Judge the whole dataset, and write the pairs found to .wsidx-baseline.json
+    Write,
+}
+
+/// What stands at the head of a new file.
+const HEAD: &str = "\
+# Findings of wsidx that this dataset accepts: `pair ID ID`, `image ID` or `path GLOB`, and after # the reason. Ids are BLAKE3 hashes.
+";
+
+pub(crate) fn run(session: &Session, args: &Allow) -> Outcome {
+    let reader = session.reader(args.paths.first().map(PathBuf::as_path))?;
+    let rules = reader.rules()?;
+    let exceptions = reader.exceptions(&rules.edges)?;
+    let mut wanted: Vec<(Subject, String)> = args.path.iter().map(|glob| (Subject::Path(glob.clone()), String::new())).collect();
+    if !args.paths.is_empty() {
+        let checked = check(session, &reader, &rules, &args.paths, &exceptions)?;
+        for checked in &checked {
+            wanted.extend(subjects(checked, args.image)?);
+        }
+        let fine = checked.iter().filter(|c| c.judgement.verdict == Verdict::Novel || c.allowed.is_some());
+        for checked in fine.filter(|_| !args.image && !session.quiet) {
+            let why = if checked.allowed.is_some() { "is allowed already" } else { "is novel: there is nothing to allow" };
+            writeln!(anstream::stderr(), "{} {why}", term::escape(&checked.item.path))?;
+        }
+    }
+    wanted.retain(|(subject, _)| !exceptions.has(subject));
+    let line = |(subject, names): &(Subject, String)| {
+        let reason = args.reason.as_deref().unwrap_or_default();
+        let joint = if names.is_empty() || reason.is_empty() { "" } else { ": " };
+        subject.line(&format!("{names}{joint}{reason}"))
+    };
+    let lines: BTreeSet<String> = wanted.iter().map(line).collect();
+    append(reader.root(), &lines)?;
+    let mut out = anstream::stdout().lock();
+    lines.iter().try_for_each(|line| writeln!(out, "{}", term::escape_text(line)))?;
+    Ok(Exit::Fine)
+}
+
+fn check(session: &Session, reader: &Reader, rules: &Rules, paths: &[PathBuf], exceptions: &Exceptions) -> Result<Vec<Checked>> {
+    let monitor = session.monitor(Format::Text);
+    let items = place::check_items(reader.root(), paths, &|| monitor.cancelled())?;
+    let mut checked = reader.check(items, &CheckOptions { rule: rules.edges, ..CheckOptions::default() }, &monitor)?;
+    except(&mut checked, exceptions);
+    Ok(checked)
+}
+
+/// What must be allowed for a file to pass, with the names of its files for the reader of the line.
+fn subjects(checked: &Checked, image: bool) -> Result<Vec<(Subject, String)>> {
+    let name = term::escape(&checked.item.path);
+    let verdict = checked.judgement.verdict;
+    match checked.id {
+        _ if checked.allowed.is_some() || (verdict == Verdict::Novel && !image) => Ok(Vec::new()),
+        Some(id) if image => Ok(vec![(Subject::Image(id), name)]),
+        Some(_) if matches!(verdict, Verdict::Redundant | Verdict::Influential) => {
+            Ok(pairs(checked).map(|(pair, other)| (pair, format!("{name}, {other}"))).collect())
+        }
+        Some(_) => Err(Error::Input(format!("{name} is {}, which is not about a pair; allow it with --image", verdict.name()))),
+        None => Err(Error::Input(format!("{name} cannot be read as an image; allow it by its path, with --path"))),
+    }
+}
+
+/// The pairs that a verdict rests on, and a name of the other image.
+fn pairs(checked: &Checked) -> impl Iterator<Item = (Subject, String)> {
+    let first = |occurrences: &[wsidx::verdict::Occurrence]| occurrences.first().map_or_else(String::new, |o| term::escape(&o.path));
+    let same = checked.id.filter(|_| !checked.same.is_empty()).map(|id| (Subject::pair(id, id), first(&checked.same)));
+    let near = checked.edges.iter().filter_map(move |edge| Some((Subject::pair(checked.id?, edge.id), first(&edge.occurrences))));
+    same.into_iter().chain(near)
+}
+
+/// Adds lines at the end of the file, which is made if it is missing. Nothing is written unless the whole can be read again.
+fn append(root: &Path, lines: &BTreeSet<String>) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let path = root.join(ALLOW_FILE);
+    let old = wsidx::dataset::read_text(&path)?;
+    let mut new = match &old {
+        None => HEAD.to_owned(),
+        Some(old) if old.is_empty() || old.ends_with(b"\n") => String::new(),
+        Some(_) => "\n".to_owned(),
+    };
+    lines.iter().for_each(|line| new.extend([line, "\n"]));
+    let whole = [old.as_deref().unwrap_or_default(), new.as_bytes()].concat();
+    Exceptions::parse(&whole)?;
+    let io = |source| Error::Io { doing: "writing", path: path.clone(), source };
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(&path).map_err(io)?;
+    file.write_all(new.as_bytes()).map_err(io)
+}
+
+pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome {
+    let BaselineCommand::Write = command;
+    let reader = session.reader(None)?;
+    let rules = reader.rules()?;
+    let allow = wsidx::dataset::read_text(&reader.root().join(ALLOW_FILE))?;
+    let exceptions = allow.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
+    let root = [reader.root().to_owned()];
+    let checked = check(session, &reader, &rules, &root, &exceptions)?;
+    let old = checked.iter().filter(|c| c.allowed.is_none() && is_finding(c, &rules.check));
+    let ids = old.flat_map(pairs).filter_map(|(subject, _)| if let Subject::Pair(a, b) = subject { Some((a, b)) } else { None });
+    let baseline = Baseline::new(ids);
+    replace(&reader.root().join(BASELINE_FILE), &baseline.to_text(&rules.edges)?)?;
+    if !session.quiet {
+        let pairs = term::counted(baseline.len() as u64, "pair", "pairs");
+        let images = term::counted(checked.len() as u64, "image", "images");
+        writeln!(anstream::stderr(), "{pairs} of {images} written to {BASELINE_FILE}; commit it, and only what is new is told from now on")
+            .map_err(Failure::Output)?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn is_finding(checked: &Checked, policy: &Policy) -> bool {
+    policy.action(&checked.judgement) != wsidx::verdict::Action::Pass
+}
+
+/// Writes a file whole or not at all.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let io = |source| Error::Io { doing: "writing", path: path.to_owned(), source };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!("{name}.{}.part", std::process::id()));
+    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    });
+    written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(io)
+}

@@ -1,0 +1,208 @@
+//! `wsidx check`.
+
+mod finding;
+mod github;
+mod message;
+mod sarif;
+mod text;
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use serde::Serialize;
+use wsidx::{
+    index::{CheckOptions, Checked, Texture, except},
+    monitor::Monitor,
+    picture::Limits,
+    similarity::register::RULE,
+    verdict::{ALLOW_FILE, Action, Exception, Policy},
+};
+
+use self::message::{fingerprint, message};
+use crate::{
+    Exit, Outcome,
+    args::{Check, Format, ReportFormat},
+    json::{self, Decimal, NeighborJson, PathJson, hex, lossy},
+    place,
+    session::Session,
+    term,
+    versions::{self, Judged},
+};
+
+/// Near-duplicates that are listed; `duplicates` and `conflicts` count all.
+const LISTED: usize = 10;
+
+#[derive(Serialize)]
+struct CheckJson {
+    schema: &'static str,
+    #[serde(flatten)]
+    path: PathJson,
+    id: Option<String>,
+    label: Option<String>,
+    split: Option<&'static str>,
+    verdict: &'static str,
+    exact: bool,
+    leak: bool,
+    duplicates: usize,
+    conflicts: usize,
+    reject: bool,
+    allowed: Option<String>,
+    fingerprint: Option<String>,
+    calibrated: bool,
+    rule: &'static str,
+    similarity: Option<Decimal>,
+    percentile: Option<Decimal>,
+    texture: Option<&'static str>,
+    near_duplicates: Vec<NeighborJson>,
+    nearest: Vec<NeighborJson>,
+    message: String,
+}
+
+pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
+    let monitor = session.monitor(args.format.plain());
+    let judged = match args.staged || args.range.is_some() {
+        true => versions::check(session, args, &CheckOptions::default(), &monitor)?,
+        false => files(session, args, &monitor)?,
+    };
+    drop(monitor);
+    if !session.quiet {
+        tell_unused(&judged.unused)?;
+    }
+    let occasion = if args.staged { Occasion::Commit } else { Occasion::Files };
+    let report = Report { root: &judged.root, policy: &judged.policy, format: args.format, verbose: args.verbose, occasion };
+    match report.write(session, &judged.checked)? {
+        Exit::Findings if args.exit_zero => Ok(Exit::Fine),
+        exit => Ok(exit),
+    }
+}
+
+/// Verdicts on files.
+fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Result<Judged> {
+    let mut paths = args.paths.clone();
+    if let Some(file) = &args.files_from {
+        paths.extend(place::paths_from(file, args.nul)?);
+    }
+    let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
+    let rules = reader.rules()?;
+    let exceptions = reader.exceptions(&rules.edges)?;
+    let items = place::check_items(reader.root(), &paths, &|| monitor.cancelled())?;
+    let options = CheckOptions {
+        label: args.label.as_deref().map(|label| label.as_bytes().into()),
+        split: args.split.as_deref().map(str::parse).transpose()?,
+        limits: Limits::default(),
+        rule: rules.edges,
+    };
+    let mut checked = reader.check(items, &options, monitor)?;
+    let mut unused = except(&mut checked, &exceptions);
+    if !paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) {
+        unused.clear();
+    }
+    Ok(Judged { checked, policy: rules.check, unused, root: reader.root().to_owned() })
+}
+
+/// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was judged.
+fn tell_unused(unused: &[Exception]) -> io::Result<()> {
+    let mut talk = anstream::stderr();
+    unused.iter().try_for_each(|exception| {
+        let line = exception.subject.line(&exception.reason);
+        writeln!(talk, "{ALLOW_FILE}:{}: accepts nothing any more, and can go: {}", exception.line, term::escape_text(&line))
+    })
+}
+
+/// What is judged, for those who are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Files that were named, or a range of commits.
+    Files,
+    /// What is staged.
+    Commit,
+    /// What is about to be pushed.
+    Push,
+    /// What a server is about to take.
+    Receive,
+}
+
+/// How verdicts are told, whatever was judged.
+pub(crate) struct Report<'a> {
+    /// The root of the dataset, to which the paths are relative.
+    pub(crate) root: &'a Path,
+    pub(crate) policy: &'a Policy,
+    pub(crate) format: ReportFormat,
+    /// List the novel ones too.
+    pub(crate) verbose: bool,
+    pub(crate) occasion: Occasion,
+}
+
+impl Report<'_> {
+    /// Writes the verdicts, and says whether the policy rejects any.
+    pub(crate) fn write(&self, session: &Session, checked: &[Checked]) -> Outcome {
+        let actions: Vec<Action> = checked.iter().map(|checked| self.action(checked)).collect();
+        let top = place::top(self.root);
+        match self.format {
+            ReportFormat::Text => {
+                if self.occasion != Occasion::Files && !self.verbose {
+                    text::change(self.occasion, checked, &actions, session.quiet, &|path| place::from_top(&top, self.root, path))?;
+                } else {
+                    text::findings(checked, &actions, self.verbose)?;
+                    if !session.quiet {
+                        text::summary(checked, &actions, self.policy)?;
+                    }
+                }
+            }
+            ReportFormat::Json => self.json(checked, &actions, Format::Json)?,
+            ReportFormat::Jsonl => self.json(checked, &actions, Format::Jsonl)?,
+            ReportFormat::Sarif | ReportFormat::Github => self.findings(checked)?,
+        }
+        Ok(if actions.contains(&Action::Reject) { Exit::Findings } else { Exit::Fine })
+    }
+
+    fn action(&self, checked: &Checked) -> Action {
+        if checked.allowed.is_some() { Action::Pass } else { self.policy.action(&checked.judgement) }
+    }
+
+    fn json(&self, checked: &[Checked], actions: &[Action], format: Format) -> io::Result<()> {
+        json::write_all(&checked.iter().zip(actions).map(|(c, a)| to_json(c, *a)).collect::<Vec<_>>(), format)
+    }
+
+    fn findings(&self, checked: &[Checked]) -> io::Result<()> {
+        let findings = finding::findings(checked, self.policy);
+        let top = place::top(self.root);
+        let place = |path: &[u8]| place::from_top(&top, self.root, path);
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        match self.format {
+            ReportFormat::Sarif => sarif::write(&mut out, &findings, &place)?,
+            _ => github::write(&mut out, &findings, &|path| term::escape(&place(path)))?,
+        }
+        out.flush()
+    }
+}
+
+fn to_json(checked: &Checked, action: Action) -> CheckJson {
+    let judgement = &checked.judgement;
+    let best = checked.nearest.iter().chain(&checked.edges).map(|m| m.similarity).max_by(f64::total_cmp);
+    CheckJson {
+        schema: "wsidx.check/1",
+        path: PathJson::new(&checked.item.path),
+        id: checked.id.as_ref().map(hex),
+        label: checked.label.as_deref().map(lossy),
+        split: checked.split.map(wsidx::verdict::Split::name),
+        verdict: judgement.verdict.name(),
+        exact: judgement.exact,
+        leak: judgement.leak,
+        duplicates: judgement.duplicates,
+        conflicts: judgement.conflicts,
+        reject: action == Action::Reject,
+        allowed: checked.allowed.clone(),
+        fingerprint: fingerprint(checked),
+        calibrated: false,
+        rule: RULE,
+        similarity: if judgement.exact { Some(Decimal(1.0)) } else { best.map(Decimal) },
+        percentile: judgement.percentile.map(Decimal),
+        texture: checked.texture.map(Texture::name),
+        near_duplicates: NeighborJson::list(&checked.edges[..checked.edges.len().min(LISTED)]),
+        nearest: NeighborJson::list(&checked.nearest),
+        message: message(checked),
+    }
+}

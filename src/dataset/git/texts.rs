@@ -1,0 +1,101 @@
+//! The texts of a version: policy, exceptions, tables of labels, and the files of DVC with all that they name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Entry, RawChange, parse_tree,
+    version::{Version, not_understood},
+};
+use crate::{
+    Error, Result,
+    dataset::{
+        Change, Labels, Unread,
+        dvc::{self, is_dvc_file},
+    },
+    picture::Limits,
+    store::alias::Alias,
+};
+
+/// The longest text that is read.
+const LONGEST_TEXT: u64 = 256 << 20;
+
+/// Texts with their paths.
+type Texts = Vec<(Arc<[u8]>, Vec<u8>)>;
+
+/// Blobs by path.
+type Names = BTreeMap<Arc<[u8]>, Alias>;
+
+impl Version<'_> {
+    /// The bytes of a text in the version: `None` where there is none. The policy and what is beside it come from where the policy does.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it cannot be read.
+    pub fn text(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(wanted) = self.offset.unmap(path) else { return Ok(None) };
+        let found = match &self.policy {
+            Some(None) => None,
+            Some(Some(commit)) => self.entry_in(commit, wanted)?,
+            None => {
+                let listing = self.listing()?;
+                listing.binary_search_by(|(path, _)| (**path).cmp(&wanted)).ok().map(|at| listing[at].1)
+            }
+        };
+        found.map(|entry| Ok(self.texts(&[(path.into(), entry.id)])?.remove(0).1)).transpose()
+    }
+
+    /// The file at a path of the repository in another commit.
+    fn entry_in(&self, commit: &str, path: Vec<u8>) -> Result<Option<Entry>> {
+        let name = String::from_utf8(path).map_err(|_| Error::Input("the folder of the dataset has a name that is not UTF-8".into()))?;
+        let found = parse_tree(&self.repository.output(&["ls-tree", "--full-tree", "-z", commit, "--", &name])?);
+        let found = found.ok_or_else(|| not_understood("ls-tree"))?;
+        Ok(found.into_iter().find(|(path, entry)| **path == *name.as_bytes() && entry.is_file()).map(|(_, entry)| entry))
+    }
+
+    pub(super) fn texts(&self, wanted: &[(Arc<[u8]>, Alias)]) -> Result<Texts> {
+        let ids: Vec<Alias> = wanted.iter().map(|(_, id)| *id).collect();
+        let mut texts = Vec::new();
+        let limits = Limits { max_bytes: LONGEST_TEXT, ..Limits::default() };
+        self.repository.read_blobs(&ids, &limits, &mut |place, read| {
+            let path = &wanted[place].0;
+            match read {
+                Ok(buffer) => texts.push((path.clone(), buffer.bytes.clone())),
+                Err(Unread::Missing(why) | Unread::Unreadable(why)) => {
+                    return Err(Error::Input(format!("{}: {why}", String::from_utf8_lossy(path))));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(texts)
+    }
+
+    /// Adds the images that DVC keeps for the version, those that are new to the files to be judged.
+    pub(super) fn add_dvc(
+        &self,
+        new: &Names,
+        old_labels: Option<&Labels>,
+        wanted: &dyn Fn(&[u8]) -> bool,
+        change: &mut Change,
+    ) -> Result<()> {
+        let (top, settings) = (self.repository.top.as_ref().unwrap_or(&self.repository.folder), &self.repository.hints.dvc);
+        let expanded = |names: &Names| {
+            let names: Vec<_> = names.iter().map(|(path, id)| (path.clone(), *id)).collect();
+            let texts = self.texts(&names)?.into_iter().map(|(path, text)| (path.to_vec(), text));
+            dvc::expand(&texts.collect(), top, settings)
+        };
+        let mut old = new.clone();
+        for RawChange { path, old: before, .. } in self.changes.iter().filter(|change| is_dvc_file(&change.path)) {
+            match before.filter(Entry::is_file) {
+                Some(entry) => drop(old.insert(path.clone(), entry.id)),
+                None => drop(old.remove(path)),
+            }
+        }
+        let changed = |path: &Arc<[u8]>| self.changes.iter().any(|change| change.path == *path);
+        let others = self.other_old.iter().filter(|(path, entry)| entry.is_file() && changed(path));
+        let mut before = vec![expanded(&old)?];
+        for (path, entry) in others {
+            before.push(expanded(&[(path.clone(), entry.id)].into())?);
+        }
+        change.add_kept(expanded(new)?, &before, old_labels, &|path| self.offset.map(path), wanted);
+        Ok(())
+    }
+}
