@@ -39,6 +39,17 @@ impl Feature {
     pub fn is_flat(&self) -> bool {
         self.0.iter().all(|&v| v == 0)
     }
+
+    /// The exact squared distance to the components of another feature, in units of 1/[`SCALE`]², in O(m). Components past the last are not read.
+    pub fn squared_distance(&self, other: impl Iterator<Item = i32>) -> u32 {
+        let square: i64 = self.0.iter().zip(other).map(|(&a, b)| (i64::from(a) - i64::from(b)).pow(2)).sum();
+        u32::try_from(square).unwrap_or(u32::MAX)
+    }
+
+    /// The components.
+    pub fn values(&self) -> impl Iterator<Item = i32> + '_ {
+        self.0.iter().map(|&v| i32::from(v))
+    }
 }
 
 /// The columns that make a Feature, in the order in which rank-revealing QR chose them.

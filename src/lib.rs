@@ -37,6 +37,7 @@
 //! - [`feature`]: basis; Coefficients → Feature.
 //! - [`knn`]: exact search, and neighbour lists kept exact under change.
 //! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
+//! - [`graph`]: edges → groups of near-duplicates.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
 //! - [`dataset`]: folders, labels and splits, and versions of them in git.
@@ -45,6 +46,7 @@
 pub mod dataset;
 pub mod error;
 pub mod feature;
+pub mod graph;
 pub mod index;
 pub mod knn;
 pub mod monitor;

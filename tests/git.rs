@@ -713,3 +713,20 @@ fn a_bare_repository_has_an_index_of_its_own_and_the_policy_can_be_that_of_the_o
     assert_eq!(reject(repository.committed(&range, &bare).unwrap()), 0);
     assert_eq!(reject(repository.committed(&range, &bare).unwrap().with_policy_of(None)), 4, "nowhere: the default");
 }
+
+#[test]
+fn a_diff_of_commits_shows_what_one_has_and_the_other_has_not() {
+    let tree = repository(&[]);
+    let root = tree.path();
+    git(root, ["tag", "v1"]);
+    write(root, "train/cat/dup.ppm", &near(0));
+    write(root, "test/dog/leak.ppm", &ppm(1, 16));
+    git(root, ["add", "."]);
+    git(root, ["rm", "-q", "train/cat/4.ppm"]);
+    git(root, ["commit", "-qm", "changes"]);
+    let diff = |arguments: &[&str]| verdicts(wsidx(root, ["diff", "--format", "json"].iter().chain(arguments)), 0);
+    assert_eq!(diff(&["v1"]), ["redundant+leak test/dog/leak.ppm", "redundant train/cat/dup.ppm"]);
+    assert_eq!(diff(&["HEAD", "v1"]), ["novel train/cat/4.ppm"]);
+    assert_eq!(diff(&["v1", "v1"]), [""; 0]);
+    assert!(wsidx(root, ["diff", "nowhere"]).expect(2).stderr.contains("nowhere"));
+}

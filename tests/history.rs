@@ -14,6 +14,7 @@ use wsidx::{
     index::{CheckOptions, InitOptions, Reader, SyncOptions, Writer, create, survey},
     monitor::Silent,
     picture::Limits,
+    similarity::register::Needs,
     store::{packs::Place, view::RowRecord},
 };
 
@@ -27,8 +28,11 @@ fn sync(root: &Path, scopes: Vec<Vec<u8>>) {
     writer.sync(&SyncOptions { scopes, at: 1, limits: Limits::default() }, &Silent).unwrap();
 }
 
-/// Row records without their places, and lists by content id, of every live row.
-type Everything = BTreeMap<[u8; 32], (RowRecord, Vec<([u8; 32], u32)>)>;
+/// A row's record without its place, and its list and edges by content id: distances; bits of similarities, and what they needed.
+type Row = (RowRecord, Vec<([u8; 32], u32)>, Vec<([u8; 32], u32, Needs)>);
+
+/// All live rows.
+type Everything = BTreeMap<[u8; 32], Row>;
 
 fn everything(root: &Path) -> Everything {
     let reader = Reader::open(root).unwrap();
@@ -38,8 +42,10 @@ fn everything(root: &Path) -> Everything {
     let live = rows.filter(|(_, record)| !record.occurrences.is_empty());
     live.map(|(row, record)| {
         let list = view.list(row).unwrap().iter().map(|n| (id(n.row), n.distance)).collect();
+        let mut edges: Vec<_> = view.edges(row).unwrap().iter().map(|e| (id(e.row), e.similarity.to_bits(), e.needs)).collect();
+        edges.sort_by_key(|edge| edge.0);
         let place = Place { pack: 0, offset: 0, len: 0 };
-        (record.id, (RowRecord { place, ..record }, list))
+        (record.id, (RowRecord { place, ..record }, list, edges))
     })
     .collect()
 }

@@ -9,7 +9,7 @@ use wsidx::{
     picture::Picture,
     similarity::{
         Views,
-        register::{Alignment, Prepared, SKETCH_SCORE, Turn, register, sketch_score},
+        register::{Alignment, Prepared, Turn, begin},
         views,
     },
 };
@@ -58,7 +58,7 @@ pub(crate) fn run(queries: &[Picture], indexed: &[Picture], [of_query, of_indexe
     let decided: Vec<(usize, Vec<Pair>)> = candidates.par_iter().enumerate().map(work).collect();
     let n = queries.len() as f64;
     println!(
-        "views and search {searched:.1} s, preparing {prepare:.1} s, pairs {:.1} s; an image: {:.1} candidates, {:.2} through the prefilter, {:.2} refined",
+        "views and search {searched:.1} s, preparing {prepare:.1} s, pairs {:.1} s; an image: {:.1} candidates, {:.2} with a start, {:.2} refined to the end",
         start.elapsed().as_secs_f64(),
         candidates.iter().map(Vec::len).sum::<usize>() as f64 / n,
         decided.iter().map(|d| d.0).sum::<usize>() as f64 / n,
@@ -67,21 +67,18 @@ pub(crate) fn run(queries: &[Picture], indexed: &[Picture], [of_query, of_indexe
     decided.into_iter().flat_map(|d| d.1).collect()
 }
 
-/// How many passed the prefilter, and the best pair with each of them.
+/// How many had a start, and the best pair with each of them.
 fn decide(query: usize, own: &Prepared, list: &[(usize, Turn)], prepared: &[Prepared]) -> (usize, Vec<Pair>) {
-    let turns: BTreeMap<Turn, Prepared> = list.iter().map(|&(_, turn)| turn).map(|turn| (turn, own.turned(turn))).collect();
-    let mut through = 0;
+    let mut started = 0;
     let mut best: BTreeMap<usize, Pair> = BTreeMap::new();
     for &(row, turn) in list {
-        if sketch_score(&turns[&turn], &prepared[row]) < SKETCH_SCORE {
-            continue;
-        }
-        through += 1;
-        let found = register(own, &prepared[row], turn);
+        let Some(begun) = begin(&own.outline, &prepared[row].outline, turn) else { continue };
+        started += 1;
+        let found = begun.finish(&own.detail, &prepared[row].detail);
         let pair = best.entry(row).or_insert(Pair { query, row, found });
         if found.similarity > pair.found.similarity {
             pair.found = found;
         }
     }
-    (through, best.into_values().collect())
+    (started, best.into_values().collect())
 }

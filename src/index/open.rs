@@ -51,7 +51,7 @@ impl Fresh {
 
 /// The view that the writer published or checked last, and how far its lists reach if that is known.
 pub(super) struct Shown {
-    pub(super) view: Option<View>,
+    pub(super) view: View,
     pub(super) reaches: Option<Vec<u32>>,
 }
 

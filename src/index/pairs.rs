@@ -1,26 +1,26 @@
 //! Pictures that are looked up → the rows that may show the same, and which of them do: views bring candidates, registration decides.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    cmp::Ordering,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::Reader;
 use crate::{
     Result,
     feature::Feature,
     picture::Picture,
     similarity::{
         EdgeRule, Views,
-        register::{Alignment, Prepared, SKETCH_SCORE, Turn, register, sketch_score},
+        register::{Alignment, Begun, Detail, Outline, Prepared, Turn, begin},
         views,
     },
 };
 
-/// Parts of the table of prepared pictures, each behind its own lock.
-const SHARDS: usize = 16;
-/// Bytes of prepared pictures that are kept.
+/// Bytes of outlines that are kept, and of details.
 const KEPT: usize = 256 << 20;
+/// Bytes of an outline.
+const OUTLINE: usize = 3_500;
 
 /// Candidates that each view brings beside the nearest of the picture itself: a copy comes first or second under the view that undoes the
 /// change (see the record of pairs).
@@ -28,63 +28,85 @@ pub(super) const OF_A_VIEW: usize = 2;
 
 /// A picture that is looked up.
 pub(super) struct Asked {
-    /// The feature of the picture itself.
-    pub(super) feature: Feature,
-    /// The features of its other views, each with the turn that makes it.
+    /// The features of its views but the first, each with the turn that makes it.
     pub(super) views: Vec<(Turn, Feature)>,
-    /// The picture in each turn that occurs among the views.
-    turned: BTreeMap<Turn, Prepared>,
+    prepared: Prepared,
 }
 
 impl Asked {
     pub(super) fn of(picture: &Picture, feature: impl Fn(&Picture) -> Feature) -> Self {
-        let views: Vec<_> = views(picture, Views::OF_QUERY).iter().skip(1).map(|(kind, view)| (kind.turn, feature(view))).collect();
-        let prepared = Prepared::of(picture);
-        let turns: BTreeSet<Turn> = views.iter().map(|(turn, _)| *turn).chain([Turn::NONE]).collect();
-        let turned = turns.into_iter().map(|turn| (turn, prepared.turned(turn))).collect();
-        Self { feature: feature(picture), views, turned }
+        let views = views(picture, Views::OF_QUERY).iter().skip(1).map(|(kind, view)| (kind.turn, feature(view))).collect();
+        Self { views, prepared: Prepared::of(picture) }
     }
 
-    /// The picture as it is.
-    pub(super) fn upright(&self) -> &Prepared {
-        &self.turned[&Turn::NONE]
-    }
-
-    /// How it lies on another picture: the best of some turns, an edge before any other. Pairs that the prefilter refuses are not registered.
-    pub(super) fn best(&self, other: &Prepared, turns: impl Iterator<Item = Turn>, rule: &EdgeRule) -> Option<Alignment> {
-        let likely = turns.filter(|turn| self.turned.get(turn).is_some_and(|own| sketch_score(own, other) >= SKETCH_SCORE));
-        let pairs = likely.map(|turn| register(self.upright(), other, turn));
-        pairs.max_by(|a, b| {
-            (rule.accepts(a), a.similarity).partial_cmp(&(rule.accepts(b), b.similarity)).unwrap_or(std::cmp::Ordering::Equal)
-        })
+    /// How it lies on another picture: the best of some turns, an edge before any other; none if under no turn the pair is worth aligning.
+    pub(super) fn best<K: Key>(
+        &self,
+        other: K,
+        turns: impl Iterator<Item = Turn>,
+        library: &Library<'_, K>,
+        rule: &EdgeRule,
+    ) -> Result<Option<Alignment>> {
+        let outline = library.outline(other)?;
+        let begun: Vec<Begun> = turns.filter_map(|turn| begin(&self.prepared.outline, &outline, turn)).collect();
+        if begun.is_empty() {
+            return Ok(None);
+        }
+        let detail = library.detail(other)?;
+        let pairs = begun.iter().map(|begun| begun.finish(&self.prepared.detail, &detail));
+        let rank = |pair: &Alignment| (rule.accepts(pair), pair.similarity);
+        Ok(pairs.max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal)))
     }
 }
 
-/// The prepared pictures of rows, as long as there is room for them: neighbours share neighbours.
-pub(super) struct Library<'a> {
-    reader: &'a Reader,
-    shards: Vec<Mutex<HashMap<u32, Arc<Prepared>>>>,
-    most: usize,
+/// What a [`Library`] knows pictures by.
+pub(super) trait Key: Copy + Eq + Hash + Sync + Send {}
+impl<K: Copy + Eq + Hash + Sync + Send> Key for K {}
+
+/// What registration reads of stored pictures, as long as there is room for it: neighbours share neighbours.
+pub(super) struct Library<'a, K> {
+    picture: Box<dyn Fn(K) -> Result<Picture> + Sync + 'a>,
+    outlines: Shelf<K, Outline>,
+    details: Shelf<K, Detail>,
 }
 
-impl<'a> Library<'a> {
-    pub(super) fn new(reader: &'a Reader) -> Self {
-        // Planes of f32 at three levels, and what is derived from them: about 24 bytes for a sample of luma.
-        let each = 24 * usize::from(reader.settings().size.max(32)).pow(2);
-        Self { reader, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), most: KEPT / SHARDS / each }
+impl<'a, K: Key> Library<'a, K> {
+    /// Of about `count` pictures of a side, which `picture` reads.
+    pub(super) fn new(count: usize, side: u16, picture: impl Fn(K) -> Result<Picture> + Sync + 'a) -> Self {
+        // Four planes of f32 at three levels, and chroma.
+        let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
+        let shelf = |bytes: usize| count.min(KEPT / bytes).max(1);
+        Self { picture: Box::new(picture), outlines: Shelf::new(shelf(OUTLINE)), details: Shelf::new(shelf(detail)) }
     }
 
-    pub(super) fn row(&self, row: u32) -> Result<Arc<Prepared>> {
-        let shard = || self.shards[row as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = shard().get(&row) {
-            return Ok(known.clone());
+    pub(super) fn outline(&self, key: K) -> Result<Arc<Outline>> {
+        self.outlines.get(key, || Ok(Outline::of(&(self.picture)(key)?)))
+    }
+
+    pub(super) fn detail(&self, key: K) -> Result<Arc<Detail>> {
+        self.details.get(key, || Ok(Detail::of(&(self.picture)(key)?)))
+    }
+}
+
+/// A place that one value at a time may have.
+type Slot<K, V> = Mutex<Option<(K, Arc<V>)>>;
+
+/// A direct-mapped cache: every key has one slot, and the last one there has it.
+struct Shelf<K, V>(Vec<Slot<K, V>>);
+
+impl<K: Key, V> Shelf<K, V> {
+    fn new(slots: usize) -> Self {
+        Self((0..slots).map(|_| Mutex::default()).collect())
+    }
+
+    fn get(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        let slot = || self.0[hash as usize % self.0.len()].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = slot().as_ref().filter(|(known, _)| *known == key) {
+            return Ok(value.clone());
         }
-        let prepared = Arc::new(Prepared::of(&self.reader.picture(&self.reader.view().row(row)?)?));
-        let mut shard = shard();
-        if shard.len() >= self.most {
-            shard.clear();
-        }
-        shard.insert(row, prepared.clone());
-        Ok(prepared)
+        let value = Arc::new(make()?);
+        *slot() = Some((key, value.clone()));
+        Ok(value)
     }
 }

@@ -1,13 +1,18 @@
 //! The writer's state → the next generation of the view: rows, features, lists, tables.
 
-use std::sync::atomic::{AtomicBool, Ordering as Memory};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering as Memory},
+};
 
 use rayon::prelude::*;
 
 use super::{
     Writer,
+    edges::Candidates,
     open::{Fresh, Shown},
-    rows::{LiveChange, OldLists, Rows, changed_aliases, changed_lists, changed_names, changed_paths, reach_of},
+    pairs::Library,
+    rows::{LiveChange, OldLists, Rows, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
     Error, Result,
@@ -15,6 +20,7 @@ use crate::{
     knn::{ListUpdate, Live, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
     picture::Picture,
+    similarity::register::RULE,
     store::{
         history::read_basis,
         medium::Medium,
@@ -62,22 +68,20 @@ impl Writer {
         // Fails after a failed write: the state then has what the packs have not.
         self.packs.end()?;
         let medium = self.home.view()?;
-        let Shown { view, reaches } = match self.shown.take() {
-            Some(shown) => shown,
-            None => Shown { view: self.usable_view(View::open(&medium).ok(), monitor), reaches: None },
+        let kept = self.shown.take();
+        let opened = || self.usable_view(View::open(&medium).ok(), monitor).map(|view| Shown { view, reaches: None });
+        let Some(Shown { view, reaches }) = kept.or_else(opened) else {
+            return self.publish_anew(false, at, monitor);
         };
-        let shown = view.as_ref().map(|view| (view.manifest().generation, view.manifest().incomplete));
-        if shown == Some((self.mark.generation, self.mark.incomplete)) {
+        if (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete) {
             self.shown = Some(Shown { view, reaches });
             self.packs.clear()?;
             return Ok(Published::default());
         }
-        match view {
-            Some(view) if view.manifest().fitted || self.state.stored() < FIT_AT as u64 => {
-                self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
-            }
-            Some(_) => self.publish_anew(true, at, monitor),
-            None => self.publish_anew(false, at, monitor),
+        if view.manifest().fitted || self.state.stored() < FIT_AT as u64 {
+            self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
+        } else {
+            self.publish_anew(true, at, monitor)
         }
     }
 
@@ -124,6 +128,7 @@ impl Writer {
             let manifest = view.manifest();
             manifest.settings == self.settings.to_text().as_bytes()
                 && manifest.generation <= self.mark.generation
+                && manifest.rule == RULE.as_bytes()
                 && manifest.fingerprint == view.basis().fingerprint(&self.settings.layout(), self.settings.wavelet())
                 && Basis::stored(&manifest.basis, manifest.fitted, &self.settings.layout()).is_some()
                 && view.check().is_ok()
@@ -172,6 +177,9 @@ impl Writer {
         let live = self.live(&rows)?;
         let mut reaches = self.reaches(old, reaches)?;
         let lists = self.lists(old, &reaches, &grown, &live, monitor)?;
+        let library = self.library(&grown);
+        let edges = Candidates { old, lists: &lists }.edges(&library, monitor)?;
+        drop(library);
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);
         reaches.resize(rows.count(), u32::MAX);
@@ -185,11 +193,12 @@ impl Writer {
             changed_names(&self.state, &rows),
             changed_paths(&self.state, &rows, &touched),
             changed_lists(&lists),
+            changed_edges(&edges),
             changed_aliases(&self.state, &rows),
         ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         self.unpublished = Some((self.mark.generation, Touched::default()));
-        self.shown = Some(Shown { view: Some(View::open(medium)?), reaches: Some(reaches) });
+        self.shown = Some(Shown { view: View::open(medium)?, reaches: Some(reaches) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(published)
@@ -281,11 +290,21 @@ impl Writer {
         Ok(lists)
     }
 
+    /// The pictures of all rows.
+    fn library<'a>(&'a self, grown: &'a Grown) -> Library<'a, u32> {
+        Library::new(grown.rows(), self.settings.size, |row| {
+            let content = grown.id(row).and_then(|id| Some((id, self.state.content(id)?.place)));
+            let lost = || Error::Damaged { what: "a row of the view has no content".into(), mend: "run `wsidx rebuild`" };
+            content.ok_or_else(lost).and_then(|(id, place)| self.picture(id, place)).map(Cow::into_owned)
+        })
+    }
+
     fn manifest(&self, basis: &Basis, live: &[u64]) -> Manifest {
         Manifest {
             generation: self.mark.generation,
             settings: self.settings.to_text().into_bytes(),
             fingerprint: basis.fingerprint(&self.settings.layout(), self.settings.wavelet()),
+            rule: RULE.as_bytes().to_vec(),
             fitted: basis.fitted,
             basis: basis.columns.clone(),
             live: live.iter().map(|word| u64::from(word.count_ones())).sum(),

@@ -1,6 +1,10 @@
 //! The published view and the packs behind it, for answers.
 
-use std::{io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    io::ErrorKind,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Home, POLICY_FILE,
@@ -11,13 +15,14 @@ use crate::{
     Error, Result,
     feature::{Basis, Feature},
     picture::Picture,
+    similarity::register::RULE,
     store::{
         packs::{Content, Place, Reader as Records},
         settings::Settings,
         state::ContentId,
-        view::{RowRecord, View},
+        view::View,
     },
-    verdict::Rules,
+    verdict::{Reference, Rules},
 };
 
 /// Answers from one generation of the index. Opening it takes no lock and waits for nobody.
@@ -27,6 +32,8 @@ pub struct Reader {
     pub(super) view: View,
     pub(super) basis: Basis,
     packs: Records,
+    /// The scores that anomalies are held against, once they were needed.
+    pub(super) reference: OnceLock<Reference>,
 }
 
 impl Reader {
@@ -48,7 +55,13 @@ impl Reader {
                 mend: "run `wsidx rebuild`",
             });
         }
-        let reader = Self { home, settings, view, basis, packs };
+        if view.manifest().rule != RULE.as_bytes() {
+            return Err(Error::Version {
+                what: "the edges of the index were found by another version of wsidx".into(),
+                mend: "run `wsidx sync`",
+            });
+        }
+        let reader = Self { home, settings, view, basis, packs, reference: OnceLock::new() };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
             false => Ok(reader),
@@ -89,9 +102,9 @@ impl Reader {
     }
 
     /// The stored picture of a row.
-    pub(super) fn picture(&self, record: &RowRecord) -> Result<Picture> {
-        let content = self.read(record.place, &record.id)?;
-        picture_of(&content, &self.settings)
+    pub(super) fn picture_of_row(&self, row: u32) -> Result<Picture> {
+        let (id, place) = self.view.content(row)?;
+        picture_of(&self.read(place, &id)?, &self.settings)
     }
 
     /// A stored content.

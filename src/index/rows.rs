@@ -9,13 +9,14 @@ use std::{
 
 use rayon::prelude::*;
 
+use super::edges::EdgeUpdate;
 use crate::{
     Error, Result,
     knn::{ListSource, ListUpdate, Neighbor, RowOrder},
     store::{
         packs::Place,
         state::{ContentId, Holds, State, Touched},
-        view::{Changes, Grown, PathRecord, TableKind, View, pack_list, pack_names, row_key},
+        view::{Changes, Grown, PathRecord, TableKind, View, pack_edges, pack_list, pack_names, row_key},
     },
 };
 
@@ -167,6 +168,13 @@ pub(super) fn changed_aliases<'a>(state: &'a State, rows: &'a Rows<'_>) -> Chang
             }
         }
         Ok(())
+    })
+}
+
+/// The edges that changed.
+pub(super) fn changed_edges(edges: &EdgeUpdate) -> Changes<'_> {
+    Changes::new(edges.len(), |visit| {
+        edges.iter().try_for_each(|(row, edges)| visit(&row_key(*row), (!edges.is_empty()).then(|| pack_edges(edges)).as_deref()))
     })
 }
 

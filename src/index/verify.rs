@@ -4,12 +4,15 @@ use rayon::prelude::*;
 
 use super::{
     Reader, Writer,
+    edges::Candidates,
+    pairs::Library,
     publish::{coefficients_of, picture_of},
+    query::ById,
 };
 use crate::{
     Error, Result,
     dataset::{Buffer, read_image, to_path},
-    knn::{Live, NoLists, OwnedPlanes, Update, Watch, update_lists},
+    knn::{ListUpdate, Live, NoLists, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
     picture::{Limits, decode},
     store::{
@@ -17,8 +20,6 @@ use crate::{
         view::PathRecord,
     },
 };
-
-use super::query::ById;
 
 /// What `verify` found. The index is sound if `problems` is empty; `stale` is for `sync` to bring in line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl Reader {
         if live.contains(row) != writer.state.is_held(&record.id) || record.occurrences != writer.state.occurrences(&record.id) {
             return wrong("it is not where the packs say");
         }
-        let picture = self.picture(&record)?;
+        let picture = self.picture_of_row(row)?;
         let mut planes = OwnedPlanes::new(self.basis.len());
         planes.push(&self.basis.feature(&mut coefficients_of(&picture, &self.settings)).0);
         let (fresh, stored) = (planes.as_planes(), self.view.planes()?);
@@ -164,6 +165,20 @@ impl Reader {
             true => Ok(None),
             false => wrong("its feature is not that of its picture"),
         }
+    }
+
+    /// The edges that a build from nothing gives.
+    fn verify_edges(&self, lists: &ListUpdate, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
+        let library = Library::new(self.view.rows(), self.settings.size, |row| self.picture_of_row(row));
+        let built = Candidates { old: None, lists }.edges(&library, monitor)?;
+        let mut built = built.iter().peekable();
+        for row in 0..self.view.rows() as u32 {
+            let right = built.next_if(|(r, _)| *r == row).map_or(&[][..], |(_, edges)| edges);
+            if self.view.edges(row)? != right {
+                found.problems.push(format!("row {row}: its edges are not those of a rebuild; run `wsidx rebuild`"));
+            }
+        }
+        Ok(())
     }
 
     /// The lists that a build from nothing gives.
@@ -179,6 +194,7 @@ impl Reader {
             order: &ById(&self.view),
         };
         let built = update_lists(&update, &Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() })?;
+        self.verify_edges(&built, found, monitor)?;
         let mut built = built.iter().peekable();
         for row in 0..self.view.rows() as u32 {
             let right = built.next_if(|(r, _)| *r == row).map_or(&[][..], |(_, list)| list);

@@ -4,6 +4,8 @@
 //! All kernels compute the same integers, so the choice never shows in a result. Blocks are packed by `pack` in the form that
 //! [`Kernel::form`] names.
 
+#[cfg(target_arch = "aarch64")]
+use super::kernel_neon;
 use super::{
     bound::{QueryBound, Sieve},
     kernel_portable,
@@ -45,9 +47,10 @@ pub(super) struct Tile<'a> {
 
 /// How a packed word holds values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // not every processor has a kernel for each form
 pub(super) enum Form {
-    /// Four bytes, those of queries offset by 128.
-    Bytes,
+    /// Four bytes, those of queries offset by 0, or by 128 for a kernel that takes them as unsigned.
+    Bytes { offset: u8 },
     /// Two `i16`.
     Shorts,
     /// The bits of one `f32`.
@@ -64,6 +67,10 @@ enum Isa {
     Vnni,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Dotprod,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     Portable,
 }
 
@@ -81,6 +88,13 @@ impl Kernel {
                 found.push(Self(Isa::Avx2));
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            if kernel_neon::has_dot_products() {
+                found.push(Self(Isa::Dotprod));
+            }
+            found.push(Self(Isa::Neon));
+        }
         found.push(Self(Isa::Portable));
         found
     }
@@ -91,7 +105,7 @@ impl Kernel {
         Self::available().first().copied().unwrap_or(Self(Isa::Portable))
     }
 
-    /// Its name: `avx512-vnni`, `avx2` or `portable`.
+    /// Its name: `avx512-vnni`, `avx2`, `neon-dotprod`, `neon` or `portable`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -99,6 +113,10 @@ impl Kernel {
             Isa::Vnni => "avx512-vnni",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Dotprod => "neon-dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "neon",
             Isa::Portable => "portable",
         }
     }
@@ -107,10 +125,12 @@ impl Kernel {
     pub(super) fn form(self) -> Form {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => Form::Bytes,
+            Isa::Vnni => Form::Bytes { offset: 128 },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Form::Shorts,
-            Isa::Portable => Form::Floats,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Dotprod => Form::Bytes { offset: 0 },
+            _ => Form::Floats,
         }
     }
 
@@ -125,6 +145,10 @@ impl Kernel {
             Isa::Vnni => kernel_vnni::survivors(group, tile),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::survivors(group, tile),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Dotprod => kernel_neon::survivors_by_fours(group, tile),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => kernel_neon::survivors(group, tile),
             Isa::Portable => kernel_portable::survivors(group, tile),
         }
     }
@@ -140,6 +164,10 @@ impl Kernel {
             Isa::Vnni => kernel_vnni::dots(query, rows),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::dots(query, rows),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Dotprod => kernel_neon::dots_by_fours(query, rows),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => kernel_neon::dots(query, rows),
             Isa::Portable => kernel_portable::dots(query, rows),
         }
     }
@@ -151,7 +179,7 @@ impl Kernel {
             Isa::Vnni => kernel_vnni::wanted(sieve, norms, dots),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::wanted(sieve, norms, dots),
-            Isa::Portable => kernel_portable::wanted(sieve, norms, dots),
+            _ => kernel_portable::wanted(sieve, norms, dots),
         }
     }
 
@@ -162,7 +190,7 @@ impl Kernel {
             Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, reach),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::wanted_by_either(sieve, norms, dots, reach),
-            Isa::Portable => kernel_portable::wanted_by_either(sieve, norms, dots, reach),
+            _ => kernel_portable::wanted_by_either(sieve, norms, dots, reach),
         }
     }
 
@@ -180,7 +208,7 @@ impl Kernel {
             Isa::Vnni => kernel_vnni::squared_distance(a, b),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::squared_distance(a, b),
-            Isa::Portable => kernel_portable::squared_distance(a, b),
+            _ => kernel_portable::squared_distance(a, b),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Rows of high bytes → groups of queries and tiles of targets, transposed so that a kernel reads them front to back.
 //!
 //! A word holds four values, two or one ([`Form`]). A step of a group is one word of each of its
-//! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. In the byte form the queries are offset by 128, and
-//! the accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower (`bound`).
+//! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. Where the bytes of queries are
+//! offset by 128, the accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower (`bound`).
 
 use super::{
     bound::{FAR, QueryBound},
@@ -29,7 +29,7 @@ impl QueryBlock {
         for (at, &row) in rows.iter().enumerate() {
             let words = &mut block.words[at / GROUP * steps..][..steps];
             let high = planes.row(row).high;
-            let flip = if kernel.form() == Form::Bytes { 0x8080_8080 } else { 0 };
+            let flip = u32::from_le_bytes([offset(kernel); 4]);
             each_word(kernel.form(), high, |step, word| words[step][at % GROUP] = word ^ flip);
         }
         block
@@ -69,7 +69,7 @@ impl TileBuffer {
             let (high, half) = (planes.row(row).high, (planes.norms()[row as usize].high.min(1 << 29) >> 1) as i32);
             let lines = &mut self.lines[at / 16..];
             each_word(self.kernel.form(), high, |step, word| lines[LINES * step].0[at % 16] = word);
-            let offset = if self.kernel.form() == Form::Bytes { 128 * sum(high) } else { 0 };
+            let offset = if offset(self.kernel) == 0 { 0 } else { 128 * sum(high) };
             self.start[at] = -offset - half;
         }
     }
@@ -80,9 +80,14 @@ impl TileBuffer {
     }
 }
 
+/// What is added to the bytes of queries, modulo 2⁸: 0 or 128.
+fn offset(kernel: Kernel) -> u8 {
+    if let Form::Bytes { offset } = kernel.form() { offset } else { 0 }
+}
+
 fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
     match kernel.form() {
-        Form::Bytes => planes.stride() / 4,
+        Form::Bytes { .. } => planes.stride() / 4,
         Form::Shorts => planes.stride() / 2,
         Form::Floats => planes.stride(),
     }
@@ -93,7 +98,7 @@ fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
 fn each_word(form: Form, high: &[i8], mut put: impl FnMut(usize, u32)) {
     let short = |h: i8| u32::from(i16::from(h) as u16);
     match form {
-        Form::Bytes => {
+        Form::Bytes { .. } => {
             for (step, four) in high.as_chunks::<4>().0.iter().enumerate() {
                 put(step, u32::from_le_bytes(four.map(|h| h as u8)));
             }

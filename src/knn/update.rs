@@ -80,6 +80,13 @@ impl ListUpdate {
         self.index.iter().map(|&(row, place)| (row, self.list(place)))
     }
 
+    /// The new list of a row, if it has changed. O(log n).
+    #[must_use]
+    pub fn get(&self, row: u32) -> Option<&[Neighbor]> {
+        let at = self.index.binary_search_by_key(&row, |entry| entry.0).ok()?;
+        Some(self.list(self.index[at].1))
+    }
+
     fn list(&self, place: u32) -> &[Neighbor] {
         match self.shelves.get(place as usize / SHELF) {
             Some(shelf) if place != NOWHERE => taken(&shelf[place as usize % SHELF * self.k..][..self.k]),

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod pairs;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::pairs::{Calibrate, Compare};
 
 use crate::{
     allow::{Allow, BaselineCommand},
@@ -90,8 +94,14 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Show the images of the dataset that are nearest to an image
     Query(Query),
+    /// Compare two images: how one lies on the other, whether they are near-duplicates, and why
+    Compare(Compare),
     /// Judge images: redundant, influential, anomaly or novel; and leaks between splits
     Check(Check),
+    /// Show which images of the dataset are near-duplicates of each other
+    Groups(Groups),
+    /// Show the duplicates, conflicts and leaks that one commit has and another has not
+    Diff(Diff),
     /// Accept what check finds, for good: adds lines to .wsidx-allow
     Allow(Allow),
     /// Accept the pairs that the dataset has now, and tell only of new ones
@@ -104,6 +114,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HookCommand,
     },
+    /// Find the threshold for near-duplicates that fits this dataset
+    Calibrate(Calibrate),
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored
@@ -240,6 +252,43 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
+    /// How to write the verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every image of a group is similar to its first one; images that are only similar to another member are not in it. The groups come
+from the graph that `wsidx sync` keeps, and so at once; it has the pairs of which one is among the nearest of the other as they are, so a
+mirrored copy or a small crop may be missing here that `wsidx check .` finds. `[edges]` in wsidx.toml says what counts as similar.
+
+Examples:
+  wsidx groups                                   largest first
+  wsidx groups --format jsonl | jq 'select(.conflict)'"
+)]
+pub(crate) struct Groups {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The images of B that A has not, or has under another label or split, are judged against all others of B. Nothing is checked out.
+
+Example:
+  wsidx diff v1.0 HEAD          what came into the dataset since a release"
+)]
+pub(crate) struct Diff {
+    /// A commit
+    #[arg(value_name = "A")]
+    pub(crate) from: String,
+    /// Another commit
+    #[arg(value_name = "B", default_value = "HEAD")]
+    pub(crate) to: String,
+    /// List the novel ones too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,

@@ -73,7 +73,7 @@ impl Versioned {
             return Ok(self.nothing());
         }
         let (reader, change) = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| Reader::open(&self.root));
+            let reader = scope.spawn(|| Reader::open(&self.root).and_then(|reader| reader.prepare_check().map(|()| reader)));
             let change = version.change(only);
             (reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), change)
         });

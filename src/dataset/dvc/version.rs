@@ -37,7 +37,7 @@ impl Change {
         new: Files,
         before: &[Files],
         old_labels: Option<&Labels>,
-        map: &dyn Fn(&[u8]) -> Option<Arc<[u8]>>,
+        map: &ToDataset<'_>,
         wanted: &dyn Fn(&[u8]) -> bool,
     ) {
         let seen = |path: &[u8]| map(path).filter(|path| !path.split(|&b| b == b'/').any(|part| part.starts_with(b".")));
@@ -71,11 +71,14 @@ impl Change {
     }
 }
 
+/// Makes a path of the repository one of the dataset.
+type ToDataset<'a> = dyn Fn(&[u8]) -> Option<Arc<[u8]>> + 'a;
+
 /// A content with a label and a split.
 type Known = (Md5, Option<Label>, Option<Split>);
 
 /// Contents that left a path, each as often as it did.
-fn left(new: &Files, before: &[Files], labels: &Labels, seen: &dyn Fn(&[u8]) -> Option<Arc<[u8]>>) -> HashMap<Known, usize> {
+fn left(new: &Files, before: &[Files], labels: &Labels, seen: &ToDataset<'_>) -> HashMap<Known, usize> {
     let mut left = HashMap::new();
     for (path, md5) in before.iter().take(1).flat_map(|files| &files.images) {
         if let (Some(known), Some(inside)) = (md5, seen(path))

@@ -15,7 +15,7 @@ mod version;
 pub use ci::range_of_ci;
 pub use lfs::{Pointer, pointer_text};
 pub use pushed::{Received, parse_pre_push, parse_pre_receive};
-pub use raw::{Entry, RawChange, parse_diff, parse_tree};
+pub use raw::{Entry, Listed, RawChange, parse_diff, parse_tree};
 pub use version::{CommitRange, Version};
 
 use std::{
@@ -194,6 +194,14 @@ impl Offset {
         match self {
             Self::Below(prefix) => path.strip_prefix(prefix.as_slice()).map(Into::into),
             Self::Above(prefix) => Some([prefix, path].concat().into()),
+        }
+    }
+
+    /// The same, without a copy where nothing changes.
+    pub(super) fn map_shared(&self, path: &std::sync::Arc<[u8]>) -> Option<std::sync::Arc<[u8]>> {
+        match self {
+            Self::Below(prefix) if prefix.is_empty() => Some(path.clone()),
+            _ => self.map(path),
         }
     }
 

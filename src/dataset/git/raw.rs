@@ -17,6 +17,9 @@ pub struct RawChange {
     pub new: Option<Entry>,
 }
 
+/// A path of the repository, and what stands there.
+pub type Listed = (Arc<[u8]>, Entry);
+
 /// What stands at a path of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
@@ -56,7 +59,7 @@ pub fn parse_diff(bytes: &[u8]) -> Option<Vec<RawChange>> {
 }
 
 /// Reads the output of `git ls-files --stage -z`, without what is unmerged, or of `git ls-tree -r -z`.
-pub fn parse_tree(bytes: &[u8]) -> Option<Vec<(Arc<[u8]>, Entry)>> {
+pub fn parse_tree(bytes: &[u8]) -> Option<Vec<Listed>> {
     let mut fields = Fields(bytes);
     let mut entries = Vec::new();
     while let Some(record) = fields.next()? {

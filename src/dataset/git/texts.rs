@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Entry, RawChange, parse_tree,
-    version::{Tree, Version, not_understood},
+    version::{Version, not_understood},
 };
 use crate::{
     Error, Result,
@@ -31,22 +31,24 @@ impl Version<'_> {
     /// # Errors
     /// [`Error::Input`] where it cannot be read.
     pub fn text(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
-        let tree = match &self.policy {
-            Some(None) => return Ok(None),
-            Some(Some(commit)) => &Tree::Commit(commit.clone()),
-            None => &self.tree,
-        };
         let Some(wanted) = self.offset.unmap(path) else { return Ok(None) };
-        let name = String::from_utf8(wanted).map_err(|_| Error::Input("the folder of the dataset has a name that is not UTF-8".into()))?;
-        let args: &[&str] = match tree {
-            Tree::Index => &["ls-files", "--stage", "-z", "--", &name],
-            Tree::Commit(id) => &["ls-tree", "--full-tree", "-z", id, "--", &name],
+        let found = match &self.policy {
+            Some(None) => None,
+            Some(Some(commit)) => self.entry_in(commit, wanted)?,
+            None => {
+                let listing = self.listing()?;
+                listing.binary_search_by(|(path, _)| (**path).cmp(&wanted)).ok().map(|at| listing[at].1)
+            }
         };
-        let found = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
-        match found.iter().find(|(path, entry)| **path == *name.as_bytes() && entry.is_file()) {
-            Some((_, entry)) => Ok(Some(self.texts(&[(path.into(), entry.id)])?.remove(0).1)),
-            None => Ok(None),
-        }
+        found.map(|entry| Ok(self.texts(&[(path.into(), entry.id)])?.remove(0).1)).transpose()
+    }
+
+    /// The file at a path of the repository in another commit.
+    fn entry_in(&self, commit: &str, path: Vec<u8>) -> Result<Option<Entry>> {
+        let name = String::from_utf8(path).map_err(|_| Error::Input("the folder of the dataset has a name that is not UTF-8".into()))?;
+        let found = parse_tree(&self.repository.output(&["ls-tree", "--full-tree", "-z", commit, "--", &name])?);
+        let found = found.ok_or_else(|| not_understood("ls-tree"))?;
+        Ok(found.into_iter().find(|(path, entry)| **path == *name.as_bytes() && entry.is_file()).map(|(_, entry)| entry))
     }
 
     pub(super) fn texts(&self, wanted: &[(Arc<[u8]>, Alias)]) -> Result<Texts> {

@@ -6,10 +6,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use super::{Entry, Offset, RawChange, Repository, parse_diff, parse_tree};
+use super::{Entry, Listed, Offset, RawChange, Repository, parse_diff, parse_tree};
 use crate::{
     Error, Result,
     dataset::{Change, Labels, TABLE_NAMES, VersionFile, contains, dvc::is_dvc_file, names_image},
@@ -60,13 +60,14 @@ pub struct Version<'a> {
     /// What differs from every parent, and what was removed.
     pub(super) changes: Vec<RawChange>,
     /// What other parents had where all differ: files of DVC, which are compared by what they name.
-    pub(super) other_old: Vec<(Arc<[u8]>, Entry)>,
+    pub(super) other_old: Vec<Listed>,
+    listing: OnceLock<Vec<Listed>>,
 }
 
 /// The files of a tree that concern the dataset.
 #[derive(Default)]
 struct Files {
-    images: Vec<(Arc<[u8]>, Entry)>,
+    images: Vec<Listed>,
     tables: BTreeMap<Arc<[u8]>, Alias>,
     /// Files of DVC, by their paths in the repository.
     dvc: BTreeMap<Arc<[u8]>, Alias>,
@@ -86,7 +87,15 @@ impl Repository {
         let merge_head = std::fs::read_to_string(&self.merge_head).unwrap_or_default();
         let parents: BTreeSet<&str> = merge_head.lines().chain(self.hints.merging.iter().map(String::as_str)).collect();
         let (changes, other_old) = self.against_all(changes, parents.into_iter(), None)?;
-        Ok(Version { repository: self, offset: self.offset(root)?, tree: Tree::Index, policy: None, changes, other_old })
+        Ok(Version {
+            repository: self,
+            offset: self.offset(root)?,
+            tree: Tree::Index,
+            policy: None,
+            changes,
+            other_old,
+            listing: OnceLock::new(),
+        })
     }
 
     /// The net change of a range.
@@ -109,7 +118,15 @@ impl Repository {
         };
         let changes = self.raw_diff(&first, Some(to))?;
         let (changes, other_old) = self.against_all(changes, parents.iter().skip(1).map(String::as_str), Some(to))?;
-        Ok(Version { repository: self, offset: self.offset(root)?, tree: Tree::Commit(to.to_owned()), policy: None, changes, other_old })
+        Ok(Version {
+            repository: self,
+            offset: self.offset(root)?,
+            tree: Tree::Commit(to.to_owned()),
+            policy: None,
+            changes,
+            other_old,
+            listing: OnceLock::new(),
+        })
     }
 
     /// The commits of a range, oldest first, each with its parents.
@@ -138,7 +155,15 @@ impl Repository {
         let mut images = BTreeMap::new();
         for tip in tips {
             let (tree, offset) = (Tree::Commit(tip), self.offset(root)?);
-            let version = Version { repository: self, offset, tree, policy: None, changes: Vec::new(), other_old: Vec::new() };
+            let version = Version {
+                repository: self,
+                offset,
+                tree,
+                policy: None,
+                changes: Vec::new(),
+                other_old: Vec::new(),
+                listing: OnceLock::new(),
+            };
             images.extend(version.files()?.images.into_iter().map(|(path, entry)| (entry.id, path)));
         }
         Ok(images.into_iter().map(|(name, path)| VersionFile { path, name }).collect())
@@ -203,7 +228,7 @@ impl Repository {
         mut changes: Vec<RawChange>,
         parents: impl Iterator<Item = &'a str>,
         to: Option<&str>,
-    ) -> Result<(Vec<RawChange>, Vec<(Arc<[u8]>, Entry)>)> {
+    ) -> Result<(Vec<RawChange>, Vec<Listed>)> {
         let mut other_old = Vec::new();
         for parent in parents {
             let other = self.raw_diff(parent, to)?;
@@ -255,9 +280,11 @@ impl Version<'_> {
         let wanted = |path: &[u8]| only.is_empty() || only.iter().any(|folder| contains(folder, path));
         let mut change = Change { outside: self.outside(), ..Change::default() };
         for (path, entry) in files.images {
-            let told = labels.told(&path);
-            let is_new = changed.get(&path) == Some(&entry) && !take(&mut renamed, &(entry.id, told.0.clone(), told.1));
-            let relabelled = old_labels.as_ref().is_some_and(|old| old.told(&path) != told);
+            let is_new = changed.get(&path) == Some(&entry) && {
+                let (label, split) = labels.told(&path);
+                !take(&mut renamed, &(entry.id, label, split))
+            };
+            let relabelled = old_labels.as_ref().is_some_and(|old| old.told(&path) != labels.told(&path));
             let file = VersionFile { path, name: entry.id };
             if (is_new || relabelled) && wanted(&file.path) { change.new.push(file) } else { change.base.push(file) }
         }
@@ -300,21 +327,30 @@ impl Version<'_> {
         left
     }
 
-    fn files(&self) -> Result<Files> {
+    /// The regular files of the tree by their paths in the repository, in the order of their bytes; git lists them once.
+    pub(super) fn listing(&self) -> Result<&[Listed]> {
+        if let Some(listing) = self.listing.get() {
+            return Ok(listing);
+        }
         let args: &[&str] = match &self.tree {
             Tree::Index => &["ls-files", "--stage", "-z"],
             Tree::Commit(id) => &["ls-tree", "-r", "--full-tree", "-z", id],
         };
-        let all = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
+        let mut all = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
+        all.retain(|(_, entry)| entry.is_file());
+        Ok(self.listing.get_or_init(|| all))
+    }
+
+    fn files(&self) -> Result<Files> {
         let mut files = Files::default();
-        for (path, entry) in all.into_iter().filter(|(_, entry)| entry.is_file()) {
-            if is_dvc_file(&path) {
-                files.dvc.insert(path, entry.id);
+        for (path, entry) in self.listing()? {
+            if is_dvc_file(path) {
+                files.dvc.insert(path.clone(), entry.id);
                 continue;
             }
-            let Some(path) = self.offset.map(&path) else { continue };
+            let Some(path) = self.offset.map_shared(path) else { continue };
             if is_image(&path) {
-                files.images.push((path, entry));
+                files.images.push((path, *entry));
             } else if is_table(&path) {
                 files.tables.insert(path, entry.id);
             }

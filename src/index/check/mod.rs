@@ -2,6 +2,7 @@
 
 mod base;
 mod except;
+mod flat;
 mod request;
 mod settle;
 mod version;
@@ -19,15 +20,20 @@ use self::{
     base::Base,
     request::{Request, Requested},
 };
-use super::{Reader, pairs::Library, query::Match};
+use super::{
+    Reader,
+    flat::{FlatRows, Texture, texture},
+    query::Match,
+};
 use crate::{
     Error, Result,
     dataset::{Buffer, Labels, Unread, read_image, tables_above},
     feature::Feature,
+    knn::Live,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
-    store::{state::ContentId, view::TableKind},
+    store::state::ContentId,
     verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split},
 };
 
@@ -68,6 +74,8 @@ pub struct Checked {
     pub split: Option<Split>,
     /// The verdict.
     pub judgement: Judgement,
+    /// How much the picture has to be told from others by, where it could be read.
+    pub texture: Option<Texture>,
     /// Why it is undecodable or missing.
     pub reason: Option<String>,
     /// Where the same content is.
@@ -127,10 +135,18 @@ impl Reader {
         let requested = group(read, before, &mut reasons);
         monitor.stage("comparing", None);
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let (rule, library) = (&options.rule, Library::new(self));
-        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, library };
+        let rule = &options.rule;
+        let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
+            true => FlatRows::of(self, &Live(&base.live))?,
+            false => FlatRows::default(),
+        };
+        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, flat: &flat };
         let judged = request.judge(monitor)?;
-        Ok(request.answer(items, judged, &reasons))
+        let mut checked = request.answer(items, judged, &reasons);
+        let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
+        let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
+        checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
+        Ok(checked)
     }
 
     /// Path, label and split of each item.
@@ -156,26 +172,36 @@ impl Reader {
         let id = buffer.id();
         let row = self.view.row_of(&id)?;
         let picture = match row {
-            Some(row) => self.picture(&self.view.row(row)?)?,
+            Some(row) => self.picture_of_row(row)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);
         Ok(Read { id, picture, feature, row })
     }
 
+    /// Makes ready what every check needs, for those who have something else to wait for.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn prepare_check(&self) -> Result<()> {
+        self.reference().map(|_| ())
+    }
+
     /// The scores of the live rows, by the lists that are published.
-    fn reference(&self) -> Result<Reference> {
-        let mut scores = Vec::new();
-        self.view.table(TableKind::Lists).for_each(|key, _| {
-            let Ok(key) = key.try_into() else { return Ok(()) };
-            let row = u32::from_be_bytes(key);
-            if let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1) {
-                let labels: BTreeSet<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
-                scores.push((fifth.distance, labels));
-            }
-            Ok(())
-        })?;
-        Ok(Reference::new(scores.iter().map(|(score, labels)| (*score, labels.iter()))))
+    fn reference(&self) -> Result<&Reference> {
+        if let Some(known) = self.reference.get() {
+            return Ok(known);
+        }
+        let score = |row: u32| -> Result<Option<(u32, Vec<Label>)>> {
+            let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1).copied() else { return Ok(None) };
+            let mut labels: Vec<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
+            labels.sort_unstable();
+            labels.dedup();
+            Ok(Some((fifth.distance, labels)))
+        };
+        let scores = (0..self.view.rows() as u32).into_par_iter().with_min_len(4_096).map(score).collect::<Result<Vec<_>>>()?;
+        let reference = Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter())));
+        Ok(self.reference.get_or_init(|| reference))
     }
 }
 

@@ -1,9 +1,6 @@
 //! The evidence on the contents of a request, and what it makes of each file.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
@@ -13,15 +10,14 @@ use crate::{
     dataset::Unread,
     index::{
         Reader,
+        flat::FlatRows,
         pairs::{Asked, Library, OF_A_VIEW},
         query::{ById, Match},
     },
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     monitor::Monitor,
-    similarity::{
-        EdgeRule,
-        register::{Prepared, Turn},
-    },
+    picture::Picture,
+    similarity::{EdgeRule, register::Turn},
     store::state::ContentId,
     verdict::{ANOMALY_NEIGHBOR, Judgement, Occurrence, Reference, judge},
 };
@@ -49,7 +45,7 @@ impl RowOrder for ByRequestedId<'_> {
 
 /// A candidate: a row of the view, or a requested content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Candidate {
+pub(super) enum Candidate {
     Row(u32),
     Requested(usize),
 }
@@ -64,16 +60,19 @@ pub(super) struct Request<'a> {
     pub(super) places: HashMap<ContentId, usize>,
     pub(super) base: &'a Base<'a>,
     pub(super) rule: &'a EdgeRule,
-    pub(super) library: Library<'a>,
+    pub(super) flat: &'a FlatRows,
 }
 
 /// Candidates with the turns under which they came up.
 type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
 
+/// What is shown as nearest, and the edges.
+type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>);
+
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
-struct Evidence {
+pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
-    edges: Vec<(Candidate, Match)>,
+    pub(super) edges: Vec<(Candidate, Match)>,
     score: Option<u32>,
 }
 
@@ -90,14 +89,19 @@ impl Request<'_> {
         let scores = self.scores(&planes, monitor)?.split_off(quiet);
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
-        let mut evidence = Vec::with_capacity(near.len());
+        let count = self.reader.view.rows() + self.requested.len();
+        let library = Library::new(count, self.reader.settings.size, |candidate| self.picture(candidate));
+        let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
-            evidence.extend(self.together(quiet + chunk * TOGETHER, near, &scores[chunk * TOGETHER..], &planes, monitor)?);
+            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &planes, &library, monitor)?);
         }
+        let evidence = pairs.into_iter().zip(scores).map(|((nearest, edges), score)| Evidence { nearest, edges, score });
+        let mut evidence: Vec<Evidence> = evidence.collect();
+        self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
-        for (requested, evidence) in self.requested[quiet..].iter().zip(&evidence) {
+        for (requested, evidence) in self.requested[quiet..].iter().zip(evidence) {
             for &item in requested.items.iter().filter(|&&item| item >= self.before) {
-                judged.insert(item, (requested.read.id, self.judge_item(item, requested, evidence, &reference)));
+                judged.insert(item, (requested.read.id, self.judge_item(item, requested, &evidence, reference)));
             }
         }
         Ok(judged)
@@ -108,22 +112,22 @@ impl Request<'_> {
         &self,
         first: usize,
         near: &[Vec<(u32, Candidate)>],
-        scores: &[Option<u32>],
         planes: &OwnedPlanes,
+        library: &Library<'_, Candidate>,
         monitor: &dyn Monitor,
-    ) -> Result<Vec<Evidence>> {
+    ) -> Result<Vec<Pairs>> {
         let some = &self.requested[first..first + near.len()];
         let asked: Vec<Asked> = some.par_iter().map(|own| Asked::of(&own.read.picture, |view| self.reader.feature(view))).collect();
         let candidates = self.candidates(first, &asked, planes)?;
-        let one = |i: usize| {
+        let one = |(i, candidates): (usize, Candidates)| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let evidence = self.evidence(first + i, &asked[i], &near[i], &candidates[i], scores[i]);
+            let pairs = self.evidence(first + i, &asked[i], &near[i], candidates, library);
             monitor.advance(1);
-            evidence
+            pairs
         };
-        (0..near.len()).into_par_iter().map(one).collect()
+        candidates.into_par_iter().enumerate().map(one).collect()
     }
 
     /// What the views of some requested contents bring, and under which turns.
@@ -197,7 +201,7 @@ impl Request<'_> {
         all
     }
 
-    fn id(&self, candidate: Candidate) -> ContentId {
+    pub(super) fn id(&self, candidate: Candidate) -> ContentId {
         match candidate {
             Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
             Candidate::Requested(i) => self.requested[i].read.id,
@@ -231,31 +235,26 @@ impl Request<'_> {
         own: usize,
         asked: &Asked,
         near: &[(u32, Candidate)],
-        candidates: &Candidates,
-        score: Option<u32>,
-    ) -> Result<Evidence> {
-        let mut candidates = candidates.clone();
-        for (_, candidate) in near {
-            candidates.entry(*candidate).or_default().insert(Turn::NONE);
+        mut candidates: Candidates,
+        library: &Library<'_, Candidate>,
+    ) -> Result<Pairs> {
+        let near: HashMap<Candidate, (usize, u32)> = near.iter().enumerate().map(|(i, &(distance, near))| (near, (i, distance))).collect();
+        for near in near.keys() {
+            candidates.entry(*near).or_default().insert(Turn::NONE);
         }
-        let distances: HashMap<Candidate, u32> = near.iter().map(|&(distance, candidate)| (candidate, distance)).collect();
-        let feature = &self.requested[own].read.feature.0;
+        let feature = &self.requested[own].read.feature;
         let (mut shown, mut edges) = (BTreeMap::new(), Vec::new());
         for (candidate, turns) in candidates {
-            let other = match candidate {
-                Candidate::Row(row) => self.library.row(row)?,
-                Candidate::Requested(i) => Arc::new(Prepared::of(&self.requested[i].read.picture)),
-            };
-            let pair = asked.best(&other, turns.into_iter(), self.rule);
+            let pair = asked.best(candidate, turns.into_iter(), library, self.rule)?;
             let is_edge = pair.is_some_and(|pair| self.rule.accepts(&pair));
-            let place = near.iter().position(|(_, near)| *near == candidate).filter(|place| *place < SHOWN);
+            let place = near.get(&candidate).map(|near| near.0).filter(|place| *place < SHOWN);
             if !is_edge && place.is_none() {
                 continue;
             }
-            let distance = match (distances.get(&candidate), candidate) {
-                (Some(distance), _) => *distance,
+            let distance = match (near.get(&candidate), candidate) {
+                (Some((_, distance)), _) => *distance,
                 (None, Candidate::Row(row)) => self.reader.view.distance(feature, row)?,
-                (None, Candidate::Requested(i)) => squared_distance(feature, &self.requested[i].read.feature.0),
+                (None, Candidate::Requested(i)) => feature.squared_distance(self.requested[i].read.feature.values()),
             };
             let (id, occurrences) = self.known(candidate)?;
             let matched = Match::new(id, occurrences, distance, pair, self.rule);
@@ -265,11 +264,19 @@ impl Request<'_> {
             place.map(|place| shown.insert(place, (candidate, matched)));
         }
         edges.sort_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id)));
-        Ok(Evidence { nearest: shown.into_values().collect(), edges, score })
+        Ok((shown.into_values().collect(), edges))
+    }
+
+    /// The stored picture of a candidate.
+    fn picture(&self, candidate: Candidate) -> Result<Picture> {
+        match candidate {
+            Candidate::Row(row) => self.reader.picture_of_row(row),
+            Candidate::Requested(i) => Ok(self.requested[i].read.picture.clone()),
+        }
     }
 
     /// Id of a candidate, and its paths outside the request.
-    fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
+    pub(super) fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
             Candidate::Row(row) => {
                 let (id, _) = self.reader.view.content(row)?;
@@ -329,13 +336,8 @@ impl Request<'_> {
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked { item, id, label, split, judgement, reason, same, nearest, edges, allowed: None }
+            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges, allowed: None }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }
-}
-
-fn squared_distance(a: &[i16], b: &[i16]) -> u32 {
-    let square: i64 = a.iter().zip(b).map(|(&a, &b)| (i64::from(a) - i64::from(b)).pow(2)).sum();
-    u32::try_from(square).unwrap_or(u32::MAX)
 }

@@ -112,9 +112,9 @@ impl Reader {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let record = self.view.row(row)?;
-            let picture = self.picture(&record)?;
-            Ok((place, Read { id: record.id, feature: self.feature(&picture), picture, row: Some(row) }))
+            let (id, _) = self.view.content(row)?;
+            let picture = self.picture_of_row(row)?;
+            Ok((place, Read { id, feature: self.feature(&picture), picture, row: Some(row) }))
         };
         for (place, known) in rows.into_par_iter().map(of_row).collect::<Result<Vec<_>>>()? {
             read[place as usize] = Some(Ok(known));

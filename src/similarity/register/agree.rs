@@ -9,8 +9,9 @@
 use super::{
     affine::Affine,
     boxes::Boxes,
-    levels::{COARSE, Level, Prepared},
+    levels::{COARSE, Detail, Level},
     refine::{at, sample},
+    wide::{Work, wide},
 };
 
 /// Half the side of a window.
@@ -68,8 +69,8 @@ pub(super) struct Scratch {
 }
 
 /// Compares `other`, where `map` puts it, with `grid` at their finest common level.
-pub(super) fn agreement(grid: &Prepared, other: &Prepared, level: usize, map: &Affine, scratch: &mut Scratch) -> Agreement {
-    moments(&grid.levels[level], &other.levels[level], map, scratch);
+pub(super) fn agreement(grid: &Detail, other: &Detail, level: usize, map: &Affine, scratch: &mut Scratch) -> Agreement {
+    wide((&grid.levels[level], &other.levels[level], map, &mut *scratch));
     let area = (grid.levels[level].side * grid.levels[level].side) as f32;
     let [count, a, b, covariance, deviation_a, deviation_b] = &scratch.planes;
     let (mut covered, mut sums, mut gains) = (0.0f32, [0.0f32; 2], [1e-6f32; 2]);
@@ -101,7 +102,17 @@ pub(super) fn agreement(grid: &Prepared, other: &Prepared, level: usize, map: &A
     found
 }
 
+impl Work for (&Level, &Level, &Affine, &mut Scratch) {
+    type Found = ();
+
+    #[inline(always)]
+    fn run(self) {
+        moments(self.0, self.1, self.2, self.3);
+    }
+}
+
 /// Fills the planes: 1 where both pictures are, their luma there, and covariance and deviations in windows that are at least half covered.
+#[inline(always)]
 fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
     let n = grid.side;
     for plane in &mut scratch.planes {
@@ -146,6 +157,7 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
 /// Lays a plane on a grid: `count` becomes 1 where it covers it, `out` its values there.
 ///
 /// Where the plane ends inside the grid, its last samples are left out: if what follows on the grid is a border, they are mixed with it.
+#[inline(always)]
 fn lay(plane: &[f32], n: usize, map: &Affine, count: &mut [f32], out: &mut [f32]) {
     let (half, [inner, outer]) = (0.5 * n as f32, MARGINS.map(|samples| 1.0 - 2.0 * samples / n as f32));
     for y in 0..n {
@@ -162,6 +174,7 @@ fn lay(plane: &[f32], n: usize, map: &Affine, count: &mut [f32], out: &mut [f32]
 }
 
 /// Between 4 × 4 samples, those beyond the border being the border's.
+#[inline(always)]
 fn cubic(plane: &[f32], n: usize, at: [f32; 2]) -> f32 {
     let [(left, p), (top, q)] = at.map(|x| {
         let x = x.clamp(0.0, (n - 1) as f32);
@@ -171,8 +184,9 @@ fn cubic(plane: &[f32], n: usize, at: [f32; 2]) -> f32 {
     let (across, down) = (weights(p), weights(q));
     let row = |values: [f32; 4]| (across[0] * values[0] + across[1] * values[1]) + (across[2] * values[2] + across[3] * values[3]);
     let rows = if left > 0 && left + 2 < n && top > 0 && top + 2 < n {
-        let corner = (top - 1) * n + left - 1;
-        [0, 1, 2, 3].map(|j| plane[corner + j * n..].first_chunk().map_or(0.0, |values| row(*values)))
+        let corner = &plane[(top - 1) * n + left - 1..];
+        let row = |j: usize| corner[j * n..].first_chunk().map_or(0.0, |values| row(*values));
+        [row(0), row(1), row(2), row(3)]
     } else {
         let place = |low: usize, k: usize| (low + k).saturating_sub(1).min(n - 1);
         [0, 1, 2, 3].map(|j| row([0, 1, 2, 3].map(|i| plane[place(top, j) * n + place(left, i)])))
@@ -181,12 +195,13 @@ fn cubic(plane: &[f32], n: usize, at: [f32; 2]) -> f32 {
 }
 
 /// Keys's weights of the four samples around a place `t` after the second.
+#[inline(always)]
 fn weights(t: f32) -> [f32; 4] {
     [((-0.5 * t + 1.0) * t - 0.5) * t, (1.5 * t - 2.5) * t * t + 1.0, ((-1.5 * t + 2.0) * t + 0.5) * t, (0.5 * t - 0.5) * t * t]
 }
 
 /// The larger of the cosines of chroma as it is (which a tint spoils) and with its mean removed (which one colour over all spoils).
-fn compare_chroma(grid: &Prepared, other: &Prepared, map: &Affine, found: &mut Agreement) {
+fn compare_chroma(grid: &Detail, other: &Detail, map: &Affine, found: &mut Agreement) {
     let n = COARSE;
     let (mut count, mut sums, mut squares) = (0.0f32, [[0.0f32; 2]; 2], [0.0f32; 3]);
     for i in 0..n * n {

@@ -11,6 +11,7 @@ pub(super) struct Boxes {
 
 impl Boxes {
     /// Replaces every sample by the sum over the window of side 2 · `radius` + 1 around it.
+    #[inline(always)]
     pub(super) fn sum(&mut self, plane: &mut [f32], width: usize, radius: usize) {
         self.padded.clear();
         self.padded.resize(width + 2 * radius, 0.0);
@@ -26,6 +27,7 @@ impl Boxes {
 }
 
 /// Adds to `out` the sum of 2 · `radius` + 1 slices of `from`, each `step` further on.
+#[inline(always)]
 fn add_shifted(out: &mut [f32], from: &[f32], step: usize, radius: usize) {
     let n = out.len();
     match radius {

@@ -8,6 +8,7 @@ use super::{
     affine::{Affine, Turn},
     boxes::Boxes,
     levels::{normalise, resample_to},
+    wide::{Work, wide},
 };
 
 /// Width and height, in eighths, of a picture that lies inside another: scales 1, 7/8, 3/4, 5/8, and aspects up to 4 : 3.
@@ -18,65 +19,75 @@ const STEPS: f32 = 32.0;
 const WIDEST: usize = 20;
 const STRIDE: usize = 32;
 
-/// A picture at one of the sizes: rows of N integers, those beyond its width zero.
+/// A picture at all sizes of [`EIGHTHS`], one after another: rows of N integers, those beyond a template's width zero.
 #[derive(Debug, Clone)]
-struct Template<const N: usize> {
-    rows: Vec<[i16; N]>,
-    energy: i32,
+pub(super) struct Templates<const N: usize> {
+    rows: Vec<[i8; N]>,
+    energies: [i32; EIGHTHS.len()],
 }
-
-/// A picture at all sizes, the whole first.
-#[derive(Debug, Clone)]
-pub(super) struct Templates<const N: usize>(Vec<Template<N>>);
 
 impl<const N: usize> Templates<N> {
     /// Of a square plane of luma, of more than N samples a side.
     pub(super) fn new(luma: &[f32], side: usize, radius: usize, boxes: &mut Boxes) -> Self {
-        let mut template = |eighths: [usize; 2]| {
-            let size = eighths.map(|n| n * N / 8);
+        let mut rows = Vec::with_capacity(first_row::<N>(EIGHTHS.len()));
+        for size in EIGHTHS.map(|eighths| eighths.map(|n| n * N / 8)) {
             let norm = normalise(&resample_to(luma, side, size), size[0], radius, boxes);
-            let rows: Vec<[i16; N]> = norm.chunks_exact(size[0]).map(row).collect();
-            let energy = rows.iter().flatten().map(|&v| i32::from(v) * i32::from(v)).sum();
-            Template { rows, energy }
-        };
-        Self(EIGHTHS.iter().map(|&eighths| template(eighths)).collect())
+            rows.extend(norm.chunks_exact(size[0]).map(row));
+        }
+        Self::of_rows(rows)
+    }
+
+    fn of_rows(rows: Vec<[i8; N]>) -> Self {
+        let mut templates = Self { rows, energies: [0; EIGHTHS.len()] };
+        let energy = |i| templates.template(i).iter().flatten().map(|&v| i32::from(v) * i32::from(v)).sum();
+        templates.energies = std::array::from_fn(energy);
+        templates
+    }
+
+    /// The rows of the template of a size.
+    fn template(&self, size: usize) -> &[[i8; N]] {
+        &self.rows[first_row::<N>(size)..first_row::<N>(size + 1)]
     }
 
     /// Those of the turned picture.
     pub(super) fn turned(&self, turn: Turn) -> Self {
         let sideways = turn.quarters() % 2 == 1;
-        let template = |&[width, height]: &[usize; 2]| {
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for [width, height] in EIGHTHS {
             let before = if sideways { [height, width] } else { [width, height] };
             let source = EIGHTHS.iter().position(|&eighths| eighths == before).unwrap_or(0);
-            self.0[source].turned(turn, before.map(|n| n * N / 8))
-        };
-        Self(EIGHTHS.iter().map(template).collect())
-    }
-}
-
-impl<const N: usize> Template<N> {
-    /// Of a template of some width and height.
-    fn turned(&self, turn: Turn, [width, height]: [usize; 2]) -> Self {
-        let mut rows = vec![[0; N]; if turn.quarters() % 2 == 1 { width } else { height }];
-        for (y, row) in self.rows.iter().enumerate() {
-            for (x, &value) in row[..width].iter().enumerate() {
-                let x = if turn.mirrors() { width - 1 - x } else { x };
-                let [x, y] = match turn.quarters() {
-                    0 => [x, y],
-                    1 => [y, width - 1 - x],
-                    2 => [width - 1 - x, height - 1 - y],
-                    _ => [height - 1 - y, x],
-                };
-                rows[y][x] = value;
-            }
+            rows.extend(turned_rows(self.template(source), turn, before.map(|n| n * N / 8)));
         }
-        Self { rows, energy: self.energy }
+        Self::of_rows(rows)
     }
 }
 
-fn row<const N: usize>(values: &[f32]) -> [i16; N] {
+/// Where the rows of a template begin.
+fn first_row<const N: usize>(size: usize) -> usize {
+    EIGHTHS[..size].iter().map(|[_, height]| height * N / 8).sum()
+}
+
+/// The rows of a turned template of some width and height.
+fn turned_rows<const N: usize>(rows: &[[i8; N]], turn: Turn, [width, height]: [usize; 2]) -> Vec<[i8; N]> {
+    let mut turned = vec![[0; N]; if turn.quarters() % 2 == 1 { width } else { height }];
+    for (y, row) in rows.iter().enumerate() {
+        for (x, &value) in row[..width].iter().enumerate() {
+            let x = if turn.mirrors() { width - 1 - x } else { x };
+            let [x, y] = match turn.quarters() {
+                0 => [x, y],
+                1 => [y, width - 1 - x],
+                2 => [width - 1 - x, height - 1 - y],
+                _ => [height - 1 - y, x],
+            };
+            turned[y][x] = value;
+        }
+    }
+    turned
+}
+
+fn row<const N: usize>(values: &[f32]) -> [i8; N] {
     let mut row = [0; N];
-    row.iter_mut().zip(values).for_each(|(out, v)| *out = (v * STEPS).clamp(-127.0, 127.0) as i16);
+    row.iter_mut().zip(values).for_each(|(out, v)| *out = (v * STEPS).clamp(-127.0, 127.0) as i8);
     row
 }
 
@@ -93,8 +104,8 @@ impl<const N: usize> Frame<N> {
     fn new(templates: &Templates<N>) -> Self {
         let mut samples = [[0; STRIDE]; WIDEST];
         let mut squares = [[0; WIDEST]; WIDEST];
-        for (y, row) in templates.0[0].rows.iter().enumerate() {
-            samples[y + Self::OVERHANG][Self::OVERHANG..][..N].copy_from_slice(row);
+        for (y, row) in templates.template(0).iter().enumerate() {
+            samples[y + Self::OVERHANG][Self::OVERHANG..][..N].copy_from_slice(&row.map(i16::from));
             let mut sum = 0;
             for (x, &v) in row.iter().enumerate() {
                 sum += i32::from(v) * i32::from(v);
@@ -105,6 +116,7 @@ impl<const N: usize> Frame<N> {
     }
 
     /// The sum of squares under a template whose corner stands at an offset, counted from the overhang.
+    #[inline(always)]
     fn energy(&self, [width, height]: [usize; 2], [x, y]: [usize; 2]) -> i32 {
         let span = |offset: usize, length: usize| [offset.saturating_sub(Self::OVERHANG), (offset + length - Self::OVERHANG).min(N)];
         let ([left, right], [top, bottom]) = (span(x, width), span(y, height));
@@ -112,18 +124,22 @@ impl<const N: usize> Frame<N> {
         s[bottom][right] - s[top][right] - s[bottom][left] + s[top][left]
     }
 
-    /// The best correlation of a template over all offsets, and its offset; the first of equals.
-    fn slide(&self, template: &Template<N>, [width, height]: [usize; 2]) -> (f32, [usize; 2]) {
+    /// The best correlation of a template of some energy over all offsets, and its offset; the first of equals.
+    #[inline(always)]
+    fn slide(&self, template: &[[i8; N]], own: i32, [width, height]: [usize; 2]) -> (f32, [usize; 2]) {
+        let mut widened = [[0; N]; N];
+        widened.iter_mut().zip(template).for_each(|(out, row)| *out = row.map(i16::from));
+        let template = &widened[..height];
         let mut best = (0.0, [Self::OVERHANG, Self::OVERHANG]);
         for y in 0..=N - height + 2 * Self::OVERHANG {
             let rows = &self.samples[y..y + height];
             for x in 0..=N - width + 2 * Self::OVERHANG {
-                let dot = dot(&template.rows, rows, x);
+                let dot = dot(template, rows, x);
                 if dot <= 0 {
                     continue;
                 }
                 let energy = self.energy([width, height], [x, y]);
-                let score = dot as f32 / (template.energy as f32 * energy as f32).sqrt();
+                let score = dot as f32 / (own as f32 * energy as f32).sqrt();
                 if score > best.0 {
                     best = (score, [x, y]);
                 }
@@ -133,7 +149,17 @@ impl<const N: usize> Frame<N> {
     }
 }
 
+impl<const N: usize> Work for (&Frame<N>, &[[i8; N]], i32, [usize; 2]) {
+    type Found = (f32, [usize; 2]);
+
+    #[inline(always)]
+    fn run(self) -> Self::Found {
+        self.0.slide(self.1, self.2, self.3)
+    }
+}
+
 /// The sum of products of a template's rows with rows of a frame from column `x` on.
+#[inline(always)]
 fn dot<const N: usize>(template: &[[i16; N]], rows: &[[i16; STRIDE]], x: usize) -> i32 {
     let mut sum = 0;
     for (a, b) in template.iter().zip(rows) {
@@ -166,9 +192,9 @@ pub(super) fn best_score<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> 
 /// The best place for every size of one picture in the other; small sizes, which fit by chance, count for less.
 fn inside<'a, const N: usize>(part: &'a Templates<N>, whole: &Templates<N>) -> impl Iterator<Item = Start> + use<'a, N> {
     let frame = Frame::new(whole);
-    EIGHTHS.iter().zip(&part.0).map(move |(&eighths, template)| {
+    EIGHTHS.iter().enumerate().map(move |(i, eighths)| {
         let size = eighths.map(|n| n * N / 8);
-        let (score, offset) = frame.slide(template, size);
+        let (score, offset) = wide((&frame, part.template(i), part.energies[i], size));
         let scale = size.map(|n| n as f32 / N as f32);
         let shift = [0, 1].map(|i| (offset[i] as f32 - Frame::<N>::OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
         Start { map: Affine::scale_and_shift(scale, shift), score: score * (scale[0] * scale[1]).sqrt().sqrt() }

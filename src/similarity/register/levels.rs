@@ -1,8 +1,10 @@
-//! A Picture → what registration reads of it: a pyramid of luma, normalised locally, with gradients; and coarse chroma.
+//! A Picture → what registration reads of it: an outline, and in detail a pyramid of luma, normalised locally, with gradients, and coarse chroma.
 //!
 //! Luma is (R + 2G + B) / 4 (the Y of YCoCg, Malvar and Sullivan 2003). A level is the mean of 2 × 2 samples of the one below it, which is the
 //! LL band of the Haar transform up to its scale. Each level is made free of brightness and contrast in windows of 7 × 7: n = (y − μ) / √(σ² + c²)
 //! (divisive normalisation, as in Mittal et al. 2012, "No-reference image quality assessment in the spatial domain", equation 1).
+
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{affine::Turn, boxes::Boxes, coarse::Templates};
 use crate::picture::Picture;
@@ -42,42 +44,59 @@ impl Level {
     }
 }
 
-/// What registration reads of a picture.
+/// What tells whether a pair is worth aligning, and where to start: about 3.5 KB a picture.
 #[derive(Debug, Clone)]
-pub struct Prepared {
-    /// From coarse to fine; two levels at least.
-    pub(super) levels: Vec<Level>,
+pub struct Outline {
+    /// The hash of the picture's samples, by which pairs are put in order.
+    pub(super) key: u128,
     /// For the search of starts.
     pub(super) templates: Templates<COARSE>,
     /// For the prefilter.
     pub(super) sketch: Templates<SKETCH>,
+}
+
+impl Outline {
+    /// Of a picture of any shape.
+    #[must_use]
+    pub fn of(picture: &Picture) -> Self {
+        let (luma, fine) = luma(picture);
+        let second = resample(&luma, fine, 2 * COARSE);
+        let mut boxes = Boxes::default();
+        Self {
+            key: xxh3_128(picture.samples()),
+            templates: Templates::new(&second, 2 * COARSE, RADIUS, &mut boxes),
+            sketch: Templates::new(&halve(&second, 2 * COARSE), COARSE, RADIUS, &mut boxes),
+        }
+    }
+
+    /// The outline of the turned picture, but for the key.
+    pub(super) fn turned(&self, turn: Turn) -> Self {
+        Self { key: self.key, templates: self.templates.turned(turn), sketch: self.sketch.turned(turn) }
+    }
+}
+
+/// What a pair is aligned and compared by: about 25 KB for a picture of 32 × 32, 100 KB for one of 64 × 64.
+#[derive(Debug, Clone)]
+pub struct Detail {
+    /// From coarse to fine; two levels at least.
+    pub(super) levels: Vec<Level>,
     /// Orange (R − B) and green (G − (R + B) / 2), each [`COARSE`] × [`COARSE`].
     pub(super) chroma: [Vec<f32>; 2],
 }
 
-impl Prepared {
-    /// Prepares a picture of any shape. Pictures of more than 48 samples a side are compared at 64 × 64, others at 32 × 32.
+impl Detail {
+    /// Of a picture of any shape. Pictures of more than 48 samples a side are compared at 64 × 64, others at 32 × 32.
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
         let size = usize::from(picture.shape().size);
-        let planes: Vec<Vec<f32>> =
-            (0..usize::from(picture.shape().planes)).map(|i| picture.plane(i).iter().map(|&v| f32::from(v)).collect()).collect();
-        let fine = if size > 48 { FINE } else { FINE / 2 };
-        let (luma, chroma) = match &planes[..] {
-            [r, g, b] => {
-                let luma = zip3(r, g, b, |r, g, b| (r + g + g + b) * 0.25);
-                let orange = zip3(r, g, b, |r, _, b| r - b);
-                let green = zip3(r, g, b, |r, g, b| g - 0.5 * (r + b));
-                (luma, [orange, green].map(|plane| resample(&plane, size, COARSE)))
-            }
-            _ => (planes[0].clone(), [vec![0.0; COARSE * COARSE], vec![0.0; COARSE * COARSE]]),
+        let chroma = match planes(picture)[..] {
+            [r, g, b] => [zip3(r, g, b, |r, _, b| r - b), zip3(r, g, b, |r, g, b| g - 0.5 * (r + b))],
+            _ => [const { Vec::new() }; 2],
         };
-        Self::new(resample(&luma, size, fine), fine, chroma)
-    }
-
-    fn new(luma: Vec<f32>, fine: usize, chroma: [Vec<f32>; 2]) -> Self {
+        let chroma = chroma.map(|plane| if plane.is_empty() { vec![0.0; COARSE * COARSE] } else { resample(&plane, size, COARSE) });
         let mut boxes = Boxes::default();
-        let (mut levels, mut side, mut plane) = (Vec::new(), fine, luma);
+        let (mut plane, mut side) = luma(picture);
+        let mut levels = Vec::new();
         while side > COARSE {
             let next = halve(&plane, side);
             levels.push(Level::new(plane, side, &mut boxes));
@@ -85,30 +104,52 @@ impl Prepared {
         }
         levels.push(Level::new(plane, side, &mut boxes));
         levels.reverse();
-        let second: &Level = &levels[1];
-        let templates = Templates::new(&second.luma, second.side, RADIUS, &mut boxes);
-        let sketch = Templates::new(&levels[0].luma, COARSE, RADIUS, &mut boxes);
-        Self { levels, templates, sketch, chroma }
+        Self { levels, chroma }
     }
 
     /// The same picture, turned; nothing is computed anew but slopes.
-    #[must_use]
-    pub fn turned(&self, turn: Turn) -> Self {
+    pub(super) fn turned(&self, turn: Turn) -> Self {
         Self {
             levels: self.levels.iter().map(|level| level.turned(turn)).collect(),
-            templates: self.templates.turned(turn),
-            sketch: self.sketch.turned(turn),
             chroma: self.chroma.each_ref().map(|plane| turn.of(plane, COARSE)),
         }
     }
+}
 
-    pub(super) fn finest(&self) -> &Level {
-        &self.levels[self.levels.len() - 1]
+/// What registration reads of a picture.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What is read of every pair.
+    pub outline: Outline,
+    /// What is read of a pair that is worth it.
+    pub detail: Detail,
+}
+
+impl Prepared {
+    /// Prepares a picture of any shape.
+    #[must_use]
+    pub fn of(picture: &Picture) -> Self {
+        Self { outline: Outline::of(picture), detail: Detail::of(picture) }
     }
 }
 
-fn zip3(a: &[f32], b: &[f32], c: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> Vec<f32> {
-    a.iter().zip(b).zip(c).map(|((&a, &b), &c)| f(a, b, c)).collect()
+fn planes(picture: &Picture) -> Vec<&[u8]> {
+    (0..usize::from(picture.shape().planes)).map(|i| picture.plane(i)).collect()
+}
+
+/// The luma at the finest level, and its side.
+fn luma(picture: &Picture) -> (Vec<f32>, usize) {
+    let size = usize::from(picture.shape().size);
+    let fine = if size > 48 { FINE } else { FINE / 2 };
+    let luma = match planes(picture)[..] {
+        [r, g, b] => zip3(r, g, b, |r, g, b| (r + g + g + b) * 0.25),
+        _ => picture.plane(0).iter().map(|&v| f32::from(v)).collect(),
+    };
+    (resample(&luma, size, fine), fine)
+}
+
+fn zip3(a: &[u8], b: &[u8], c: &[u8], f: impl Fn(f32, f32, f32) -> f32) -> Vec<f32> {
+    a.iter().zip(b).zip(c).map(|((&a, &b), &c)| f(f32::from(a), f32::from(b), f32::from(c))).collect()
 }
 
 /// Means of 2 × 2.

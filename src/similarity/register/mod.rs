@@ -1,10 +1,12 @@
 //! Two Pictures → how one lies on the other, and how well what overlaps agrees: the rule by which a pair is decided.
 //!
 //! 1. **Prefilter** ([`sketch_score`], under 5 µs): one picture at 12 sizes, slid over the other, at 8 × 8 (`coarse`). A pair below
-//!    [`SKETCH_SCORE`] need not be registered.
-//! 2. **Starts**: the same at 16 × 16 gives up to 23 places; a pair whose best is below [`START_SCORE`] ends here.
+//!    [`SKETCH_SCORE`] ends here.
+//! 2. **Starts**: the same at 16 × 16 gives up to 23 places; a pair whose best is below [`START_SCORE`] ends here. So far an [`Outline`] of
+//!    each picture is enough ([`begin`]).
 //! 3. **Refinement** (`refine`): the best six starts by Gauss–Newton steps to an affine map at 16 × 16, the best three of these at 32 × 32, the
-//!    best of these at 64 × 64 (pictures of more than 48 samples a side). Blocks that disagree lose their weight.
+//!    best of these at 64 × 64 (pictures of more than 48 samples a side). Blocks that disagree lose their weight. A pair that scores too little
+//!    at 32 × 32, before or after, ends there.
 //! 4. **Agreement** (`agree`): the picture that is shown larger is laid on the grid of the other, and the structure of luma is compared in
 //!    windows of 5 × 5, each counted by its texture.
 //!
@@ -15,7 +17,7 @@
 //! threshold the pair has *too little texture to tell* ([`Alignment::telling`]).
 //!
 //! # Symmetry and determinism
-//! A pair is always registered in one order, by content (`order`), and the result is turned around for the other; so `register(a, b)` and
+//! A pair is always registered in one order, by a hash of the samples, and the result is turned around for the other; so `register(a, b)` and
 //! `register(b, a)` have the same similarity and opposite maps. Integers and f32 with + − × ÷ √ and comparisons only, every sum in the order in
 //! which it is written, no fused operations: the same bits on every CPU and thread.
 
@@ -26,12 +28,15 @@ mod coarse;
 mod levels;
 mod needs;
 mod refine;
+mod scales;
+mod wide;
 
-use std::{cell::RefCell, cmp::Ordering};
+use std::{borrow::Cow, cell::RefCell};
 
 pub use affine::{Affine, Turn};
-pub use levels::Prepared;
+pub use levels::{Detail, Outline, Prepared};
 pub use needs::Needs;
+pub use scales::{Scale, by_scale};
 
 use agree::{Scratch, agreement};
 use coarse::Start;
@@ -60,7 +65,7 @@ const HOPE: [[f32; 2]; 3] = [[0.0, 0.0], [0.3, 0.4], [0.0, 0.0]];
 /// How one picture lies on another, and how alike they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alignment {
-    /// In [0, 1]; 1 for equal pictures, 0 where no start was found.
+    /// In [0, 1]; 1 for equal pictures, 0 where no way was found to lay one on the other.
     pub similarity: f32,
     /// What it would be if all that overlaps agreed: T / (T + k). Below the threshold, there is too little texture to tell.
     pub telling: f32,
@@ -76,6 +81,10 @@ pub struct Alignment {
     pub agreement: f32,
     /// How well chroma agrees, −1 to 1.
     pub colour: f32,
+    /// Contrast of the first picture over that of the second, where they agree.
+    pub gain: f32,
+    /// Mean luma of the first picture less that of the second, in grey levels.
+    pub brighter: f32,
     /// The changes that make one of the other.
     pub needs: Needs,
 }
@@ -90,43 +99,77 @@ impl Alignment {
         texture: 0.0,
         agreement: 0.0,
         colour: 0.0,
+        gain: 1.0,
+        brighter: 0.0,
         needs: Needs::NOTHING,
     };
 
     /// The same seen from the second picture.
     fn reversed(self) -> Self {
         let [first, second] = self.overlap;
-        Self { map: self.map.inverse().unwrap_or(Affine::IDENTITY), turn: self.turn.inverse(), overlap: [second, first], ..self }
+        let map = self.map.inverse().unwrap_or(Affine::IDENTITY);
+        Self { map, turn: self.turn.inverse(), overlap: [second, first], gain: 1.0 / self.gain, brighter: -self.brighter, ..self }
     }
 }
 
-/// The score of the prefilter, 0 to 1, for the first picture turned; symmetric for [`Turn::NONE`]. Under 5 µs.
+/// The score of the prefilter, 0 to 1; symmetric. Under 5 µs.
 #[must_use]
-pub fn sketch_score(a: &Prepared, b: &Prepared) -> f32 {
+pub fn sketch_score(a: &Outline, b: &Outline) -> f32 {
     coarse::best_score(&a.sketch, &b.sketch)
 }
 
 /// Registers a pair, the first picture turned first. See the module for the method.
 #[must_use]
 pub fn register(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
-    match (order(a, b), turn) {
-        (Ordering::Equal, Turn::NONE) => equal(a),
-        (Ordering::Greater, _) => in_order(b, a, turn.inverse()).reversed(),
-        (_, _) => in_order(a, b, turn),
-    }
+    begin(&a.outline, &b.outline, turn).map_or(Alignment { turn, ..Alignment::NONE }, |begun| begun.finish(&a.detail, &b.detail))
 }
 
-/// An order of pictures by their content.
-fn order(a: &Prepared, b: &Prepared) -> Ordering {
-    fn samples(p: &Prepared) -> impl Iterator<Item = &f32> {
-        p.finest().luma.iter().chain(p.chroma.iter().flatten())
+/// A pair that is worth aligning.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// Of the pair in order; none if the pictures are the same.
+    starts: Option<Vec<Start>>,
+    /// Of the first picture of the pair in order.
+    turn: Turn,
+    /// Whether that is the second picture of the pair.
+    reversed: bool,
+}
+
+/// The first part of [`register`], for which outlines will do: `None` where it gives up.
+#[must_use]
+pub fn begin(a: &Outline, b: &Outline, turn: Turn) -> Option<Begun> {
+    if a.key == b.key && turn == Turn::NONE {
+        return Some(Begun { starts: None, turn, reversed: false });
     }
-    let differ = samples(a).zip(samples(b)).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne());
-    differ.unwrap_or(Ordering::Equal)
+    let reversed = a.key > b.key;
+    let (a, b, turn) = if reversed { (b, a, turn.inverse()) } else { (a, b, turn) };
+    let a = if turn == Turn::NONE { Cow::Borrowed(a) } else { Cow::Owned(a.turned(turn)) };
+    if sketch_score(&a, b) < SKETCH_SCORE {
+        return None;
+    }
+    let starts = coarse::starts(&a.templates, &b.templates);
+    let worth = starts.first().is_some_and(|start| start.score >= START_SCORE);
+    worth.then_some(Begun { starts: Some(starts), turn, reversed })
+}
+
+impl Begun {
+    /// The rest of [`register`], of the same pictures in the same order.
+    #[must_use]
+    pub fn finish(&self, a: &Detail, b: &Detail) -> Alignment {
+        let Some(starts) = &self.starts else { return equal(a) };
+        let (first, second) = if self.reversed { (b, a) } else { (a, b) };
+        let found = if self.turn == Turn::NONE {
+            upright(first, second, self.turn, starts)
+        } else {
+            let found = upright(&first.turned(self.turn), second, self.turn, starts);
+            Alignment { map: found.map.after(&self.turn.inverse().to_original()), ..found }
+        };
+        if self.reversed { found.reversed() } else { found }
+    }
 }
 
 /// A picture with itself.
-fn equal(picture: &Prepared) -> Alignment {
+fn equal(picture: &Detail) -> Alignment {
     let found = with_scratch(|scratch| agreement(picture, picture, picture.levels.len() - 1, &Affine::IDENTITY, scratch));
     let telling = found.texture / (found.texture + PRIOR);
     Alignment { similarity: 1.0, telling, overlap: [1.0; 2], texture: found.texture, agreement: 1.0, colour: 1.0, ..Alignment::NONE }
@@ -139,24 +182,8 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     SCRATCH.with_borrow_mut(work)
 }
 
-/// Registers two pictures in the order of their content, the first of them turned.
-fn in_order(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
-    let starts = match turn {
-        Turn::NONE => coarse::starts(&a.templates, &b.templates),
-        _ => coarse::starts(&a.templates.turned(turn), &b.templates),
-    };
-    if starts.first().is_none_or(|start| start.score < START_SCORE) {
-        return Alignment { turn, ..Alignment::NONE };
-    }
-    if turn == Turn::NONE {
-        return upright(a, b, turn, &starts);
-    }
-    let found = upright(&a.turned(turn), b, turn, &starts);
-    Alignment { map: found.map.after(&turn.inverse().to_original()), ..found }
-}
-
 /// Registers two pictures, the first of them turned already.
-fn upright(a: &Prepared, b: &Prepared, turn: Turn, starts: &[Start]) -> Alignment {
+fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
     let Some(fit) = align(a, b, starts) else { return Alignment { turn, ..Alignment::NONE } };
     let Some(back) = fit.map.inverse() else { return Alignment { turn, ..Alignment::NONE } };
     let level = a.levels.len().min(b.levels.len()) - 1;
@@ -177,6 +204,8 @@ fn upright(a: &Prepared, b: &Prepared, turn: Turn, starts: &[Start]) -> Alignmen
         texture: found.texture,
         agreement: found.agreeing / found.texture.max(1e-6),
         colour: found.colour,
+        gain: if forward { found.gain } else { 1.0 / found.gain },
+        brighter: if forward { found.brighter } else { -found.brighter },
         needs,
     }
 }
@@ -189,7 +218,7 @@ fn covered(map: &Affine) -> f32 {
 }
 
 /// From coarse to fine; gives up where a level leaves no hope.
-fn align(a: &Prepared, b: &Prepared, starts: &[Start]) -> Option<Fit> {
+fn align(a: &Detail, b: &Detail, starts: &[Start]) -> Option<Fit> {
     let mut fits: Vec<Fit> = starts.iter().map(|start| Fit { map: start.map, score: start.score }).collect();
     for (level, (a, b)) in a.levels.iter().zip(&b.levels).enumerate() {
         fits.truncate(STARTS[level]);

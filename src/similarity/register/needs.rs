@@ -64,6 +64,12 @@ impl Needs {
         self.0 & !other.0 == 0
     }
 
+    /// What of this set is not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// As a number, for storage.
     #[must_use]
     pub const fn bits(self) -> u16 {
@@ -124,24 +130,23 @@ pub(super) fn needs(grid: &Level, other: &Level, map: &Affine, turn: Turn, found
 fn outside(level: &Level, map: &Affine) -> Needs {
     let n = level.side;
     let edge = 1.0 + 2.0 / n as f32;
-    let (mut missed, mut seen, mut flat) = (0usize, 0usize, 0usize);
-    for y in 0..n {
-        for x in 0..n {
-            let [u, v] = map.apply([at(x, n), at(y, n)]).map(f32::abs);
-            missed += usize::from(u.max(v) > 1.0);
-            if u.max(v) > edge {
-                seen += 1;
-                flat += usize::from(is_flat(level, x, y));
-            }
+    let places: Vec<f32> = (0..n).map(|i| at(i, n)).collect();
+    let beyond = |most: f32, x: f32, y: f32| {
+        let [u, v] = map.apply([x, y]);
+        (u.abs() > most) | (v.abs() > most)
+    };
+    let missed: u32 = places.iter().map(|&y| places.iter().map(|&x| u32::from(beyond(1.0, x, y))).sum::<u32>()).sum();
+    if (missed as f32) < MISSES * (n * n) as f32 {
+        return Needs::NOTHING;
+    }
+    let (mut seen, mut flat) = (0usize, 0usize);
+    for (y, &v) in places.iter().enumerate() {
+        for (x, _) in places.iter().enumerate().filter(|&(_, &u)| beyond(edge, u, v)) {
+            seen += 1;
+            flat += usize::from(is_flat(level, x, y));
         }
     }
-    if (missed as f32) < MISSES * (n * n) as f32 {
-        Needs::NOTHING
-    } else if seen > 0 && flat * 5 >= seen * 4 {
-        Needs::BORDER
-    } else {
-        Needs::CROP
-    }
+    if seen > 0 && flat * 5 >= seen * 4 { Needs::BORDER } else { Needs::CROP }
 }
 
 /// Whether a sample is within three grey levels of its neighbours to the left and above, or to the right and below, at the border.

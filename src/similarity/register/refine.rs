@@ -4,20 +4,33 @@
 //! slopes are those of the first picture, so the normal equations of a block of samples are the same in every step. What changes is the weight
 //! of a block, which is the square of its correlation: blocks that disagree (a logo, a caption) do not pull (iteratively reweighted, section
 //! 4.2 of part 2 of the same authors).
+//!
+//! The eight blocks of a row are computed side by side, each in its own order, so that vectors of any width give the same bits.
 
-use super::{affine::Affine, levels::Level};
+use super::{
+    affine::Affine,
+    levels::Level,
+    wide::{Work, wide},
+};
 
 /// Blocks along a side.
 const BLOCKS: usize = 8;
 /// A step may leave the normal equations this far from singular: their diagonal is raised by this share.
 const DAMPING: f64 = 1e-3;
 
+/// One value for each block of a row of blocks: these are computed side by side, each in its own order.
+type Lanes = [f32; BLOCKS];
+
 /// The weighted sums of slope products over one block: of across², across · down, down², each times 1, x, y, x², xy, y².
-type Moments = [f32; 18];
+type Moments = [f64; 18];
 
 /// A level as the fixed side of an alignment.
-pub(super) struct Fixed<'a> {
-    level: &'a Level,
+pub(super) struct Fixed {
+    side: usize,
+    /// Of each row of samples, for the first, second, … sample of all blocks: value, slope to the right, slope downwards.
+    samples: Vec<[Lanes; 3]>,
+    /// Where the first, second, … sample of all blocks lies.
+    places: Vec<Lanes>,
     moments: Vec<Moments>,
 }
 
@@ -35,11 +48,33 @@ pub(super) struct Look {
     change: Option<Affine>,
 }
 
-/// The sums over one block of one step.
+/// The sums over each of a row of blocks: of ab, a², b²; of the residual times slope to the right, times 1, x, y, and so for the slope
+/// downwards.
 #[derive(Default, Clone, Copy)]
 struct Sums {
-    products: [f32; 3],
-    pull: [f32; 6],
+    products: [Lanes; 3],
+    pull: [Lanes; 6],
+}
+
+impl Sums {
+    /// The correlation of each block, 0 where it is negative, and its square.
+    #[inline(always)]
+    fn correlation(&self) -> (Lanes, [f64; BLOCKS]) {
+        let [ab, aa, bb] = &self.products;
+        let (mut correlation, mut trust) = ([0f32; BLOCKS], [0f64; BLOCKS]);
+        for l in 0..BLOCKS {
+            let energy = (aa[l] * bb[l]).sqrt();
+            correlation[l] = if energy > 0.0 { (ab[l] / energy).clamp(0.0, 1.0) } else { 0.0 };
+            trust[l] = f64::from(correlation[l] * correlation[l]);
+        }
+        (correlation, trust)
+    }
+}
+
+/// Adds `factor` times `values`.
+#[inline(always)]
+fn add(sum: &mut Lanes, values: &Lanes, factor: f32) {
+    sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v * factor);
 }
 
 /// Where sample `i` of `n` lies in [−1, 1].
@@ -47,21 +82,52 @@ pub(super) fn at(i: usize, n: usize) -> f32 {
     (2 * i + 1) as f32 / n as f32 - 1.0
 }
 
-impl<'a> Fixed<'a> {
-    pub(super) fn new(level: &'a Level) -> Self {
-        let mut moments = vec![[0.0; 18]; BLOCKS * BLOCKS];
+impl Fixed {
+    pub(super) fn new(level: &Level) -> Self {
         let (n, size) = (level.side, level.side / BLOCKS);
-        for i in 0..n * n {
-            let (x, y) = (i % n, i / n);
-            let [across, down] = [level.slope[0][i], level.slope[1][i]];
-            let (u, v) = (at(x, n), at(y, n));
-            let basis = [1.0, u, v, u * u, u * v, v * v];
-            let block = &mut moments[y / size * BLOCKS + x / size];
-            for (k, product) in [across * across, across * down, down * down].into_iter().enumerate() {
-                block[6 * k..][..6].iter_mut().zip(basis).for_each(|(sum, b)| *sum += product * b);
+        let mut samples = vec![[[0.0; BLOCKS]; 3]; n * size];
+        for (plane, values) in [&level.norm, &level.slope[0], &level.slope[1]].into_iter().enumerate() {
+            for (row, samples) in values.chunks_exact(n).zip(samples.chunks_exact_mut(size)) {
+                for (block, values) in row.chunks_exact(size).enumerate() {
+                    samples.iter_mut().zip(values).for_each(|(sample, &value)| sample[plane][block] = value);
+                }
             }
         }
-        Self { level, moments }
+        let mut places = vec![[0.0; BLOCKS]; size];
+        (0..n).for_each(|x| places[x % size][x / size] = at(x, n));
+        let mut fixed = Self { side: n, samples, places, moments: vec![[0.0; 18]; BLOCKS * BLOCKS] };
+        for row in 0..BLOCKS {
+            for slopes in 0..3 {
+                let sums = wide((&fixed, row * size, slopes));
+                for (k, block) in (0..6 * BLOCKS).map(|i| (i / BLOCKS, i % BLOCKS)) {
+                    fixed.moments[row * BLOCKS + block][6 * slopes + k] = f64::from(sums[k][block]);
+                }
+            }
+        }
+        fixed
+    }
+
+    /// A third of the moments of a row of blocks that begins at some row of samples.
+    #[inline(always)]
+    fn moments_of(&self, top: usize, slopes: usize) -> [Lanes; 6] {
+        let mut sums = [[0.0; BLOCKS]; 6];
+        let size = self.places.len();
+        let (first, second) = ([1, 1, 2][slopes], [1, 2, 2][slopes]);
+        for y in top..top + size {
+            let v = at(y, self.side);
+            for (sample, u) in self.samples[y * size..].iter().zip(&self.places) {
+                for l in 0..BLOCKS {
+                    let product = sample[first][l] * sample[second][l];
+                    sums[0][l] += product;
+                    sums[1][l] += product * u[l];
+                    sums[2][l] += product * v;
+                    sums[3][l] += product * (u[l] * u[l]);
+                    sums[4][l] += product * (u[l] * v);
+                    sums[5][l] += product * (v * v);
+                }
+            }
+        }
+        sums
     }
 
     /// Takes up to `steps` steps from `start`, of which `look` tells, and returns the best map met.
@@ -82,70 +148,141 @@ impl<'a> Fixed<'a> {
 
     /// How well a map fits.
     pub(super) fn look(&self, other: &Level, map: &Affine) -> Look {
+        wide((self, other, map))
+    }
+
+    #[inline(always)]
+    fn look_on(&self, other: &Level, map: &Affine) -> Look {
         let mut matrix = [0f64; 18];
         let (mut pull, mut agree, mut weight) = ([0f64; 6], 0f32, 0f32);
-        for block in 0..BLOCKS * BLOCKS {
-            let Some(sums) = self.block(other, map, block) else { continue };
-            let [ab, aa, bb] = sums.products;
-            let energy = (aa * bb).sqrt();
-            let correlation = if energy > 0.0 { (ab / energy).clamp(0.0, 1.0) } else { 0.0 };
-            agree += correlation * aa;
-            weight += aa;
-            let trust = f64::from(correlation * correlation);
-            matrix.iter_mut().zip(&self.moments[block]).for_each(|(sum, m)| *sum += trust * f64::from(*m));
-            pull.iter_mut().zip(&sums.pull).for_each(|(sum, p)| *sum += trust * f64::from(*p));
+        for row in 0..BLOCKS {
+            let inside = self.inside(map, row);
+            if !inside.contains(&true) {
+                continue;
+            }
+            let sums = self.sums(other, map, row);
+            let (correlation, trust) = sums.correlation();
+            let moments = self.moments[row * BLOCKS..].iter();
+            for (block, moments) in moments.take(BLOCKS).enumerate().filter(|&(block, _)| inside[block]) {
+                let aa = sums.products[1][block];
+                agree += correlation[block] * aa;
+                weight += aa;
+                matrix.iter_mut().zip(moments).for_each(|(sum, m)| *sum += trust[block] * m);
+                pull.iter_mut().zip(&sums.pull).for_each(|(sum, p)| *sum += trust[block] * f64::from(p[block]));
+            }
         }
-        let total: f32 = self.level.norm.len() as f32 * 0.25;
+        let total: f32 = (self.side * self.side) as f32 * 0.25;
         let score = agree / (weight + 0.25 * total);
         Look { score, change: solve(&matrix, pull).map(|p| self.change(p)) }
     }
 
     /// The solution in steps of one sample → a map of the frame.
     fn change(&self, p: [f64; 6]) -> Affine {
-        let step = 2.0 / self.level.side as f64;
+        let step = 2.0 / self.side as f64;
         let p = p.map(|v| (v * step) as f32);
         Affine([1.0 + p[1], p[2], p[0], p[4], 1.0 + p[5], p[3]])
     }
 
-    /// The sums over a block, if all of it lies in the other picture.
-    fn block(&self, other: &Level, map: &Affine, block: usize) -> Option<Sums> {
-        let n = self.level.side;
-        let size = n / BLOCKS;
-        let (left, top) = (block % BLOCKS * size, block / BLOCKS * size);
-        let corners = [[left, top], [left + size - 1, top], [left, top + size - 1], [left + size - 1, top + size - 1]];
-        let inside = |[x, y]: [usize; 2]| map.apply([at(x, n), at(y, n)]).iter().all(|u| u.abs() <= 1.0);
-        if !corners.into_iter().all(inside) {
-            return None;
+    /// Which blocks of a row lie in the other picture with all four corners.
+    #[inline(always)]
+    fn inside(&self, map: &Affine, row: usize) -> [bool; BLOCKS] {
+        let size = self.places.len();
+        let (left, right) = (self.places[0], self.places[size - 1]);
+        let (top, bottom) = (at(row * size, self.side), at((row + 1) * size - 1, self.side));
+        let mut farthest = [0f32; BLOCKS];
+        for l in 0..BLOCKS {
+            for corner in [[left[l], top], [right[l], top], [left[l], bottom], [right[l], bottom]] {
+                let [x, y] = map.apply(corner).map(f32::abs);
+                let far = if x > y { x } else { y };
+                farthest[l] = if far > farthest[l] { far } else { farthest[l] };
+            }
         }
-        let mut sums = Sums::default();
-        for y in top..top + size {
-            self.row(other, map, [left, y], size, &mut sums);
-        }
-        Some(sums)
+        farthest.map(|far| far <= 1.0)
     }
 
-    fn row(&self, other: &Level, map: &Affine, [left, y]: [usize; 2], size: usize, sums: &mut Sums) {
-        let n = self.level.side;
+    /// The sums over a row of blocks.
+    #[inline(always)]
+    fn sums(&self, other: &Level, map: &Affine, row: usize) -> Sums {
+        let (n, size) = (self.side, self.places.len());
         let half = 0.5 * n as f32;
-        let v = at(y, n);
-        let [x0, y0] = map.apply([at(left, n), v]).map(|u| (u + 1.0) * half - 0.5);
         let (dx, dy) = (map.0[0], map.0[3]);
-        let from = y * n + left;
-        let fixed = self.level.norm[from..][..size].iter();
-        let slopes = self.level.slope[0][from..][..size].iter().zip(&self.level.slope[1][from..][..size]);
-        let (mut products, mut pull) = ([0f32; 3], [0f32; 4]);
-        for (k, (&a, (&across, &down))) in fixed.zip(slopes).enumerate() {
-            let b = sample(&other.norm, n, x0 + k as f32 * dx, y0 + k as f32 * dy);
-            let (u, r) = (at(left + k, n), b - a);
-            let terms = [a * b, a * a, b * b];
-            products.iter_mut().zip(terms).for_each(|(sum, t)| *sum += t);
-            let terms = [r * across, r * across * u, r * down, r * down * u];
-            pull.iter_mut().zip(terms).for_each(|(sum, t)| *sum += t);
+        let mut sums = Sums::default();
+        for y in row * size..(row + 1) * size {
+            let v = at(y, n);
+            let (mut x0, mut y0) = ([0.0; BLOCKS], [0.0; BLOCKS]);
+            for l in 0..BLOCKS {
+                [x0[l], y0[l]] = map.apply([self.places[0][l], v]).map(|u| (u + 1.0) * half - 0.5);
+            }
+            let (mut products, mut pull) = ([[0f32; BLOCKS]; 3], [[0f32; BLOCKS]; 4]);
+            for (k, ([a, across, down], u)) in self.samples[y * size..].iter().zip(&self.places).enumerate() {
+                let b = samples(&other.norm, n, [&x0, &y0], [k as f32 * dx, k as f32 * dy]);
+                for l in 0..BLOCKS {
+                    let r = b[l] - a[l];
+                    products[0][l] += a[l] * b[l];
+                    products[1][l] += a[l] * a[l];
+                    products[2][l] += b[l] * b[l];
+                    pull[0][l] += r * across[l];
+                    pull[1][l] += r * across[l] * u[l];
+                    pull[2][l] += r * down[l];
+                    pull[3][l] += r * down[l] * u[l];
+                }
+            }
+            sums.products.iter_mut().zip(&products).for_each(|(sum, p)| add(sum, p, 1.0));
+            let [across, across_u, down, down_u] = &pull;
+            let terms = [(across, 1.0), (across_u, 1.0), (across, v), (down, 1.0), (down_u, 1.0), (down, v)];
+            sums.pull.iter_mut().zip(terms).for_each(|(sum, (p, factor))| add(sum, p, factor));
         }
-        sums.products.iter_mut().zip(products).for_each(|(sum, p)| *sum += p);
-        let [p, pu, q, qu] = pull;
-        sums.pull.iter_mut().zip([p, pu, p * v, q, qu, q * v]).for_each(|(sum, p)| *sum += p);
+        sums
     }
+}
+
+impl Work for (&Fixed, &Level, &Affine) {
+    type Found = Look;
+
+    #[inline(always)]
+    fn run(self) -> Look {
+        self.0.look_on(self.1, self.2)
+    }
+}
+
+impl Work for (&Fixed, usize, usize) {
+    type Found = [Lanes; 6];
+
+    #[inline(always)]
+    fn run(self) -> [Lanes; 6] {
+        self.0.moments_of(self.1, self.2)
+    }
+}
+
+/// [`sample`] at several places, all shifted alike.
+#[inline(always)]
+fn samples(plane: &[f32], n: usize, [x, y]: [&Lanes; 2], shift: [f32; 2]) -> Lanes {
+    /// Adding this leaves no place for a fraction, and the whole number in the last 23 bits.
+    const WHOLE: f32 = 8_388_608.0;
+    let (most, side) = ((n - 1) as f32, n as f32);
+    let (mut p, mut q, mut corner) = ([0f32; BLOCKS], [0f32; BLOCKS], [0u32; BLOCKS]);
+    for l in 0..BLOCKS {
+        let below = |x: f32| {
+            let near = (x + WHOLE) - WHOLE;
+            let low = if near > x { near - 1.0 } else { near };
+            if low < most - 1.0 { low } else { most - 1.0 }
+        };
+        let (u, v) = ((x[l] + shift[0]).clamp(0.0, most), (y[l] + shift[1]).clamp(0.0, most));
+        let (left, top) = (below(u), below(v));
+        (p[l], q[l]) = (u - left, v - top);
+        corner[l] = (top * side + left + WHOLE).to_bits() & 0x7f_ffff;
+    }
+    let mut four = [[0.0; BLOCKS]; 4];
+    for l in 0..BLOCKS {
+        let window = &plane[corner[l] as usize..][..n + 2];
+        (four[0][l], four[1][l], four[2][l], four[3][l]) = (window[0], window[1], window[n], window[n + 1]);
+    }
+    let mut out = [0.0; BLOCKS];
+    for l in 0..BLOCKS {
+        let (a, b) = (four[0][l] + p[l] * (four[1][l] - four[0][l]), four[2][l] + p[l] * (four[3][l] - four[2][l]));
+        out[l] = a + q[l] * (b - a);
+    }
+    out
 }
 
 /// Between four samples, linearly; beyond the border its value.
@@ -198,4 +335,46 @@ fn solve(moments: &[f64; 18], pull: [f64; 6]) -> Option<[f64; 6]> {
         p[k] = (m[k][6] - known) / m[k][k];
     }
     Some(p)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        picture::{Picture, Shape},
+        similarity::register::levels::Detail,
+    };
+
+    fn noise(size: u16, seed: usize) -> Detail {
+        let shape = Shape::new(size, 1).unwrap();
+        let value = |i: usize| ((i + seed).wrapping_mul(2_654_435_761) >> 13) as u8;
+        Detail::of(&Picture::from_samples(shape, (0..shape.len()).map(value).collect()).unwrap())
+    }
+
+    #[test]
+    fn eight_places_are_sampled_as_one_is() {
+        for level in &noise(64, 1).levels {
+            let n = level.side;
+            for i in 0..4_000 {
+                let place = |k: usize| ((i * 8 + k).wrapping_mul(40_503) & 0xffff) as f32 / 65_536.0 * (n + 4) as f32 - 2.0;
+                let (x, y) = (std::array::from_fn(place), std::array::from_fn(|l| place(l + 9).round()));
+                let shift = [place(3) - place(5), if i % 2 == 0 { 0.0 } else { place(7) }];
+                let found = samples(&level.norm, n, [&x, &y], shift);
+                let slow: Lanes = std::array::from_fn(|l| sample(&level.norm, n, x[l] + shift[0], y[l] + shift[1]));
+                assert_eq!(found.map(f32::to_bits), slow.map(f32::to_bits), "{n} {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn wider_vectors_give_the_same_bits() {
+        let (a, b) = (noise(64, 3), noise(64, 4));
+        let map = Affine([0.93, 0.05, 0.1, -0.04, 0.88, -0.06]);
+        for (a, b) in a.levels.iter().zip(&b.levels) {
+            let fixed = Fixed::new(a);
+            let (plain, fast) = (fixed.look_on(b, &map), fixed.look(b, &map));
+            assert_eq!(plain.score.to_bits(), fast.score.to_bits());
+            assert!(plain.change.is_some() && plain.change == fast.change);
+        }
+    }
 }

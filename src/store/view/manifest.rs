@@ -13,6 +13,9 @@ pub(super) const NAME: &str = "manifest";
 const MAGIC: &[u8; 8] = b"WSIDXVIE";
 const VERSION: u32 = 3;
 
+/// Number of tables.
+pub(super) const TABLES: usize = 5;
+
 /// The tables of a view, in the order in which the manifest lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableKind {
@@ -22,13 +25,15 @@ pub enum TableKind {
     Paths,
     /// Row number → its neighbour list.
     Lists,
+    /// Row number → the pairs in which it is, of those in a list that are similar.
+    Edges,
     /// Alias → row number, of live and dead rows.
     Aliases,
 }
 
 impl TableKind {
     /// All, in order.
-    pub const ALL: [Self; 4] = [Self::Names, Self::Paths, Self::Lists, Self::Aliases];
+    pub const ALL: [Self; TABLES] = [Self::Names, Self::Paths, Self::Lists, Self::Edges, Self::Aliases];
 
     /// The beginning of its file names.
     pub fn name(self) -> &'static str {
@@ -36,6 +41,7 @@ impl TableKind {
             Self::Names => "names",
             Self::Paths => "paths",
             Self::Lists => "lists",
+            Self::Edges => "edges",
             Self::Aliases => "aliases",
         }
     }
@@ -78,6 +84,8 @@ pub struct Manifest {
     pub settings: Vec<u8>,
     /// The fingerprint of what features depend on.
     pub fingerprint: [u8; 32],
+    /// The rule by which the similarities of edges were found.
+    pub rule: Vec<u8>,
     /// Whether the columns of the search basis were chosen from data.
     pub fitted: bool,
     /// The columns of the search basis.
@@ -95,7 +103,7 @@ pub struct Manifest {
     /// The runs of the order of rows by content id, oldest first.
     pub order: Vec<FileEntry>,
     /// The runs of each table, oldest first, in the order of [`TableKind::ALL`].
-    pub tables: [Vec<FileEntry>; 4],
+    pub tables: [Vec<FileEntry>; TABLES],
 }
 
 impl Manifest {
@@ -115,6 +123,7 @@ impl Manifest {
         body.u64(self.generation);
         body.bytes(&self.settings);
         body.raw(&self.fingerprint);
+        body.bytes(&self.rule);
         body.u8(u8::from(self.fitted));
         body.u32(self.basis.len() as u32);
         self.basis.iter().for_each(|&column| body.u32(column));
@@ -161,7 +170,13 @@ impl Manifest {
     }
 
     fn unpack(mut b: Unpacker<'_>) -> Option<Self> {
-        let mut manifest = Self { generation: b.u64()?, settings: b.bytes()?.to_vec(), fingerprint: b.array()?, ..Self::default() };
+        let mut manifest = Self {
+            generation: b.u64()?,
+            settings: b.bytes()?.to_vec(),
+            fingerprint: b.array()?,
+            rule: b.bytes()?.to_vec(),
+            ..Self::default()
+        };
         manifest.fitted = b.u8()? != 0;
         let columns = b.count(4)?;
         manifest.basis = (0..columns).map(|_| b.u32()).collect::<Option<_>>()?;

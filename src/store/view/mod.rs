@@ -6,7 +6,7 @@
 //! for nobody and sees whole generations; files that no manifest names go, and leave the disk when their last reader does.
 //!
 //! The view is derived from the packs and can be built from them without decoding an image. It is the one home of row numbers and
-//! neighbour lists. The format is described in [`crate::store::format`].
+//! neighbour lists, edges. The format is described in [`crate::store::format`].
 
 mod blocks;
 mod contents;
@@ -25,19 +25,20 @@ use std::{
 pub use blocks::FileEntry;
 pub use manifest::{Manifest, TableKind};
 pub use publish::{Draft, Growing, Grown, publish};
-pub use record::{PathRecord, RowRecord, pack_list, pack_names, row_key};
+pub use record::{PathRecord, RowRecord, pack_edges, pack_list, pack_names, row_key};
 pub use table::{Changes, Table, Visit};
 
 use self::{
     blocks::{Checked, damaged},
     contents::Order,
-    manifest::Column,
+    manifest::{Column, TABLES},
 };
 use super::{alias::Alias, medium::Medium, packs::Place, state::ContentId};
 use crate::{
     Error, Result,
-    feature::Basis,
-    knn::{Guard, Neighbor, Norms, Planes, stride_of},
+    feature::{Basis, Feature},
+    knn::{Guard, Neighbor, Norms, Planes, Row, stride_of},
+    similarity::Edge,
 };
 
 /// Bytes of a manifest: eight for each block of 64 KiB, so this is a view of 8 TiB.
@@ -51,7 +52,7 @@ pub struct View {
     manifest: Manifest,
     columns: [Checked; 5],
     order: Order,
-    tables: [Table; 4],
+    tables: [Table; TABLES],
 }
 
 impl View {
@@ -79,7 +80,8 @@ impl View {
         let columns = [open(0)?, open(1)?, open(2)?, open(3)?, open(4)?];
         let order = Order::open(medium, &manifest.order)?;
         let table = |kind: TableKind| Table::open(medium, &manifest.tables[kind as usize]);
-        let tables = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?, table(TableKind::Aliases)?];
+        let [names, paths, lists] = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
+        let tables = [names, paths, lists, table(TableKind::Edges)?, table(TableKind::Aliases)?];
         let view = Self { columns, order, tables, manifest };
         let (rows, stride) = (view.rows(), view.stride());
         let lengths = [rows * stride, rows * stride, rows * 8, rows * contents::RECORD, rows.div_ceil(64) * 8];
@@ -149,16 +151,23 @@ impl View {
     ///
     /// # Panics
     /// If the feature is of another length.
-    pub fn distance(&self, feature: &[i16], row: u32) -> Result<u32> {
-        assert_eq!(feature.len(), self.manifest.basis.len(), "columns of a feature");
+    pub fn distance(&self, feature: &Feature, row: u32) -> Result<u32> {
+        assert_eq!(feature.0.len(), self.manifest.basis.len(), "columns of a feature");
+        Ok(feature.squared_distance(self.halves(row)?.values()))
+    }
+
+    /// The feature of a row.
+    ///
+    /// # Errors
+    /// As [`View::row`].
+    pub fn feature(&self, row: u32) -> Result<Feature> {
+        Ok(Feature(self.halves(row)?.values().take(self.manifest.basis.len()).map(|value| value as i16).collect()))
+    }
+
+    fn halves(&self, row: u32) -> Result<Row<'_>> {
         let start = row as usize * self.stride();
-        let bytes = |column: Column| self.columns[column as usize].get(start..start + self.stride());
-        let stored = bytes(Column::High)?
-            .iter()
-            .zip(bytes(Column::Low)?)
-            .map(|(&h, &l)| 256 * i64::from(h.cast_signed()) + i64::from(l.cast_signed()));
-        let square: i64 = feature.iter().zip(stored).map(|(&a, b)| (i64::from(a) - b).pow(2)).sum();
-        Ok(u32::try_from(square).unwrap_or(u32::MAX))
+        let bytes = |column: Column| Ok(bytemuck::cast_slice(self.columns[column as usize].get(start..start + self.stride())?));
+        Ok(Row { high: bytes(Column::High)?, low: bytes(Column::Low)? })
     }
 
     /// One bit for each row, set where its content has a path; 64 rows a word.
@@ -246,6 +255,15 @@ impl View {
     pub fn list(&self, row: u32) -> Result<Vec<Neighbor>> {
         let Some(bytes) = self.table(TableKind::Lists).get(&row_key(row))? else { return Ok(Vec::new()) };
         record::unpack_list(bytes).ok_or_else(|| damaged(&format!("the list of row {row} is malformed")))
+    }
+
+    /// The similar pairs of a row: of those rows that are in its list, or have it in theirs, whose similarity with it is kept; by row.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn edges(&self, row: u32) -> Result<Vec<Edge>> {
+        let Some(bytes) = self.table(TableKind::Edges).get(&row_key(row))? else { return Ok(Vec::new()) };
+        record::unpack_edges(bytes).ok_or_else(|| damaged(&format!("the edges of row {row} are malformed")))
     }
 
     /// Checks every block of every file.

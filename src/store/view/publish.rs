@@ -6,7 +6,7 @@ use super::{
     Changes, FileEntry, Manifest, View,
     blocks::BLOCK,
     contents::{Order, RECORD, id_in, pack_content},
-    manifest::{self, Column, TableKind},
+    manifest::{self, Column, TABLES, TableKind},
     planes,
     table::Table,
     writing::{Writing, failed},
@@ -28,7 +28,7 @@ pub struct Draft<'a> {
     /// The bitmap of live rows, old and new.
     pub live: Vec<u64>,
     /// New and changed entries of each table, in the order of [`TableKind::ALL`].
-    pub changes: [Changes<'a>; 4],
+    pub changes: [Changes<'a>; TABLES],
 }
 
 /// Rows being added: features and contents of new rows behind those of the old generation, or from nothing.
@@ -132,6 +132,11 @@ impl Grown {
     /// [`Error::Damaged`] where the files do not fit together.
     pub fn planes(&self) -> Result<Planes<'_>> {
         planes(stride_of(self.columns), &self.bytes[0], &self.bytes[1], &self.bytes[2])
+    }
+
+    /// Number of rows, old and new.
+    pub fn rows(&self) -> usize {
+        self.new.end as usize
     }
 
     /// The content of a row, old or new.
@@ -252,7 +257,7 @@ mod tests {
             (0..old_rows as u32 + 3).try_for_each(|row| visit(&row_key(row), Some(&list)))
         });
         let none = || Changes::new(0, |_| Ok(()));
-        let changes = [none(), none(), lists, none()];
+        let changes = [none(), none(), lists, none(), none()];
         publish(medium, old.as_ref(), growing.finish()?, Draft { manifest, live: vec![(1 << (old_rows + 3)) - 1], changes })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     knn::Neighbor,
+    similarity::{Edge, register::Needs},
     store::{
         bytes::{Packer, Unpacker},
         packs::Place,
@@ -109,4 +110,27 @@ pub(super) fn unpack_list(bytes: &[u8]) -> Option<Vec<Neighbor>> {
     let list = (0..bytes.len() / 8).map(|_| Some(Neighbor { row: b.u32()?, distance: b.u32()? })).collect::<Option<_>>()?;
     b.end()?;
     Some(list)
+}
+
+/// The edges of a row: of each the other row, the bits of the similarity, and what it needs.
+pub fn pack_edges(edges: &[Edge]) -> Vec<u8> {
+    let mut out = Packer::default();
+    for edge in edges {
+        out.u32(edge.row);
+        out.u32(edge.similarity.to_bits());
+        out.u32(u32::from(edge.needs.bits()));
+    }
+    out.0
+}
+
+pub(super) fn unpack_edges(bytes: &[u8]) -> Option<Vec<Edge>> {
+    let mut b = Unpacker(bytes);
+    let edge = |_| {
+        let (row, similarity) = (b.u32()?, f32::from_bits(b.u32()?));
+        let needs = Needs::from_bits(u16::try_from(b.u32()?).ok()?)?;
+        (0.0..=1.0).contains(&similarity).then_some(Edge { row, similarity, needs })
+    };
+    let edges = (0..bytes.len() / 12).map(edge).collect::<Option<_>>()?;
+    b.end()?;
+    Some(edges)
 }

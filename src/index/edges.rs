@@ -1,0 +1,107 @@
+//! Lists that changed → pairs that became candidates or ceased to be, and the edges that come and go with them.
+//!
+//! A pair is a candidate while one of its rows is in the other's list. Whether it is kept is the pair's alone ([`KEPT_SIMILARITY`]), so only
+//! new candidates are registered, and the edges after any history are those of a build from nothing.
+
+use rayon::prelude::*;
+
+use super::pairs::Library;
+use crate::{
+    Error, Result,
+    knn::{ListUpdate, Neighbor},
+    monitor::Monitor,
+    similarity::{
+        Edge, KEPT_SIMILARITY,
+        register::{Needs, Turn, begin},
+    },
+    store::view::View,
+};
+
+/// Lists whose pairs are registered between two looks at whether to stop.
+const TOGETHER: usize = 4_096;
+
+/// The rows whose edges changed, ascending, with all of their edges now.
+pub(super) type EdgeUpdate = Vec<(u32, Vec<Edge>)>;
+
+/// What became of the pairs of a row: the other row, and the pair if it is kept.
+type Change = (u32, u32, Option<(f32, Needs)>);
+
+/// Changed lists, before and after.
+pub(super) struct Candidates<'a> {
+    pub(super) old: Option<&'a View>,
+    pub(super) lists: &'a ListUpdate,
+}
+
+impl Candidates<'_> {
+    /// The edges that change with the lists.
+    pub(super) fn edges(&self, library: &Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
+        let changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
+        monitor.stage("registering", Some(changed.len() as u64));
+        let mut changes: Vec<Change> = Vec::new();
+        for lists in changed.chunks(TOGETHER) {
+            let of_row = |&(row, list): &(u32, &[Neighbor])| {
+                monitor.advance(1);
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, list, library) }
+            };
+            changes.extend(lists.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.into_iter().flatten());
+        }
+        let both = changes.iter().flat_map(|&(a, b, pair)| [(a, b, pair), (b, a, pair)]);
+        let mut both: Vec<Change> = both.collect();
+        both.par_sort_unstable_by_key(|&(row, other, _)| (row, other));
+        both.dedup_by_key(|&mut (row, other, _)| (row, other));
+        let of_row = |changes: &[Change]| Ok(self.changed(changes)?.map(|edges| (changes[0].0, edges)));
+        both.chunk_by(|a, b| a.0 == b.0).filter_map(|changes| of_row(changes).transpose()).collect()
+    }
+
+    /// The pairs of a row that are candidates no more, and those that are now and similar.
+    fn changes(&self, row: u32, list: &[Neighbor], library: &Library<'_, u32>) -> Result<Vec<Change>> {
+        let before = self.before(row)?;
+        let mut changes = Vec::new();
+        for gone in before.iter().filter(|neighbor| !has(list, neighbor.row)) {
+            let still = match self.lists.get(gone.row) {
+                Some(list) => has(list, row),
+                None => has(&self.before(gone.row)?, row),
+            };
+            if !still {
+                changes.push((row, gone.row, None));
+            }
+        }
+        for new in list.iter().filter(|neighbor| !has(&before, neighbor.row)) {
+            let other = new.row;
+            // Of two rows that are new to each other the smaller one looks at the pair.
+            let twice = other < row && self.lists.get(other).is_some_and(|list| has(list, row));
+            if twice || has(&self.before(other)?, row) {
+                continue;
+            }
+            changes.extend(similar(row, other, library)?.map(|pair| (row, other, Some(pair))));
+        }
+        Ok(changes)
+    }
+
+    /// The published list of a row.
+    fn before(&self, row: u32) -> Result<Vec<Neighbor>> {
+        self.old.filter(|view| (row as usize) < view.rows()).map_or(Ok(Vec::new()), |view| view.list(row))
+    }
+
+    /// The edges of a row after changes, if they differ.
+    fn changed(&self, changes: &[Change]) -> Result<Option<Vec<Edge>>> {
+        let row = changes[0].0;
+        let before = self.old.filter(|view| (row as usize) < view.rows()).map_or(Ok(Vec::new()), |view| view.edges(row))?;
+        let stays = |edge: &&Edge| changes.binary_search_by_key(&edge.row, |change| change.1).is_err();
+        let new = changes.iter().filter_map(|&(_, row, pair)| pair.map(|(similarity, needs)| Edge { row, similarity, needs }));
+        let mut edges: Vec<Edge> = before.iter().filter(stays).copied().chain(new).collect();
+        edges.sort_unstable_by_key(|edge| edge.row);
+        Ok((edges != before).then_some(edges))
+    }
+}
+
+fn has(list: &[Neighbor], row: u32) -> bool {
+    list.iter().any(|neighbor| neighbor.row == row)
+}
+
+/// Similarity and needs of a pair that is worth keeping.
+fn similar(row: u32, other: u32, library: &Library<'_, u32>) -> Result<Option<(f32, Needs)>> {
+    let Some(begun) = begin(&*library.outline(row)?, &*library.outline(other)?, Turn::NONE) else { return Ok(None) };
+    let pair = begun.finish(&*library.detail(row)?, &*library.detail(other)?);
+    Ok((pair.similarity >= KEPT_SIMILARITY).then_some((pair.similarity, pair.needs)))
+}
