@@ -88,7 +88,8 @@ impl Reader {
         let other = |edge: &Edge| -> Result<Match> {
             let RowRecord { id, occurrences, .. } = self.view.row(edge.row)?;
             let distance = real_distance(self.view.distance(&feature, edge.row)?);
-            Ok(Match { id, occurrences, similarity: f64::from(edge.similarity), needs: Some(edge.needs), distance })
+            let (similarity, needs) = (f64::from(edge.similarity), Some(edge.needs));
+            Ok(Match { id, occurrences, similarity, needs, pair: None, too_little_texture: false, distance })
         };
         Ok(ImageGroup { id, occurrences, others: group.members.iter().map(other).collect::<Result<_>>()? })
     }

@@ -3,8 +3,10 @@
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
 mod batch;
+mod calibrate;
 mod check;
 mod edges;
+mod flat;
 mod gc;
 mod groups;
 mod init;
@@ -18,10 +20,13 @@ mod reader;
 mod rows;
 mod selection;
 mod status;
+mod stored;
 mod sync;
 mod verify;
 
+pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked, except};
+pub use flat::Texture;
 pub use gc::GcSummary;
 pub use groups::{Groups, ImageGroup};
 pub use init::{InitOptions, Survey, create, survey};
@@ -32,6 +37,7 @@ pub use query::{Match, QueryResult};
 pub use reader::Reader;
 pub use selection::{Analysis, Selection};
 pub use status::Status;
+pub use stored::Stored;
 pub use sync::{SyncOptions, SyncSummary};
 pub use verify::Verification;
 

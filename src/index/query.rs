@@ -10,10 +10,11 @@ use rayon::prelude::*;
 
 use super::{
     Reader,
+    flat::{FlatRows, Texture, same, texture},
     pairs::{Asked, Library, OF_A_VIEW},
 };
 use crate::{
-    Error, Result,
+    Result,
     dataset::{Buffer, read_image},
     feature::{Feature, SCALE},
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
@@ -24,7 +25,7 @@ use crate::{
     },
     store::{
         state::ContentId,
-        view::{PathRecord, RowRecord, View},
+        view::{RowRecord, View},
     },
     verdict::Occurrence,
 };
@@ -40,6 +41,10 @@ pub struct Match {
     pub similarity: f64,
     /// The changes that make one of the other, where they are near-duplicates.
     pub needs: Option<Needs>,
+    /// How the picture that was asked for lies on this one, where they were registered.
+    pub pair: Option<Alignment>,
+    /// They are no near-duplicates only for want of texture.
+    pub too_little_texture: bool,
     /// Euclidean distance of the features, in [0, 2].
     pub distance: f64,
 }
@@ -48,7 +53,8 @@ impl Match {
     pub(super) fn new(id: ContentId, occurrences: Vec<Occurrence>, distance: u32, pair: Option<Alignment>, rule: &EdgeRule) -> Self {
         let similarity = pair.map_or(0.0, |pair| f64::from(pair.similarity));
         let needs = pair.filter(|pair| rule.accepts(pair)).map(|pair| pair.needs);
-        Self { id, occurrences, similarity, needs, distance: real_distance(distance) }
+        let too_little_texture = pair.is_some_and(|pair| rule.lacks_texture(&pair));
+        Self { id, occurrences, similarity, needs, pair, too_little_texture, distance: real_distance(distance) }
     }
 }
 
@@ -57,8 +63,8 @@ impl Match {
 pub struct QueryResult {
     /// The content of the file.
     pub id: ContentId,
-    /// The picture has no contrast, and so no neighbours but itself.
-    pub flat: bool,
+    /// How much the picture has to be told from others by.
+    pub texture: Texture,
     /// Near-duplicates first, most similar first, then the nearest; the same content, if it is in the dataset, at distance 0.
     pub neighbors: Vec<Match>,
 }
@@ -116,14 +122,23 @@ impl Reader {
         };
         let decided: Vec<_> = turns.into_par_iter().map(decide).collect::<Result<_>>()?;
         let mut matches: Vec<(bool, Match)> = decided.into_iter().flatten().collect();
+        let mut flat = 0;
+        if own.is_flat() {
+            let rows = FlatRows::of(self, &Live(&self.view.live_words()?))?;
+            flat = rows.count();
+            for row in rows.same_as(&picture).take(k) {
+                matches.push((true, self.matched(Neighbor { row, distance: 0 }, Some(same(&picture)), rule)?));
+            }
+        }
+        let texture = texture(&picture, &own, rule, flat);
         let rank = |(is_edge, found): &(bool, Match)| (!is_edge, if *is_edge { 1.0 - found.similarity } else { found.distance });
         matches.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal).then_with(|| a.1.id.cmp(&b.1.id)));
         matches.truncate(k);
-        Ok(QueryResult { id, flat: own.is_flat(), neighbors: matches.into_iter().map(|(_, found)| found).collect() })
+        Ok(QueryResult { id, texture, neighbors: matches.into_iter().map(|(_, found)| found).collect() })
     }
 
     /// The squared distances of the `k` nearest rows, and all rows that may be near-duplicates with the turns under which they came up.
-    fn candidates(&self, own: &Feature, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
+    pub(super) fn candidates(&self, own: &Feature, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
         let live = self.view.live_words()?;
         let order = ById(&self.view);
         // One search for all: the rows are read once.
@@ -146,12 +161,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Input`] where there is no such path, or it is no image; [`Error::Damaged`].
     pub fn neighbors(&self, path: &[u8], rule: &EdgeRule) -> Result<Vec<Match>> {
-        let shown = String::from_utf8_lossy(path);
-        let row = match self.view.path(path)? {
-            Some(PathRecord::Row(row)) => row,
-            Some(PathRecord::Undecodable(reason)) => return Err(Error::Input(format!("{shown} cannot be read as an image: {reason}"))),
-            None => return Err(Error::Input(format!("{shown} is not in the index; run `wsidx sync`"))),
-        };
+        let row = self.row_of_path(path)?;
         let own = Prepared::of(&self.picture_of_row(row)?);
         let pair = |neighbor: Neighbor| -> Result<Match> {
             let other = Prepared::of(&self.picture_of_row(neighbor.row)?);

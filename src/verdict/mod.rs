@@ -7,12 +7,14 @@
 mod allow;
 mod anomaly;
 mod baseline;
+mod edit;
 mod fingerprint;
 mod policy;
 
 pub use allow::{ALLOW_FILE, Accepted, Exception, Exceptions, Subject};
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
 pub use baseline::{BASELINE_FILE, Baseline};
+pub use edit::set_threshold;
 pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
 pub use policy::{Action, Finding, Policy, Rules};
 

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod pairs;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::pairs::{Calibrate, Compare};
 
 use crate::{
     allow::{Allow, BaselineCommand},
@@ -90,6 +94,8 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Show the images of the dataset that are nearest to an image
     Query(Query),
+    /// Compare two images: how one lies on the other, whether they are near-duplicates, and why
+    Compare(Compare),
     /// Judge images: redundant, influential, anomaly or novel; and leaks between splits
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
@@ -108,6 +114,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HookCommand,
     },
+    /// Find the threshold for near-duplicates that fits this dataset
+    Calibrate(Calibrate),
     /// Show what the index holds
     Status(Status),
     /// Derive everything anew and compare it with what is stored

@@ -48,8 +48,7 @@ impl Shown {
     }
 
     fn of(group: &ImageGroup) -> Self {
-        let own =
-            Match { similarity: 1.0, needs: Some(Needs::NOTHING), distance: 0.0, id: group.id, occurrences: group.occurrences.clone() };
+        let own = unregistered(group.id, &group.occurrences, 1.0, Some(Needs::NOTHING));
         Self::new(SIMILAR, [&own].into_iter().chain(&group.others).flat_map(each_place).collect())
     }
 
@@ -62,6 +61,12 @@ impl Shown {
     }
 }
 
+/// An image that was compared with none.
+fn unregistered(id: [u8; 32], occurrences: &[Occurrence], similarity: f64, needs: Option<Needs>) -> Match {
+    let too_little_texture = needs.is_none();
+    Match { id, occurrences: occurrences.to_vec(), similarity, needs, pair: None, too_little_texture, distance: 0.0 }
+}
+
 fn each_place(found: &Match) -> impl Iterator<Item = Match> + '_ {
     found.occurrences.iter().map(|place| Match { occurrences: vec![place.clone()], ..found.clone() })
 }
@@ -72,13 +77,7 @@ pub(crate) fn run(session: &Session, args: &Groups) -> Outcome {
     let found = reader.groups(&reader.rules()?.edges, &monitor)?;
     drop(monitor);
     let mut groups: Vec<Shown> = found.groups.iter().map(Shown::of).collect();
-    let flat = found.flat.iter().map(|(id, occurrences): &(_, Vec<Occurrence>)| Match {
-        id: *id,
-        occurrences: occurrences.clone(),
-        similarity: 0.0,
-        needs: None,
-        distance: 0.0,
-    });
+    let flat = found.flat.iter().map(|(id, occurrences)| unregistered(*id, occurrences, 0.0, None));
     let flat: Vec<Match> = flat.flat_map(|image| each_place(&image).collect::<Vec<_>>()).collect();
     groups.extend((flat.len() > 1).then(|| Shown::new(FLAT, flat)));
     match args.output.format {

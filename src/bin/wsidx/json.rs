@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
-use wsidx::{index::Match, verdict::Occurrence};
+use wsidx::{index::Match, similarity::register::Alignment, verdict::Occurrence};
 
 use crate::args::Format;
 
@@ -57,7 +57,37 @@ pub(crate) struct NeighborJson {
     split: Option<&'static str>,
     similarity: Decimal,
     changes: Option<Vec<&'static str>>,
+    alignment: Option<AlignmentJson>,
+    too_little_texture: bool,
     distance: Decimal,
+}
+
+/// How one picture lies on another.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub(crate) struct AlignmentJson {
+    words: String,
+    map: [Decimal; 6],
+    overlap: [Decimal; 2],
+    scale: [Decimal; 2],
+    rotation: Decimal,
+    mirrored: bool,
+    quarter_turns: u8,
+}
+
+impl AlignmentJson {
+    /// None where no way was found.
+    pub(crate) fn new(pair: &Alignment) -> Option<Self> {
+        let decimal = |v: f32| Decimal(v.into());
+        pair.is_found().then(|| Self {
+            words: pair.words(),
+            map: pair.map.0.map(decimal),
+            overlap: pair.overlap.map(decimal),
+            scale: pair.scale().map(decimal),
+            rotation: decimal(pair.rotation()),
+            mirrored: pair.turn.mirrors(),
+            quarter_turns: pair.turn.quarters(),
+        })
+    }
 }
 
 impl NeighborJson {
@@ -76,6 +106,8 @@ impl NeighborJson {
             split: first.and_then(|o| o.split).map(wsidx::verdict::Split::name),
             similarity: Decimal(matched.similarity),
             changes: matched.needs.map(|needs| needs.names().collect()),
+            alignment: matched.needs.and(matched.pair.as_ref()).and_then(AlignmentJson::new),
+            too_little_texture: matched.too_little_texture,
             distance: Decimal(matched.distance),
         }
     }

@@ -4,7 +4,9 @@
 
 mod allow;
 mod args;
+mod calibrate;
 mod check;
+mod compare;
 mod debug;
 mod diff;
 mod groups;
@@ -15,6 +17,7 @@ mod json;
 mod place;
 mod progress;
 mod query;
+mod replace;
 mod session;
 mod status;
 mod sync;
@@ -94,12 +97,14 @@ fn run(args: Args) -> Outcome {
         Command::Init(options) => init::run(&session, &options),
         Command::Sync(options) => sync::run(&session, &options),
         Command::Query(options) => query::run(&session, &options),
+        Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),
         Command::Baseline { command } => allow::baseline(&session, &command),
         Command::Hook { command } => hook::hook(&session, &command),
+        Command::Calibrate(options) => calibrate::run(&session, &options),
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path};
 use serde::Serialize;
 use wsidx::{
     Error,
-    index::{Match, QueryResult},
+    index::{Match, QueryResult, Texture},
     picture::Limits,
 };
 
@@ -24,6 +24,7 @@ struct QueryJson {
     query: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     query_b64: Option<String>,
+    texture: &'static str,
     neighbors: Vec<NeighborJson>,
 }
 
@@ -55,6 +56,7 @@ fn to_json(image: &Path, result: &QueryResult) -> QueryJson {
         schema: "wsidx.query/1",
         query: lossy(bytes),
         query_b64: std::str::from_utf8(bytes).is_err().then(|| data_encoding::BASE64.encode(bytes)),
+        texture: result.texture.name(),
         neighbors: NeighborJson::list(&result.neighbors),
     }
 }
@@ -65,12 +67,23 @@ fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
         if found.len() > 1 {
             writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, term::escape_os(image))?;
         }
-        if result.flat {
-            writeln!(out, "too little contrast to compare: no neighbours")?;
-        } else if result.neighbors.is_empty() {
-            writeln!(out, "no neighbours: the index is empty (wsidx sync)")?;
-        } else {
+        match result.texture {
+            Texture::Flat(others) => {
+                let others = term::count(others as u64);
+                writeln!(
+                    out,
+                    "flat: without contrast, it is compared only with the flat pictures of the dataset ({others}), for the same pixels"
+                )?;
+            }
+            Texture::TooLittle => {
+                writeln!(out, "too little texture to tell what repeats it; only the same pixels count as a near-duplicate")?;
+            }
+            Texture::Enough => {}
+        }
+        if !result.neighbors.is_empty() {
             table(&result.neighbors).write(&mut out, term::width())?;
+        } else if !matches!(result.texture, Texture::Flat(_)) {
+            writeln!(out, "no neighbours: the index is empty (wsidx sync)")?;
         }
     }
     Ok(())
@@ -85,7 +98,7 @@ pub(crate) fn table(matches: &[Match]) -> Table {
         Column::left("label"),
         Column::left("split"),
         Column::path("path"),
-        Column::left("changes"),
+        Column::left("alignment"),
     ];
     let mut table = Table::new(columns);
     for (i, matched) in matches.iter().enumerate() {
@@ -100,8 +113,17 @@ pub(crate) fn table(matches: &[Match]) -> Table {
             first.and_then(|o| o.label.as_deref()).map_or_else(|| "-".to_owned(), term::escape).into(),
             first.and_then(|o| o.split).map_or("-", wsidx::verdict::Split::name).into(),
             format!("{path}{more}").into(),
-            matched.needs.map_or_else(String::new, |needs| needs.names().collect::<Vec<_>>().join(", ")).into(),
+            alignment(matched).into(),
         ]);
     }
     table
+}
+
+/// How the image lies on a near-duplicate, or why the pair is none.
+fn alignment(matched: &Match) -> String {
+    match (&matched.pair, matched.needs) {
+        (Some(pair), Some(_)) => pair.words(),
+        _ if matched.too_little_texture => "too little texture to tell".to_owned(),
+        _ => String::new(),
+    }
 }

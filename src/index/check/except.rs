@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn edge(id: [u8; 32], place: Occurrence) -> Match {
-        Match { id, occurrences: vec![place], similarity: 0.9, needs: None, distance: 0.1 }
+        Match { id, occurrences: vec![place], similarity: 0.9, needs: None, pair: None, too_little_texture: false, distance: 0.1 }
     }
 
     /// A, a cat, near B, a cat, and C, a dog.
@@ -98,6 +98,7 @@ mod tests {
             label: Some(Label::from(&b"cat"[..])),
             split: None,
             judgement: Judgement::undecodable(),
+            texture: None,
             reason: None,
             same: Vec::new(),
             nearest: Vec::new(),

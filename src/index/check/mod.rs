@@ -2,6 +2,7 @@
 
 mod base;
 mod except;
+mod flat;
 mod request;
 mod settle;
 mod version;
@@ -19,11 +20,16 @@ use self::{
     base::Base,
     request::{Request, Requested},
 };
-use super::{Reader, query::Match};
+use super::{
+    Reader,
+    flat::{FlatRows, Texture, texture},
+    query::Match,
+};
 use crate::{
     Error, Result,
     dataset::{Buffer, Labels, Unread, read_image, tables_above},
     feature::Feature,
+    knn::Live,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
@@ -68,6 +74,8 @@ pub struct Checked {
     pub split: Option<Split>,
     /// The verdict.
     pub judgement: Judgement,
+    /// How much the picture has to be told from others by, where it could be read.
+    pub texture: Option<Texture>,
     /// Why it is undecodable or missing.
     pub reason: Option<String>,
     /// Where the same content is.
@@ -127,9 +135,18 @@ impl Reader {
         let requested = group(read, before, &mut reasons);
         monitor.stage("comparing", None);
         let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
-        let request = Request { reader: self, named, requested: &requested, before, places, base, rule: &options.rule };
+        let rule = &options.rule;
+        let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
+            true => FlatRows::of(self, &Live(&base.live))?,
+            false => FlatRows::default(),
+        };
+        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, flat: &flat };
         let judged = request.judge(monitor)?;
-        Ok(request.answer(items, judged, &reasons))
+        let mut checked = request.answer(items, judged, &reasons);
+        let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
+        let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
+        checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
+        Ok(checked)
     }
 
     /// Path, label and split of each item.

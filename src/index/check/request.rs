@@ -10,6 +10,7 @@ use crate::{
     dataset::Unread,
     index::{
         Reader,
+        flat::FlatRows,
         pairs::{Asked, Library, OF_A_VIEW},
         query::{ById, Match},
     },
@@ -44,7 +45,7 @@ impl RowOrder for ByRequestedId<'_> {
 
 /// A candidate: a row of the view, or a requested content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Candidate {
+pub(super) enum Candidate {
     Row(u32),
     Requested(usize),
 }
@@ -59,6 +60,7 @@ pub(super) struct Request<'a> {
     pub(super) places: HashMap<ContentId, usize>,
     pub(super) base: &'a Base<'a>,
     pub(super) rule: &'a EdgeRule,
+    pub(super) flat: &'a FlatRows,
 }
 
 /// Candidates with the turns under which they came up.
@@ -68,9 +70,9 @@ type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
 type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>);
 
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
-struct Evidence {
+pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
-    edges: Vec<(Candidate, Match)>,
+    pub(super) edges: Vec<(Candidate, Match)>,
     score: Option<u32>,
 }
 
@@ -94,6 +96,8 @@ impl Request<'_> {
             pairs.extend(self.together(quiet + chunk * TOGETHER, near, &planes, &library, monitor)?);
         }
         let evidence = pairs.into_iter().zip(scores).map(|((nearest, edges), score)| Evidence { nearest, edges, score });
+        let mut evidence: Vec<Evidence> = evidence.collect();
+        self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
         for (requested, evidence) in self.requested[quiet..].iter().zip(evidence) {
             for &item in requested.items.iter().filter(|&&item| item >= self.before) {
@@ -197,7 +201,7 @@ impl Request<'_> {
         all
     }
 
-    fn id(&self, candidate: Candidate) -> ContentId {
+    pub(super) fn id(&self, candidate: Candidate) -> ContentId {
         match candidate {
             Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
             Candidate::Requested(i) => self.requested[i].read.id,
@@ -272,7 +276,7 @@ impl Request<'_> {
     }
 
     /// Id of a candidate, and its paths outside the request.
-    fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
+    pub(super) fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
             Candidate::Row(row) => {
                 let (id, _) = self.reader.view.content(row)?;
@@ -332,7 +336,7 @@ impl Request<'_> {
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked { item, id, label, split, judgement, reason, same, nearest, edges, allowed: None }
+            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges, allowed: None }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }

@@ -11,7 +11,7 @@ use super::{
     boxes::Boxes,
     levels::{COARSE, Detail, Level},
     refine::{at, sample},
-    wide::wide,
+    wide::{Work, wide},
 };
 
 /// Half the side of a window.
@@ -70,7 +70,7 @@ pub(super) struct Scratch {
 
 /// Compares `other`, where `map` puts it, with `grid` at their finest common level.
 pub(super) fn agreement(grid: &Detail, other: &Detail, level: usize, map: &Affine, scratch: &mut Scratch) -> Agreement {
-    wide(|| moments(&grid.levels[level], &other.levels[level], map, scratch));
+    wide((&grid.levels[level], &other.levels[level], map, &mut *scratch));
     let area = (grid.levels[level].side * grid.levels[level].side) as f32;
     let [count, a, b, covariance, deviation_a, deviation_b] = &scratch.planes;
     let (mut covered, mut sums, mut gains) = (0.0f32, [0.0f32; 2], [1e-6f32; 2]);
@@ -100,6 +100,15 @@ pub(super) fn agreement(grid: &Detail, other: &Detail, level: usize, map: &Affin
     found.disagreeing = found.disagreeing.map(|sum| sum / area);
     compare_chroma(grid, other, map, &mut found);
     found
+}
+
+impl Work for (&Level, &Level, &Affine, &mut Scratch) {
+    type Found = ();
+
+    #[inline(always)]
+    fn run(self) {
+        moments(self.0, self.1, self.2, self.3);
+    }
 }
 
 /// Fills the planes: 1 where both pictures are, their luma there, and covariance and deviations in windows that are at least half covered.

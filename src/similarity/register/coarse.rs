@@ -8,7 +8,7 @@ use super::{
     affine::{Affine, Turn},
     boxes::Boxes,
     levels::{normalise, resample_to},
-    wide::wide,
+    wide::{Work, wide},
 };
 
 /// Width and height, in eighths, of a picture that lies inside another: scales 1, 7/8, 3/4, 5/8, and aspects up to 4 : 3.
@@ -149,6 +149,15 @@ impl<const N: usize> Frame<N> {
     }
 }
 
+impl<const N: usize> Work for (&Frame<N>, &[[i8; N]], i32, [usize; 2]) {
+    type Found = (f32, [usize; 2]);
+
+    #[inline(always)]
+    fn run(self) -> Self::Found {
+        self.0.slide(self.1, self.2, self.3)
+    }
+}
+
 /// The sum of products of a template's rows with rows of a frame from column `x` on.
 #[inline(always)]
 fn dot<const N: usize>(template: &[[i16; N]], rows: &[[i16; STRIDE]], x: usize) -> i32 {
@@ -185,7 +194,7 @@ fn inside<'a, const N: usize>(part: &'a Templates<N>, whole: &Templates<N>) -> i
     let frame = Frame::new(whole);
     EIGHTHS.iter().enumerate().map(move |(i, eighths)| {
         let size = eighths.map(|n| n * N / 8);
-        let (score, offset) = wide(|| frame.slide(part.template(i), part.energies[i], size));
+        let (score, offset) = wide((&frame, part.template(i), part.energies[i], size));
         let scale = size.map(|n| n as f32 / N as f32);
         let shift = [0, 1].map(|i| (offset[i] as f32 - Frame::<N>::OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
         Start { map: Affine::scale_and_shift(scale, shift), score: score * (scale[0] * scale[1]).sqrt().sqrt() }

@@ -28,6 +28,7 @@ mod coarse;
 mod levels;
 mod needs;
 mod refine;
+mod scales;
 mod wide;
 
 use std::{borrow::Cow, cell::RefCell};
@@ -35,6 +36,7 @@ use std::{borrow::Cow, cell::RefCell};
 pub use affine::{Affine, Turn};
 pub use levels::{Detail, Outline, Prepared};
 pub use needs::Needs;
+pub use scales::{Scale, by_scale};
 
 use agree::{Scratch, agreement};
 use coarse::Start;
@@ -79,6 +81,10 @@ pub struct Alignment {
     pub agreement: f32,
     /// How well chroma agrees, −1 to 1.
     pub colour: f32,
+    /// Contrast of the first picture over that of the second, where they agree.
+    pub gain: f32,
+    /// Mean luma of the first picture less that of the second, in grey levels.
+    pub brighter: f32,
     /// The changes that make one of the other.
     pub needs: Needs,
 }
@@ -93,13 +99,16 @@ impl Alignment {
         texture: 0.0,
         agreement: 0.0,
         colour: 0.0,
+        gain: 1.0,
+        brighter: 0.0,
         needs: Needs::NOTHING,
     };
 
     /// The same seen from the second picture.
     fn reversed(self) -> Self {
         let [first, second] = self.overlap;
-        Self { map: self.map.inverse().unwrap_or(Affine::IDENTITY), turn: self.turn.inverse(), overlap: [second, first], ..self }
+        let map = self.map.inverse().unwrap_or(Affine::IDENTITY);
+        Self { map, turn: self.turn.inverse(), overlap: [second, first], gain: 1.0 / self.gain, brighter: -self.brighter, ..self }
     }
 }
 
@@ -195,6 +204,8 @@ fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
         texture: found.texture,
         agreement: found.agreeing / found.texture.max(1e-6),
         colour: found.colour,
+        gain: if forward { found.gain } else { 1.0 / found.gain },
+        brighter: if forward { found.brighter } else { -found.brighter },
         needs,
     }
 }

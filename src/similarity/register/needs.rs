@@ -64,6 +64,12 @@ impl Needs {
         self.0 & !other.0 == 0
     }
 
+    /// What of this set is not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// As a number, for storage.
     #[must_use]
     pub const fn bits(self) -> u16 {

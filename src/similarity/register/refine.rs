@@ -7,7 +7,11 @@
 //!
 //! The eight blocks of a row are computed side by side, each in its own order, so that vectors of any width give the same bits.
 
-use super::{affine::Affine, levels::Level, wide::wide};
+use super::{
+    affine::Affine,
+    levels::Level,
+    wide::{Work, wide},
+};
 
 /// Blocks along a side.
 const BLOCKS: usize = 8;
@@ -94,7 +98,7 @@ impl Fixed {
         let mut fixed = Self { side: n, samples, places, moments: vec![[0.0; 18]; BLOCKS * BLOCKS] };
         for row in 0..BLOCKS {
             for slopes in 0..3 {
-                let sums = wide(|| fixed.moments_of(row * size, slopes));
+                let sums = wide((&fixed, row * size, slopes));
                 for (k, block) in (0..6 * BLOCKS).map(|i| (i / BLOCKS, i % BLOCKS)) {
                     fixed.moments[row * BLOCKS + block][6 * slopes + k] = f64::from(sums[k][block]);
                 }
@@ -144,7 +148,7 @@ impl Fixed {
 
     /// How well a map fits.
     pub(super) fn look(&self, other: &Level, map: &Affine) -> Look {
-        wide(|| self.look_on(other, map))
+        wide((self, other, map))
     }
 
     #[inline(always)]
@@ -229,6 +233,24 @@ impl Fixed {
             sums.pull.iter_mut().zip(terms).for_each(|(sum, (p, factor))| add(sum, p, factor));
         }
         sums
+    }
+}
+
+impl Work for (&Fixed, &Level, &Affine) {
+    type Found = Look;
+
+    #[inline(always)]
+    fn run(self) -> Look {
+        self.0.look_on(self.1, self.2)
+    }
+}
+
+impl Work for (&Fixed, usize, usize) {
+    type Found = [Lanes; 6];
+
+    #[inline(always)]
+    fn run(self) -> [Lanes; 6] {
+        self.0.moments_of(self.1, self.2)
     }
 }
 

@@ -217,3 +217,33 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&pair(&of(a), &of(b)).similarity));
     }
 }
+
+#[test]
+fn the_finest_scale_is_the_one_that_decided_and_noise_spoils_fine_scales_first() {
+    let a = shot(21, 64, 3, &Affine::IDENTITY);
+    let cropped = shot(21, 64, 3, &Affine([0.8, 0.0, 0.1, 0.0, 0.8, -0.1]));
+    for (b, turn) in [(&cropped, Turn::NONE), (&cropped, Turn::ALL[6])] {
+        let n = 64;
+        let turned = Picture::from_samples(b.shape(), (0..3).flat_map(|i| turn.inverse().of(b.plane(i), n)).collect()).unwrap();
+        let (a, b) = (Prepared::of(&turned), Prepared::of(&a));
+        let found = register(&a, &b, turn);
+        let scales = by_scale(&a, &b, &found);
+        assert_eq!(scales.iter().map(|scale| scale.side).collect::<Vec<_>>(), [16, 32, 64]);
+        assert!((scales[2].similarity - found.similarity).abs() < 0.01 && found.similarity > 0.75, "{scales:?} {found:?}");
+    }
+    let noisy = changed(&a, |x, y, v| v.saturating_add((x * 7919 + y * 104_729) as u8 % 61));
+    let (a, noisy) = (Prepared::of(&a), Prepared::of(&noisy));
+    let scales = by_scale(&a, &noisy, &register(&a, &noisy, Turn::NONE));
+    assert!(scales[0].agreement > scales[2].agreement + 0.05, "{scales:?}");
+    assert!(by_scale(&a, &noisy, &Alignment::NONE).is_empty());
+}
+
+#[test]
+fn brightness_and_contrast_are_those_of_the_first_picture_in_both_orders() {
+    let a = shot(3, 64, 3, &Affine::IDENTITY);
+    let dim = changed(&a, |_, _, v| v / 2 + 20);
+    let (one, two) = (pair(&a, &dim), pair(&dim, &a));
+    assert!((one.gain - 2.0).abs() < 0.1 && one.brighter > 20.0, "{one:?}");
+    assert!((two.gain * one.gain - 1.0).abs() < 1e-5 && two.brighter == -one.brighter, "{two:?}");
+    assert!(one.words().contains("brighter") && two.words() == "darker, less contrast", "{one} {two}");
+}

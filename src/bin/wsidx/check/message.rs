@@ -1,8 +1,7 @@
 //! A verdict → why, in one sentence, for people; and which of its evidence decides.
 
 use wsidx::{
-    index::{Checked, Match},
-    similarity::register::Needs,
+    index::{Checked, Match, Texture},
     verdict::{Occurrence, Verdict, conflicts_with, image_fingerprint, leaks_into, pair_fingerprint, path_fingerprint},
 };
 
@@ -53,21 +52,36 @@ pub(crate) fn message(checked: &Checked) -> String {
             Some(percentile) => format!("unlike anything in the dataset: farther from its neighbours than {percentile:.1} % of the images"),
             None => "unlike anything in the dataset".to_owned(),
         },
-        Verdict::Novel => match checked.nearest.first() {
-            Some(nearest) => format!("nearest {} (similarity {:.3})", place_of(&nearest.occurrences), nearest.similarity),
-            None => "nothing to compare it with".to_owned(),
-        },
+        Verdict::Novel => novel(checked),
+    }
+}
+
+/// What was compared, and what was not.
+fn novel(checked: &Checked) -> String {
+    match (checked.texture, checked.nearest.first()) {
+        (Some(Texture::Flat(others)), _) => format!(
+            "flat: without contrast, it is compared only with the flat pictures of the dataset ({}), for the same pixels",
+            term::count(others as u64)
+        ),
+        (Some(Texture::TooLittle), _) => {
+            "too little texture to tell whether it repeats another; only the same pixels would count".to_owned()
+        }
+        (_, Some(nearest)) => format!("nearest {} (similarity {:.3})", place_of(&nearest.occurrences), nearest.similarity),
+        (_, None) => "nothing to compare it with".to_owned(),
     }
 }
 
 fn evidence(checked: &Checked) -> String {
     let mut text = match deciding(checked) {
         Some(Deciding::Same(same)) => format!("same bytes as {}", place_of(same)),
-        Some(Deciding::Near(Match { occurrences, similarity, needs, .. })) => {
-            format!("similarity {similarity:.3} with {}{}", place_of(occurrences), changes(*needs))
+        Some(Deciding::Near(Match { occurrences, similarity, pair, .. })) => {
+            format!("similarity {similarity:.3} with {}: {}", place_of(occurrences), pair.map_or_else(String::new, |pair| pair.words()))
         }
         None => String::new(),
     };
+    if let Some(Texture::Flat(others)) = checked.texture {
+        text.push_str(&format!("; flat, like {} of the dataset", term::counted(others as u64, "content", "contents")));
+    }
     let others = (checked.judgement.duplicates + checked.judgement.conflicts).saturating_sub(1);
     if others > 0 {
         text.push_str(&format!(", and {} more", term::count(others as u64)));
@@ -76,12 +90,6 @@ fn evidence(checked: &Checked) -> String {
         text.push_str(&format!("; leak: {leak}"));
     }
     text
-}
-
-/// What makes one of the pair into the other, for people; nothing if that is nothing.
-fn changes(needs: Option<Needs>) -> String {
-    let names: Vec<&str> = needs.into_iter().flat_map(Needs::names).collect();
-    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
 }
 
 /// Where the other split's copy is; none without a leak.

@@ -13,7 +13,7 @@ use std::{
 
 use serde::Serialize;
 use wsidx::{
-    index::{CheckOptions, Checked, except},
+    index::{CheckOptions, Checked, Texture, except},
     monitor::Monitor,
     picture::Limits,
     similarity::register::RULE,
@@ -30,6 +30,9 @@ use crate::{
     term,
     versions::{self, Judged},
 };
+
+/// Near-duplicates that are listed; `duplicates` and `conflicts` count all.
+const LISTED: usize = 10;
 
 #[derive(Serialize)]
 struct CheckJson {
@@ -51,6 +54,8 @@ struct CheckJson {
     rule: &'static str,
     similarity: Option<Decimal>,
     percentile: Option<Decimal>,
+    texture: Option<&'static str>,
+    near_duplicates: Vec<NeighborJson>,
     nearest: Vec<NeighborJson>,
     message: String,
 }
@@ -195,6 +200,8 @@ fn to_json(checked: &Checked, action: Action) -> CheckJson {
         rule: RULE,
         similarity: if judgement.exact { Some(Decimal(1.0)) } else { best.map(Decimal) },
         percentile: judgement.percentile.map(Decimal),
+        texture: checked.texture.map(Texture::name),
+        near_duplicates: NeighborJson::list(&checked.edges[..checked.edges.len().min(LISTED)]),
         nearest: NeighborJson::list(&checked.nearest),
         message: message(checked),
     }

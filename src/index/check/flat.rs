@@ -1,0 +1,37 @@
+//! The edges of requested pictures that are flat: to what shows the same pixels, in the base and earlier in the request.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::request::{Candidate, Evidence, Request};
+use crate::{
+    Result,
+    index::{flat::same, query::Match},
+    knn::Live,
+    store::state::ContentId,
+};
+
+impl Request<'_> {
+    /// Adds to each flat content the contents of the smallest ids that show the same, as many as a list holds. The evidence is that of the
+    /// contents from the one numbered `quiet` on.
+    pub(super) fn join_flat(&self, evidence: &mut [Evidence], quiet: usize) -> Result<()> {
+        let (base, k) = (Live(&self.base.live), usize::from(self.reader.settings.neighbors));
+        let mut earlier: HashMap<&[u8], BTreeSet<(ContentId, usize)>> = HashMap::new();
+        for (place, requested) in self.requested.iter().enumerate().filter(|(_, requested)| requested.read.feature.is_flat()) {
+            let own = &requested.read;
+            let rows = self.flat.same_as(&own.picture).filter(|row| Some(*row) != own.row).map(Candidate::Row).take(k);
+            let before = earlier.entry(own.picture.samples()).or_default();
+            let mut all: Vec<Candidate> = rows.chain(before.iter().take(k).map(|&(_, place)| Candidate::Requested(place))).collect();
+            all.sort_by_cached_key(|candidate| self.id(*candidate));
+            if !own.row.is_some_and(|row| base.contains(row)) {
+                before.insert((own.id, place));
+            }
+            let Some(evidence) = place.checked_sub(quiet).and_then(|at| evidence.get_mut(at)) else { continue };
+            let pair = same(&own.picture);
+            for candidate in all.into_iter().take(k) {
+                let (id, occurrences) = self.known(candidate)?;
+                evidence.edges.push((candidate, Match::new(id, occurrences, 0, Some(pair), self.rule)));
+            }
+        }
+        Ok(())
+    }
+}
