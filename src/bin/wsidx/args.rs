@@ -10,6 +10,7 @@ pub(crate) use self::pairs::{Calibrate, Compare};
 
 use crate::{
     allow::{Allow, BaselineCommand},
+    check::ReportFormat,
     hook::args::HookCommand,
 };
 
@@ -55,28 +56,6 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line
     Jsonl,
-}
-
-/// How verdicts are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReportFormat {
-    /// For people
-    Text,
-    /// One JSON value
-    Json,
-    /// One JSON object a line
-    Jsonl,
-    /// SARIF 2.1.0, for code scanning services
-    Sarif,
-    /// Commands of GitHub Actions, which annotate a change
-    Github,
-}
-
-impl ReportFormat {
-    /// Whether people read it or machines.
-    pub(crate) fn plain(self) -> Format {
-        if self == Self::Text { Format::Text } else { Format::Json }
-    }
 }
 
 #[derive(Debug, clap::Args)]

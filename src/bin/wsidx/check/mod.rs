@@ -11,6 +11,7 @@ use std::{
     path::Path,
 };
 
+use clap::ValueEnum;
 use serde::Serialize;
 use wsidx::{
     index::{CheckOptions, Checked, Texture, except},
@@ -23,7 +24,7 @@ use wsidx::{
 use self::message::{fingerprint, message};
 use crate::{
     Exit, Outcome,
-    args::{Check, Format, ReportFormat},
+    args::{Check, Format},
     json::{self, Decimal, NeighborJson, PathJson, hex, lossy},
     place,
     session::Session,
@@ -109,6 +110,28 @@ fn tell_unused(unused: &[Exception]) -> io::Result<()> {
         let line = exception.subject.line(&exception.reason);
         writeln!(talk, "{ALLOW_FILE}:{}: accepts nothing any more, and can go: {}", exception.line, term::escape_text(&line))
     })
+}
+
+/// How verdicts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning services
+    Sarif,
+    /// Commands of GitHub Actions, which annotate a change
+    Github,
+}
+
+impl ReportFormat {
+    /// Whether people read it or machines.
+    pub(crate) fn plain(self) -> Format {
+        if self == Self::Text { Format::Text } else { Format::Json }
+    }
 }
 
 /// What is judged, for those who are told.

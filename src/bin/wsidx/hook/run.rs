@@ -18,8 +18,8 @@ use wsidx::{
 use super::args::Event;
 use crate::{
     Exit, Outcome,
-    args::{Args, Command, Format, ReportFormat},
-    check::{self, Occasion, Report},
+    args::{Args, Command, Format},
+    check::{self, Occasion, Report, ReportFormat},
     session::Session,
     term,
     versions::Versioned,
