@@ -4,7 +4,8 @@
 #   benches/git.sh DATA
 #
 # DATA holds `cifar10/{train,test}/<class>/*.png` (60,000 files). All but a thousand, taken evenly, are committed to a temporary repository;
-# the others come later. Nothing is written into DATA. Times are medians in milliseconds of processes on a warm cache.
+# the others come later. Nothing is written into DATA. For each: the median time of a process and the processor time of it and its children,
+# in milliseconds, on a warm cache. Needs `perf`.
 set -euo pipefail
 data=$(realpath "$1")
 cd "$(dirname "$0")/.."
@@ -14,17 +15,22 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
 
-# median N NAME COMMAND…: of N runs, after one that is not counted.
-median() {
-    local n=$1 name=$2 began times=()
+# measure N NAME COMMAND…: N runs, after one that is not counted.
+measure() {
+    local n=$1 name=$2
     shift 2
-    for ((i = 0; i <= n; i++)); do
+    "$@" >/dev/null 2>"$work/err" || true
+    perf stat -x, -e task-clock -r "$n" -o "$work/stat" "$@" >/dev/null 2>&1 || true
+    local began times=()
+    for ((i = 0; i < n; i++)); do
         began=$(date +%s%N)
-        "$@" >"$work/out" 2>"$work/err" || true
-        ((i == 0)) || times+=($((($(date +%s%N) - began) / 10000)))
+        "$@" >/dev/null 2>&1 || true
+        times+=($((($(date +%s%N) - began) / 10000)))
     done
-    printf '%s\n' "${times[@]}" | sort -n | awk -v n="$n" -v name="$name" 'NR == int((n + 1) / 2) { printf "%s: %.1f ms\n", name, $1 / 100 }'
-    tail -n 1 "$work/err"
+    local wall cpu
+    wall=$(printf '%s\n' "${times[@]}" | sort -n | awk -v n="$n" 'NR == int((n + 1) / 2) { printf "%.1f", $1 / 100 }')
+    cpu=$(awk -F, '/task-clock/ { printf "%.1f", $1 }' "$work/stat")
+    echo "$name: $wall ms, $cpu ms of the cores; $(tail -n 1 "$work/err")"
 }
 
 repo=$work/repo
@@ -36,24 +42,20 @@ while read -r name; do mkdir -p "$work/other/$(dirname "$name")" && mv "$name" "
 git init -q
 git add .
 git commit -qm "59,000 images"
-/usr/bin/time -f "sync from nothing, in git: %e s wall, %U + %S s of the cores" "$wsidx" sync --init -q
-mv .git "$work/git"
-/usr/bin/time -f "the same without git: %e s wall, %U + %S s of the cores" bash -c "rm -r .wsidx && '$wsidx' sync --init -q"
-rm -r .wsidx && mv "$work/git" .git
 "$wsidx" sync --init -q
-median 11 "git diff --cached" git diff --cached --raw -z --no-renames HEAD --
-median 11 "git ls-files --stage" git ls-files --stage -z
+measure 11 "git diff --cached" git diff --cached --raw -z --no-renames HEAD --
+measure 11 "git ls-files --stage" git ls-files --stage -z
 echo text >notes.txt
 git add notes.txt
-median 21 "a commit without images" "$wsidx" check --staged
+measure 21 "a commit without images" "$wsidx" check --staged
 git reset -q
 one=$(head -n 1 "$work/names")
 cp "$work/other/$one" "$one"
 git add .
-median 21 "one image" "$wsidx" check --staged
+measure 21 "one image" "$wsidx" check --staged
 cp -r "$work"/other/* .
 git add .
-median 5 "1,000 images" "$wsidx" check --staged
+measure 5 "1,000 images" "$wsidx" check --staged
 git switch -qc side
 git commit -qm "1,000 images"
 "$wsidx" sync -q
@@ -64,4 +66,4 @@ more=train/airplane/one-more.png
 cp "$one" "$more"
 printf x >>"$more"
 git add "$more"
-median 11 "one image, after a switch to a branch with 1,000 images that were seen" "$wsidx" check --staged
+measure 11 "one image, after a switch to a branch with 1,000 images that were seen" "$wsidx" check --staged

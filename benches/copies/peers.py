@@ -143,6 +143,20 @@ def recalls(scores, sources, transforms):
     return {name: float(found[transforms == name].mean()) for name in np.unique(transforms)}
 
 
+@contextlib.contextmanager
+def output_to_errors():
+    """For what the tools say, also below Python."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(output, 1)
+        os.close(output)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -164,7 +178,7 @@ def main():
             except ImportError as error:
                 print(f"{name}: not run: {error}", flush=True)
                 continue
-            with contextlib.redirect_stdout(sys.stderr):
+            with output_to_errors():
                 scores = work(pool, asked.folder, copies, photos)
             found = recalls(scores, sources, transforms)
             good = sum(share >= 0.95 for share in found.values())

@@ -97,7 +97,7 @@ impl Reader {
     /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views.
     ///
     /// # Errors
-    /// [`Error::Undecodable`] for the file, [`Error::Damaged`] for the index.
+    /// [`crate::Error::Undecodable`] for the file, [`crate::Error::Damaged`] for the index.
     pub fn query(&self, file: &Path, k: usize, limits: &Limits, rule: &EdgeRule) -> Result<QueryResult> {
         let mut buffer = Buffer::default();
         read_image(file, limits, &mut buffer)?;
@@ -159,7 +159,7 @@ impl Reader {
     /// The stored list of a path of the dataset.
     ///
     /// # Errors
-    /// [`Error::Input`] where there is no such path, or it is no image; [`Error::Damaged`].
+    /// [`crate::Error::Input`] where there is no such path, or it is no image; [`crate::Error::Damaged`].
     pub fn neighbors(&self, path: &[u8], rule: &EdgeRule) -> Result<Vec<Match>> {
         let row = self.row_of_path(path)?;
         let own = Prepared::of(&self.picture_of_row(row)?);

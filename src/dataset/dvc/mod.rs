@@ -1,7 +1,7 @@
 //! Files of DVC in a version of the tree → the images that DVC keeps for it, each by the MD5 of its bytes; and those bytes, where they are here.
 //!
-//! `*.dvc` files and `dvc.lock` name outputs ([`outs`]); an output that is a folder is a manifest in DVC's cache ([`manifest`]), and all of them
-//! together are the files of the version ([`files`]). Bytes come from the cache ([`cache`]) or from the work tree, and only if their MD5 is
+//! `*.dvc` files and `dvc.lock` name outputs (`outs`); an output that is a folder is a manifest in DVC's cache (`manifest`), and all of them
+//! together are the files of the version (`files`). Bytes come from the cache (`cache`) or from the work tree, and only if their MD5 is
 //! right. The forms are those of DVC 3 (`dvc/schema.py`, `dvc_data/hashfile/tree.py`, `dvc/cachemgr.py`) and of the caches of DVC 2.
 //!
 //! All of it comes out of a repository that anybody may have written: texts are bounded, and a path that leads outside is refused by name.
