@@ -298,3 +298,30 @@ fn a_file_of_dvc_that_leads_outside_or_is_a_bomb_ends_the_check_with_its_name_an
     refused("a: &a [x, x]\nb: &b [*a, *a]\nouts: *b", "x.dvc: not as DVC writes it");
     refused(&format!("outs: {}", "[".repeat(100_000)), "x.dvc: not as DVC writes it");
 }
+
+#[test]
+fn in_a_merge_only_what_no_parent_has_is_judged() {
+    let tree = dataset();
+    let near = |seed: u64| brighter(&ppm(seed, 16), 9);
+    let add = |name: &str, bytes: &[u8]| {
+        write(tree.path(), &format!("train/cat/{name}.ppm"), bytes);
+        dvc(tree.path(), ["add", "-q", "train/cat"]);
+        git(tree.path(), ["add", "-A"]);
+    };
+    git(tree.path(), ["switch", "-qc", "other"]);
+    add("theirs", &near(1));
+    commit(tree.path());
+    git(tree.path(), ["switch", "-q", "main"]);
+    dvc(tree.path(), ["checkout", "-q"]);
+    add("ours", &near(2));
+    commit(tree.path());
+    let mut merge = command("git", tree.path());
+    merge.args(["merge", "-q", "other"]);
+    run(merge).expect(1);
+    git(tree.path(), ["checkout", "-q", "--ours", "train/cat.dvc"]);
+    add("theirs", &near(1));
+    assert_eq!(verdicts(tree.path(), 0), Vec::<[String; 3]>::new());
+    add("neither", &near(3));
+    let found = verdicts(tree.path(), 1);
+    assert_eq!(found.iter().map(|[path, ..]| path.as_str()).collect::<Vec<_>>(), ["train/cat/neither.ppm"]);
+}

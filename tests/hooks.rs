@@ -369,7 +369,7 @@ fn a_commit_of_a_near_duplicate_is_rejected_with_the_reason_and_three_ways_on() 
     let lines = [
         "wsidx: commit rejected: 1 of 2 new images",
         "  redundant    data/train/cat/it's new.ppm",
-        "train/cat/1.ppm (label cat, train): photometric",
+        " with train/cat/1.ppm (label cat, train)",
         "drop them:   git rm --cached -- 'data/train/cat/it'\\''s new.ppm'",
         "keep them:   wsidx allow 'data/train/cat/it'\\''s new.ppm' && git add .wsidx-allow",
         "skip once:   WSIDX_SKIP=1 git commit",

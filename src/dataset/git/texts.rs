@@ -93,7 +93,9 @@ impl Version<'_> {
         let others = self.other_old.iter().filter(|(path, entry)| entry.is_file() && changed(path));
         let mut before = vec![expanded(&old)?];
         for (path, entry) in others {
-            before.push(expanded(&[(path.clone(), entry.id)].into())?);
+            // Where the stages of a `dvc.lock` run, the `dvc.yaml` beside it says.
+            let pipelines = old.iter().filter(|(path, _)| path.ends_with(b"dvc.yaml")).map(|(path, id)| (path.clone(), *id));
+            before.push(expanded(&pipelines.chain([(path.clone(), entry.id)]).collect())?);
         }
         change.add_kept(expanded(new)?, &before, old_labels, &|path| self.offset.map(path), wanted);
         Ok(())
