@@ -48,8 +48,15 @@ impl Shown {
     }
 
     fn of(group: &ImageGroup) -> Self {
-        let own =
-            Match { similarity: 1.0, needs: Some(Needs::NOTHING), distance: 0.0, id: group.id, occurrences: group.occurrences.clone() };
+        let own = Match {
+            similarity: 1.0,
+            needs: Some(Needs::NOTHING),
+            pair: None,
+            too_little_texture: false,
+            distance: 0.0,
+            id: group.id,
+            occurrences: group.occurrences.clone(),
+        };
         Self::new(SIMILAR, [&own].into_iter().chain(&group.others).flat_map(each_place).collect())
     }
 
