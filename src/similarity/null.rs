@@ -3,7 +3,7 @@
 //! The highest similarities of impostors are what matters. Where the rate asked for is met by enough of the pairs measured, the threshold is
 //! their order statistic. Beyond, the tail over its highest part is taken to fall exponentially in the odds scale logit S, which is the
 //! generalised Pareto tail of shape 0 (Pickands 1975, "Statistical inference using extreme order statistics", Annals of Statistics 3(1)) after
-//! that change of scale; its mean excess is fitted there. An extrapolation by more than a factor of a thousand is refused.
+//! that change of scale; its mean excess is fitted there, on as many as came to registration at all. An extrapolation by more than a factor of a thousand is refused.
 
 use crate::{Error, Result};
 
@@ -69,7 +69,12 @@ impl NullDistribution {
             let place = (expected as usize).min(self.pairs() - 1);
             return Ok(self.highest_first[place].next_up().min(1.0));
         }
-        let count = ((TAIL * self.pairs() as f64) as usize).max(READ_OFF as usize);
+        // Pairs that never came to registration all have 0: they are no part of a tail.
+        let registered = self.highest_first.partition_point(|&s| s > 0.0);
+        let count = ((TAIL * self.pairs() as f64) as usize).max(READ_OFF as usize).min(registered.saturating_sub(1));
+        if count == 0 {
+            return Ok(self.worst().next_up().min(1.0));
+        }
         let start = logit(self.highest_first[count]);
         let excess = self.highest_first[..count].iter().map(|&s| logit(s) - start).sum::<f64>() / count as f64;
         let at = start + excess * (count as f64 / expected).ln();
@@ -108,6 +113,17 @@ mod tests {
         let (few, many) = (NullDistribution::new(exponential(10_000)).unwrap(), NullDistribution::new(exponential(1_000_000)).unwrap());
         let (guess, known) = (few.threshold(1e-4).unwrap(), many.threshold(1e-4).unwrap());
         assert!((guess - known).abs() < 0.01, "{guess} {known}");
+    }
+
+    #[test]
+    fn pairs_that_never_came_to_registration_are_no_part_of_the_tail() {
+        let mut few = exponential(2_000)[..15].to_vec();
+        few.resize(2_000, 0.0);
+        let (known, guess) = (NullDistribution::new(exponential(2_000)).unwrap(), NullDistribution::new(few).unwrap());
+        let (known, guess) = (known.threshold(1e-4).unwrap(), guess.threshold(1e-4).unwrap());
+        assert!((guess - known).abs() < 0.06, "{guess} {known}");
+        let one = NullDistribution::new([vec![0.4], vec![0.0; 999]].concat()).unwrap();
+        assert!((one.threshold(1e-4).unwrap() - 0.4).abs() < 1e-6);
     }
 
     #[test]

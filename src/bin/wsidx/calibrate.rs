@@ -152,7 +152,7 @@ fn text(found: &Calibration) -> io::Result<()> {
 
 /// What decided, for a look.
 fn impostors(impostors: &[Impostor], out: &mut dyn io::Write) -> io::Result<()> {
-    writeln!(out, "most similar of what cannot be a copy (an image, mirrored, and another one)")?;
+    writeln!(out, "most similar of what cannot be a copy (an image upside down, and another one)")?;
     let mut table = Table::new([Column::right("similarity"), Column::path("image"), Column::path("other")]);
     for Impostor { image, other, similarity } in impostors {
         let name = |occurrence: &Occurrence| term::escape(&occurrence.path);

@@ -35,8 +35,8 @@ pub(crate) struct Compare {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Up to 2,048 images are looked up as their own mirror images: what comes up is no copy, yet was found and aligned as copies are. From
-their similarities follows the threshold at which a stated share of images that have no copy in the dataset is taken for
+    after_help = "Up to 2,048 images are looked up upside down: what comes up is no copy, yet was found and aligned as copies are. From their
+similarities follows the threshold at which a stated share of images that have no copy in the dataset is taken for
 near-duplicates. Copies of 256 images, made in memory (crops, borders, turns, light, noise), say what is still found there.
 
 The same dataset gives the same numbers. Where different items are nearly identical (digits, forms), it says so: no threshold mends that.
