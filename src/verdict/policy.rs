@@ -34,7 +34,7 @@ pub enum Finding {
     Leak,
 }
 
-/// Which findings reject and which warn; the others pass.
+/// Which findings reject and which warn; the others pass, but [`Finding::Missing`] warns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
@@ -93,6 +93,8 @@ impl Policy {
         match finding {
             f if self.reject.contains(&f) => Action::Reject,
             f if self.warn.contains(&f) => Action::Warn,
+            // What was never looked at does not pass in silence.
+            Finding::Missing => Action::Warn,
             _ => Action::Pass,
         }
     }
@@ -123,6 +125,7 @@ mod tests {
     fn a_policy_file_replaces_what_it_names_and_keeps_the_rest() {
         let policy = Rules::from_toml("[check]\nreject = [\"leak\"]\n").unwrap().check;
         assert_eq!(policy.action(&judged(Verdict::Redundant, false)), Action::Pass);
+        assert_eq!(policy.action(&judged(Verdict::Missing, false)), Action::Warn);
         assert_eq!(policy.action(&judged(Verdict::Redundant, true)), Action::Reject);
         assert_eq!(policy.action(&judged(Verdict::Anomaly, false)), Action::Warn);
     }

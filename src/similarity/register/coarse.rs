@@ -7,7 +7,7 @@
 use super::{
     affine::{Affine, Turn},
     boxes::Boxes,
-    levels::{normalise, resample_to},
+    levels::{Taps, normalise},
     wide::{Work, wide},
 };
 
@@ -30,9 +30,13 @@ impl<const N: usize> Templates<N> {
     /// Of a square plane of luma, of more than N samples a side.
     pub(super) fn new(luma: &[f32], side: usize, radius: usize, boxes: &mut Boxes) -> Self {
         let mut rows = Vec::with_capacity(first_row::<N>(EIGHTHS.len()));
-        for size in EIGHTHS.map(|eighths| eighths.map(|n| n * N / 8)) {
-            let norm = normalise(&resample_to(luma, side, size), size[0], radius, boxes);
-            rows.extend(norm.chunks_exact(size[0]).map(row));
+        // Of every length that occurs: what makes it, and the plane at that width.
+        let taps: [Taps; 4] = std::array::from_fn(|i| Taps::new(side, (i + 5) * N / 8));
+        let across = taps.each_ref().map(|taps| taps.across(luma));
+        for [width, height] in EIGHTHS {
+            let samples = width * N / 8;
+            let norm = normalise(&taps[height - 5].down(&across[width - 5], samples), samples, radius, boxes);
+            rows.extend(norm.chunks_exact(samples).map(row));
         }
         Self::of_rows(rows)
     }

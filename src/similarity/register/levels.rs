@@ -167,24 +167,47 @@ fn resample(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
     match from {
         _ if from == to => plane.to_vec(),
         _ if from == 2 * to => halve(plane, from),
-        _ => resample_to(plane, from, [to, to]),
+        _ => resample_to(plane, from, to),
     }
 }
 
-/// A square plane at a width and height: the mean of the area under each sample; between samples where there are more than before.
-pub(super) fn resample_to(plane: &[f32], from: usize, [width, height]: [usize; 2]) -> Vec<f32> {
-    let columns: Vec<Vec<(usize, f32)>> = (0..width).map(|i| taps(i, from, width)).collect();
-    let mut across = Vec::with_capacity(from * width);
-    for row in plane.chunks_exact(from) {
-        across.extend(columns.iter().map(|taps| taps.iter().map(|&(at, weight)| row[at] * weight).sum::<f32>()));
+/// A square plane at another side: the mean of the area under each sample; between samples where there are more than before.
+fn resample_to(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let taps = Taps::new(from, to);
+    taps.down(&taps.across(plane), to)
+}
+
+/// What makes the samples of a line of another length.
+pub(super) struct Taps {
+    from: usize,
+    /// For each sample those that it is made of, with weights of sum one.
+    of: Vec<Vec<(usize, f32)>>,
+}
+
+impl Taps {
+    pub(super) fn new(from: usize, to: usize) -> Self {
+        Self { from, of: (0..to).map(|i| taps(i, from, to)).collect() }
     }
-    let mut out = vec![0.0; width * height];
-    for (i, row) in out.chunks_exact_mut(width).enumerate() {
-        for (at, weight) in taps(i, from, height) {
-            row.iter_mut().zip(&across[at * width..]).for_each(|(out, v)| *out += v * weight);
+
+    /// A plane of rows of the old length, its rows made of the new one.
+    pub(super) fn across(&self, plane: &[f32]) -> Vec<f32> {
+        let mut across = Vec::with_capacity(plane.len() / self.from * self.of.len());
+        for row in plane.chunks_exact(self.from) {
+            across.extend(self.of.iter().map(|taps| taps.iter().map(|&(at, weight)| row[at] * weight).sum::<f32>()));
         }
+        across
     }
-    out
+
+    /// A plane of the old number of rows of some width, made of the new number.
+    pub(super) fn down(&self, plane: &[f32], width: usize) -> Vec<f32> {
+        let mut out = vec![0.0; width * self.of.len()];
+        for (row, taps) in out.chunks_exact_mut(width).zip(&self.of) {
+            for &(at, weight) in taps {
+                row.iter_mut().zip(&plane[at * width..]).for_each(|(out, v)| *out += v * weight);
+            }
+        }
+        out
+    }
 }
 
 /// Which samples of `from` make sample `i` of `to`, with weights of sum one: a triangle when enlarging, a box when reducing.
@@ -203,18 +226,25 @@ fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
 
 /// (y − μ) / √(σ² + c²) in windows.
 pub(super) fn normalise(luma: &[f32], width: usize, radius: usize, boxes: &mut Boxes) -> Vec<f32> {
-    let squares: Vec<f32> = luma.iter().map(|v| v * v).collect();
-    let [mut count, mut sum, mut square] = [vec![1.0; luma.len()], luma.to_vec(), squares];
-    for plane in [&mut count, &mut sum, &mut square] {
+    let [mut sum, mut square] = [luma.to_vec(), luma.iter().map(|v| v * v).collect()];
+    for plane in [&mut sum, &mut square] {
         boxes.sum(plane, width, radius);
     }
-    let each = luma.iter().zip(&count).zip(sum.iter().zip(&square));
-    let value = |((&y, &n), (&sum, &square)): ((&f32, &f32), (&f32, &f32))| {
-        let mean = sum / n;
-        let variance = (square / n - mean * mean).max(0.0);
-        (y - mean) / (variance + NOISE * NOISE).sqrt()
-    };
-    each.map(value).collect()
+    // Samples of a line that are in the window around one of them.
+    let inside = |at: usize, length: usize| ((at + radius + 1).min(length) - at.saturating_sub(radius)) as f32;
+    let (height, columns) = (luma.len() / width, (0..width).map(|x| inside(x, width)).collect::<Vec<f32>>());
+    let mut out = Vec::with_capacity(luma.len());
+    for (y, line) in luma.chunks_exact(width).enumerate() {
+        let sums = sum[y * width..].iter().zip(&square[y * width..]);
+        let rows = inside(y, height);
+        out.extend(line.iter().zip(&columns).zip(sums).map(|((&y, &columns), (&sum, &square))| {
+            let n = columns * rows;
+            let mean = sum / n;
+            let variance = (square / n - mean * mean).max(0.0);
+            (y - mean) / (variance + NOISE * NOISE).sqrt()
+        }));
+    }
+    out
 }
 
 /// Half the differences of the neighbours; one-sided at the border.
