@@ -49,7 +49,8 @@ pub const RULE: &str = "registration/2";
 pub const SKETCH_SCORE: f32 = 0.5;
 /// The score of the best start below which registration gives up.
 pub const START_SCORE: f32 = 0.47;
-/// Two pictures are near-duplicates when their similarity is at least this.
+/// Two pictures are near-duplicates when their similarity is at least this: what `wsidx calibrate` gives for CIFAR-10 at 2 false ones in 10,000
+/// images (see the record of pairs).
 pub const EDGE_SIMILARITY: f32 = 0.7;
 /// The share of the frame, textured and disagreeing, that every pair is taken to have.
 pub const PRIOR: f32 = 0.1;
