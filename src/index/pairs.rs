@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Bytes of outlines that are kept, and of details.
+/// Bytes of outlines that are kept where all of them fit, and of details; where they do not, a cache finds little again, and has an eighth.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
 const OUTLINE: usize = 3_500;
@@ -75,7 +75,7 @@ impl<'a, K: Key> Library<'a, K> {
     pub(super) fn new(count: usize, side: u16, picture: impl Fn(K) -> Result<Picture> + Sync + 'a) -> Self {
         // Four planes of f32 at three levels, and chroma.
         let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
-        let shelf = |bytes: usize| count.min(KEPT / bytes).max(1);
+        let shelf = |bytes: usize| if count <= KEPT / bytes { count.max(1) } else { KEPT / 8 / bytes };
         Self { picture: Box::new(picture), outlines: Shelf::new(shelf(OUTLINE)), details: Shelf::new(shelf(detail)) }
     }
 
