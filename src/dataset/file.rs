@@ -13,6 +13,9 @@ use crate::{
     store::state::{ContentId, Stat},
 };
 
+/// The reason why a file that somebody writes to is not read.
+pub const CHANGED_WHILE_READ: &str = "it changed while it was read; run sync again";
+
 /// Reused from file to file.
 #[derive(Debug, Default)]
 pub struct Buffer {
@@ -40,7 +43,7 @@ pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<S
     buffer.bytes.reserve_exact(stat.size as usize + 1);
     let read = file.by_ref().take(stat.size + 1).read_to_end(&mut buffer.bytes).map_err(reason)?;
     if read as u64 != stat.size || stat_of(&file, limits).map_err(Error::Undecodable)? != stat {
-        return Err(Error::Undecodable("it changed while it was read; run sync again".into()));
+        return Err(Error::Undecodable(CHANGED_WHILE_READ.into()));
     }
     Ok(stat)
 }

@@ -76,6 +76,17 @@ pub fn names_image(path: &[u8]) -> bool {
     extension.is_some_and(|e| e.to_str().and_then(Format::from_extension).is_some())
 }
 
+/// Whether a path below the root is passed over for its name, or for that of a folder above it.
+pub fn is_hidden(path: &[u8]) -> bool {
+    path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+}
+
+/// What stands at a path of the dataset now, if it is a regular file.
+pub fn stat_of_file(root: &Path, path: &[u8]) -> Option<Stat> {
+    let meta = fs::symlink_metadata(to_path(root, path)).ok()?;
+    meta.is_file().then(|| to_stat(&meta))
+}
+
 /// A file that went away in the meantime is not there.
 fn stat(root: &Path, path: Arc<[u8]>) -> Option<Found> {
     let stat = to_stat(&fs::symlink_metadata(to_path(root, &path)).ok()?);

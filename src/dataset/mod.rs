@@ -9,8 +9,8 @@ mod naming;
 mod trust;
 mod version;
 
-pub use file::{Buffer, read_image, read_text};
-pub use folder::{Found, Listing, Skipped, contains, list, names_image};
+pub use file::{Buffer, CHANGED_WHILE_READ, read_image, read_text};
+pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
 pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
 pub use trust::{check_trust, find_root, index_folder};

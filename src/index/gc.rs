@@ -8,7 +8,7 @@ use crate::{
     store::{
         history::{aliases_record, path_record},
         medium::Medium,
-        packs::{Basis as StoredBasis, Record},
+        packs::{Basis as StoredBasis, Place, Record, View as PackView},
         state::{ContentEntry, ContentId},
         view::View,
     },
@@ -26,8 +26,8 @@ pub struct GcSummary {
 }
 
 impl Writer {
-    /// Drops contents that no path has held since before `older_than` (seconds since 1970), and rewrites the packs without them and without
-    /// history. Does nothing where there is nothing to drop.
+    /// Drops contents that no path has held since before `older_than` (seconds since 1970), and rewrites the packs without them, without events
+    /// that are older (but for the last one, whose number counts) and without history. Does nothing where there is no content to drop.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Io`]; the old packs then stand.
@@ -40,7 +40,7 @@ impl Writer {
         if !dropped.is_empty() {
             monitor.stage("rewriting packs", None);
             dropped.iter().for_each(|id| self.state.forget(id));
-            self.rewrite(at)?;
+            self.rewrite(older_than, at)?;
             self.publish_anew(false, at, monitor)?;
             summary.bytes[1] = self.pack_bytes()?;
         }
@@ -52,14 +52,29 @@ impl Writer {
     pub(super) fn mend(&mut self, at: i64) -> Result<()> {
         if self.state.missing().next().is_none() {
             self.mark.incomplete = false;
-            self.rewrite(at)?;
+            self.rewrite(i64::MIN, at)?;
         }
         Ok(())
     }
 
+    /// Where the events are that are not older, and the last one.
+    fn events(&mut self, older_than: i64) -> Result<Vec<Place>> {
+        let (mut events, mut last) = (Vec::new(), None);
+        self.packs.replay(None, &mut |place, record| {
+            if let PackView::Event(event) = record {
+                last = Some(place);
+                events.extend((event.at.to_native() >= older_than).then_some(place));
+            }
+            Ok(())
+        })?;
+        events.extend(last.filter(|last| events.last() != Some(last)));
+        Ok(events)
+    }
+
     /// New packs that hold the state, and the state with its new places.
-    fn rewrite(&mut self, at: i64) -> Result<()> {
+    fn rewrite(&mut self, older_than: i64, at: i64) -> Result<()> {
         self.basis = self.published_basis();
+        let events = self.events(older_than)?;
         let commit = self.next_commit(at);
         let old: Vec<_> = self.state.contents().map(|(id, entry)| (*id, entry.clone())).collect();
         let mut places: Vec<_> = old.iter().map(|(_, entry)| entry.place).collect();
@@ -72,7 +87,8 @@ impl Writer {
         let named = old.iter().filter(|(_, entry)| !entry.aliases.is_empty());
         let aliases: Vec<Record> = named.map(|(id, entry)| aliases_record(id, &entry.aliases)).collect();
         let paths = self.state.paths().iter().map(|(path, entry)| Ok(path_record(path, entry)));
-        self.packs.rewrite(&mut contents.chain(basis.into_iter().chain(aliases).map(Ok)).chain(paths), &commit)?;
+        let events = events.into_iter().map(|place| source.event(place).map(Record::Event));
+        self.packs.rewrite(&mut contents.chain(basis.into_iter().chain(aliases).map(Ok)).chain(paths).chain(events), &commit)?;
         self.rebuild_catalog()?;
         for (id, ContentEntry { unheld_since, .. }) in old {
             if let Some(new) = self.state.content(&id).filter(|new| new.unheld_since != unheld_since).cloned() {

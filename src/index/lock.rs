@@ -52,6 +52,12 @@ impl Lock {
         file.write_all(who.as_bytes())
     }
 
+    /// Whether the file at `path` is the one that is locked.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let which = |meta: &std::fs::Metadata| (meta.dev(), meta.ino());
+        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(own), Ok(there)) if which(&own) == which(&there))
+    }
+
     /// The present time of the file system, in nanoseconds since 1970: no file that changes from now on can have an earlier change time.
     pub(super) fn file_system_time(&self, who: &str) -> std::io::Result<i64> {
         self.write(who)?;

@@ -1,6 +1,11 @@
 //! The writer: packs, catalog and view of one index, held together.
 
-use std::{borrow::Cow, collections::HashMap, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{Home, lock::Lock, publish::picture_of};
 use crate::{
@@ -16,6 +21,7 @@ use crate::{
         state::{Change, ContentId, State, Touched},
         view::View,
     },
+    verdict::Reference,
 };
 
 /// How an index was found when a writer opened it.
@@ -51,7 +57,7 @@ impl Fresh {
 
 /// The view that the writer published or checked last, and how far its lists reach if that is known.
 pub(super) struct Shown {
-    pub(super) view: View,
+    pub(super) view: Arc<View>,
     pub(super) reaches: Option<Vec<u32>>,
 }
 
@@ -73,8 +79,14 @@ pub struct Writer {
     pub(super) basis: Option<Basis>,
     /// What changed since a commit; `None`: unknown, so everything is compared. A view of that commit lacks just this.
     pub(super) unpublished: Option<(u64, Touched)>,
+    /// What changed since the catalog was written.
+    unsaved: Touched,
     /// What readers see; `None` until it was checked.
     pub(super) shown: Option<Shown>,
+    /// The scores that anomalies are held against, as the view has them, once they were needed.
+    pub(super) reference: Option<Arc<Reference>>,
+    /// Rows whose edges changed since somebody last asked.
+    pub(super) regraphed: BTreeSet<u32>,
     /// Pictures that were decoded in this run.
     pub(super) fresh: Fresh,
     pub(super) lock: Lock,
@@ -104,7 +116,10 @@ impl Writer {
             mark: Mark::default(),
             basis: None,
             unpublished: None,
+            unsaved: Touched::default(),
             shown: None,
+            reference: None,
+            regraphed: BTreeSet::new(),
             fresh: Fresh::default(),
             lock,
             who: who.to_owned(),
@@ -139,7 +154,8 @@ impl Writer {
     pub(super) fn rebuild_catalog(&mut self) -> Result<()> {
         // A commit that catalog or view has seen was acknowledged; if the packs end before it, it is not torn but lost.
         let seen = View::open(&self.home.view()?).map_or(0, |view| view.manifest().generation).max(self.mark.generation);
-        (self.state, self.mark) = (State::default(), Mark::default());
+        // The number of an event is not used twice, even where the record of it was lost.
+        (self.state, self.mark) = (State::default(), Mark { told: self.mark.told, ..Mark::default() });
         self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };
         let replayed = self.replay(None)?;
         self.packs.settle()?;
@@ -148,13 +164,14 @@ impl Writer {
         self.unpublished = None;
         self.catalog.clear()?;
         self.state.take_touched();
+        self.unsaved = Touched::default();
         self.catalog.store(&self.state, &self.state.everything(), self.mark)
     }
 
     /// Applies the commits behind `from`.
     fn replay(&mut self, from: Option<Position>) -> Result<Replayed> {
         let layout = self.settings.layout();
-        let Self { packs, state, basis, .. } = self;
+        let Self { packs, state, basis, mark, .. } = self;
         let mut waiting = Vec::new();
         let mut commits = 0;
         let replay = packs.replay(from, &mut |place, record| {
@@ -162,6 +179,8 @@ impl Writer {
                 commits += 1;
                 let at = commit.to_commit().at;
                 waiting.drain(..).for_each(|change| state.apply(change, at));
+            } else if let PackView::Event(event) = record {
+                mark.told = mark.told.max(event.seq.to_native());
             } else if let Some(stored) = read_basis(record) {
                 *basis = Basis::stored(&stored.columns, true, &layout);
             }
@@ -191,6 +210,8 @@ impl Writer {
                 self.state.apply(Change::Content(content.id, place), at);
             }
         }
+        let told = records.iter().filter_map(|record| if let Record::Event(event) = record { Some(event.seq) } else { None });
+        self.mark.told = told.fold(self.mark.told, u64::max);
         self.mark.generation = commit.generation;
         self.mark.applied = Some(self.packs.end()?);
         Ok(())
@@ -206,16 +227,25 @@ impl Writer {
         }
     }
 
-    /// Brings the catalog to the last commit.
-    pub(super) fn save(&mut self) -> Result<()> {
+    /// Brings the catalog to the last commit. What it misses after a kill is in the packs.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the catalog is then made from the packs when the index is opened again.
+    pub fn save(&mut self) -> Result<()> {
+        self.note_touched();
+        let touched = std::mem::take(&mut self.unsaved);
+        self.catalog.store(&self.state, &touched, self.mark)
+    }
+
+    /// Remembers what the last commits changed, for the next publication and the next save.
+    pub(super) fn note_touched(&mut self) {
         let touched = self.state.take_touched();
-        self.catalog.store(&self.state, &touched, self.mark)?;
+        self.unsaved.extend(&touched);
         match &mut self.unpublished {
             Some((_, unpublished)) if unpublished.is_empty() => *unpublished = touched,
             Some((_, unpublished)) => unpublished.extend(&touched),
             None => {}
         }
-        Ok(())
     }
 
     /// The picture of a stored content.

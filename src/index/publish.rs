@@ -2,7 +2,10 @@
 
 use std::{
     borrow::Cow,
-    sync::atomic::{AtomicBool, Ordering as Memory},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering as Memory},
+    },
 };
 
 use rayon::prelude::*;
@@ -69,7 +72,11 @@ impl Writer {
         self.packs.end()?;
         let medium = self.home.view()?;
         let kept = self.shown.take();
-        let opened = || self.usable_view(View::open(&medium).ok(), monitor).map(|view| Shown { view, reaches: None });
+        if kept.is_none() {
+            // A publication may have failed after it was visible.
+            self.reference = None;
+        }
+        let opened = || self.usable_view(View::open(&medium).ok(), monitor).map(|view| Shown { view: Arc::new(view), reaches: None });
         let Some(Shown { view, reaches }) = kept.or_else(opened) else {
             return self.publish_anew(false, at, monitor);
         };
@@ -91,7 +98,8 @@ impl Writer {
     /// # Errors
     /// As [`Writer::publish`].
     pub(super) fn publish_anew(&mut self, refit: bool, at: i64, monitor: &dyn Monitor) -> Result<Published> {
-        (self.unpublished, self.shown) = (None, None);
+        (self.unpublished, self.shown, self.reference) = (None, None, None);
+        self.regraphed.clear();
         let kept = if refit { None } else { self.packs_basis()? };
         let fitted = if kept.is_none() && self.state.stored() >= FIT_AT as u64 { self.fit(monitor)? } else { None };
         if let Some(basis) = &fitted {
@@ -177,9 +185,10 @@ impl Writer {
         let live = self.live(&rows)?;
         let mut reaches = self.reaches(old, reaches)?;
         let lists = self.lists(old, &reaches, &grown, &live, monitor)?;
-        let library = self.library(&grown);
+        let library = self.library(&grown, lists.len());
         let edges = Candidates { old, lists: &lists }.edges(&library, monitor)?;
         drop(library);
+        let reference = self.reference_after(old, &rows, &lists)?;
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);
         reaches.resize(rows.count(), u32::MAX);
@@ -197,8 +206,10 @@ impl Writer {
             changed_aliases(&self.state, &rows),
         ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
+        self.regraphed.extend(edges.iter().map(|(row, _)| *row));
+        self.reference = reference;
         self.unpublished = Some((self.mark.generation, Touched::default()));
-        self.shown = Some(Shown { view: View::open(medium)?, reaches: Some(reaches) });
+        self.shown = Some(Shown { view: Arc::new(View::open(medium)?), reaches: Some(reaches) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(published)
@@ -290,9 +301,10 @@ impl Writer {
         Ok(lists)
     }
 
-    /// The pictures of all rows.
-    fn library<'a>(&'a self, grown: &'a Grown) -> Library<'a, u32> {
-        Library::new(grown.rows(), self.settings.size, |row| {
+    /// The pictures of the rows that so many changed lists can name.
+    fn library<'a>(&'a self, grown: &'a Grown, lists: usize) -> Library<'a, u32> {
+        let named = lists.saturating_mul(1 + usize::from(self.settings.neighbors));
+        Library::new(named.min(grown.rows()), self.settings.size, |row| {
             let content = grown.id(row).and_then(|id| Some((id, self.state.content(id)?.place)));
             let lost = || Error::Damaged { what: "a row of the view has no content".into(), mend: "run `wsidx rebuild`" };
             content.ok_or_else(lost).and_then(|(id, place)| self.picture(id, place)).map(Cow::into_owned)

@@ -29,11 +29,11 @@ use crate::{
 pub struct Reader {
     pub(super) home: Home,
     pub(super) settings: Settings,
-    pub(super) view: View,
+    pub(super) view: Arc<View>,
     pub(super) basis: Basis,
-    packs: Records,
+    pub(super) packs: Records,
     /// The scores that anomalies are held against, once they were needed.
-    pub(super) reference: OnceLock<Reference>,
+    pub(super) reference: OnceLock<Arc<Reference>>,
 }
 
 impl Reader {
@@ -61,7 +61,7 @@ impl Reader {
                 mend: "run `wsidx sync`",
             });
         }
-        let reader = Self { home, settings, view, basis, packs, reference: OnceLock::new() };
+        let reader = Self { home, settings, view: Arc::new(view), basis, packs, reference: OnceLock::new() };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
             false => Ok(reader),

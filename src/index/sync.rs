@@ -64,10 +64,10 @@ pub struct SyncSummary {
 
 /// What is to be done, by comparing the tree with the state.
 #[derive(Default)]
-struct Plan {
-    read: Vec<Found>,
-    relabel: Vec<(Arc<[u8]>, PathEntry)>,
-    gone: Vec<Arc<[u8]>>,
+pub(super) struct Plan {
+    pub(super) read: Vec<Found>,
+    pub(super) relabel: Vec<(Arc<[u8]>, PathEntry)>,
+    pub(super) gone: Vec<Arc<[u8]>>,
     unchanged: u64,
 }
 
@@ -135,7 +135,7 @@ impl Writer {
     }
 
     /// Walks files and known paths together, both in the order of their bytes.
-    fn plan(&self, listing: Listing, scopes: &[Vec<u8>], labels: &mut Labels, naming: &Naming) -> Plan {
+    pub(super) fn plan(&self, listing: Listing, scopes: &[Vec<u8>], labels: &mut Labels, naming: &Naming) -> Plan {
         let mut plan = Plan::default();
         let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
         let leaves = |path: &Arc<[u8]>| !unreadable(path);

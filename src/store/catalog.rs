@@ -34,6 +34,8 @@ pub struct Mark {
     pub applied: Option<Position>,
     /// Whether records were lost to damage and wait for a `sync` that reads their files again.
     pub incomplete: bool,
+    /// The number of the last event that was told.
+    pub told: u64,
 }
 
 /// The narrow interface: whatever keeps a state between runs. What it gives back is believed only if it is whole.
@@ -80,6 +82,7 @@ struct MarkValue {
     generation: u64,
     applied: Option<(u32, u64)>,
     incomplete: bool,
+    told: u64,
     contents: u64,
     paths: u64,
     hash: u128,
@@ -125,7 +128,7 @@ impl SledCatalog {
         let state = State::restored(paths?, contents?);
         let whole = (state.stored(), state.paths().len() as u64, state.hash());
         let applied = mark.applied.map(|(pack, offset)| Position { pack, offset });
-        let found = Mark { generation: mark.generation, applied, incomplete: mark.incomplete };
+        let found = Mark { generation: mark.generation, applied, incomplete: mark.incomplete, told: mark.told };
         (whole == (mark.contents, mark.paths, mark.hash)).then_some((state, found))
     }
 }
@@ -206,6 +209,7 @@ impl Trees {
             generation: mark.generation,
             applied: mark.applied.map(|position| (position.pack, position.offset)),
             incomplete: mark.incomplete,
+            told: mark.told,
             contents: state.stored(),
             paths: state.paths().len() as u64,
             hash: state.hash(),
@@ -309,7 +313,7 @@ mod tests {
         format!("{contents:?} {:?} {} {}", state.paths(), state.held(), state.undecodable())
     }
 
-    const MARK_1: Mark = Mark { generation: 1, applied: Some(Position { pack: 1, offset: 64 }), incomplete: false };
+    const MARK_1: Mark = Mark { generation: 1, applied: Some(Position { pack: 1, offset: 64 }), incomplete: false, told: 9 };
 
     fn state(n: u8) -> State {
         let mut state = State::default();

@@ -38,7 +38,7 @@ pub fn change_of(record: &Record, place: Place) -> Option<Change> {
         Record::Path(seen) => path_change(seen),
         Record::Gone(gone) => Some(Change::Gone(gone.path.as_slice().into(), gone.at)),
         Record::Aliases(of) => Some(Change::Aliases(of.id, unpack_aliases(&of.aliases)?)),
-        Record::Basis(_) => None,
+        Record::Basis(_) | Record::Event(_) => None,
     }
 }
 
@@ -47,7 +47,7 @@ pub fn read_change(view: View<'_>, place: Place) -> Option<Change> {
     match view {
         View::Content(content) => Some(Change::Content(content.id, place)),
         View::Path(_) | View::Gone(_) | View::Aliases(_) => change_of(&view.to_record()?, place),
-        View::Basis(_) | View::Commit(_) => None,
+        View::Basis(_) | View::Event(_) | View::Commit(_) => None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     allow::{Allow, BaselineCommand},
     check::ReportFormat,
     hook::args::HookCommand,
+    watch::Watch,
 };
 
 /// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
@@ -93,6 +94,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HookCommand,
     },
+    /// Judge what comes into folders, and keep the index up to date, for as long as it runs
+    Watch(Watch),
     /// Find the threshold for near-duplicates that fits this dataset
     Calibrate(Calibrate),
     /// Show what the index holds

@@ -23,6 +23,7 @@ mod status;
 mod sync;
 mod term;
 mod versions;
+mod watch;
 
 use std::io::Write as _;
 
@@ -92,7 +93,8 @@ fn tell(error: &str) -> i32 {
 }
 
 fn run(args: Args) -> Outcome {
-    let session = Session::new(&args.common)?;
+    let watches = matches!(&args.command, Command::Watch(options) if options.is_daemon());
+    let session = Session::new(&args.common, !watches)?;
     match args.command {
         Command::Init(options) => init::run(&session, &options),
         Command::Sync(options) => sync::run(&session, &options),
@@ -109,6 +111,7 @@ fn run(args: Args) -> Outcome {
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),
         Command::Gc(options) => housekeeping::gc(&session, &options),
+        Command::Watch(options) => watch::run(&session, &options),
         Command::Debug(options) => debug::run(&session, &options),
         Command::Completions { shell } => {
             let mut script = Vec::new();

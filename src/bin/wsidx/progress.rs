@@ -37,7 +37,7 @@ impl Interrupt {
         let interrupt = Self::default();
         let flag = interrupt.clone();
         let installed = ctrlc::try_set_handler(move || {
-            if flag.0.swap(true, Ordering::SeqCst) {
+            if flag.set() {
                 std::process::exit(INTERRUPTED);
             }
             if !quiet {
@@ -49,6 +49,11 @@ impl Interrupt {
             Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(interrupt),
             Err(error) => Err(io::Error::other(error)),
         }
+    }
+
+    /// Notes that a signal has come; whether one had come before.
+    pub(crate) fn set(&self) -> bool {
+        self.0.swap(true, Ordering::SeqCst)
     }
 
     /// Whether the first signal has come.

@@ -25,10 +25,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(common: &Common) -> Result<Self> {
+    /// With `listens`, signals that ask for the end interrupt what is done.
+    pub(crate) fn new(common: &Common, listens: bool) -> Result<Self> {
         let io = |source| Error::Io { doing: "listening for signals at", path: PathBuf::from("the terminal"), source };
-        let interrupt = Interrupt::listen(common.quiet).map_err(io)?;
+        let interrupt = if listens { Interrupt::listen(common.quiet).map_err(io)? } else { Interrupt::default() };
         Ok(Self { root: common.root.clone(), quiet: common.quiet, interrupt })
+    }
+
+    /// Set once the user wants the end.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
     }
 
     /// The same for another dataset, unless the user named one.

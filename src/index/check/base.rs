@@ -27,11 +27,12 @@ enum Held<'a> {
 }
 
 impl<'a> Base<'a> {
-    /// The published dataset without the paths of a request.
-    pub(super) fn published(reader: &Reader, items: &[CheckItem]) -> Result<Self> {
+    /// The published dataset without the paths of a request, and without those that leave with the same change.
+    pub(super) fn published(reader: &Reader, items: &[CheckItem], gone: &[&[u8]]) -> Result<Self> {
         let mut live = reader.view.live_words()?;
         let mut rest = HashMap::new();
-        let requested: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| &*item.path).collect();
+        let requested: BTreeSet<&[u8]> =
+            items.iter().filter(|item| item.inside).map(|item| &*item.path).chain(gone.iter().copied()).collect();
         for path in &requested {
             let Some(PathRecord::Row(row)) = reader.view.path(path)? else { continue };
             if rest.contains_key(&row) {

@@ -5,6 +5,7 @@ mod except;
 mod flat;
 mod request;
 mod settle;
+mod settled;
 mod version;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 use rayon::prelude::*;
 
 pub use self::except::except;
+pub(super) use self::settled::Settled;
 use self::{
     base::Base,
     request::{Request, Requested},
@@ -24,6 +26,7 @@ use super::{
     Reader,
     flat::{FlatRows, Texture, texture},
     query::Match,
+    scores::reference_of,
 };
 use crate::{
     Error, Result,
@@ -34,7 +37,7 @@ use crate::{
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
     store::state::ContentId,
-    verdict::{ANOMALY_NEIGHBOR, Judgement, Label, Occurrence, Reference, Split},
+    verdict::{Judgement, Label, Occurrence, Reference, Split},
 };
 
 /// A file to be judged.
@@ -89,11 +92,11 @@ pub struct Checked {
 }
 
 /// A file that was read.
-struct Read {
-    id: ContentId,
-    picture: Picture,
-    feature: Feature,
-    row: Option<u32>,
+pub(super) struct Read {
+    pub(super) id: ContentId,
+    pub(super) picture: Picture,
+    pub(super) feature: Feature,
+    pub(super) row: Option<u32>,
 }
 
 impl Reader {
@@ -115,7 +118,7 @@ impl Reader {
             })
             .collect();
         let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
-        let base = Base::published(self, &items)?;
+        let base = Base::published(self, &items, &[])?;
         self.judge(items, &named, read, 0, &base, options, monitor)
     }
 
@@ -192,15 +195,7 @@ impl Reader {
         if let Some(known) = self.reference.get() {
             return Ok(known);
         }
-        let score = |row: u32| -> Result<Option<(u32, Vec<Label>)>> {
-            let Some(fifth) = self.view.list(row)?.get(ANOMALY_NEIGHBOR - 1).copied() else { return Ok(None) };
-            let mut labels: Vec<Label> = self.view.row(row)?.occurrences.into_iter().filter_map(|o| o.label).collect();
-            labels.sort_unstable();
-            labels.dedup();
-            Ok(Some((fifth.distance, labels)))
-        };
-        let scores = (0..self.view.rows() as u32).into_par_iter().with_min_len(4_096).map(score).collect::<Result<Vec<_>>>()?;
-        let reference = Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter())));
+        let reference = Arc::new(reference_of(&self.view)?);
         Ok(self.reference.get_or_init(|| reference))
     }
 }

@@ -89,7 +89,8 @@ impl Request<'_> {
         let scores = self.scores(&planes, monitor)?.split_off(quiet);
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
-        let count = self.reader.view.rows() + self.requested.len();
+        let all = self.reader.view.rows() + self.requested.len();
+        let count = all.min(self.requested.len() * (usize::from(self.reader.settings.neighbors) + OF_A_VIEW * Views::OF_QUERY.count()));
         let library = Library::new(count, self.reader.settings.size, |candidate| self.picture(candidate));
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {

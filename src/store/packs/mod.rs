@@ -35,7 +35,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chain::{Front, Top};
 use layout::{MAX_SETTINGS, pack_name, pack_number, record_bytes};
-pub use record::{Aliases, Basis, Commit, Content, Gone, Record, Seen, Stat, State, View};
+pub use record::{Aliases, Basis, Commit, Content, Event, Gone, Record, Seen, Stat, State, View};
 pub use replay::{Reader, Replay};
 
 use super::medium::Medium;

@@ -88,6 +88,17 @@ pub struct Aliases {
     pub aliases: Vec<u8>,
 }
 
+/// Something that was told to whoever listens, such as a verdict: durable together with what it tells of.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number: 1, 2, 3 and so on, without a gap.
+    pub seq: u64,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// The words, opaque to the packs.
+    pub text: Vec<u8>,
+}
+
 /// The search basis from here on.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
@@ -136,6 +147,8 @@ pub enum Record {
     Basis(Basis),
     /// A content has other names.
     Aliases(Aliases),
+    /// Something was told.
+    Event(Event),
 }
 
 /// One record, as it lies in the pack: checked, nothing copied.
@@ -151,6 +164,8 @@ pub enum View<'a> {
     Basis(&'a ArchivedBasis),
     /// A content has other names.
     Aliases(&'a ArchivedAliases),
+    /// Something was told.
+    Event(&'a ArchivedEvent),
     /// All records before this one are one consistent state. A rewrite ends in the same commit twice.
     Commit(&'a ArchivedCommit),
 }
@@ -164,6 +179,7 @@ pub(super) mod kind {
     pub(in super::super) const BASIS: u8 = 4;
     pub(in super::super) const COMMIT: u8 = 5;
     pub(in super::super) const ALIASES: u8 = 6;
+    pub(in super::super) const EVENT: u8 = 7;
 }
 
 type Writer<'a> = HighSerializer<AlignedVec, ArenaHandle<'a>, BoxedError>;
@@ -193,6 +209,7 @@ impl Record {
             Self::Gone(it) => (kind::GONE, archive(it)?),
             Self::Basis(it) => (kind::BASIS, archive(it)?),
             Self::Aliases(it) => (kind::ALIASES, archive(it)?),
+            Self::Event(it) => (kind::EVENT, archive(it)?),
         })
     }
 
@@ -203,6 +220,7 @@ impl Record {
             Self::Gone(it) => it.path.len(),
             Self::Basis(it) => it.columns.len().saturating_mul(4),
             Self::Aliases(it) => it.aliases.len(),
+            Self::Event(it) => it.text.len(),
             Self::Path(it) => {
                 let reason = if let State::Undecodable(reason) = &it.state { reason.len() } else { 0 };
                 it.path.len().saturating_add(reason).saturating_add(it.label.as_ref().map_or(0, Vec::len))
@@ -228,6 +246,7 @@ impl<'a> View<'a> {
             kind::GONE => Self::Gone(access(payload)?),
             kind::BASIS => Self::Basis(access(payload)?),
             kind::ALIASES => Self::Aliases(access(payload)?),
+            kind::EVENT => Self::Event(access(payload)?),
             kind::COMMIT => Self::Commit(&access::<ArchivedSealed>(payload)?.commit),
             _ => return None,
         })
@@ -242,6 +261,7 @@ impl<'a> View<'a> {
             Self::Gone(it) => Record::Gone(restore(it)?),
             Self::Basis(it) => Record::Basis(restore(it)?),
             Self::Aliases(it) => Record::Aliases(restore(it)?),
+            Self::Event(it) => Record::Event(restore(it)?),
             Self::Commit(_) => return None,
         })
     }
@@ -302,6 +322,7 @@ pub(super) mod tests {
                     let label = if self.below(2) == 0 { Some(self.bytes(9)) } else { None };
                     Record::Path(Seen { path: self.bytes(30), id, state, stat, label, split: self.below(4) as u8 })
                 }
+                3 if self.below(2) == 0 => Record::Event(Event { seq: self.below(1 << 50), at: -7, text: self.bytes(60) }),
                 3 => Record::Gone(Gone { path: self.bytes(30), at: 1_700_000_000 }),
                 _ => match (self.below(9) as u32, self.id()) {
                     (n, fingerprint) if n % 2 == 0 => Record::Basis(Basis { columns: (0..n).collect(), scale: 3, fingerprint }),

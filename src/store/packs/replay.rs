@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rkyv::util::AlignedVec;
 
 use super::{
-    Commit, Content, Damage, Packs, Place, Position, Record, View,
+    Commit, Content, Damage, Event, Packs, Place, Position, Record, View,
     chain::{Chain, Span, Top},
     layout::{HEAD, HEADER, Head, MAX_PAYLOAD, STEP, pack_name, record_bytes},
     record::kind,
@@ -126,7 +126,7 @@ fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut R
     let Found { offset, head } = found;
     match head.kind {
         kind::PREFACE => return Ok(()),
-        kind::CONTENT..=kind::ALIASES => {}
+        kind::CONTENT..=kind::EVENT => {}
         unknown => {
             let what = format!("{} holds a record of the unknown kind {unknown} at offset {offset}", pack_name(pack));
             return Err(Error::Version { what, mend: "use the wsidx that wrote it" });
@@ -140,6 +140,11 @@ fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut R
         replay.commit = Some(commit.to_commit());
     }
     visit(Place { pack, offset, len: head.len }, view)
+}
+
+fn lost(place: Place) -> Error {
+    let what = format!("no sound record at offset {} of {}", place.offset, pack_name(place.pack));
+    Error::Damaged { what, mend: "run `wsidx sync`" }
 }
 
 /// Reads single records by their places, from any number of threads, while a writer appends.
@@ -172,20 +177,32 @@ impl Reader {
     /// [`Error::Damaged`] if there is not exactly this record at this place, [`Error::Io`] (not found: a rewrite has removed the pack,
     /// and the content has a new place).
     pub fn content(&self, place: Place) -> Result<Content> {
-        let lost = || {
-            let what = format!("no sound content at offset {} of {}", place.offset, pack_name(place.pack));
-            Error::Damaged { what, mend: "run `wsidx sync`" }
-        };
+        match self.record(place, kind::CONTENT)? {
+            Record::Content(content) => Ok(content),
+            _ => Err(lost(place)),
+        }
+    }
+
+    /// Reads one event, as [`Reader::content`].
+    ///
+    /// # Errors
+    /// As [`Reader::content`].
+    pub fn event(&self, place: Place) -> Result<Event> {
+        match self.record(place, kind::EVENT)? {
+            Record::Event(event) => Ok(event),
+            _ => Err(lost(place)),
+        }
+    }
+
+    fn record(&self, place: Place, kind: u8) -> Result<Record> {
+        let lost = || lost(place);
         let bytes = self.bytes(place)?.ok_or_else(lost)?;
         let (head, payload) = bytes.split_first_chunk::<{ HEAD as usize }>().ok_or_else(lost)?;
         let head = Head::decode(head, place.pack, place.offset).ok_or_else(lost)?;
-        if head.kind != kind::CONTENT || !head.fits(payload) {
+        if head.kind != kind || !head.fits(payload) {
             return Err(lost());
         }
-        match View::decode(head.kind, payload).and_then(View::to_record) {
-            Some(Record::Content(content)) => Ok(content),
-            _ => Err(lost()),
-        }
+        View::decode(head.kind, payload).and_then(View::to_record).ok_or_else(lost)
     }
 
     /// The bytes of head and payload; `None` if the file is shorter.

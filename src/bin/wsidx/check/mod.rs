@@ -36,7 +36,7 @@ use crate::{
 const LISTED: usize = 10;
 
 #[derive(Serialize)]
-struct CheckJson {
+pub(crate) struct CheckJson {
     schema: &'static str,
     #[serde(flatten)]
     path: PathJson,
@@ -161,7 +161,7 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// Writes the verdicts, and says whether the policy rejects any.
     pub(crate) fn write(&self, session: &Session, checked: &[Checked]) -> Outcome {
-        let actions: Vec<Action> = checked.iter().map(|checked| self.action(checked)).collect();
+        let actions: Vec<Action> = checked.iter().map(|checked| action(self.policy, checked)).collect();
         let top = place::top(self.root);
         match self.format {
             ReportFormat::Text => {
@@ -181,10 +181,6 @@ impl Report<'_> {
         Ok(if actions.contains(&Action::Reject) { Exit::Findings } else { Exit::Fine })
     }
 
-    fn action(&self, checked: &Checked) -> Action {
-        if checked.allowed.is_some() { Action::Pass } else { self.policy.action(&checked.judgement) }
-    }
-
     fn json(&self, checked: &[Checked], actions: &[Action], format: Format) -> io::Result<()> {
         json::write_all(&checked.iter().zip(actions).map(|(c, a)| to_json(c, *a)).collect::<Vec<_>>(), format)
     }
@@ -202,7 +198,13 @@ impl Report<'_> {
     }
 }
 
-fn to_json(checked: &Checked, action: Action) -> CheckJson {
+/// What a policy makes of a verdict; what is allowed passes.
+pub(crate) fn action(policy: &Policy, checked: &Checked) -> Action {
+    if checked.allowed.is_some() { Action::Pass } else { policy.action(&checked.judgement) }
+}
+
+/// The JSON of a verdict.
+pub(crate) fn to_json(checked: &Checked, action: Action) -> CheckJson {
     let judgement = &checked.judgement;
     let best = checked.nearest.iter().chain(&checked.edges).map(|m| m.similarity).max_by(f64::total_cmp);
     CheckJson {

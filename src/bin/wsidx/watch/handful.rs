@@ -1,0 +1,183 @@
+//! Files that have settled → the library → lines and actions: one handful after the other, and what becomes of it on a full disk.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use wsidx::{
+    Error,
+    dataset::stat_of_file,
+    index::{Arrival, Arrivals, Taken, Told},
+};
+
+use super::{
+    actions::Redundant,
+    clock,
+    daemon::{Daemon, Store, open},
+    lines,
+    log::Working,
+    queue::{Due, Name},
+    roots::Root,
+};
+use crate::Failure;
+
+/// Files that are taken in at once: what a crash can make be read again.
+const HANDFUL: usize = 256;
+/// A path that has left waits for a file to which it may have moved: a moment for the other half of the news, and at the most so long while files
+/// are waiting to be read.
+pub(super) const MOMENT: Duration = Duration::from_millis(50);
+const MOVE: Duration = Duration::from_secs(2);
+/// While the disk is full.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Of each file of a handful: how often it was tried, since when it is as it is, and since when it could be taken.
+type Settled = HashMap<Name, (u32, Instant, Instant)>;
+
+impl Daemon<'_> {
+    /// Takes in what has settled.
+    pub(super) fn handful(&mut self) -> Result<(), Failure> {
+        if !self.is_open()? {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let (arrivals, settled) = self.settled(now);
+        if arrivals.files.is_empty() && !arrivals.leave {
+            return Ok(());
+        }
+        let gone = arrivals.gone.clone();
+        let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
+        let (mut verdicts, mut redundant) = (Vec::new(), Vec::new());
+        let policy = intake.policy().clone();
+        let action = self.actions.name();
+        let mut words = |seq: u64, told: &Told<'_>| {
+            let mut took = Duration::ZERO;
+            if let Told::Verdict(checked) = told {
+                took = settled.get(&checked.item.path).map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
+                verdicts.push((checked.judgement.verdict, took));
+            }
+            let line = lines::event(seq, told, &policy, action, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            if let Told::Verdict(checked) = told
+                && lines::is_acted_on(checked)
+            {
+                redundant.push(Redundant { path: checked.item.path.clone(), line: line.clone() });
+            }
+            line
+        };
+        let files = arrivals.files.clone();
+        let monitor = Working { log: self.log, notice: &self.notice, stop: None };
+        let taken = match writer.take_arrivals(intake, arrivals, clock::seconds(), &mut words, &monitor) {
+            Ok(taken) => taken,
+            Err(e) => return self.give_back(files, e, now),
+        };
+        for (verdict, took) in verdicts {
+            self.numbers().count(verdict, took);
+        }
+        self.told(&taken, gone, &settled, now)?;
+        if self.actions.name().is_some() {
+            redundant.into_iter().for_each(|redundant| self.actions.act(redundant));
+        }
+        Ok(())
+    }
+
+    /// The files that have settled.
+    fn settled(&mut self, now: Instant) -> (Arrivals, Settled) {
+        let mut arrivals = Arrivals::default();
+        let mut settled = HashMap::new();
+        let Some(Store { writer, .. }) = &self.store else { return (arrivals, settled) };
+        let (root, known) = (self.root.clone(), writer.state().paths());
+        while arrivals.files.len() < HANDFUL {
+            let look = |path: &[u8]| stat_of_file(&root, path).map(|stat| (stat, clock::age(stat.mtime_ns)));
+            let Some((path, tries, changed, due)) = self.queue.pop(now, self.settings.settle, look) else { break };
+            match due {
+                Some(Due::Wait) => {}
+                None if known.contains_key(&path) => self.queue.left(path, now),
+                None => {}
+                Some(Due::Take { growing, since }) => {
+                    settled.insert(path.clone(), (tries, changed, since));
+                    arrivals.files.push(Arrival { path, growing });
+                }
+            }
+        }
+        arrivals.gone = self.queue.gone().map(|(path, _)| path.clone()).collect();
+        let waited = |time: Duration| move |(_, since): (&Name, &Instant)| now.duration_since(*since) >= time;
+        let more = self.queue.next().is_some_and(|due| due <= now);
+        arrivals.leave = self.queue.gone().any(waited(MOVE)) || (!more && self.queue.gone().all(waited(MOMENT)));
+        arrivals.leave &= !arrivals.gone.is_empty();
+        if arrivals.leave {
+            self.verify_gone(&mut arrivals.gone, now);
+            arrivals.leave = !arrivals.gone.is_empty();
+        }
+        (arrivals, settled)
+    }
+
+    /// Keeps the paths that are gone at this moment, from folders that are there.
+    fn verify_gone(&mut self, gone: &mut Vec<Name>, now: Instant) {
+        let sound: Vec<bool> = self.roots.iter().map(Root::is_sound).collect();
+        gone.retain(|path| {
+            let there = self.roots.iter().zip(&sound).any(|(root, sound)| *sound && root.contains(path));
+            match stat_of_file(&self.root, path) {
+                Some(stat) => self.queue.seen(path.clone(), stat, now, self.settings.settle),
+                None if there => return true,
+                // The next look at everything finds what is true.
+                None => self.queue.settle_gone(path),
+            }
+            false
+        });
+    }
+
+    /// After a handful that could not be written: nothing of it was told.
+    pub(super) fn give_back(&mut self, files: Vec<Arrival>, error: Error, now: Instant) -> Result<(), Failure> {
+        files.into_iter().for_each(|file| self.queue.closed(file.path, now));
+        if !is_full(&error) {
+            return Err(error.into());
+        }
+        // What the disk holds is read again when there is room.
+        self.store = None;
+        self.full = Some((error.to_string(), now + RETRY));
+        self.degraded(&format!("the disk is full, and nothing is taken in: {error}"))
+    }
+
+    /// Whether the index can be written to; one that was closed for want of space is opened again.
+    fn is_open(&mut self) -> Result<bool, Failure> {
+        let Some((_, at)) = &self.full else { return Ok(true) };
+        if Instant::now() < *at {
+            return Ok(false);
+        }
+        match open(&self.root, &self.who, false, self.log, &self.notice, None) {
+            Ok(store) => {
+                (self.store, self.full, self.rescan) = (Some(store), None, true);
+                self.recovered("the disk has room again")?;
+                Ok(true)
+            }
+            Err(e) if is_full(&e) || matches!(e, Error::Locked { .. }) => {
+                self.full = Some((e.to_string(), Instant::now() + RETRY));
+                Ok(false)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn told(&mut self, taken: &Taken, gone: Vec<Name>, settled: &Settled, now: Instant) -> Result<(), Failure> {
+        for unsettled in &taken.unsettled {
+            let (tries, changed, _) = settled.get(&unsettled.path).copied().unwrap_or((0, now, now));
+            self.queue.again(unsettled.path.clone(), changed, tries, now, self.settings.settle);
+        }
+        taken.left.iter().for_each(|path| self.queue.settle_gone(path));
+        if let Some(Store { writer, .. }) = &self.store {
+            gone.iter().filter(|path| !writer.state().paths().contains_key(*path)).for_each(|path| self.queue.settle_gone(path));
+        }
+        if !taken.events.is_empty() || taken.published.written {
+            self.unsaved = Some(now);
+            self.numbers().committed = clock::seconds();
+        }
+        let lines: Vec<&[u8]> = taken.events.iter().map(|(_, line)| line.as_slice()).collect();
+        self.tell(&lines)
+    }
+}
+
+/// Whether an error says that there is no room.
+pub(super) fn is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+}

@@ -1,0 +1,229 @@
+//! Hints and looks at folders → files that wait and paths that have left.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use wsidx::{
+    Error,
+    dataset::{Found, Listing, TABLE_NAMES, contains, is_hidden, names_image, stat_of_file, tables_above, to_path, to_relative},
+};
+
+use super::{
+    clock,
+    daemon::{Daemon, Store},
+    inbox::Hint,
+    lines,
+    queue::Name,
+    report::Nothing,
+    roots::Turn,
+    scanner::{Job, Scanned, Scope},
+};
+use crate::Failure;
+
+/// Between two looks whether the folders are there.
+const TURN: Duration = Duration::from_secs(1);
+/// New folders that are looked at one by one; with more, everything is looked at.
+const FOLDERS: usize = 1_000;
+
+#[derive(Serialize)]
+struct Looked {
+    folders: usize,
+    files: usize,
+    waiting: usize,
+    gone: usize,
+}
+
+impl Daemon<'_> {
+    /// Takes up what was said of a path.
+    pub(super) fn hint(&mut self, path: &Path, hint: Hint) {
+        let Some(relative) = to_relative(&self.root, path) else { return };
+        let Some(root) = self.roots.iter().find(|root| root.contains(&relative)) else { return };
+        if is_hidden(&relative) || root.trouble.is_some() {
+            return;
+        }
+        if relative == root.scope {
+            self.next_turn = Instant::now();
+            return;
+        }
+        let now = Instant::now();
+        match std::fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_dir() => drop(self.folders.insert(relative)),
+            Ok(meta) if meta.is_file() => self.hint_file(relative.into(), hint, now),
+            _ => self.hint_gone(&relative, now),
+        }
+    }
+
+    fn hint_file(&mut self, path: Name, hint: Hint, now: Instant) {
+        let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        if TABLE_NAMES.iter().any(|table| table.as_bytes() == name) {
+            self.rescan = true;
+        }
+        if !names_image(&path) {
+            return;
+        }
+        match (hint, stat_of_file(&self.root, &path)) {
+            (Hint::Whole, Some(_)) => self.queue.closed(path, now),
+            (Hint::Touched, Some(stat)) => self.queue.seen(path, stat, now, self.settings.settle),
+            (_, None) => {}
+        }
+    }
+
+    /// A path is no more, or is no file: so are all below it.
+    fn hint_gone(&mut self, path: &[u8], now: Instant) {
+        let Some(Store { writer, .. }) = &self.store else {
+            self.rescan = true;
+            return;
+        };
+        let known = writer.state().paths_with(path).filter(|(known, _)| contains(path, known));
+        known.for_each(|(known, _)| self.queue.left(known.clone(), now));
+    }
+
+    /// Looks whether the watched folders are there, every so often.
+    pub(super) fn turn_roots(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if now < self.next_turn {
+            return Ok(());
+        }
+        self.next_turn = now + TURN;
+        if self.store.as_ref().is_some_and(|store| !store.writer.is_in_place()) {
+            let folder = self.root.display();
+            return Err(Error::Input(format!("the index in {folder} was moved or removed while it was written to; start again")).into());
+        }
+        for at in 0..self.roots.len() {
+            let turn = self.roots[at].turn();
+            let name = to_path(&self.root, &self.roots[at].scope);
+            match turn {
+                Turn::Same => {}
+                Turn::Lost => {
+                    let why = self.roots[at].trouble.clone().unwrap_or_default();
+                    self.degraded(&format!("{}: {why}; nothing below it is taken for removed", name.display()))?;
+                }
+                Turn::Back => {
+                    self.recovered(&format!("{} is there; everything is looked at", name.display()))?;
+                    self.rescan = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has folders looked at, one job at a time.
+    pub(super) fn look_around(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.looking {
+            return Ok(());
+        }
+        let everything = self.rescan || self.folders.len() > FOLDERS;
+        let sound = self.roots.iter().filter(|root| root.trouble.is_none());
+        let scopes: Vec<Scope> = match everything {
+            true => sound.map(super::roots::Root::scope).collect(),
+            false => {
+                let due = sound.filter(|root| root.next_look <= now).map(super::roots::Root::scope);
+                let new = self.folders.iter().map(|folder| {
+                    let root = self.roots.iter().find(|root| root.contains(folder));
+                    Scope { path: folder.clone(), watch: root.is_some_and(|root| root.polled.is_none()) }
+                });
+                due.chain(new).collect()
+            }
+        };
+        let (rescan, settle) = (self.settings.rescan, self.settings.settle);
+        for root in self.roots.iter_mut().filter(|root| everything || root.next_look <= now) {
+            root.looked(now, rescan, settle);
+        }
+        self.folders.clear();
+        self.rescan = false;
+        if scopes.is_empty() {
+            return Ok(());
+        }
+        if everything && self.ready {
+            self.tell(&[&lines::news("rescan_started", &Nothing {})])?;
+        }
+        self.looking = true;
+        self.scanner.look(Job { scopes, everything });
+        Ok(())
+    }
+
+    /// Takes up what a look has found.
+    pub(super) fn scanned(&mut self, scanned: Scanned) -> Result<(), Failure> {
+        let Scanned { job, listings, troubles, folders } = scanned;
+        self.looking = false;
+        for (scope, trouble) in job.scopes.iter().zip(troubles) {
+            let root = self.roots.iter_mut().find(|root| root.contains(&scope.path));
+            if let (Some(root), Some(why)) = (root, trouble)
+                && root.polled.is_none()
+            {
+                root.polled = Some(why.clone());
+                root.next_look = Instant::now();
+                self.degraded(&format!("{why}; the folder is polled"))?;
+            }
+        }
+        if job.everything {
+            self.numbers().rescans += 1;
+            self.read_tables(&job, &listings)?;
+        }
+        let (mut files, mut gone) = (0, 0);
+        for (scope, listing) in job.scopes.into_iter().zip(listings) {
+            match listing {
+                Ok(listing) => {
+                    files += listing.files.len();
+                    gone += self.compare(listing, scope.path);
+                }
+                // The folder has left; its own turn tells.
+                Err(e) => self.log.info(&e.to_string()),
+            }
+        }
+        if job.everything {
+            let kind = if self.ready { "rescan_done" } else { "ready" };
+            self.tell(&[&lines::news(kind, &Looked { folders, files, waiting: self.queue.len(), gone })])?;
+        }
+        if job.everything && !self.ready {
+            self.ready = true;
+            self.notice.ready();
+            self.notice.status("watching");
+        }
+        Ok(())
+    }
+
+    /// Reads tables of labels, `wsidx.toml` and exceptions again. Where they cannot be used, they stay as they were.
+    fn read_tables(&mut self, job: &Job, listings: &[Result<Listing, Error>]) -> Result<(), Failure> {
+        let monitor = super::log::Working { log: self.log, notice: &self.notice, stop: None };
+        let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
+        let mut tables: Vec<Name> = listings.iter().flatten().flat_map(|listing| listing.tables.iter().cloned()).collect();
+        tables.extend(job.scopes.iter().flat_map(|scope| tables_above(&self.root, &scope.path)));
+        tables.sort_unstable();
+        tables.dedup();
+        match writer.intake(&tables, clock::seconds(), &monitor) {
+            Ok(new) => *intake = new,
+            Err(e @ Error::Input(_)) if self.ready => {
+                return self.degraded(&format!("labels and rules stay as they were: {e}"));
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok(())
+    }
+
+    /// Compares a folder with the index; gives the number of paths that are no more.
+    fn compare(&mut self, listing: Listing, scope: Vec<u8>) -> usize {
+        let now = Instant::now();
+        let sound = self.roots.iter().find(|root| root.contains(&scope)).is_some_and(super::roots::Root::is_sound);
+        let Some(Store { writer, intake }) = &mut self.store else { return 0 };
+        let (files, gone) = writer.differences(listing, &[scope], intake);
+        let settle = self.settings.settle;
+        for Found { path, stat } in files {
+            let rests = |time: i64| clock::age(time).is_some_and(|age| age >= settle);
+            match rests(stat.mtime_ns) && (stat.ctime_ns == 0 || rests(stat.ctime_ns)) {
+                true => self.queue.found(path, now),
+                false => self.queue.noticed(path, stat, now, settle),
+            }
+        }
+        if !sound {
+            return 0;
+        }
+        let count = gone.len();
+        gone.into_iter().for_each(|path| self.queue.left(path, now));
+        count
+    }
+}

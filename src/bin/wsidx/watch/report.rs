@@ -1,0 +1,126 @@
+//! What the watch says of itself: lines without a number, its status, its numbers, and groups of what has changed.
+
+use std::{io::Write as _, time::Instant};
+
+use serde::Serialize;
+
+use super::{
+    daemon::{Daemon, Store},
+    lines,
+    log::Working,
+    metrics::Numbers,
+};
+use crate::Failure;
+
+#[derive(Serialize)]
+struct Reason<'a> {
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Nothing {}
+
+/// The components of the similarity graph that changed, and what it took to group them.
+#[derive(Serialize)]
+struct Grouped {
+    components: usize,
+    contents: usize,
+    largest: usize,
+    groups: usize,
+    ms: u64,
+}
+
+impl Daemon<'_> {
+    /// Writes lines, all at once.
+    pub(super) fn tell(&self, lines: &[&[u8]]) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        let mut text = Vec::new();
+        for line in lines {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        out.write_all(&text)?;
+        Ok(out.flush()?)
+    }
+
+    /// Tells that something hinders the watch.
+    pub(super) fn degraded(&self, reason: &str) -> Result<(), Failure> {
+        self.log.warn(reason);
+        self.tell(&[&lines::news("degraded", &Reason { reason })])
+    }
+
+    pub(super) fn recovered(&self, reason: &str) -> Result<(), Failure> {
+        self.log.info(reason);
+        self.tell(&[&lines::news("recovered", &Reason { reason })])
+    }
+
+    /// Groups of what has changed, with what they cost.
+    pub(super) fn recluster(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let monitor = Working { log: self.log, notice: &self.notice, stop: None };
+        let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
+        let components = writer.changed_components(intake.rule(), &monitor)?;
+        if components.is_empty() {
+            return Ok(());
+        }
+        let grouped = Grouped {
+            components: components.len(),
+            contents: components.iter().map(|component| component.contents.len()).sum(),
+            largest: components.iter().map(|component| component.contents.len()).max().unwrap_or(0),
+            groups: components.iter().map(|component| component.groups().len()).sum(),
+            ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        self.tell(&[&lines::news("grouped", &grouped)])
+    }
+
+    pub(super) fn count(&self) {
+        let mut numbers = self.numbers();
+        numbers.waiting = self.queue.len() as u64;
+        numbers.degraded = self.hindrances().next().is_some();
+        if let Some(Store { writer, .. }) = &self.store {
+            numbers.images = writer.state().held();
+            numbers.seq = writer.told();
+        }
+    }
+
+    /// What hinders the watch now.
+    fn hindrances(&self) -> impl Iterator<Item = String> {
+        let of_roots = self.roots.iter().flat_map(|root| {
+            let name = if root.scope.is_empty() { ".".into() } else { String::from_utf8_lossy(&root.scope).into_owned() };
+            let trouble = root.trouble.iter().map({
+                let name = name.clone();
+                move |why| format!("{name}: {why}")
+            });
+            trouble.chain(root.polled.iter().map(move |why| format!("{name} is polled: {why}"))).collect::<Vec<_>>()
+        });
+        of_roots.chain(self.full.iter().map(|(why, _)| format!("the disk is full: {why}")))
+    }
+
+    pub(super) fn status(&self) -> String {
+        #[derive(Serialize)]
+        struct Status {
+            schema: &'static str,
+            state: &'static str,
+            process: u32,
+            folders: Vec<String>,
+            degraded: Vec<String>,
+            #[serde(flatten)]
+            numbers: Numbers,
+        }
+        self.count();
+        let state = match () {
+            () if self.full.is_some() => "waiting for space",
+            () if self.paused => "paused",
+            () if !self.ready => "starting",
+            () => "watching",
+        };
+        let folders = self
+            .roots
+            .iter()
+            .map(|root| if root.scope.is_empty() { ".".into() } else { String::from_utf8_lossy(&root.scope).into_owned() });
+        let numbers = self.numbers().clone();
+        let (process, degraded) = (std::process::id(), self.hindrances().collect());
+        let status = Status { schema: "wsidx.watch-status/1", state, process, folders: folders.collect(), degraded, numbers };
+        serde_json::to_string(&status).unwrap_or_default()
+    }
+}

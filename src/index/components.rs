@@ -1,0 +1,90 @@
+//! Rows whose edges changed → the connected components that they are in now: the parts of the graph for which groups, or a clustering, must be
+//! made again. Everything else stays as it was, since the Laplacian is block-diagonal over the components.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Writer;
+use crate::{
+    Error, Result,
+    graph::Graph,
+    knn::ByNumber,
+    monitor::Monitor,
+    similarity::{Edge, EdgeRule},
+    store::{state::ContentId, view::View},
+};
+
+/// A connected component of the similarity graph, of two contents at least.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Component {
+    /// Its contents, sorted.
+    pub contents: Vec<ContentId>,
+    /// Its edges, each once: places in `contents`, the smaller first, and the similarity.
+    pub edges: Vec<(u32, u32, f32)>,
+}
+
+impl Component {
+    /// Its groups of near-duplicates, as places in `contents`, each with its representative first; see [`crate::graph`].
+    pub fn groups(&self) -> Vec<Vec<u32>> {
+        let mut rows = vec![Vec::new(); self.contents.len()];
+        for &(a, b, similarity) in &self.edges {
+            for (row, other) in [(a, b), (b, a)] {
+                rows[row as usize].push(Edge { row: other, similarity, needs: crate::similarity::register::Needs::NOTHING });
+            }
+        }
+        let groups = Graph::new(rows).groups(&ByNumber);
+        groups
+            .iter()
+            .map(|group| std::iter::once(group.representative).chain(group.members.iter().map(|edge| edge.row)).collect())
+            .collect()
+    }
+}
+
+impl Writer {
+    /// The components that hold a row whose edges changed since the last call, by their smallest contents. Cost: the size of those components.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Interrupted`], after which all is asked for again.
+    pub fn changed_components(&mut self, rule: &EdgeRule, monitor: &dyn Monitor) -> Result<Vec<Component>> {
+        let Some(shown) = &self.shown else { return Ok(Vec::new()) };
+        let view = &shown.view;
+        monitor.stage("grouping", Some(self.regraphed.len() as u64));
+        let mut seen = BTreeSet::new();
+        let mut components = Vec::new();
+        for &row in &self.regraphed {
+            monitor.advance(1);
+            if monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            if !seen.contains(&row) {
+                components.extend(component(view, row, rule, &mut seen)?);
+            }
+        }
+        components.sort_unstable_by_key(|component: &Component| component.contents[0]);
+        self.regraphed.clear();
+        Ok(components)
+    }
+}
+
+/// The component of a row, unless it is alone.
+fn component(view: &View, row: u32, rule: &EdgeRule, seen: &mut BTreeSet<u32>) -> Result<Option<Component>> {
+    let mut rows: BTreeMap<ContentId, (u32, Vec<Edge>)> = BTreeMap::new();
+    let mut waiting = vec![row];
+    seen.insert(row);
+    while let Some(row) = waiting.pop() {
+        let mut edges = view.edges(row)?;
+        edges.retain(|edge| rule.admits(edge.similarity, edge.needs));
+        waiting.extend(edges.iter().map(|edge| edge.row).filter(|&other| seen.insert(other)));
+        rows.insert(view.content(row)?.0, (row, edges));
+    }
+    if rows.len() < 2 {
+        return Ok(None);
+    }
+    let places: BTreeMap<u32, u32> = rows.values().map(|(row, _)| *row).zip(0..).collect();
+    let of_row = |(row, edges): &(u32, Vec<Edge>)| {
+        let place = places[row];
+        edges.iter().map(|edge| (place, places[&edge.row], edge.similarity)).filter(|(a, b, _)| a < b).collect::<Vec<_>>()
+    };
+    let mut edges: Vec<(u32, u32, f32)> = rows.values().flat_map(of_row).collect();
+    edges.sort_unstable_by_key(|&(a, b, _)| (a, b));
+    Ok(Some(Component { contents: rows.into_keys().collect(), edges }))
+}

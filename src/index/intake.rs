@@ -1,0 +1,391 @@
+//! Files that have settled and paths that left → verdicts and other events, committed and published with them: what a watcher does with each
+//! handful.
+//!
+//! A handful is one check request (`check`) and one commit: every event is in the batch of what it tells of, so after a crash there are both or
+//! neither, and the numbers of events have no gap. What is judged is held against the view, which shows all that was told before; when a
+//! handful is told, the view shows it, too. When to look at which file, and how events are written, are left to the caller.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use rayon::prelude::*;
+
+use super::{
+    CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
+    batch::{BatchReader, Outcome},
+    check::{Read, Settled, except},
+    sync::Plan,
+};
+use crate::{
+    Error, Result,
+    dataset::{CHANGED_WHILE_READ, Found, Labels, Listing, Naming, Unread, to_path},
+    monitor::Monitor,
+    picture::Limits,
+    similarity::EdgeRule,
+    store::{
+        history::{aliases_record, gone_record, path_record},
+        packs::{Event, Packs, Record, View as PackView},
+        state::{ContentId, Holds, PathEntry, Stat},
+    },
+    verdict::{Exceptions, Occurrence, Policy, Rules},
+};
+
+/// A file that seems to have settled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    /// Relative to the root.
+    pub path: Arc<[u8]>,
+    /// Whether somebody may still be writing it: if it then cannot be read, it is left for later.
+    pub growing: bool,
+}
+
+/// What a watcher hands over at once.
+#[derive(Debug, Clone, Default)]
+pub struct Arrivals {
+    /// Files that are new or may have changed.
+    pub files: Vec<Arrival>,
+    /// Paths that are no more. One whose content is among the files has moved there.
+    pub gone: Vec<Arc<[u8]>>,
+    /// Whether the other ones leave. If not, they wait for files that are handed over later, and count no more in the meantime.
+    pub leave: bool,
+}
+
+/// Something to be told.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A file is new, or has another content, label or split.
+    Verdict(&'a Checked),
+    /// A file has another path, and is otherwise the same.
+    Moved {
+        /// Where it was.
+        from: &'a [u8],
+        /// Where it is.
+        to: &'a [u8],
+        /// Its content.
+        id: &'a ContentId,
+    },
+    /// A path is no more.
+    Removed {
+        /// The path.
+        path: &'a [u8],
+        /// What it held; none where that could not be read as an image.
+        id: Option<&'a ContentId>,
+    },
+}
+
+/// Writes an event, which has this number.
+pub type Words<'a> = dyn FnMut(u64, &Told<'_>) -> Vec<u8> + 'a;
+
+/// A file that has not settled after all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Relative to the root.
+    pub path: Arc<[u8]>,
+    /// Why it could not be read.
+    pub reason: String,
+}
+
+/// What became of a handful.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// Events with their numbers, durable and visible; in the order of the store.
+    pub events: Vec<(u64, Vec<u8>)>,
+    /// Files to be handed over again.
+    pub unsettled: Vec<Unsettled>,
+    /// Paths that have left or moved.
+    pub left: Vec<Arc<[u8]>>,
+    /// What became visible.
+    pub published: Published,
+}
+
+/// What holds for all handfuls until the tables of labels, `wsidx.toml` or the exceptions change.
+#[derive(Debug)]
+pub struct Intake {
+    labels: Labels,
+    naming: Naming,
+    exceptions: Exceptions,
+    policy: Policy,
+    options: CheckOptions,
+}
+
+impl Intake {
+    /// Which pairs are near-duplicates.
+    pub fn rule(&self) -> &EdgeRule {
+        &self.options.rule
+    }
+
+    /// What `wsidx.toml` says of verdicts.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+/// A handful, sorted by what is to be said of it.
+#[derive(Default)]
+struct Sorted {
+    /// Files as they were, but for what the file system says of them.
+    quiet: Vec<Record>,
+    /// Where a file was, and what is where now.
+    moved: Vec<(Arc<[u8]>, Outcome)>,
+    judged: Vec<Outcome>,
+}
+
+/// A change with its event.
+enum Step<'a> {
+    Judged(&'a Checked, Outcome),
+    Moved(Arc<[u8]>, Outcome),
+    Removed(Arc<[u8]>, Option<ContentId>),
+}
+
+impl Step<'_> {
+    fn path(&self) -> &[u8] {
+        match self {
+            Self::Judged(_, outcome) | Self::Moved(_, outcome) => &outcome.path,
+            Self::Removed(path, _) => path,
+        }
+    }
+
+    fn told(&self) -> Told<'_> {
+        match self {
+            Self::Judged(checked, _) => Told::Verdict(checked),
+            Self::Moved(from, outcome) => Told::Moved { from, to: &outcome.path, id: outcome.entry.content().unwrap_or(&[0; 32]) },
+            Self::Removed(path, id) => Told::Removed { path, id: id.as_ref() },
+        }
+    }
+}
+
+impl Writer {
+    /// Makes the last commit visible, and reads what will hold for all handfuls; `tables` are the tables of labels, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a table, `wsidx.toml` or exceptions that cannot be used; as [`Writer::publish`].
+    pub fn intake(&mut self, tables: &[Arc<[u8]>], at: i64, monitor: &dyn Monitor) -> Result<Intake> {
+        self.publish(at, monitor)?;
+        let reader = self.reader()?;
+        let Rules { check: policy, edges: rule } = reader.rules()?;
+        let labels = Labels::read(&self.home.root, tables)?;
+        let exceptions = reader.exceptions(&rule)?;
+        let options = CheckOptions { rule, ..CheckOptions::default() };
+        Ok(Intake { labels, naming: Naming::around(&self.home.root), exceptions, policy, options })
+    }
+
+    /// Takes in a handful: reads the files, judges those that are new or changed, and commits and publishes all of it with its events, which
+    /// `words` writes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], after which nothing of the handful was told and the index must be opened again; [`Error::Damaged`].
+    pub fn take_arrivals(
+        &mut self,
+        intake: &mut Intake,
+        arrivals: Arrivals,
+        at: i64,
+        words: &mut Words<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Taken> {
+        let Arrivals { mut files, mut gone, leave } = arrivals;
+        files.sort_unstable();
+        files.dedup_by(|a, b| a.path == b.path);
+        gone.retain(|path| self.state.paths().contains_key(path));
+        gone.sort_unstable();
+        gone.dedup();
+        let mut taken = Taken::default();
+        let outcomes = self.read_arrivals(intake, &files, &mut taken.unsettled, monitor)?;
+        let Sorted { quiet, moved, judged } = self.sort_out(outcomes, &gone);
+        let left: HashSet<&Arc<[u8]>> = moved.iter().map(|(from, _)| from).collect();
+        let removed: Vec<Arc<[u8]>> = gone.iter().filter(|path| leave && !left.contains(path)).cloned().collect();
+        let checked = self.judge_outcomes(intake, &judged, &gone, monitor)?;
+        let removed = removed.into_iter().map(|path| {
+            let id = self.state.paths()[&path].content().copied();
+            Step::Removed(path, id)
+        });
+        let judged = checked.iter().zip(judged).map(|(checked, outcome)| Step::Judged(checked, outcome));
+        let mut steps: Vec<Step<'_>> = judged.chain(moved.into_iter().map(|(from, outcome)| Step::Moved(from, outcome))).collect();
+        steps.sort_by(|a, b| a.path().cmp(b.path()));
+        steps.extend(removed);
+        let records = self.record(quiet, steps, at, &mut taken, words);
+        if !records.is_empty() {
+            self.commit(&records, at)?;
+            self.note_touched();
+        }
+        taken.published = self.publish(at, monitor)?;
+        Ok(taken)
+    }
+
+    /// Answers from what is published, without opening it again.
+    fn reader(&mut self) -> Result<Reader> {
+        let none = || Error::Damaged { what: "there is no published view".into(), mend: "run `wsidx sync`" };
+        let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
+        let reference = OnceLock::from(self.reference(&view)?);
+        let (home, settings) = (self.home.clone(), self.settings.clone());
+        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference })
+    }
+
+    /// Reads files on all threads; those that are not whole go to `unsettled`.
+    fn read_arrivals(
+        &self,
+        intake: &mut Intake,
+        files: &[Arrival],
+        unsettled: &mut Vec<Unsettled>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Outcome>> {
+        let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
+        let (root, limits) = (self.home.root.clone(), Limits::default());
+        let reader = BatchReader { root, shape: self.settings.shape(), limits, started, naming: intake.naming };
+        let found: Vec<Found> = files.iter().map(|file| Found { path: file.path.clone(), stat: Stat::default() }).collect();
+        let outcomes = reader.read(&found, &|id| self.state.content(id).is_some(), monitor);
+        if outcomes.len() < files.len() {
+            return Err(Error::Interrupted);
+        }
+        let mut settled = Vec::new();
+        for (mut outcome, file) in outcomes.into_iter().zip(files) {
+            match &outcome.entry.holds {
+                Holds::Undecodable { reason, .. } if file.growing || **reason == *CHANGED_WHILE_READ || self.is_gone(&file.path) => {
+                    unsettled.push(Unsettled { path: outcome.path, reason: reason.to_string() });
+                }
+                _ => {
+                    (outcome.entry.label, outcome.entry.split) = intake.labels.of(&outcome.path);
+                    settled.push(outcome);
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    fn is_gone(&self, path: &[u8]) -> bool {
+        std::fs::symlink_metadata(to_path(&self.home.root, path)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {
+        let mut leaving: HashMap<ContentId, Vec<&Arc<[u8]>>> = HashMap::new();
+        for path in gone.iter().rev() {
+            self.state.paths()[path].content().map(|id| leaving.entry(*id).or_default().push(path));
+        }
+        let told = |entry: &PathEntry| (entry.label.clone(), entry.split);
+        let mut sorted = Sorted::default();
+        for outcome in outcomes {
+            let old = self.state.paths().get(&outcome.path);
+            if old.is_some_and(|old| old.holds == outcome.entry.holds && told(old) == told(&outcome.entry)) {
+                sorted.quiet.extend((old != Some(&outcome.entry)).then(|| path_record(&outcome.path, &outcome.entry)));
+                continue;
+            }
+            let from = outcome.entry.content().filter(|_| old.is_none()).and_then(|id| leaving.get_mut(id));
+            let from = from.and_then(|from| {
+                let same = from.iter().rposition(|path| told(&self.state.paths()[*path]) == told(&outcome.entry))?;
+                Some(Arc::clone(from.remove(same)))
+            });
+            match from {
+                Some(from) => sorted.moved.push((from, outcome)),
+                None => sorted.judged.push(outcome),
+            }
+        }
+        sorted
+    }
+
+    fn judge_outcomes(&mut self, intake: &Intake, outcomes: &[Outcome], gone: &[Arc<[u8]>], monitor: &dyn Monitor) -> Result<Vec<Checked>> {
+        if outcomes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reader = self.reader()?;
+        let settled = outcomes.par_iter().map(|outcome| {
+            let path = outcome.path.clone();
+            let (label, split) = (outcome.entry.label.clone(), outcome.entry.split);
+            let item = CheckItem { file: to_path(&self.home.root, &path), path: path.clone(), inside: true };
+            Ok(Settled { item, named: Occurrence { path, label, split }, read: reader.look_at_outcome(outcome)? })
+        });
+        let settled: Vec<Settled> = settled.collect::<Result<_>>()?;
+        let gone: Vec<&[u8]> = gone.iter().map(|path| &**path).collect();
+        let mut checked = reader.check_settled(settled, &gone, &intake.options, monitor)?;
+        except(&mut checked, &intake.exceptions);
+        Ok(checked)
+    }
+
+    /// Records and events, in the order in which they are told.
+    fn record(&mut self, quiet: Vec<Record>, steps: Vec<Step<'_>>, at: i64, taken: &mut Taken, words: &mut Words<'_>) -> Vec<Record> {
+        let mut records = quiet;
+        let mut new = HashSet::new();
+        for (step, seq) in steps.into_iter().zip(self.mark.told + 1..) {
+            let text = words(seq, &step.told());
+            match step {
+                Step::Judged(_, outcome) => self.record_file(outcome, &mut new, &mut records),
+                Step::Moved(from, outcome) => {
+                    records.push(gone_record(&from, at));
+                    taken.left.push(from);
+                    self.record_file(outcome, &mut new, &mut records);
+                }
+                Step::Removed(path, _) => {
+                    records.push(gone_record(&path, at));
+                    taken.left.push(path);
+                }
+            }
+            records.push(Record::Event(Event { seq, at, text: text.clone() }));
+            taken.events.push((seq, text));
+        }
+        records
+    }
+
+    fn record_file(&mut self, outcome: Outcome, new: &mut HashSet<ContentId>, records: &mut Vec<Record>) {
+        let Outcome { path, entry, content, aliases } = outcome;
+        if let Some((content, picture)) = content.filter(|(content, _)| new.insert(content.id)) {
+            self.fresh.keep(content.id, picture);
+            let id = content.id;
+            records.push(Record::Content(content));
+            records.extend((!aliases.is_empty()).then(|| aliases_record(&id, &aliases)));
+        } else if let Some((id, stored)) = entry.content().and_then(|id| Some((id, self.state.content(id)?)))
+            && aliases.iter().any(|alias| !stored.aliases.contains(alias))
+        {
+            records.push(aliases_record(id, &aliases));
+        }
+        records.push(path_record(&path, &entry));
+    }
+
+    /// What differs between a listing of some folders and the index: files that are new, changed or named otherwise by the tables, and paths
+    /// that are no more.
+    pub fn differences(&self, listing: Listing, scopes: &[Vec<u8>], intake: &mut Intake) -> (Vec<Found>, Vec<Arc<[u8]>>) {
+        let Plan { mut read, relabel, gone, .. } = self.plan(listing, scopes, &mut intake.labels, &intake.naming);
+        read.extend(relabel.into_iter().map(|(path, entry)| Found { path, stat: entry.stat }));
+        (read, gone)
+    }
+
+    /// Whether the index that is written to is the one that stands in its folder.
+    pub fn is_in_place(&self) -> bool {
+        self.lock.is_at(&self.home.folder().join("lock"))
+    }
+
+    /// The number of the last event that was told; 0 before the first.
+    pub fn told(&self) -> u64 {
+        self.mark.told
+    }
+}
+
+impl Reader {
+    fn look_at_outcome(&self, outcome: &Outcome) -> Result<std::result::Result<Read, Unread>> {
+        let id = match &outcome.entry.holds {
+            Holds::Content(id) => *id,
+            Holds::Undecodable { reason, .. } => return Ok(Err(Unread::Unreadable(reason.to_string()))),
+        };
+        let row = self.view.row_of(&id)?;
+        let picture = match (&outcome.content, row) {
+            (Some((_, picture)), _) => picture.clone(),
+            (None, Some(row)) => self.picture_of_row(row)?,
+            (None, None) => return Err(Error::Damaged { what: "the view lacks a content".into(), mend: "run `wsidx rebuild`" }),
+        };
+        let feature = self.feature(&picture);
+        Ok(Ok(Read { id, picture, feature, row }))
+    }
+}
+
+/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits for nobody; reads all packs.
+///
+/// # Errors
+/// As [`Reader::open`]; those of `visit`.
+pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+    let mut packs = Packs::open(Arc::new(Home::open(root)?.packs()?))?;
+    let replayed = packs.replay(None, &mut |_, record| match record {
+        PackView::Event(event) if event.seq.to_native() > since => visit(event.seq.to_native(), &event.text),
+        _ => Ok(()),
+    });
+    replayed.map(|_| ())
+}
