@@ -163,6 +163,18 @@ fn who_is_far_from_all_others_comes_first_and_in_a_class_who_is_far_from_it() {
 }
 
 #[test]
+fn in_a_dataset_of_one_class_its_outliers_are_those_of_the_dataset() {
+    let tree = tempfile::tempdir().unwrap();
+    (0..70).for_each(|seed| write(tree.path(), &format!("cat/{seed}.ppm"), &near(seed % 5, seed)));
+    init(tree.path());
+    for by in ["distance", "lof"] {
+        let all = json(tree.path(), &["outliers", "-n", "100", "--by", by]);
+        let cats = json(tree.path(), &["outliers", "-n", "100", "--by", by, "--per-class"]);
+        assert_eq!((&all[0]["outliers"], all[0]["outliers"].as_array().unwrap().len()), (&cats[0]["outliers"], 70));
+    }
+}
+
+#[test]
 fn what_a_check_calls_an_anomaly_is_marked_as_one() {
     let tree = tempfile::tempdir().unwrap();
     for variant in 0..60 {
