@@ -15,8 +15,8 @@ use std::{collections::HashMap, path::Path};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::Baseline;
-use crate::{Error, Result};
+use super::{BASELINE_FILE, Baseline};
+use crate::{Error, Result, similarity::EdgeRule};
 
 /// The file of exceptions in the root of a dataset.
 pub const ALLOW_FILE: &str = ".wsidx-allow";
@@ -119,6 +119,16 @@ impl Exceptions {
         }
         self.all.push(exception);
         Ok(())
+    }
+
+    /// The exceptions of a dataset for pairs decided by `rule`, from the files that `read` gives by their names.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be used, and what `read` returns.
+    pub fn read(rule: &EdgeRule, read: impl Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+        let allow = read(ALLOW_FILE)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text))?;
+        let baseline = read(BASELINE_FILE)?.map_or_else(|| Ok(Baseline::default()), |text| Baseline::parse(&text, rule))?;
+        Ok(allow.with_baseline(baseline))
     }
 
     /// The same, and the pairs of a baseline.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use wsidx::{
     verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
 };
 
-use crate::{Exit, Failure, Outcome, args::Format, place, session::Session, term};
+use crate::{Exit, Failure, Outcome, args::Format, place, replace::replace_name, session::Session, term};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -146,7 +146,7 @@ pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome 
     let old = checked.iter().filter(|c| c.allowed.is_none() && is_finding(c, &rules.check));
     let ids = old.flat_map(pairs).filter_map(|(subject, _)| if let Subject::Pair(a, b) = subject { Some((a, b)) } else { None });
     let baseline = Baseline::new(ids);
-    replace(&reader.root().join(BASELINE_FILE), &baseline.to_text(&rules.edges)?)?;
+    replace_name(&reader.root().join(BASELINE_FILE), baseline.to_text(&rules.edges)?.as_bytes(), None)?;
     if !session.quiet {
         let pairs = term::counted(baseline.len() as u64, "pair", "pairs");
         let images = term::counted(checked.len() as u64, "image", "images");
@@ -158,17 +158,4 @@ pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome 
 
 fn is_finding(checked: &Checked, policy: &Policy) -> bool {
     policy.action(&checked.judgement) != wsidx::verdict::Action::Pass
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let io = |source| Error::Io { doing: "writing", path: path.to_owned(), source };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!("{name}.{}.part", std::process::id()));
-    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
-    written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(io)
 }

@@ -12,7 +12,7 @@ use wsidx::{
     },
     index::{CheckOptions, Checked, Reader, Writer, except},
     monitor::Monitor,
-    verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Policy},
+    verdict::{Exception, Exceptions, Policy},
 };
 
 use crate::{args::Check, place, session::Session, term};
@@ -90,7 +90,8 @@ impl Versioned {
             monitor.note(&format!("{images} outside {} passed over", self.root.display()));
         }
         let options = CheckOptions { rule: change.rules.edges, ..options.clone() };
-        let exceptions = exceptions(version, &change)?;
+        // Those of the version; on a server, of what was there before the push.
+        let exceptions = Exceptions::read(&change.rules.edges, |name| version.text(name.as_bytes()))?;
         let mut checked = reader.check_change(&change, &change.objects(&self.repository), &options, monitor)?;
         except(&mut checked, &exceptions);
         Ok(Judged { checked, policy: change.rules.check, ..self.nothing() })
@@ -109,16 +110,6 @@ impl Versioned {
         };
         paths.iter().map(one).collect()
     }
-}
-
-/// What the version accepts; on a server, what was accepted before the push.
-fn exceptions(version: &Version<'_>, change: &Change) -> Result<Exceptions> {
-    let allow = version.text(ALLOW_FILE.as_bytes())?.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
-    let baseline = version.text(BASELINE_FILE.as_bytes())?;
-    Ok(match baseline {
-        Some(text) => allow.with_baseline(Baseline::parse(&text, &change.rules.edges)?),
-        None => allow,
-    })
 }
 
 fn outside(path: &Path, root: &Path) -> Error {

@@ -1,6 +1,6 @@
 //! Verdicts, and the exceptions of the dataset → verdicts in which what is accepted counts no more.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use super::Checked;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     dataset::read_text,
     index::Reader,
     similarity::EdgeRule,
-    verdict::{ALLOW_FILE, Accepted, BASELINE_FILE, Baseline, Exception, Exceptions, Reference, Verdict, judge},
+    verdict::{Accepted, Exception, Exceptions, Reference, Verdict, judge},
 };
 
 impl Reader {
@@ -17,10 +17,7 @@ impl Reader {
     /// # Errors
     /// [`crate::Error::Input`] for a file that cannot be used, [`crate::Error::Io`].
     pub fn exceptions(&self, rule: &EdgeRule) -> Result<Exceptions> {
-        let read = |name: &str| read_text(&self.root().join(Path::new(name)));
-        let allow = read(ALLOW_FILE)?.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
-        let baseline = read(BASELINE_FILE)?.map_or_else(|| Ok(Baseline::default()), |text| Baseline::parse(&text, rule))?;
-        Ok(allow.with_baseline(baseline))
+        Exceptions::read(rule, |name| read_text(&self.root().join(name)))
     }
 }
 
@@ -75,7 +72,7 @@ mod tests {
     use super::*;
     use crate::{
         index::{CheckItem, query::Match},
-        verdict::{Judgement, Label, Occurrence},
+        verdict::{Baseline, Judgement, Label, Occurrence},
     };
 
     const A: [u8; 32] = [0xaa; 32];
