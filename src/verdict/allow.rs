@@ -156,6 +156,11 @@ impl Exceptions {
         }
     }
 
+    /// The lines about what none of `before` accepts by a line.
+    pub fn more_than(&self, before: &[Self]) -> Vec<Exception> {
+        self.all.iter().filter(|exception| !before.iter().any(|before| before.has(&exception.subject))).cloned().collect()
+    }
+
     /// The exceptions, as places in [`Exceptions::all`], that accept whatever is found about a file; by path first.
     pub fn of_file(&self, path: &[u8], id: Option<&Id>) -> Vec<usize> {
         let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path);
@@ -268,6 +273,16 @@ mod tests {
             assert_eq!((&read.all()[0].subject, &*read.all()[0].reason), (&subject, "one image  #two"));
             assert!(read.has(&subject) && !Exceptions::default().has(&subject));
         }
+    }
+
+    #[test]
+    fn what_is_more_than_before_is_told_by_what_it_is_about_not_by_its_place() {
+        let read =
+            |text: &str| Exceptions::parse(text.replace("{A}", &"aa".repeat(32)).replace("{B}", &"bb".repeat(32)).as_bytes()).unwrap();
+        let now = read("# head\npath b/*\npair {B} {A}  # again\nimage {A}\npath a/*\n");
+        let lines = |before: &[Exceptions]| now.more_than(before).iter().map(|exception| exception.line).collect::<Vec<_>>();
+        assert_eq!(lines(&[]), [2, 3, 4, 5]);
+        assert_eq!(lines(&[read("path a/*\npair {A} {B}\n"), read("image {A}\nimage {B}\n")]), [2]);
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// The rows of the files whose names the index knows, each with the place of the file.
-    fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
+    pub(super) fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
         let mut order: Vec<(Alias, u32)> = files.iter().zip(0..).map(|(file, place)| (file.name, place)).collect();
         order.par_sort_unstable();
         let (names, places): (Vec<Alias>, Vec<u32>) = order.into_iter().unzip();
