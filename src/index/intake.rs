@@ -261,7 +261,9 @@ impl Writer {
     fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {
         let mut leaving: HashMap<ContentId, Vec<&Arc<[u8]>>> = HashMap::new();
         for path in gone.iter().rev() {
-            self.state.paths()[path].content().map(|id| leaving.entry(*id).or_default().push(path));
+            if let Some(id) = self.state.paths()[path].content() {
+                leaving.entry(*id).or_default().push(path);
+            }
         }
         let told = |entry: &PathEntry| (entry.label.clone(), entry.split);
         let mut sorted = Sorted::default();

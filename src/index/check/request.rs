@@ -25,6 +25,9 @@ use crate::{
 /// Neighbours that are shown as evidence.
 const SHOWN: usize = 5;
 
+/// Pictures that are looked at for one, about: those that are near, and what its views bring.
+const MOST_PICTURES: usize = 64;
+
 /// Requested contents whose views are searched together.
 const TOGETHER: usize = 512;
 
@@ -90,7 +93,7 @@ impl Request<'_> {
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
         let all = self.reader.view.rows() + self.requested.len();
-        let count = all.min(self.requested.len() * (usize::from(self.reader.settings.neighbors) + OF_A_VIEW * Views::OF_QUERY.count()));
+        let count = all.min(self.requested.len() * MOST_PICTURES);
         let library = Library::new(count, self.reader.settings.size, |candidate| self.picture(candidate));
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {

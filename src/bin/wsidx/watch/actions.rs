@@ -90,7 +90,9 @@ impl Actions {
         }
         events(&self.root, 0, &mut |_, text| {
             if let Ok(line) = serde_json::from_slice::<Line>(text) {
-                line.from.and_then(|from| from.bytes()).map(|from| open.remove(&from));
+                if let Some(from) = line.from.and_then(Named::bytes) {
+                    open.remove(&from);
+                }
                 match (line.path.bytes(), line.action.as_deref()) {
                     (Some(path), Some("move")) => drop(open.insert(path, text.to_vec())),
                     (Some(path), _) => drop(open.remove(&path)),
