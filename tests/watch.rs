@@ -331,6 +331,7 @@ fn a_table_or_rules_that_change_count_from_then_on() {
     assert!(line["reason"].as_str().unwrap().contains("labels.csv"), "{line}");
     write(root, "labels.csv", b"file_name,label\nin/a.ppm,cat\n");
     write(root, ".wsidx-allow", b"path in/* # tried\n");
+    watch.rest();
     watch.signal(Signal::HUP);
     watch.until("rescan_done", |line| line["type"] == "rescan_done");
     write(root, "in/b.ppm", &brighter(&ppm(0, SIDE), 6));

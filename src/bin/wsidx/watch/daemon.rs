@@ -67,6 +67,8 @@ pub(super) struct Daemon<'a> {
     stopping: bool,
     /// Why nothing can be written, and when that is tried again.
     pub(super) full: Option<(String, Instant)>,
+    /// The number of the last event whose line was written.
+    pub(super) told: u64,
     pub(super) unsaved: Option<Instant>,
     pub(super) next_turn: Instant,
     next_cluster: Instant,
@@ -107,6 +109,7 @@ impl<'a> Daemon<'a> {
             inbox,
             roots,
             queue: Queue::default(),
+            told: store.writer.told(),
             store: Some(store),
             numbers,
             folders: BTreeSet::new(),
@@ -211,7 +214,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// What a crash cut short.
-    fn finish_moves(&mut self) -> Result<(), Failure> {
+    pub(super) fn finish_moves(&mut self) -> Result<(), Failure> {
         for redundant in self.actions.unfinished()? {
             let known = self.store.as_ref().and_then(|store| store.writer.state().paths().get(&redundant.path).map(|entry| entry.stat));
             let there = stat_of_file(&self.root, &redundant.path);

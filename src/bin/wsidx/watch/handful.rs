@@ -146,8 +146,12 @@ impl Daemon<'_> {
         }
         match open(&self.root, &self.who, false, self.log, &self.notice, None) {
             Ok(store) => {
+                // What was durable already when the space ended is visible now.
+                let before = std::mem::replace(&mut self.told, store.writer.told());
                 (self.store, self.full, self.rescan) = (Some(store), None, true);
                 self.recovered("the disk has room again")?;
+                super::told(&self.root, before)?;
+                self.finish_moves()?;
                 Ok(true)
             }
             Err(e) if is_full(&e) || matches!(e, Error::Locked { .. }) => {
@@ -171,6 +175,7 @@ impl Daemon<'_> {
             self.unsaved = Some(now);
             self.numbers().committed = clock::seconds();
         }
+        self.told = taken.events.last().map_or(self.told, |(seq, _)| *seq);
         let lines: Vec<&[u8]> = taken.events.iter().map(|(_, line)| line.as_slice()).collect();
         self.tell(&lines)
     }
