@@ -1,12 +1,16 @@
 //! The command line.
 
+mod generalisation;
 mod pairs;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::pairs::{Calibrate, Compare};
+pub(crate) use self::{
+    generalisation::{Leaks, Outliers},
+    pairs::{Calibrate, Compare},
+};
 
 use crate::{
     allow::{Allow, BaselineCommand},
@@ -79,6 +83,10 @@ pub(crate) enum Command {
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
     Groups(Groups),
+    /// Show which test images have a near-identical training image, and which are unlike all of them
+    Leaks(Leaks),
+    /// Show the images that are most by themselves, in the dataset or in their class
+    Outliers(Outliers),
     /// Show the duplicates, conflicts and leaks that one commit has and another has not
     Diff(Diff),
     /// Accept what check finds, for good: adds lines to .wsidx-allow

@@ -14,6 +14,8 @@ mod hook;
 mod housekeeping;
 mod init;
 mod json;
+mod leaks;
+mod outliers;
 mod place;
 mod progress;
 mod query;
@@ -100,6 +102,8 @@ fn run(args: Args) -> Outcome {
         Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
+        Command::Leaks(options) => leaks::run(&session, &options),
+        Command::Outliers(options) => outliers::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),
         Command::Baseline { command } => allow::baseline(&session, &command),
