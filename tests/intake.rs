@@ -196,7 +196,7 @@ fn only_the_components_that_changed_are_given_and_they_are_those_of_the_whole_gr
     let mut writer = index(root);
     writer.sync(&SyncOptions::default(), &Silent).unwrap();
     let mut intake = writer.intake(&[], 0, &Silent).unwrap();
-    let rule = *intake.rule();
+    let rule = intake.rules().edges;
     assert!(writer.changed_components(&rule, &Silent).unwrap().is_empty());
     write(root, "a.ppm", &brighter(&ppm(1, SIDE), 3));
     write(root, "b.ppm", &brighter(&ppm(1, SIDE), 6));

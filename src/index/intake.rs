@@ -24,13 +24,12 @@ use crate::{
     dataset::{CHANGED_WHILE_READ, Found, Labels, Listing, Naming, Unread, to_path},
     monitor::Monitor,
     picture::Limits,
-    similarity::EdgeRule,
     store::{
         history::{aliases_record, gone_record, path_record},
         packs::{Event, Packs, Record, View as PackView},
         state::{ContentId, Holds, PathEntry, Stat},
     },
-    verdict::{Exceptions, Occurrence, Policy, Rules},
+    verdict::{Exceptions, Occurrence, Rules},
 };
 
 /// A file that seems to have settled.
@@ -107,19 +106,14 @@ pub struct Intake {
     labels: Labels,
     naming: Naming,
     exceptions: Exceptions,
-    policy: Policy,
+    rules: Rules,
     options: CheckOptions,
 }
 
 impl Intake {
-    /// Which pairs are near-duplicates.
-    pub fn rule(&self) -> &EdgeRule {
-        &self.options.rule
-    }
-
-    /// What `wsidx.toml` says of verdicts.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// What `wsidx.toml` says.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 }
 
@@ -165,11 +159,11 @@ impl Writer {
     pub fn intake(&mut self, tables: &[Arc<[u8]>], at: i64, monitor: &dyn Monitor) -> Result<Intake> {
         self.publish(at, monitor)?;
         let reader = self.reader()?;
-        let Rules { check: policy, edges: rule } = reader.rules()?;
+        let rules = reader.rules()?;
         let labels = Labels::read(&self.home.root, tables)?;
-        let exceptions = reader.exceptions(&rule)?;
-        let options = CheckOptions { rule, ..CheckOptions::default() };
-        Ok(Intake { labels, naming: Naming::around(&self.home.root), exceptions, policy, options })
+        let exceptions = reader.exceptions(&rules.edges)?;
+        let options = CheckOptions { rule: rules.edges, ..CheckOptions::default() };
+        Ok(Intake { labels, naming: Naming::around(&self.home.root), exceptions, rules, options })
     }
 
     /// Takes in a handful: reads the files, judges those that are new or changed, and commits and publishes all of it with its events, which

@@ -48,7 +48,7 @@ impl Daemon<'_> {
         let gone = arrivals.gone.clone();
         let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
         let (mut verdicts, mut redundant) = (Vec::new(), Vec::new());
-        let policy = intake.policy().clone();
+        let rules = intake.rules().clone();
         let action = self.actions.name();
         let mut words = |seq: u64, told: &Told<'_>| {
             let mut took = Duration::ZERO;
@@ -56,7 +56,7 @@ impl Daemon<'_> {
                 took = settled.get(&checked.item.path).map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
                 verdicts.push((checked.judgement.verdict, took));
             }
-            let line = lines::event(seq, told, &policy, action, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            let line = lines::event(seq, told, &rules, action, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
             if let Told::Verdict(checked) = told
                 && lines::is_acted_on(checked)
             {

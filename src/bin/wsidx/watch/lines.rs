@@ -3,7 +3,7 @@
 use serde::Serialize;
 use wsidx::{
     index::{Checked, Told},
-    verdict::{Policy, Verdict},
+    verdict::{Rules, Verdict},
 };
 
 use super::clock;
@@ -67,12 +67,12 @@ pub(super) fn is_acted_on(checked: &Checked) -> bool {
 }
 
 /// The line of an event.
-pub(super) fn event(seq: u64, told: &Told<'_>, policy: &Policy, action: Option<&'static str>, ms: u64) -> Vec<u8> {
+pub(super) fn event(seq: u64, told: &Told<'_>, rules: &Rules, action: Option<&'static str>, ms: u64) -> Vec<u8> {
     let seq = Some(seq);
     match told {
         Told::Verdict(checked) => {
             let action = action.filter(|_| is_acted_on(checked));
-            let check = check::to_json(checked, check::action(policy, checked));
+            let check = check::to_json(checked, check::action(&rules.check, checked), rules.is_calibrated());
             bytes(&VerdictLine { head: Head::new(seq, "verdict"), ms, action, check })
         }
         Told::Moved { from, to, id } => {

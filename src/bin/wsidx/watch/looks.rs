@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use wsidx::{
     Error,
-    dataset::{Found, Listing, TABLE_NAMES, contains, is_hidden, names_image, stat_of_file, tables_above, to_path, to_relative},
+    dataset::{Found, Listing, contains, is_hidden, names_image, names_table, stat_of_file, tables_above, to_path, to_relative},
 };
 
 use super::{
@@ -57,8 +57,7 @@ impl Daemon<'_> {
     }
 
     fn hint_file(&mut self, path: Name, hint: Hint, now: Instant) {
-        let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        if TABLE_NAMES.iter().any(|table| table.as_bytes() == name) {
+        if names_table(&path) {
             self.rescan = true;
         }
         if !names_image(&path) {

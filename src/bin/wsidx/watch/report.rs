@@ -59,7 +59,7 @@ impl Daemon<'_> {
         let began = Instant::now();
         let monitor = Working { log: self.log, notice: &self.notice, stop: None };
         let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
-        let components = writer.changed_components(intake.rule(), &monitor)?;
+        let components = writer.changed_components(&intake.rules().edges, &monitor)?;
         if components.is_empty() {
             return Ok(());
         }
