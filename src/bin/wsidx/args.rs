@@ -1,12 +1,16 @@
 //! The command line.
 
 mod pairs;
+mod papers;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::pairs::{Calibrate, Compare};
+pub(crate) use self::{
+    pairs::{Calibrate, Compare},
+    papers::{Select, Similarity, Size},
+};
 
 use crate::{
     allow::{Allow, BaselineCommand},
@@ -79,6 +83,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
     Groups(Groups),
+    /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
+    Similarity(Similarity),
     /// Show the duplicates, conflicts and leaks that one commit has and another has not
     Diff(Diff),
     /// Accept what check finds, for good: adds lines to .wsidx-allow

@@ -9,16 +9,19 @@ mod check;
 mod compare;
 mod debug;
 mod diff;
+mod draw;
 mod groups;
 mod hook;
 mod housekeeping;
 mod init;
 mod json;
+mod npy;
 mod place;
 mod progress;
 mod query;
 mod replace;
 mod session;
+mod similarity;
 mod status;
 mod sync;
 mod term;
@@ -100,6 +103,7 @@ fn run(args: Args) -> Outcome {
         Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
+        Command::Similarity(options) => similarity::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),
         Command::Baseline { command } => allow::baseline(&session, &command),
