@@ -119,14 +119,14 @@ fn an_identical_copy_inside_a_folder_of_dvc_is_new_as_dvc_says() {
 fn the_outputs_of_a_pipeline_are_those_of_its_lock() {
     let tree = repository();
     write(tree.path(), "in.ppm", &ppm(1, 16));
-    let yaml = "stages:\n  copy:\n    wdir: work\n    cmd: mkdir -p out && cp ../in.ppm out/a.ppm && cp ../in.ppm ../b.ppm\n    deps: [../in.ppm]\n    outs: [out, ../b.ppm]\n";
+    let yaml = "stages:\n  copy:\n    wdir: job\n    cmd: mkdir -p out && cp ../in.ppm out/a.ppm && cp ../in.ppm ../b.ppm\n    deps: [../in.ppm]\n    outs: [out, ../b.ppm]\n";
     write(tree.path(), "p/dvc.yaml", yaml.replace("../in.ppm", "../../in.ppm").as_bytes());
-    fs::create_dir_all(tree.path().join("p/work")).unwrap();
+    fs::create_dir_all(tree.path().join("p/job")).unwrap();
     dvc(&tree.path().join("p"), ["repro", "-q"]);
     git(tree.path(), ["add", "-A"]);
     let files = expanded(tree.path(), "");
     let names: Vec<_> = files.images.keys().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
-    assert_eq!(names, ["p/b.ppm", "p/work/out/a.ppm"]);
+    assert_eq!(names, ["p/b.ppm", "p/job/out/a.ppm"]);
 }
 
 #[test]

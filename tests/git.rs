@@ -730,3 +730,126 @@ fn a_diff_of_commits_shows_what_one_has_and_the_other_has_not() {
     assert_eq!(diff(&["v1", "v1"]), [""; 0]);
     assert!(wsidx(root, ["diff", "nowhere"]).expect(2).stderr.contains("nowhere"));
 }
+
+#[test]
+fn what_is_staged_is_allowed_by_its_bytes_with_a_reason_and_only_once() {
+    let tree = repository(&[]);
+    let root = tree.path();
+    write(root, "train/cat/dup.ppm", &near(0));
+    write(root, "train/dog/wrong.ppm", &near(2));
+    write(root, "train/cat/novel.ppm", &ppm(90, 16));
+    write(root, "train/cat/broken.ppm", b"no picture");
+    git(root, ["add", "."]);
+    // The work tree says something else now.
+    write(root, "train/cat/dup.ppm", &ppm(91, 16));
+    fs::remove_file(root.join("train/dog/wrong.ppm")).unwrap();
+    let run = wsidx(root, ["allow", "--staged", "--reason", "two shots", "train/cat"]).expect(0);
+    assert!(run.stdout.starts_with("pair ") && run.stdout.ends_with("# train/cat/dup.ppm, train/cat/0.ppm: two shots\n"), "{}", run.stdout);
+    assert!(run.stderr.contains("train/cat/broken.ppm cannot be read") && run.stderr.contains("git add .wsidx-allow"), "{}", run.stderr);
+    assert_eq!(run.stdout.lines().count(), 1);
+    // It counts when it is staged, and is not written twice before.
+    assert_eq!(staged(root, 1).len(), 4);
+    let again = wsidx(root, ["allow", "--staged", "train/cat/dup.ppm"]).expect(0);
+    assert!(again.stdout.is_empty() && again.stderr.contains("git add .wsidx-allow"), "{}", again.stderr);
+    git(root, ["add", ".wsidx-allow"]);
+    wsidx(root, ["allow", "--staged"]).expect(0);
+    git(root, ["add", ".wsidx-allow"]);
+    assert_eq!(staged(root, 0).len(), 4);
+    assert_eq!(fs::read_to_string(root.join(".wsidx-allow")).unwrap().lines().count(), 3);
+    // What the policy rejects and is about no pair is not let through in passing.
+    write(root, "wsidx.toml", b"[check]\nreject = [\"undecodable\"]\n");
+    git(root, ["add", "wsidx.toml"]);
+    assert!(wsidx(root, ["allow", "--staged"]).expect(2).stderr.contains("--path"));
+}
+
+#[test]
+fn what_is_staged_in_a_linked_work_tree_is_allowed_there() {
+    let tree = repository(&[]);
+    let other = tempfile::tempdir().unwrap();
+    let linked = other.path().join("linked");
+    git(tree.path(), [OsStr::new("worktree"), OsStr::new("add"), OsStr::new("-q"), linked.as_os_str()]);
+    write(&linked, "train/cat/dup.ppm", &near(0));
+    git(&linked, ["add", "."]);
+    wsidx(&linked, ["allow", "--staged"]).expect(0);
+    assert!(linked.join(".wsidx-allow").exists() && !tree.path().join(".wsidx-allow").exists());
+    git(&linked, ["add", "."]);
+    assert_eq!(staged(&linked, 0), ["redundant train/cat/dup.ppm"]);
+}
+
+#[test]
+fn a_range_shows_the_exceptions_that_it_brings_and_no_others() {
+    let tree = repository(&[]);
+    let root = tree.path();
+    let commit = |name: &str, text: &str| {
+        write(root, name, text.as_bytes());
+        git(root, ["add", "."]);
+        git(root, ["commit", "-qm", name]);
+    };
+    let [a, b] = ["aa", "bb"].map(|two| two.repeat(32));
+    commit(".wsidx-allow", &format!("image {a}  # old\n"));
+    let added = |range: &str, more: &[&str]| wsidx(root, ["check", "--range", range].iter().chain(more)).expect(0).stderr;
+    // Without any image in the change, too.
+    commit(".wsidx-allow", &format!("path x/**  # all\nimage {a}  # old, and moved\npair {b} {a}\n"));
+    let said = added("HEAD~1..HEAD", &[]);
+    assert!(said.contains("the change adds 2 exceptions") && said.contains(".wsidx-allow:1: path x/**  # all\n"), "{said}");
+    assert!(said.contains(&format!(".wsidx-allow:3: pair {a} {b}\n")) && !said.contains("# old"), "{said}");
+    commit("readme", "more");
+    assert!(!added("HEAD~1..HEAD", &[]).contains("exception"));
+    assert_eq!(added("HEAD~2..HEAD", &["--quiet"]), "");
+    let baseline = |pairs: &str| {
+        let rule = wsidx::similarity::register::RULE;
+        format!(r#"{{"version": 1, "tool": "x", "rule": "{rule}", "threshold": 0.7, "accept": [], "pairs": [{pairs}]}}"#)
+    };
+    commit(".wsidx-baseline.json", &baseline(&format!(r#""{a}:{b}""#)));
+    commit(".wsidx-baseline.json", &baseline(&format!(r#""{a}:{a}", "{a}:{b}", "{b}:{b}""#)));
+    assert!(added("HEAD~1..HEAD", &[]).contains("the change adds 2 pairs to .wsidx-baseline.json"));
+    // In a merge of both sides' lines, none is new.
+    git(root, ["switch", "-qc", "side"]);
+    commit(".wsidx-allow", &format!("image {a}\nimage {b}\n"));
+    git(root, ["switch", "-q", "-"]);
+    commit(".wsidx-allow", &format!("image {a}\npath y/*\n"));
+    assert_ne!(try_git(root, ["merge", "-q", "side"]).status, Some(0));
+    write(root, ".wsidx-allow", format!("image {a}\nimage {b}\npath y/*\n").as_bytes());
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "merged"]);
+    let said = added("HEAD~1..HEAD", &["--every-commit"]);
+    assert!(said.contains("adds 1 exception;") && said.contains(&format!(".wsidx-allow:2: image {b}\n")), "{said}");
+    commit(".wsidx-allow", "nonsense\n");
+    assert!(wsidx(root, ["check", "--range", "HEAD~1..HEAD"]).expect(2).stderr.contains(".wsidx-allow:1:"));
+}
+
+#[test]
+fn exceptions_of_images_that_left_are_named_and_those_that_may_still_hold_are_not() {
+    let tree = repository(&[]);
+    let root = tree.path();
+    write(root, "train/cat/copy.ppm", &ppm(2, 16));
+    let id = |seed: u64| blake3::hash(&ppm(seed, 16)).to_hex().to_string();
+    let lines =
+        [format!("pair {0} {0}", id(2)), format!("pair {} {}", id(4), id(6)), format!("image {}", id(6)), "path train/dog/*".to_owned()];
+    write(root, ".wsidx-allow", (lines.join("\n") + "\n").as_bytes());
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "exceptions"]);
+    wsidx(root, ["sync"]).expect(0);
+    let unused = || -> Vec<usize> {
+        let said = wsidx(root, ["check", "--staged"]).expect(0).stderr;
+        let lines = said.lines().filter(|line| line.contains("accepts nothing any more"));
+        lines.map(|line| line.split(':').nth(1).unwrap().parse().unwrap()).collect()
+    };
+    assert_eq!(unused(), [0; 0], "nothing changes");
+    git(root, ["rm", "-q", "train/cat/copy.ppm"]);
+    assert_eq!(unused(), [1]);
+    git(root, ["rm", "-q", "train/cat/6.ppm"]);
+    assert_eq!(unused(), [1, 2, 3]);
+    // The same content at another path, new there.
+    write(root, "train/dog/6.ppm", &ppm(6, 16));
+    git(root, ["add", "train/dog/6.ppm"]);
+    assert_eq!(unused(), [1]);
+    git(root, ["rm", "-qrf", "train/dog"]);
+    assert_eq!(unused(), [1, 2, 3, 4]);
+    // Where one content is not known, nothing is said.
+    write(root, "train/cat/pulled.ppm", &ppm(70, 16));
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "not synced"]);
+    git(root, ["rm", "-q", "train/cat/0.ppm"]);
+    assert_eq!(unused(), [0; 0]);
+}

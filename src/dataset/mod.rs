@@ -14,7 +14,7 @@ pub use folder::{Found, Listing, Skipped, contains, list, names_image};
 pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
 pub use trust::{check_trust, find_root, index_folder};
-pub use version::{Change, Objects, Unread, VersionFile, VisitFile};
+pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};
 
 use std::{
     ffi::OsStr,

@@ -60,3 +60,32 @@ pub trait Objects: Sync {
     /// Where nothing can be read at all, and what `visit` returns; a single file that cannot be read is told to `visit`.
     fn read(&self, files: &[&VersionFile], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()>;
 }
+
+/// Bytes of files that are in memory at once.
+const TOGETHER: usize = 64 << 20;
+
+/// A file's bytes, or why they are not had.
+pub type Bytes = std::result::Result<Buffer, Unread>;
+
+/// Reads files in their order and gives them to `take`, as many at once as fit in memory.
+///
+/// # Errors
+/// As [`Objects::read`], and what `take` returns.
+pub fn read_together(
+    objects: &dyn Objects,
+    files: &[&VersionFile],
+    limits: &Limits,
+    mut take: impl FnMut(Vec<Bytes>) -> Result<()>,
+) -> Result<()> {
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    objects.read(files, limits, &mut |_, read| {
+        bytes += read.as_ref().map_or(0, |buffer| buffer.bytes.len());
+        waiting.push(read.map(|buffer| Buffer { bytes: buffer.bytes.clone() }));
+        if bytes < TOGETHER {
+            return Ok(());
+        }
+        bytes = 0;
+        take(std::mem::take(&mut waiting))
+    })?;
+    take(waiting)
+}

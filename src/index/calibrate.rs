@@ -28,8 +28,8 @@ use crate::{
     picture::Picture,
     similarity::{
         COPY_KINDS, CopyKind, EdgeRule, KEPT_SIMILARITY, NullDistribution,
-        register::{Alignment, Needs, Prepared, Turn},
-        telling,
+        register::{Alignment, Detail, Needs, Turn, telling},
+        turned,
     },
     verdict::Occurrence,
 };
@@ -38,6 +38,8 @@ use crate::{
 const SAMPLE: usize = 2_048;
 /// Images that are copied.
 const COPIED: usize = 256;
+/// Top and bottom exchanged: left and right, then twice a quarter turn.
+const UPSIDE_DOWN: Turn = Turn::ALL[6];
 /// Impostors that are shown.
 const SHOWN: usize = 5;
 /// Shares of images from which near-identity counts as normal: with a near-duplicate, and with an impostor at the threshold in force.
@@ -182,7 +184,7 @@ impl Calibrating<'_> {
 
     fn draw(&self, row: u32) -> Result<Draw> {
         let picture = self.reader.picture_of_row(row)?;
-        let decoy = upside_down(&picture);
+        let decoy = turned(&picture, UPSIDE_DOWN);
         let others = |found: Vec<(u32, Alignment)>| found.into_iter().filter(move |(other, _)| *other != row);
         let impostors = others(self.found(&decoy, false)?).map(|(other, pair)| (other, pair.similarity));
         Ok(Draw {
@@ -212,7 +214,7 @@ impl Calibrating<'_> {
                 break;
             }
             let picture = self.reader.picture_of_row(row)?;
-            match telling(&Prepared::of(&picture)) >= self.rule.threshold {
+            match telling(&Detail::of(&picture)) >= self.rule.threshold {
                 true => tell.push((row, picture)),
                 false => passed_over += 1,
             }
@@ -238,11 +240,4 @@ impl Calibrating<'_> {
         };
         Ok(([tell.len(), passed_over], kinds.into_iter().map(of_kind).collect::<Result<_>>()?))
     }
-}
-
-/// A picture with top and bottom exchanged.
-fn upside_down(picture: &Picture) -> Picture {
-    let side = usize::from(picture.shape().size);
-    let planes = (0..usize::from(picture.shape().planes)).flat_map(|i| picture.plane(i).chunks_exact(side).rev().flatten().copied());
-    Picture::from_samples(picture.shape(), planes.collect()).expect("as many samples as before")
 }

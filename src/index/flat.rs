@@ -15,8 +15,7 @@ use crate::{
     picture::Picture,
     similarity::{
         EdgeRule,
-        register::{Alignment, Prepared, Turn, register},
-        telling,
+        register::{Detail, telling},
     },
     store::state::ContentId,
 };
@@ -81,17 +80,11 @@ fn key(picture: &Picture) -> [u8; 32] {
     *blake3::hash(picture.samples()).as_bytes()
 }
 
-/// How two pictures of the same pixels lie on each other.
-pub(super) fn same(picture: &Picture) -> Alignment {
-    let prepared = Prepared::of(picture);
-    register(&prepared, &prepared, Turn::NONE)
-}
-
 /// How much a picture has, under a rule, to be told from others by; `flat` is the number of flat contents.
 pub(super) fn texture(picture: &Picture, feature: &Feature, rule: &EdgeRule, flat: usize) -> Texture {
     if feature.is_flat() {
         Texture::Flat(flat)
-    } else if telling(&Prepared::of(picture)) < rule.threshold {
+    } else if telling(&Detail::of(picture)) < rule.threshold {
         Texture::TooLittle
     } else {
         Texture::Enough

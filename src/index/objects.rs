@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Writer, batch::content_of};
 use crate::{
     Error, Result,
-    dataset::{Buffer, Naming, Objects, Unread, VersionFile},
+    dataset::{Buffer, Naming, Objects, VersionFile, read_together},
     monitor::Monitor,
     picture::{Limits, decode},
     store::{
@@ -17,9 +17,6 @@ use crate::{
         state::ContentId,
     },
 };
-
-/// Bytes of files that are in memory at once.
-const TOGETHER: usize = 64 << 20;
 
 /// What was taken in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,24 +53,15 @@ impl Writer {
         let mut taken = TakenIn { known: (names.len() - wanted.len()) as u64, ..TakenIn::default() };
         monitor.stage("reading", Some(wanted.len() as u64));
         let limits = Limits::default();
-        let mut waiting: Vec<(Alias, Buffer)> = Vec::new();
-        let mut bytes = 0;
-        objects.read(&wanted, &limits, &mut |place, read| {
-            monitor.advance(1);
-            match read {
-                Ok(buffer) => waiting.push((wanted[place].name, Buffer { bytes: buffer.bytes.clone() })),
-                Err(Unread::Missing(_) | Unread::Unreadable(_)) => taken.unread += 1,
-            }
-            bytes += waiting.last().map_or(0, |(_, buffer)| buffer.bytes.len());
-            match bytes >= TOGETHER {
-                true => {
-                    bytes = 0;
-                    self.take_batch(std::mem::take(&mut waiting), naming, at, &mut taken, monitor)
-                }
-                false => Ok(()),
-            }
+        let mut names = wanted.iter().map(|file| file.name);
+        read_together(objects, &wanted, &limits, |read| {
+            monitor.advance(read.len() as u64);
+            let all = read.len();
+            let had: Vec<(Alias, Buffer)> =
+                read.into_iter().zip(names.by_ref()).filter_map(|(read, name)| Some((name, read.ok()?))).collect();
+            taken.unread += (all - had.len()) as u64;
+            self.take_batch(had, naming, at, &mut taken, monitor)
         })?;
-        self.take_batch(waiting, naming, at, &mut taken, monitor)?;
         self.save()?;
         self.publish(at, monitor)?;
         Ok(taken)

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     Reader,
-    flat::{FlatRows, Texture, same, texture},
+    flat::{FlatRows, Texture, texture},
     pairs::{Asked, Library, OF_A_VIEW},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     picture::{Limits, decode},
     similarity::{
         EdgeRule,
-        register::{Alignment, Needs, Prepared, Turn, register},
+        register::{Alignment, Detail, Needs, Prepared, Turn, equal, register},
     },
     store::{
         state::ContentId,
@@ -127,7 +127,7 @@ impl Reader {
             let rows = FlatRows::of(self, &Live(&self.view.live_words()?))?;
             flat = rows.count();
             for row in rows.same_as(&picture).take(k) {
-                matches.push((true, self.matched(Neighbor { row, distance: 0 }, Some(same(&picture)), rule)?));
+                matches.push((true, self.matched(Neighbor { row, distance: 0 }, Some(equal(&Detail::of(&picture))), rule)?));
             }
         }
         let texture = texture(&picture, &own, rule, flat);

@@ -171,14 +171,8 @@ impl Reader {
     fn verify_edges(&self, lists: &ListUpdate, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
         let library = Library::new(self.view.rows(), self.settings.size, |row| self.picture_of_row(row));
         let built = Candidates { old: None, lists }.edges(&library, monitor)?;
-        let mut built = built.iter().peekable();
-        for row in 0..self.view.rows() as u32 {
-            let right = built.next_if(|(r, _)| *r == row).map_or(&[][..], |(_, edges)| edges);
-            if self.view.edges(row)? != right {
-                found.problems.push(format!("row {row}: its edges are not those of a rebuild; run `wsidx rebuild`"));
-            }
-        }
-        Ok(())
+        let built = built.iter().map(|(row, edges)| (*row, edges.as_slice()));
+        self.verify_rows(built, |row| self.view.edges(row), "its edges are not those", found)
     }
 
     /// The lists that a build from nothing gives.
@@ -195,11 +189,22 @@ impl Reader {
         };
         let built = update_lists(&update, &Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() })?;
         self.verify_edges(&built, found, monitor)?;
-        let mut built = built.iter().peekable();
+        self.verify_rows(built.iter(), |row| self.view.list(row), "its list is not that", found)
+    }
+
+    /// What was built for some rows, ascending, and is empty for the others, against what is stored.
+    fn verify_rows<'a, T: PartialEq + 'a>(
+        &self,
+        built: impl Iterator<Item = (u32, &'a [T])>,
+        stored: impl Fn(u32) -> Result<Vec<T>>,
+        what: &str,
+        found: &mut Verification,
+    ) -> Result<()> {
+        let mut built = built.peekable();
         for row in 0..self.view.rows() as u32 {
-            let right = built.next_if(|(r, _)| *r == row).map_or(&[][..], |(_, list)| list);
-            if self.view.list(row)? != right {
-                found.problems.push(format!("row {row}: its list is not that of a rebuild; run `wsidx rebuild`"));
+            let right = built.next_if(|(r, _)| *r == row).map_or(&[][..], |(_, right)| right);
+            if stored(row)? != right {
+                found.problems.push(format!("row {row}: {what} of a rebuild; run `wsidx rebuild`"));
             }
         }
         Ok(())

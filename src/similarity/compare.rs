@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::{
     EdgeRule,
-    register::{Alignment, Needs, Prepared, Scale, Turn, by_scale, register},
+    register::{Alignment, Needs, Prepared, Scale, Turn, by_scale, register, telling},
 };
 use crate::picture::Picture;
 
@@ -69,15 +69,9 @@ pub fn compare(a: &Picture, b: &Picture, rule: &EdgeRule) -> Comparison {
         _ => best,
     };
     let pair = pairs.into_iter().reduce(better).unwrap_or(pairs[0]);
-    let telling = [&first, &second].map(telling);
+    let telling = [&first, &second].map(|picture| telling(&picture.detail));
     let decision = if a == b { Decision::Same } else { rule.decide(&pair, telling) };
     Comparison { decision, scales: by_scale(&first, &second, &pair), pair, telling }
-}
-
-/// The similarity that a picture has enough texture for. Below the threshold, nothing but the same pixels can be its near-duplicate.
-#[must_use]
-pub fn telling(picture: &Prepared) -> f32 {
-    register(picture, picture, Turn::NONE).telling
 }
 
 impl EdgeRule {

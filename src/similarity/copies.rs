@@ -3,7 +3,10 @@
 //! Each is a change that [`Needs`] names, of a common strength, made from the standardised picture; so they are coarser than copies made from
 //! files, and no measure of compression. Deterministic: noise comes from a seed.
 
-use super::register::{Affine, Needs, Turn};
+use super::{
+    frame::{at, each_plane, sample, turned},
+    register::{Affine, Needs, Turn},
+};
 use crate::picture::Picture;
 
 /// A way to copy.
@@ -73,58 +76,29 @@ impl CopyKind {
     }
 }
 
-/// A picture of the same shape, plane after plane.
-fn planes(picture: &Picture, make: impl Fn(&[u8]) -> Vec<u8>) -> Picture {
-    let samples = (0..usize::from(picture.shape().planes)).flat_map(|i| make(picture.plane(i))).collect();
-    Picture::from_samples(picture.shape(), samples).expect("as many samples as before")
-}
-
 fn level(v: f32) -> u8 {
     (v + 0.5).clamp(0.0, 255.0) as u8
-}
-
-/// Where sample `i` of `n` lies in [−1, 1].
-fn at(i: usize, n: usize) -> f32 {
-    (2 * i + 1) as f32 / n as f32 - 1.0
 }
 
 /// Each sample changed, by its value and place.
 fn each(picture: &Picture, change: impl Fn(f32, f32, f32) -> f32) -> Picture {
     let n = usize::from(picture.shape().size);
-    planes(picture, |plane| plane.iter().enumerate().map(|(i, &v)| level(change(v.into(), at(i % n, n), at(i / n, n)))).collect())
+    each_plane(picture, |plane| plane.iter().enumerate().map(|(i, &v)| level(change(v.into(), at(i % n, n), at(i / n, n)))).collect())
 }
 
 /// What of the picture a frame shows that a map puts there, between samples linearly; white where there is nothing.
 fn laid(picture: &Picture, map: &Affine) -> Picture {
     let n = usize::from(picture.shape().size);
-    planes(picture, |plane| {
-        let sample = |i: usize| {
-            let place = map.apply([at(i % n, n), at(i / n, n)]);
-            if place.iter().any(|u| u.abs() > 1.0) {
-                return 255;
-            }
-            let [(left, p), (top, q)] = place.map(|u| {
-                let at = ((u + 1.0) * 0.5 * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
-                let low = (at as usize).min(n - 2);
-                (low, at - low as f32)
-            });
-            let value = |x: usize, y: usize| f32::from(plane[y * n + x]);
-            let row = |y: usize| value(left, y) + p * (value(left + 1, y) - value(left, y));
-            level(row(top) + q * (row(top + 1) - row(top)))
-        };
-        (0..n * n).map(sample).collect()
+    each_plane(picture, |plane| {
+        let value = |i: usize| sample(plane, n, map.apply([at(i % n, n), at(i / n, n)])).map_or(255, level);
+        (0..n * n).map(value).collect()
     })
-}
-
-fn turned(picture: &Picture, turn: Turn) -> Picture {
-    let n = usize::from(picture.shape().size);
-    planes(picture, |plane| turn.of(plane, n))
 }
 
 /// Weights 1, 2, 1 in both directions.
 fn blurred(picture: &Picture) -> Picture {
     let n = usize::from(picture.shape().size);
-    planes(picture, |plane| {
+    each_plane(picture, |plane| {
         let value = |x: usize, y: usize| f32::from(plane[y.min(n - 1) * n + x.min(n - 1)]);
         let row = |x: usize, y: usize| value(x.saturating_sub(1), y) + 2.0 * value(x, y) + value(x + 1, y);
         let sample = |i: usize| {
@@ -137,7 +111,7 @@ fn blurred(picture: &Picture) -> Picture {
 
 /// Noise of up to 8 grey levels, evenly spread, the same in all planes.
 fn noisy(picture: &Picture, seed: u64) -> Picture {
-    planes(picture, |plane| {
+    each_plane(picture, |plane| {
         let mut state = seed | 1;
         let mut noise = || {
             // xorshift64 (Marsaglia 2003, "Xorshift RNGs", section 3).
@@ -155,7 +129,7 @@ fn grey(picture: &Picture) -> Picture {
     let area = picture.plane(0).len();
     let mean = |i: usize| (0..count).map(|p| f32::from(picture.plane(p)[i])).sum::<f32>() / count as f32;
     let luma: Vec<u8> = (0..area).map(|i| level(mean(i))).collect();
-    planes(picture, |_| luma.clone())
+    each_plane(picture, |_| luma.clone())
 }
 
 #[cfg(test)]

@@ -9,8 +9,11 @@
 //! 3. the absolute difference of both, channel by channel, [`AMPLIFIED`] times, after the second one's brightness and contrast are brought to
 //!    the first's: black where they agree, hatched where there is nothing to compare.
 
-use super::register::{Affine, Alignment};
-use crate::picture::Picture;
+use super::{
+    frame::{at, sample},
+    register::{Affine, Alignment},
+};
+use crate::picture::{Picture, Shape};
 
 /// White pixels around and between panels.
 pub const GAP: usize = 8;
@@ -38,12 +41,9 @@ type Pixel = Option<[f32; 3]>;
 #[must_use]
 pub fn side_by_side(a: &Picture, b: &Picture, pair: &Alignment, [width, height]: [usize; 2]) -> SideBySide {
     let (map, found) = if pair.is_found() { (pair.map, true) } else { (Affine::IDENTITY, false) };
-    let place = |i: usize| {
-        let at = |k: usize, n: usize| (2 * k + 1) as f32 / n as f32 - 1.0;
-        [at(i % width, width), at(i / width, height)]
-    };
-    let first: Vec<Pixel> = (0..width * height).map(|i| sample(a, place(i))).collect();
-    let second: Vec<Pixel> = (0..width * height).map(|i| sample(b, map.apply(place(i)))).collect();
+    let place = |i: usize| [at(i % width, width), at(i / width, height)];
+    let first: Vec<Pixel> = (0..width * height).map(|i| colour(a, place(i))).collect();
+    let second: Vec<Pixel> = (0..width * height).map(|i| colour(b, map.apply(place(i)))).collect();
     let difference = if found { difference(&first, &second, pair.gain) } else { vec![None; first.len()] };
     let mut out = SideBySide { width: 3 * width + 4 * GAP, height: height + 2 * GAP, rgb: Vec::new() };
     out.rgb = vec![255; out.width * out.height * 3];
@@ -83,33 +83,17 @@ fn difference(first: &[Pixel], second: &[Pixel], gain: f32) -> Vec<Pixel> {
     differ.into_iter().map(|pixel| pixel.map(shown)).collect()
 }
 
-/// The colour at a place of a frame, between four samples linearly; none outside.
-fn sample(picture: &Picture, place: [f32; 2]) -> Pixel {
-    if place.iter().any(|u| u.abs() > 1.0) {
-        return None;
-    }
-    let n = usize::from(picture.shape().size);
-    let [(left, p), (top, q)] = place.map(|u| {
-        let at = ((u + 1.0) * 0.5 * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
-        let low = (at as usize).min(n - 2);
-        (low, at - low as f32)
-    });
-    let plane = |plane: &[u8]| {
-        let at = |x: usize, y: usize| f32::from(plane[y * n + x]);
-        let row = |y: usize| at(left, y) + p * (at(left + 1, y) - at(left, y));
-        row(top) + q * (row(top + 1) - row(top))
-    };
-    let planes = usize::from(picture.shape().planes);
-    Some([0, 1, 2].map(|channel| plane(picture.plane(channel.min(planes - 1)))))
+/// The colour at a place of a frame; none outside.
+fn colour(picture: &Picture, place: [f32; 2]) -> Pixel {
+    let Shape { size, planes } = picture.shape();
+    let channel = |channel: u8| sample(picture.plane(usize::from(channel.min(planes - 1))), usize::from(size), place);
+    Some([channel(0)?, channel(1)?, channel(2)?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        picture::Shape,
-        similarity::register::{Prepared, Turn, register},
-    };
+    use crate::similarity::register::{Prepared, Turn, register};
 
     fn picture(planes: u8, value: impl Fn(usize, usize, usize) -> u8) -> Picture {
         let shape = Shape::new(32, planes).unwrap();

@@ -6,7 +6,10 @@
 //!
 //! Views are made from the standardised picture and are of its shape. They only bring candidates; the pair itself is registered.
 
-use super::register::Turn;
+use super::{
+    frame::{each_plane, turned},
+    register::Turn,
+};
 use crate::picture::Picture;
 
 /// A rectangle of a frame: left, top, right, bottom, in shares of its sides from 0 to 1.
@@ -75,18 +78,6 @@ pub fn views(picture: &Picture, asked: Views) -> Vec<(ViewKind, Picture)> {
         made.extend(CROPS.iter().map(|&part| (ViewKind { part, turn: Turn::NONE }, cut(picture, part))));
     }
     made
-}
-
-fn turned(picture: &Picture, turn: Turn) -> Picture {
-    let side = usize::from(picture.shape().size);
-    each_plane(picture, |plane| turn.of(plane, side))
-}
-
-/// A picture whose planes are made from those of another, each of the same length.
-fn each_plane(picture: &Picture, make: impl Fn(&[u8]) -> Vec<u8>) -> Picture {
-    let planes = 0..usize::from(picture.shape().planes);
-    let samples = planes.flat_map(|i| make(picture.plane(i))).collect();
-    Picture::from_samples(picture.shape(), samples).unwrap_or_else(|_| picture.clone())
 }
 
 /// A part of a frame, enlarged to the whole of it: between samples, linearly.

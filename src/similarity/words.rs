@@ -5,19 +5,12 @@
 
 use std::fmt;
 
-use super::register::{Affine, Alignment, Needs};
+use super::register::{Affine, Alignment, BRIGHTER, GAIN, MISSES, Needs, TINTED};
 
-/// Shares of a frame, and of its sides, below which nothing is called cropped: as in [`Needs::CROP`].
-const MISSES: f32 = 0.04;
 /// Two shares of sides that are as near as this are told as one.
 const ALIKE: f32 = 0.03;
 /// A part lies at a side if it leaves this many times as much on the other one, and at least this share more.
 const LEANS: [f32; 2] = [2.0, 0.02];
-/// Gains and levels from which contrast and brightness are told, and chroma below which a tint is: as in [`Needs::PHOTOMETRIC`].
-const GAIN: f32 = 1.12;
-const BRIGHTER: f32 = 8.0;
-const TINTED: f32 = 0.8;
-
 impl Alignment {
     /// Whether a way was found to lay one picture on the other.
     #[must_use]

@@ -15,8 +15,8 @@ use std::{collections::HashMap, path::Path};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::Baseline;
-use crate::{Error, Result};
+use super::{BASELINE_FILE, Baseline};
+use crate::{Error, Result, similarity::EdgeRule};
 
 /// The file of exceptions in the root of a dataset.
 pub const ALLOW_FILE: &str = ".wsidx-allow";
@@ -121,6 +121,16 @@ impl Exceptions {
         Ok(())
     }
 
+    /// The exceptions of a dataset for pairs decided by `rule`, from the files that `read` gives by their names.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be used, and what `read` returns.
+    pub fn read(rule: &EdgeRule, read: impl Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+        let allow = read(ALLOW_FILE)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text))?;
+        let baseline = read(BASELINE_FILE)?.map_or_else(|| Ok(Baseline::default()), |text| Baseline::parse(&text, rule))?;
+        Ok(allow.with_baseline(baseline))
+    }
+
     /// The same, and the pairs of a baseline.
     #[must_use]
     pub fn with_baseline(self, baseline: Baseline) -> Self {
@@ -144,6 +154,11 @@ impl Exceptions {
             Subject::Image(id) => self.images.contains_key(id),
             Subject::Path(_) => self.all.iter().any(|exception| exception.subject == *subject),
         }
+    }
+
+    /// The lines about what none of `before` accepts by a line.
+    pub fn more_than(&self, before: &[Self]) -> Vec<Exception> {
+        self.all.iter().filter(|exception| !before.iter().any(|before| before.has(&exception.subject))).cloned().collect()
     }
 
     /// The exceptions, as places in [`Exceptions::all`], that accept whatever is found about a file; by path first.
@@ -258,6 +273,16 @@ mod tests {
             assert_eq!((&read.all()[0].subject, &*read.all()[0].reason), (&subject, "one image  #two"));
             assert!(read.has(&subject) && !Exceptions::default().has(&subject));
         }
+    }
+
+    #[test]
+    fn what_is_more_than_before_is_told_by_what_it_is_about_not_by_its_place() {
+        let read =
+            |text: &str| Exceptions::parse(text.replace("{A}", &"aa".repeat(32)).replace("{B}", &"bb".repeat(32)).as_bytes()).unwrap();
+        let now = read("# head\npath b/*\npair {B} {A}  # again\nimage {A}\npath a/*\n");
+        let lines = |before: &[Exceptions]| now.more_than(before).iter().map(|exception| exception.line).collect::<Vec<_>>();
+        assert_eq!(lines(&[]), [2, 3, 4, 5]);
+        assert_eq!(lines(&[read("path a/*\npair {A} {B}\n"), read("image {A}\nimage {B}\n")]), [2]);
     }
 
     #[test]

@@ -62,14 +62,7 @@ impl Baseline {
     /// # Errors
     /// [`Error::Input`] where it is none, is of another version, or was made under another rule.
     pub fn parse(text: &[u8], rule: &EdgeRule) -> Result<Self> {
-        let wrong = |what: String| Error::Input(format!("{BASELINE_FILE}: {what}"));
-        if text.len() > LARGEST {
-            return Err(wrong(format!("{} bytes; the limit is {LARGEST}", text.len())));
-        }
-        let stored: Stored = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
-        if stored.version != 1 {
-            return Err(wrong(format!("version {}; this wsidx reads version 1", stored.version)));
-        }
+        let stored = Stored::parse(text)?;
         let now = Stored::new(rule, Vec::new());
         if (&stored.rule, stored.threshold, &stored.accept) != (&now.rule, now.threshold, &now.accept) {
             return Err(wrong(
@@ -78,12 +71,20 @@ impl Baseline {
                     .into(),
             ));
         }
-        let pair = |text: &String| {
-            let (a, b) = text.split_once(':')?;
-            Some((id(a)?, id(b)?))
-        };
-        let pairs = stored.pairs.iter().map(|text| pair(text).ok_or_else(|| wrong(format!("`{}` is no pair of ids", text.escape_debug()))));
-        Ok(Self::new(pairs.collect::<Result<Vec<_>>>()?))
+        stored.baseline()
+    }
+
+    /// The same, whatever the rule was.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is no baseline or is of another version.
+    pub fn parse_of_any_rule(text: &[u8]) -> Result<Self> {
+        Stored::parse(text)?.baseline()
+    }
+
+    /// How many pairs it has that none of `before` has.
+    pub fn more_than(&self, before: &[Self]) -> usize {
+        self.pairs.iter().filter(|pair| !before.iter().any(|before| before.contains(pair))).count()
     }
 
     /// The text of the file; equal for equal pairs and rules.
@@ -102,11 +103,35 @@ impl Baseline {
 }
 
 impl Stored {
+    fn parse(text: &[u8]) -> Result<Self> {
+        if text.len() > LARGEST {
+            return Err(wrong(format!("{} bytes; the limit is {LARGEST}", text.len())));
+        }
+        let stored: Self = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+        match stored.version {
+            1 => Ok(stored),
+            version => Err(wrong(format!("version {version}; this wsidx reads version 1"))),
+        }
+    }
+
+    fn baseline(&self) -> Result<Baseline> {
+        let pair = |text: &String| {
+            let (a, b) = text.split_once(':')?;
+            Some((id(a)?, id(b)?))
+        };
+        let pairs = self.pairs.iter().map(|text| pair(text).ok_or_else(|| wrong(format!("`{}` is no pair of ids", text.escape_debug()))));
+        Ok(Baseline::new(pairs.collect::<Result<Vec<_>>>()?))
+    }
+
     fn new(rule: &EdgeRule, pairs: Vec<String>) -> Self {
         let tool = format!("wsidx {}", env!("CARGO_PKG_VERSION"));
         let accept = rule.accept.names().map(str::to_owned).collect();
         Self { version: 1, tool, rule: RULE.into(), threshold: rule.threshold, accept, pairs }
     }
+}
+
+fn wrong(what: String) -> Error {
+    Error::Input(format!("{BASELINE_FILE}: {what}"))
 }
 
 fn id(text: &str) -> Option<Id> {
@@ -135,6 +160,14 @@ mod tests {
         assert!(Baseline::parse(text.as_bytes(), &RULES()).unwrap_err().to_string().contains("another rule"));
         let other = text.replace(RULE, "ssim/1");
         assert!(Baseline::parse(other.as_bytes(), &strict).unwrap_err().to_string().contains("another rule"));
+        assert_eq!(Baseline::parse_of_any_rule(other.as_bytes()).unwrap(), Baseline::default());
+    }
+
+    #[test]
+    fn what_a_baseline_has_more_than_others_is_counted() {
+        let of = |pairs: &[u8]| Baseline::new(pairs.iter().map(|&a| ([a; 32], [9; 32])));
+        assert_eq!(of(&[1, 2, 3]).more_than(&[of(&[1]), of(&[3, 4])]), 1);
+        assert_eq!(of(&[1, 2, 3]).more_than(&[]), 3);
     }
 
     #[test]

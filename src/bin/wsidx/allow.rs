@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -13,10 +13,10 @@ use wsidx::{
     Error, Result,
     index::{CheckOptions, Checked, Reader, except},
     monitor::Monitor as _,
-    verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
+    verdict::{ALLOW_FILE, Action, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
 };
 
-use crate::{Exit, Failure, Outcome, args::Format, place, session::Session, term};
+use crate::{Exit, Failure, Outcome, args::Format, place, replace::replace_name, session::Session, term, versions::Versioned};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,13 +25,17 @@ holds when files are renamed, and ends when they change. Commit .wsidx-allow: it
 
 Examples:
   wsidx allow train/cat/new.png --reason 'two shots of one cat'
+  wsidx allow --staged --reason 'a better scan'   all that `wsidx check --staged` rejects or warns of
   wsidx allow --image train/logo.png          whatever is found about it, wherever it is
   wsidx allow --path 'train/scans/**'         whatever is found below a folder"
 )]
 pub(crate) struct Allow {
-    /// Image files and folders
-    #[arg(required_unless_present = "path", value_name = "PATH")]
+    /// Image files and folders; with --staged, only what is staged there
+    #[arg(required_unless_present_any = ["path", "staged"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Accept what `wsidx check --staged` rejects or warns of, by the bytes that are staged
+    #[arg(long)]
+    pub(crate) staged: bool,
     /// Accept whatever is found about these images, not only the pairs found now
     #[arg(long)]
     pub(crate) image: bool,
@@ -55,12 +59,42 @@ const HEAD: &str = "\
 ";
 
 pub(crate) fn run(session: &Session, args: &Allow) -> Outcome {
+    let (root, mut wanted) = if args.staged { staged(session, args)? } else { named(session, args)? };
+    let exceptions = lines_of(&root)?;
+    wanted.extend(args.path.iter().map(|glob| (Subject::Path(glob.clone()), String::new())));
+    let some = !wanted.is_empty();
+    wanted.retain(|(subject, _)| !exceptions.has(subject));
+    let line = |(subject, names): &(Subject, String)| {
+        let reason = args.reason.as_deref().unwrap_or_default();
+        let joint = if names.is_empty() || reason.is_empty() { "" } else { ": " };
+        subject.line(&format!("{names}{joint}{reason}"))
+    };
+    let lines: BTreeSet<String> = wanted.iter().map(line).collect();
+    append(&root, &lines)?;
+    let mut out = anstream::stdout().lock();
+    lines.iter().try_for_each(|line| writeln!(out, "{}", term::escape_text(line)))?;
+    if args.staged && !session.quiet {
+        let file = root.join(ALLOW_FILE);
+        let here = std::env::current_dir().ok().and_then(|folder| Some(file.strip_prefix(folder).ok()?.to_owned()));
+        let file = term::escape_os(here.unwrap_or(file));
+        match some {
+            true => writeln!(anstream::stderr(), "it counts when it is staged, too: git add {file}")?,
+            false => writeln!(anstream::stderr(), "nothing that is staged is rejected or warned of")?,
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Exceptions, each with the names of its files for the reader of the line.
+type Wanted = Vec<(Subject, String)>;
+
+/// The root of the dataset, and what must be allowed for the files that were named to pass.
+fn named(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure> {
     let reader = session.reader(args.paths.first().map(PathBuf::as_path))?;
     let rules = reader.rules()?;
-    let exceptions = reader.exceptions(&rules.edges)?;
-    let mut wanted: Vec<(Subject, String)> = args.path.iter().map(|glob| (Subject::Path(glob.clone()), String::new())).collect();
+    let mut wanted = Wanted::new();
     if !args.paths.is_empty() {
-        let checked = check(session, &reader, &rules, &args.paths, &exceptions)?;
+        let checked = check(session, &reader, &rules, &args.paths, &reader.exceptions(&rules.edges)?)?;
         for checked in &checked {
             wanted.extend(subjects(checked, args.image)?);
         }
@@ -70,17 +104,33 @@ pub(crate) fn run(session: &Session, args: &Allow) -> Outcome {
             writeln!(anstream::stderr(), "{} {why}", term::escape(&checked.item.path))?;
         }
     }
-    wanted.retain(|(subject, _)| !exceptions.has(subject));
-    let line = |(subject, names): &(Subject, String)| {
-        let reason = args.reason.as_deref().unwrap_or_default();
-        let joint = if names.is_empty() || reason.is_empty() { "" } else { ": " };
-        subject.line(&format!("{names}{joint}{reason}"))
-    };
-    let lines: BTreeSet<String> = wanted.iter().map(line).collect();
-    append(reader.root(), &lines)?;
-    let mut out = anstream::stdout().lock();
-    lines.iter().try_for_each(|line| writeln!(out, "{}", term::escape_text(line)))?;
-    Ok(Exit::Fine)
+    Ok((reader.root().to_owned(), wanted))
+}
+
+/// The root of the dataset in this work tree, and what must be allowed for what is staged to pass.
+fn staged(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure> {
+    let versioned = Versioned::open(session, args.paths.first().map(PathBuf::as_path))?;
+    let version = versioned.staged()?;
+    let root = versioned.repository.work_tree_root(&versioned.root)?;
+    let only = versioned.only(&version, &args.paths)?;
+    let judged = versioned.judge(&version, &only, &CheckOptions::default(), &session.monitor(Format::Text))?;
+    let mut wanted = Wanted::new();
+    for checked in judged.checked.iter().filter(|checked| is_finding(checked, &judged.policy)) {
+        match subjects(checked, args.image) {
+            // What only warns stands in nobody's way.
+            Err(why) if judged.policy.action(&checked.judgement) == Action::Warn => {
+                writeln!(anstream::stderr(), "{}", term::escape_text(&why.to_string()))?;
+            }
+            subjects => wanted.extend(subjects?),
+        }
+    }
+    Ok((root, wanted))
+}
+
+/// The lines that there are already.
+fn lines_of(root: &Path) -> Result<Exceptions> {
+    let text = wsidx::dataset::read_text(&root.join(ALLOW_FILE))?;
+    text.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))
 }
 
 fn check(session: &Session, reader: &Reader, rules: &Rules, paths: &[PathBuf], exceptions: &Exceptions) -> Result<Vec<Checked>> {
@@ -139,14 +189,12 @@ pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome 
     let BaselineCommand::Write = command;
     let reader = session.reader(None)?;
     let rules = reader.rules()?;
-    let allow = wsidx::dataset::read_text(&reader.root().join(ALLOW_FILE))?;
-    let exceptions = allow.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
     let root = [reader.root().to_owned()];
-    let checked = check(session, &reader, &rules, &root, &exceptions)?;
-    let old = checked.iter().filter(|c| c.allowed.is_none() && is_finding(c, &rules.check));
+    let checked = check(session, &reader, &rules, &root, &lines_of(reader.root())?)?;
+    let old = checked.iter().filter(|c| is_finding(c, &rules.check));
     let ids = old.flat_map(pairs).filter_map(|(subject, _)| if let Subject::Pair(a, b) = subject { Some((a, b)) } else { None });
     let baseline = Baseline::new(ids);
-    replace(&reader.root().join(BASELINE_FILE), &baseline.to_text(&rules.edges)?)?;
+    replace_name(&reader.root().join(BASELINE_FILE), baseline.to_text(&rules.edges)?.as_bytes(), None)?;
     if !session.quiet {
         let pairs = term::counted(baseline.len() as u64, "pair", "pairs");
         let images = term::counted(checked.len() as u64, "image", "images");
@@ -156,19 +204,7 @@ pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome 
     Ok(Exit::Fine)
 }
 
+/// It is rejected or warned of, and not allowed.
 fn is_finding(checked: &Checked, policy: &Policy) -> bool {
-    policy.action(&checked.judgement) != wsidx::verdict::Action::Pass
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let io = |source| Error::Io { doing: "writing", path: path.to_owned(), source };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!("{name}.{}.part", std::process::id()));
-    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
-    written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(io)
+    checked.allowed.is_none() && policy.action(&checked.judgement) != Action::Pass
 }

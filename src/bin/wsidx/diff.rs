@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) fn run(session: &Session, args: &Diff) -> Outcome {
     let monitor = session.monitor(args.format.plain());
-    let versioned = Versioned::open(session)?;
+    let versioned = Versioned::open(session, None)?;
     let range = versioned.repository.between(&args.from, &args.to)?;
     let version = versioned.repository.committed(&range, &versioned.root)?;
     let judged = versioned.judge(&version, &[], &CheckOptions::default(), &monitor)?;

@@ -1,7 +1,7 @@
 //! Bytes → a file, at once: whoever reads it sees the old file or the whole new one.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -22,13 +22,22 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(io(e)),
     };
-    let beside = beside(&target).ok_or_else(|| Error::Input(format!("{} is no name of a file", path.display())))?;
+    replace_name(&target, bytes, before)
+}
+
+/// The same, with these permissions if any; a symbolic link that has the name is itself replaced.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn replace_name(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> Result<(), Error> {
+    let io = |source| Error::Io { doing: "writing", path: path.to_owned(), source };
+    let beside = beside(path).ok_or_else(|| Error::Input(format!("{} is no name of a file", path.display())))?;
     let written = (|| {
         let mut file: File = OpenOptions::new().write(true).create_new(true).open(&beside)?;
         file.write_all(bytes)?;
-        before.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
+        permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
         file.sync_all()?;
-        fs::rename(&beside, &target)
+        fs::rename(&beside, path)
     })();
     written.map_err(|e| {
         let _ = fs::remove_file(&beside);

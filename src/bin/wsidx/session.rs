@@ -31,11 +31,6 @@ impl Session {
         Ok(Self { root: common.root.clone(), quiet: common.quiet, interrupt })
     }
 
-    /// The same for another dataset, unless the user named one.
-    pub(crate) fn at(&self, root: PathBuf) -> Self {
-        Self { root: self.root.clone().or(Some(root)), quiet: self.quiet, interrupt: self.interrupt.clone() }
-    }
-
     /// Progress for people; none beside a machine format.
     pub(crate) fn monitor(&self, format: Format) -> Progress {
         Progress::new(format == Format::Text, self.quiet, self.interrupt.clone())

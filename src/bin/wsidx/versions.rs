@@ -7,6 +7,7 @@ use wsidx::{
     dataset::{
         BARE_INDEX_FOLDER, Change, Naming,
         dvc::Settings,
+        find_root,
         git::{CommitRange, Hints, Repository, Version, range_of_ci},
         index_folder,
     },
@@ -15,7 +16,7 @@ use wsidx::{
     verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Policy},
 };
 
-use crate::{args::Check, place, session::Session, term};
+use crate::{args::Check, hook::remembered_root, place, session::Session, term};
 
 /// Verdicts on a change, and the policy that they are judged by.
 pub(crate) struct Judged {
@@ -23,6 +24,8 @@ pub(crate) struct Judged {
     pub(crate) policy: Policy,
     /// Lines of `.wsidx-allow` that accept nothing, and could.
     pub(crate) unused: Vec<Exception>,
+    /// Lines of `.wsidx-allow` that come with a range of commits, and how many pairs of the baseline do.
+    pub(crate) added: (Vec<Exception>, usize),
     /// The root of the dataset.
     pub(crate) root: PathBuf,
 }
@@ -34,15 +37,19 @@ pub(crate) struct Versioned {
 }
 
 impl Versioned {
-    /// The repository that the process is in, with the index that is in it, in its git folder, or in its main work tree.
-    pub(crate) fn open(session: &Session) -> Result<Self> {
+    /// The repository that the process is in, with the index that is in it, above the `first` path, where `hook install` found it, in its git
+    /// folder, or in its main work tree.
+    pub(crate) fn open(session: &Session, first: Option<&Path>) -> Result<Self> {
         let hints = hints();
         let here = Repository::here(hints)?;
-        let root = match (session.root(None), &here) {
-            (Err(Error::NoIndex { from }), Some(repository)) => {
-                let mut others = repository.other_roots().into_iter();
-                others.find(|root| index_folder(root).symlink_metadata().is_ok()).ok_or(Error::NoIndex { from })?
-            }
+        let root = match (session.root(first), &here) {
+            (Err(Error::NoIndex { from }), Some(repository)) => match remembered_root()? {
+                Some(root) => find_root(&root)?,
+                None => {
+                    let mut others = repository.other_roots().into_iter();
+                    others.find(|root| index_folder(root).symlink_metadata().is_ok()).ok_or(Error::NoIndex { from })?
+                }
+            },
             (root, _) => root?,
         };
         let none = || Error::Input(format!("{} is not in a git repository", root.display()));
@@ -90,18 +97,20 @@ impl Versioned {
             monitor.note(&format!("{images} outside {} passed over", self.root.display()));
         }
         let options = CheckOptions { rule: change.rules.edges, ..options.clone() };
-        let exceptions = exceptions(version, &change)?;
+        // Those of the version; on a server, of what was there before the push.
+        let exceptions = Exceptions::read(&change.rules.edges, |name| version.text(name.as_bytes()))?;
         let mut checked = reader.check_change(&change, &change.objects(&self.repository), &options, monitor)?;
+        let unused = reader.unused(&change, &checked, &exceptions)?;
         except(&mut checked, &exceptions);
-        Ok(Judged { checked, policy: change.rules.check, ..self.nothing() })
+        Ok(Judged { checked, policy: change.rules.check, unused, ..self.nothing() })
     }
 
     fn nothing(&self) -> Judged {
-        Judged { checked: Vec::new(), policy: Policy::default(), unused: Vec::new(), root: self.root.clone() }
+        Judged { checked: Vec::new(), policy: Policy::default(), unused: Vec::new(), added: (Vec::new(), 0), root: self.root.clone() }
     }
 
     /// Paths as the user gave them → paths of the dataset.
-    fn only(&self, version: &Version<'_>, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
+    pub(crate) fn only(&self, version: &Version<'_>, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
         let top = self.repository.top.as_deref().unwrap_or(&self.repository.folder);
         let one = |path: &PathBuf| {
             let inside = place::inside(top, path)?;
@@ -111,14 +120,28 @@ impl Versioned {
     }
 }
 
-/// What the version accepts; on a server, what was accepted before the push.
-fn exceptions(version: &Version<'_>, change: &Change) -> Result<Exceptions> {
-    let allow = version.text(ALLOW_FILE.as_bytes())?.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
-    let baseline = version.text(BASELINE_FILE.as_bytes())?;
-    Ok(match baseline {
-        Some(text) => allow.with_baseline(Baseline::parse(&text, &change.rules.edges)?),
-        None => allow,
-    })
+/// What a version accepts that its parents do not: lines, and how many pairs of the baseline. What cannot be read any more accepted nothing.
+fn added(version: &Version<'_>) -> Result<(Vec<Exception>, usize)> {
+    let [mut lines, mut pairs] = [Vec::new(), Vec::new()];
+    for (file, texts) in [(ALLOW_FILE, &mut lines), (BASELINE_FILE, &mut pairs)] {
+        if let (Some(before), Some(now)) = (version.text_before(file.as_bytes())?, version.text(file.as_bytes())?) {
+            texts.extend([now].into_iter().chain(before));
+        }
+    }
+    let lines = match lines.split_first() {
+        Some((now, before)) => {
+            Exceptions::parse(now)?.more_than(&before.iter().flat_map(|text| Exceptions::parse(text)).collect::<Vec<_>>())
+        }
+        None => Vec::new(),
+    };
+    let pairs = match pairs.split_first() {
+        Some((now, before)) => {
+            let before: Vec<Baseline> = before.iter().flat_map(|text| Baseline::parse_of_any_rule(text)).collect();
+            Baseline::parse_of_any_rule(now)?.more_than(&before)
+        }
+        None => 0,
+    };
+    Ok((lines, pairs))
 }
 
 fn outside(path: &Path, root: &Path) -> Error {
@@ -167,7 +190,7 @@ fn range(repository: &Repository, text: &str) -> Result<CommitRange> {
 
 /// `--staged` or `--range`.
 pub(crate) fn check(session: &Session, args: &Check, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Judged> {
-    let versioned = Versioned::open(session)?;
+    let versioned = Versioned::open(session, args.paths.first().map(PathBuf::as_path))?;
     let versions = match &args.range {
         Some(text) => versioned.committed(&range(&versioned.repository, text)?, args.every_commit)?,
         None => vec![versioned.staged()?],
@@ -175,11 +198,17 @@ pub(crate) fn check(session: &Session, args: &Check, options: &CheckOptions, mon
     let mut all = versioned.nothing();
     for version in &versions {
         let only = versioned.only(version, &args.paths)?;
-        let Judged { checked, policy, .. } = versioned.judge(version, &only, options, monitor)?;
+        let Judged { checked, policy, unused, .. } = versioned.judge(version, &only, options, monitor)?;
         if !checked.is_empty() {
             all.policy = policy;
         }
         all.checked.extend(checked);
+        all.unused = unused;
+        if args.range.is_some() {
+            let (lines, pairs) = added(version)?;
+            all.added.0.extend(lines);
+            all.added.1 += pairs;
+        }
     }
     Ok(all)
 }

@@ -8,6 +8,7 @@ mod ci;
 mod lfs;
 mod objects;
 mod pushed;
+mod range;
 mod raw;
 mod texts;
 mod version;
@@ -15,8 +16,9 @@ mod version;
 pub use ci::range_of_ci;
 pub use lfs::{Pointer, pointer_text};
 pub use pushed::{Received, parse_pre_push, parse_pre_receive};
+pub use range::CommitRange;
 pub use raw::{Entry, Listed, RawChange, parse_diff, parse_tree};
-pub use version::{CommitRange, Version};
+pub use version::Version;
 
 use std::{
     os::unix::ffi::OsStrExt as _,
@@ -141,6 +143,17 @@ impl Repository {
         }
         let top = self.folder.display();
         Err(Error::Input(format!("the dataset in {} and the git repository in {top} have nothing in common", root.display())))
+    }
+
+    /// The root of a dataset in the work tree that is checked out here, which may be a linked one; `root` is that of the index.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there is no work tree, or the root lies outside of it.
+    pub fn work_tree_root(&self, root: &Path) -> Result<PathBuf> {
+        match (&self.top, self.offset(root)?) {
+            (Some(top), Offset::Below(prefix)) => Ok(super::to_path(top, prefix.strip_suffix(b"/").unwrap_or(&prefix))),
+            _ => Err(Error::Input(format!("the root of the dataset, {}, is in no work tree of this repository", root.display()))),
+        }
     }
 
     /// Whether a dataset with this root has files in this repository.

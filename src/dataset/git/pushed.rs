@@ -51,14 +51,6 @@ fn id(word: &str) -> Option<Option<String>> {
 }
 
 impl Repository {
-    /// From one commit to another, whatever their histories have in common.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for what is no commit.
-    pub fn between(&self, from: &str, to: &str) -> Result<CommitRange> {
-        Ok(CommitRange { from: Some(self.resolve(from)?), to: self.resolve(to)? })
-    }
-
     /// What a pushed reference brings that the receiving side has not: `None` for a deletion, and where there is nothing new.
     /// `known` says to git what the other side has: `--all` on a server, `--remotes=NAME` before a push.
     ///

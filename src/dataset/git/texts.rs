@@ -43,6 +43,19 @@ impl Version<'_> {
         found.map(|entry| Ok(self.texts(&[(path.into(), entry.id)])?.remove(0).1)).transpose()
     }
 
+    /// What a text of the dataset was before a change of it, in each parent that had one; `None` where it did not change.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it cannot be read.
+    pub fn text_before(&self, path: &[u8]) -> Result<Option<Vec<Vec<u8>>>> {
+        let Some(wanted) = self.offset.unmap(path) else { return Ok(None) };
+        let Some(change) = self.changes.iter().find(|change| *change.path == *wanted) else { return Ok(None) };
+        let others = self.other_old.iter().filter(|(path, _)| **path == *wanted).map(|(_, entry)| *entry);
+        let before: Vec<_> =
+            change.old.into_iter().chain(others).filter(Entry::is_file).map(|entry| (change.path.clone(), entry.id)).collect();
+        Ok(Some(self.texts(&before)?.into_iter().map(|(_, text)| text).collect()))
+    }
+
     /// The file at a path of the repository in another commit.
     fn entry_in(&self, commit: &str, path: Vec<u8>) -> Result<Option<Entry>> {
         let name = String::from_utf8(path).map_err(|_| Error::Input("the folder of the dataset has a name that is not UTF-8".into()))?;
@@ -90,7 +103,7 @@ impl Version<'_> {
             }
         }
         let changed = |path: &Arc<[u8]>| self.changes.iter().any(|change| change.path == *path);
-        let others = self.other_old.iter().filter(|(path, entry)| entry.is_file() && changed(path));
+        let others = self.other_old.iter().filter(|(path, entry)| is_dvc_file(path) && entry.is_file() && changed(path));
         let mut before = vec![expanded(&old)?];
         for (path, entry) in others {
             // Where the stages of a `dvc.lock` run, the `dvc.yaml` beside it says.

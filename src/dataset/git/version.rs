@@ -9,12 +9,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{Entry, Listed, Offset, RawChange, Repository, parse_diff, parse_tree};
+use super::{CommitRange, Entry, Listed, Offset, RawChange, Repository, parse_diff, parse_tree};
 use crate::{
     Error, Result,
     dataset::{Change, Labels, TABLE_NAMES, VersionFile, contains, dvc::is_dvc_file, names_image},
     store::alias::Alias,
-    verdict::{Label, Rules, Split},
+    verdict::{ALLOW_FILE, BASELINE_FILE, Label, Rules, Split},
 };
 
 /// The name of the policy file in the root of the dataset.
@@ -33,15 +33,6 @@ const DIFF: [&str; 10] = [
     "--diff-filter=ADMT",
 ];
 
-/// From one commit to another; both are ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitRange {
-    /// What was there before; `None` for nothing.
-    pub from: Option<String>,
-    /// What is to be there.
-    pub to: String,
-}
-
 /// Where a version is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Tree {
@@ -59,7 +50,7 @@ pub struct Version<'a> {
     pub(super) policy: Option<Option<String>>,
     /// What differs from every parent, and what was removed.
     pub(super) changes: Vec<RawChange>,
-    /// What other parents had where all differ: files of DVC, which are compared by what they name.
+    /// What other parents had where all differ: files of DVC and of exceptions, which are compared by what they say.
     pub(super) other_old: Vec<Listed>,
     listing: OnceLock<Vec<Listed>>,
 }
@@ -129,22 +120,6 @@ impl Repository {
         })
     }
 
-    /// The commits of a range, oldest first, each with its parents.
-    ///
-    /// # Errors
-    /// As [`Repository::staged`].
-    pub fn commits(&self, range: &CommitRange) -> Result<Vec<(Vec<String>, String)>> {
-        let not = range.from.iter().map(|from| format!("^{from}"));
-        let args: Vec<String> = ["rev-list", "--reverse", "--topo-order", "--parents"].map(str::to_owned).into_iter().collect();
-        let args: Vec<String> = args.into_iter().chain([range.to.clone()]).chain(not).collect();
-        let list = self.line(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let split = |line: &str| {
-            let mut words = line.split(' ').map(str::to_owned);
-            words.next().map(|commit| (words.collect(), commit))
-        };
-        Ok(list.lines().filter_map(split).collect())
-    }
-
     /// The images of all branches, each content once.
     ///
     /// # Errors
@@ -169,49 +144,6 @@ impl Repository {
         Ok(images.into_iter().map(|(name, path)| VersionFile { path, name }).collect())
     }
 
-    /// `A..B` or `A...B`, either side `HEAD` if it is empty: from the merge base to B, or from A where there is none.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for what is no range, a commit that is not there, and a shallow clone.
-    pub fn range(&self, text: &str) -> Result<CommitRange> {
-        let (from, to) = text
-            .split_once("...")
-            .or_else(|| text.split_once(".."))
-            .ok_or_else(|| Error::Input(format!("`{}` is no range of commits; give one as A..B, or auto", text.escape_debug())))?;
-        self.require_history()?;
-        let or_head = |side: &str| if side.is_empty() { "HEAD".to_owned() } else { side.to_owned() };
-        let to = self.resolve(&or_head(to))?;
-        match from {
-            zeros if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => Ok(CommitRange { from: None, to }),
-            from => self.since(&self.resolve(&or_head(from))?, to),
-        }
-    }
-
-    /// From the merge base of two commits to the second.
-    pub(super) fn since(&self, from: &str, to: String) -> Result<CommitRange> {
-        let base = self.line(&["merge-base", from, &to]).ok().filter(|base| !base.is_empty());
-        Ok(CommitRange { from: Some(base.unwrap_or_else(|| from.to_owned())), to })
-    }
-
-    /// # Errors
-    /// [`Error::Input`] with the remedy where the history is cut.
-    pub fn require_history(&self) -> Result<()> {
-        match self.shallow {
-            true => Err(Error::Input(
-                "the clone is shallow, so what a range of commits changed cannot be known; fetch the history with `git fetch --unshallow` \
-                 (GitHub: actions/checkout needs fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
-                    .into(),
-            )),
-            false => Ok(()),
-        }
-    }
-
-    /// The id of a commit.
-    pub(super) fn resolve(&self, name: &str) -> Result<String> {
-        self.line(&["rev-parse", "--quiet", "--verify", "--end-of-options", &format!("{name}^{{commit}}")])
-            .map_err(|_| Error::Input(format!("`{}` is no commit of this repository; fetch it first", name.escape_debug())))
-    }
-
     fn empty_tree(&self) -> Result<String> {
         self.line(&["hash-object", "-t", "tree", "/dev/null"])
     }
@@ -232,7 +164,8 @@ impl Repository {
         let mut other_old = Vec::new();
         for parent in parents {
             let other = self.raw_diff(parent, to)?;
-            other_old.extend(other.iter().filter(|c| is_dvc_file(&c.path)).filter_map(|c| Some((c.path.clone(), c.old?))));
+            let listed = |path: &[u8]| is_dvc_file(path) || is_exceptions(path);
+            other_old.extend(other.iter().filter(|c| listed(&c.path)).filter_map(|c| Some((c.path.clone(), c.old?))));
             let other: HashMap<Arc<[u8]>, Option<Entry>> = other.into_iter().map(|c| (c.path, c.new)).collect();
             changes.retain(|change| change.new.is_none() || other.get(&change.path) == Some(&change.new));
         }
@@ -391,7 +324,14 @@ pub(super) fn is_image(path: &[u8]) -> bool {
     names_image(path) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
 }
 
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or_default()
+}
+
+fn is_exceptions(path: &[u8]) -> bool {
+    [ALLOW_FILE, BASELINE_FILE].iter().any(|file| name_of(path) == file.as_bytes())
+}
+
 fn is_table(path: &[u8]) -> bool {
-    let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    TABLE_NAMES.iter().any(|table| name == table.as_bytes()) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+    TABLE_NAMES.iter().any(|table| name_of(path) == table.as_bytes()) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
 }

@@ -1,14 +1,15 @@
 //! Verdicts, and the exceptions of the dataset → verdicts in which what is accepted counts no more.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::{BTreeSet, HashMap};
 
 use super::Checked;
 use crate::{
     Result,
-    dataset::read_text,
+    dataset::{Change, read_text},
     index::Reader,
     similarity::EdgeRule,
-    verdict::{ALLOW_FILE, Accepted, BASELINE_FILE, Baseline, Exception, Exceptions, Reference, Verdict, judge},
+    store::state::ContentId,
+    verdict::{Accepted, Exception, Exceptions, Reference, Subject, Verdict, judge},
 };
 
 impl Reader {
@@ -17,10 +18,56 @@ impl Reader {
     /// # Errors
     /// [`crate::Error::Input`] for a file that cannot be used, [`crate::Error::Io`].
     pub fn exceptions(&self, rule: &EdgeRule) -> Result<Exceptions> {
-        let read = |name: &str| read_text(&self.root().join(Path::new(name)));
-        let allow = read(ALLOW_FILE)?.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))?;
-        let baseline = read(BASELINE_FILE)?.map_or_else(|| Ok(Baseline::default()), |text| Baseline::parse(&text, rule))?;
-        Ok(allow.with_baseline(baseline))
+        Exceptions::read(rule, |name| read_text(&self.root().join(name)))
+    }
+}
+
+impl Reader {
+    /// The lines that can accept nothing in the version that a change makes: an image of theirs is in none of its files, or their path matches
+    /// none. What is in the version may be accepted or not; that only a check of all of it tells. And where a content of it is not known,
+    /// nothing is. `checked` are the verdicts on the change.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`].
+    pub fn unused(&self, change: &Change, checked: &[Checked], exceptions: &Exceptions) -> Result<Vec<Exception>> {
+        if exceptions.all().is_empty() {
+            return Ok(Vec::new());
+        }
+        let judged: HashMap<&[u8], &Checked> = checked.iter().map(|checked| (&*checked.item.path, checked)).collect();
+        let (mut places, mut ids) = (HashMap::<u32, usize>::new(), HashMap::<ContentId, usize>::new());
+        for files in [&change.base, &change.new] {
+            let mut known = vec![false; files.len()];
+            for (row, place) in self.rows_of(files)? {
+                known[place as usize] = true;
+                *places.entry(row).or_default() += 1;
+            }
+            for (file, _) in files.iter().zip(known).filter(|(_, known)| !known) {
+                match judged.get(&*file.path).map(|checked| (checked.id, checked.judgement.verdict)) {
+                    Some((Some(id), _)) => *ids.entry(id).or_default() += 1,
+                    Some((None, Verdict::Undecodable)) => {}
+                    _ => return Ok(Vec::new()),
+                }
+            }
+        }
+        let count = |id: &ContentId| -> Result<usize> {
+            let rows = self.view.row_of(id)?.and_then(|row| places.get(&row)).copied().unwrap_or_default();
+            Ok(rows + ids.get(id).copied().unwrap_or_default())
+        };
+        let paths = change.base.iter().chain(&change.new).map(|file| &*file.path);
+        let matched: BTreeSet<usize> = paths.flat_map(|path| exceptions.of_file(path, None)).collect();
+        let mut unused = Vec::new();
+        for (place, exception) in exceptions.all().iter().enumerate() {
+            let used = match &exception.subject {
+                Subject::Pair(a, b) if a == b => count(a)? > 1,
+                Subject::Pair(a, b) => count(a)? > 0 && count(b)? > 0,
+                Subject::Image(id) => count(id)? > 0,
+                Subject::Path(_) => matched.contains(&place),
+            };
+            if !used {
+                unused.push(exception.clone());
+            }
+        }
+        Ok(unused)
     }
 }
 
@@ -75,7 +122,7 @@ mod tests {
     use super::*;
     use crate::{
         index::{CheckItem, query::Match},
-        verdict::{Judgement, Label, Occurrence},
+        verdict::{Baseline, Judgement, Label, Occurrence},
     };
 
     const A: [u8; 32] = [0xaa; 32];

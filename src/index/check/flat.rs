@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::request::{Candidate, Evidence, Request};
 use crate::{
     Result,
-    index::{flat::same, query::Match},
+    index::query::Match,
     knn::Live,
+    similarity::register::{Detail, equal},
     store::state::ContentId,
 };
 
@@ -26,7 +27,7 @@ impl Request<'_> {
                 before.insert((own.id, place));
             }
             let Some(evidence) = place.checked_sub(quiet).and_then(|at| evidence.get_mut(at)) else { continue };
-            let pair = same(&own.picture);
+            let pair = equal(&Detail::of(&own.picture));
             for candidate in all.into_iter().take(k) {
                 let (id, occurrences) = self.known(candidate)?;
                 evidence.edges.push((candidate, Match::new(id, occurrences, 0, Some(pair), self.rule)));

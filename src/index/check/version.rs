@@ -11,15 +11,12 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, Change, Objects, Unread, VersionFile},
+    dataset::{Bytes, Change, Objects, Unread, VersionFile, read_together},
     index::Reader,
     monitor::Monitor,
     store::alias::Alias,
     verdict::Occurrence,
 };
-
-/// Bytes of files that are in memory at once.
-const TOGETHER: usize = 64 << 20;
 
 /// A file's content, or why it cannot be had.
 type Had = std::result::Result<Read, Unread>;
@@ -60,7 +57,7 @@ impl Reader {
     }
 
     /// The rows of the files whose names the index knows, each with the place of the file.
-    fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
+    pub(super) fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
         let mut order: Vec<(Alias, u32)> = files.iter().zip(0..).map(|(file, place)| (file.name, place)).collect();
         order.par_sort_unstable();
         let (names, places): (Vec<Alias>, Vec<u32>) = order.into_iter().unzip();
@@ -131,33 +128,21 @@ impl Reader {
         monitor: &dyn Monitor,
     ) -> Result<Vec<Had>> {
         let mut had: Vec<Had> = Vec::with_capacity(files.len());
-        let mut waiting: Vec<std::result::Result<Buffer, Unread>> = Vec::new();
-        let mut bytes = 0;
         if !files.is_empty() {
             monitor.stage("reading", Some(files.len() as u64));
         }
-        let mut decode = |waiting: &mut Vec<std::result::Result<Buffer, Unread>>| -> Result<()> {
-            let one = |read: std::result::Result<Buffer, Unread>| {
-                monitor.advance(1);
-                match read {
-                    _ if monitor.cancelled() => Err(Error::Interrupted),
-                    Ok(buffer) => super::unread(self.look_at_bytes(&buffer, &options.limits)),
-                    Err(unread) => Ok(Err(unread)),
-                }
-            };
-            had.extend(std::mem::take(waiting).into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
-            Ok(())
-        };
-        objects.read(files, &options.limits, &mut |_, read| {
-            bytes += read.as_ref().map_or(0, |buffer| buffer.bytes.len());
-            waiting.push(read.map(|buffer| Buffer { bytes: buffer.bytes.clone() }));
-            if bytes >= TOGETHER {
-                bytes = 0;
-                decode(&mut waiting)?;
+        let one = |read: Bytes| {
+            monitor.advance(1);
+            match read {
+                _ if monitor.cancelled() => Err(Error::Interrupted),
+                Ok(buffer) => super::unread(self.look_at_bytes(&buffer, &options.limits)),
+                Err(unread) => Ok(Err(unread)),
             }
+        };
+        read_together(objects, files, &options.limits, |read| {
+            had.extend(read.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
             Ok(())
         })?;
-        decode(&mut waiting)?;
         Ok(had)
     }
 }

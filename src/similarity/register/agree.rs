@@ -7,10 +7,12 @@
 //! any other textured place, and a flat or evenly sloping place (a sky) counts nothing. So a part that disagrees costs its share of the texture and no more.
 
 use super::{
+    FORGIVEN, PRIOR,
     affine::Affine,
+    at,
     boxes::Boxes,
     levels::{COARSE, Detail, Level},
-    refine::{at, sample},
+    refine::sample,
     wide::{Work, wide},
 };
 
@@ -51,12 +53,24 @@ pub(super) struct Agreement {
 }
 
 impl Agreement {
-    /// The sum of agreement over the texture and a share `prior` that agrees in nothing; of what disagrees, up to a share of the texture is
-    /// left out of both.
-    pub(super) fn share(&self, forgiven: f32, prior: f32) -> f32 {
+    /// The similarity of the pair: the sum of agreement over the texture and a share [`PRIOR`] that agrees in nothing, times colour; of what
+    /// disagrees, up to the share [`FORGIVEN`] of the texture is left out of both.
+    pub(super) fn similarity(&self) -> f32 {
         let [covered, agreeing] = self.disagreeing;
-        let part = (forgiven * self.texture / covered.max(1e-6)).min(1.0);
-        (self.agreeing - part * agreeing) / (self.texture - part * covered + prior)
+        let part = (FORGIVEN * self.texture / covered.max(1e-6)).min(1.0);
+        let share = (self.agreeing - part * agreeing) / (self.texture - part * covered + PRIOR);
+        let colour = 0.5 * (1.0 + self.colour.max(-1.0));
+        (colour * share).clamp(0.0, 1.0)
+    }
+
+    /// What it would be if all that overlaps agreed.
+    pub(super) fn telling(&self) -> f32 {
+        self.texture / (self.texture + PRIOR)
+    }
+
+    /// The mean agreement over the textured share.
+    pub(super) fn agreement(&self) -> f32 {
+        self.agreeing / self.texture.max(1e-6)
     }
 }
 

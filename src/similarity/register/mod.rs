@@ -37,8 +37,10 @@ use super::wide;
 pub use affine::{Affine, Turn};
 pub use levels::{Detail, Outline, Prepared};
 pub use needs::Needs;
+pub(super) use needs::{BRIGHTER, GAIN, MISSES, TINTED};
 pub use scales::{Scale, by_scale};
 
+use super::frame::at;
 use agree::{Scratch, agreement};
 use coarse::Start;
 use refine::{Fit, Fixed, Look};
@@ -170,11 +172,25 @@ impl Begun {
     }
 }
 
-/// A picture with itself.
-fn equal(picture: &Detail) -> Alignment {
+/// How a picture lies on itself.
+#[must_use]
+pub fn equal(picture: &Detail) -> Alignment {
     let found = with_scratch(|scratch| agreement(picture, picture, picture.levels.len() - 1, &Affine::IDENTITY, scratch));
-    let telling = found.texture / (found.texture + PRIOR);
-    Alignment { similarity: 1.0, telling, overlap: [1.0; 2], texture: found.texture, agreement: 1.0, colour: 1.0, ..Alignment::NONE }
+    Alignment {
+        similarity: 1.0,
+        telling: found.telling(),
+        overlap: [1.0; 2],
+        texture: found.texture,
+        agreement: 1.0,
+        colour: 1.0,
+        ..Alignment::NONE
+    }
+}
+
+/// The similarity that a picture has enough texture for. Below the threshold, nothing but the same pixels can be its near-duplicate.
+#[must_use]
+pub fn telling(picture: &Detail) -> f32 {
+    equal(picture).telling
 }
 
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
@@ -194,17 +210,15 @@ fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
     let (grid, other, map, inverse) = if forward { (a, b, fit.map, back) } else { (b, a, back, fit.map) };
     let found = with_scratch(|scratch| agreement(grid, other, level, &map, scratch));
     let needs = needs::needs(&grid.levels[level], &other.levels[level], &map, turn, &found);
-    let telling = found.texture / (found.texture + PRIOR);
-    let colour = 0.5 * (1.0 + found.colour.max(-1.0));
     let covered = covered(&inverse);
     Alignment {
-        similarity: (colour * found.share(FORGIVEN, PRIOR)).clamp(0.0, 1.0),
-        telling,
+        similarity: found.similarity(),
+        telling: found.telling(),
         map: fit.map,
         turn,
         overlap: if forward { [found.overlap, covered] } else { [covered, found.overlap] },
         texture: found.texture,
-        agreement: found.agreeing / found.texture.max(1e-6),
+        agreement: found.agreement(),
         colour: found.colour,
         gain: if forward { found.gain } else { 1.0 / found.gain },
         brighter: if forward { found.brighter } else { -found.brighter },
@@ -215,7 +229,7 @@ fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
 /// The share of a frame that lands in the other, counted on a grid of 32 × 32.
 fn covered(map: &Affine) -> f32 {
     const N: usize = 32;
-    let inside = |i: &usize| map.apply([refine::at(i % N, N), refine::at(i / N, N)]).iter().all(|u| u.abs() <= 1.0);
+    let inside = |i: &usize| map.apply([at(i % N, N), at(i / N, N)]).iter().all(|u| u.abs() <= 1.0);
     (0..N * N).filter(inside).count() as f32 / (N * N) as f32
 }
 

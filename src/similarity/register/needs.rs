@@ -3,8 +3,8 @@
 use super::{
     affine::{Affine, Turn},
     agree::Agreement,
+    at,
     levels::Level,
-    refine::at,
 };
 
 /// A set of changes.
@@ -94,12 +94,14 @@ impl Needs {
 }
 
 /// A frame may miss this share before something counts as cropped.
-const MISSES: f32 = 0.04;
+pub(crate) const MISSES: f32 = 0.04;
 /// Sines of angles below this are not called a turn: half a sample at the edge of 64.
 const STRAIGHT: f32 = 0.015;
 /// A gain or a mean that differs by more is a photometric change.
-const GAIN: f32 = 1.12;
-const BRIGHTER: f32 = 8.0;
+pub(crate) const GAIN: f32 = 1.12;
+pub(crate) const BRIGHTER: f32 = 8.0;
+/// Chroma that agrees less has another tint.
+pub(crate) const TINTED: f32 = 0.8;
 /// Chroma under this energy (levels squared) is none, if the other picture has eight times as much.
 const COLOURLESS: f32 = 12.0;
 /// A covered share above this is an overlay, if the rest agrees at least so well.
@@ -111,7 +113,7 @@ pub(super) fn needs(grid: &Level, other: &Level, map: &Affine, turn: Turn, found
     let outside = map.inverse().map_or(Needs::NOTHING, |back| outside(grid, map).and(outside(other, &back)));
     let [least, most] = [found.chroma[0].min(found.chroma[1]), found.chroma[0].max(found.chroma[1])];
     let grey = least < COLOURLESS && most > 8.0 * COLOURLESS.max(least);
-    let tinted = !grey && found.colour < 0.8;
+    let tinted = !grey && found.colour < TINTED;
     let changed = found.gain > GAIN || found.gain * GAIN < 1.0 || found.brighter.abs() > BRIGHTER;
     let [covered, agreeing] = found.disagreeing;
     let rest = (found.agreeing - agreeing) / (found.texture - covered).max(1e-6);

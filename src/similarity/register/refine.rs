@@ -9,6 +9,7 @@
 
 use super::{
     affine::Affine,
+    at,
     levels::Level,
     wide::{Work, wide},
 };
@@ -75,11 +76,6 @@ impl Sums {
 #[inline(always)]
 fn add(sum: &mut Lanes, values: &Lanes, factor: f32) {
     sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v * factor);
-}
-
-/// Where sample `i` of `n` lies in [−1, 1].
-pub(super) fn at(i: usize, n: usize) -> f32 {
-    (2 * i + 1) as f32 / n as f32 - 1.0
 }
 
 impl Fixed {

@@ -3,7 +3,7 @@
 //! The map is that of the finest level, where the pair was decided; a pair whose coarse levels agree and whose fine ones do not is alike in
 //! layout only.
 
-use super::{Alignment, FORGIVEN, PRIOR, Prepared, affine::Turn, agree::agreement, with_scratch};
+use super::{Alignment, Prepared, affine::Turn, agree::agreement, with_scratch};
 
 /// One level of a registered pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,12 +29,11 @@ pub fn by_scale(a: &Prepared, b: &Prepared, pair: &Alignment) -> Vec<Scale> {
     let (grid, other, map) = if map.determinant() >= 1.0 { (first, &b.detail, map) } else { (&b.detail, first, back) };
     let scale = |level: usize| {
         let found = with_scratch(|scratch| agreement(grid, other, level, &map, scratch));
-        let colour = 0.5 * (1.0 + found.colour.max(-1.0));
         Scale {
             side: grid.levels[level].side,
-            similarity: if pair.similarity >= 1.0 { 1.0 } else { (colour * found.share(FORGIVEN, PRIOR)).clamp(0.0, 1.0) },
+            similarity: if pair.similarity >= 1.0 { 1.0 } else { found.similarity() },
             texture: found.texture,
-            agreement: found.agreeing / found.texture.max(1e-6),
+            agreement: found.agreement(),
         }
     };
     (0..grid.levels.len().min(other.levels.len())).map(scale).collect()

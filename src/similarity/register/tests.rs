@@ -28,7 +28,7 @@ fn scene(seed: u32, plane: usize, [x, y]: [f32; 2]) -> f32 {
 fn shot(seed: u32, size: u16, planes: u8, map: &Affine) -> Picture {
     let (shape, n) = (Shape::new(size, planes).unwrap(), usize::from(size));
     let sample = |i: usize| {
-        let place = map.apply([refine::at(i % n, n), refine::at(i / n % n, n)]);
+        let place = map.apply([at(i % n, n), at(i / n % n, n)]);
         let tint = if i < n * n { 0.0 } else { 0.3 * (scene(seed, i / (n * n), place) - 128.0) };
         (scene(seed, 0, place) + tint).clamp(0.0, 255.0) as u8
     };
@@ -88,7 +88,7 @@ fn each_change_is_named() {
     assert_eq!(needs(&shot(3, 64, 3, &Affine([0.8, 0.0, 0.1, 0.0, 0.8, 0.1]))), Needs::CROP);
     assert_eq!(needs(&changed(&a, |_, y, v| if y < 12 { 20 } else { v })).and(Needs::PHOTOMETRIC), Needs::OVERLAY.and(Needs::PHOTOMETRIC));
     let framed = changed(&shot(3, 64, 3, &Affine([1.2, 0.0, 0.0, 0.0, 1.2, 0.0])), |x, y, v| {
-        let inside = |k: usize| (f32::abs(refine::at(k, 64)) * 1.2) <= 1.0;
+        let inside = |k: usize| (f32::abs(at(k, 64)) * 1.2) <= 1.0;
         if inside(x) && inside(y) { v } else { 255 }
     });
     assert_eq!(needs(&framed), Needs::BORDER);

@@ -18,7 +18,7 @@ use wsidx::{
     monitor::Monitor,
     picture::Limits,
     similarity::register::RULE,
-    verdict::{ALLOW_FILE, Action, Exception, Policy},
+    verdict::{ALLOW_FILE, Action, BASELINE_FILE, Exception, Policy},
 };
 
 use self::message::{fingerprint, message};
@@ -70,6 +70,7 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
     drop(monitor);
     if !session.quiet {
         tell_unused(&judged.unused)?;
+        tell_added(&judged.added)?;
     }
     let occasion = if args.staged { Occasion::Commit } else { Occasion::Files };
     let report = Report { root: &judged.root, policy: &judged.policy, format: args.format, verbose: args.verbose, occasion };
@@ -100,7 +101,7 @@ fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Resul
     if !paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) {
         unused.clear();
     }
-    Ok(Judged { checked, policy: rules.check, unused, root: reader.root().to_owned() })
+    Ok(Judged { checked, policy: rules.check, unused, added: (Vec::new(), 0), root: reader.root().to_owned() })
 }
 
 /// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was judged.
@@ -110,6 +111,23 @@ fn tell_unused(unused: &[Exception]) -> io::Result<()> {
         let line = exception.subject.line(&exception.reason);
         writeln!(talk, "{ALLOW_FILE}:{}: accepts nothing any more, and can go: {}", exception.line, term::escape_text(&line))
     })
+}
+
+/// Shows what a change accepts for good, so that those who review it see it.
+fn tell_added((lines, pairs): &(Vec<Exception>, usize)) -> io::Result<()> {
+    let mut talk = anstream::stderr();
+    let findings = term::counted(lines.len() as u64, "exception", "exceptions");
+    if !lines.is_empty() {
+        writeln!(talk, "wsidx: the change adds {findings}; whoever takes it in accepts:")?;
+    }
+    for exception in lines {
+        let line = exception.subject.line(&exception.reason);
+        writeln!(talk, "{ALLOW_FILE}:{}: {}", exception.line, term::escape_text(&line))?;
+    }
+    match *pairs as u64 {
+        0 => Ok(()),
+        pairs => writeln!(talk, "wsidx: the change adds {} to {BASELINE_FILE}", term::counted(pairs, "pair", "pairs")),
+    }
 }
 
 /// How verdicts are written.

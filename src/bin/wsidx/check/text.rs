@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::builder::styling::{AnsiColor, Style};
 use wsidx::{
     index::Checked,
-    verdict::{Action, Policy, Verdict},
+    verdict::{ALLOW_FILE, Action, Policy, Verdict},
 };
 
 use super::{Occasion, message::message};
@@ -75,7 +75,8 @@ fn ways_out(occasion: Occasion, rejected: &[&Checked], place: &dyn Fn(&[u8]) -> 
                 talk,
                 "drop them:   git rm --cached -- {files}      (changed, not new: git restore --staged; in DVC: remove them, dvc add again)"
             )?;
-            writeln!(talk, "keep them:   wsidx allow {files} && git add .wsidx-allow")?;
+            let allow = shell_word(&place(ALLOW_FILE.as_bytes())).unwrap_or_else(|| ALLOW_FILE.to_owned());
+            writeln!(talk, "keep them:   wsidx allow --staged {files} && git add {allow}")?;
             writeln!(talk, "skip once:   WSIDX_SKIP=1 git commit ...      (or git commit --no-verify)")
         }
         Occasion::Push => {

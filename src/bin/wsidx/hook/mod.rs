@@ -6,7 +6,7 @@ mod install;
 mod run;
 mod script;
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, path::PathBuf};
 
 use self::{
     args::{Event, HookCommand},
@@ -26,6 +26,11 @@ pub(crate) fn hook(session: &Session, command: &HookCommand) -> Outcome {
         HookCommand::Status => status(session),
         HookCommand::Run { event, rest } => run::run(session, *event, rest),
     }
+}
+
+/// The root of the dataset as `hook install` remembered it for this repository.
+pub(crate) fn remembered_root() -> wsidx::Result<Option<PathBuf>> {
+    Repository::here()?.dataset()
 }
 
 /// What will run at each event, in order.

@@ -34,12 +34,6 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
         writeln!(anstream::stderr(), "wsidx: {event} is not checked, since {SKIP} is set")?;
         return Ok(Exit::Fine);
     }
-    let below = match session.root(None) {
-        Err(Error::NoIndex { .. }) => super::git::Repository::here()?.dataset()?,
-        _ => None,
-    };
-    let other = below.map(|root| session.at(root));
-    let session = other.as_ref().unwrap_or(session);
     match event {
         Event::PreCommit | Event::PreMergeCommit => match Args::try_parse_from(["wsidx", "check", "--staged"]).map(|args| args.command) {
             Ok(Command::Check(args)) => check::run(session, &args),
@@ -72,7 +66,7 @@ fn push(session: &Session, received: &[Received], known: &str, occasion: Occasio
     if received.iter().all(|received| received.new.is_none()) {
         return Ok(Exit::Fine); // deletions bring nothing
     }
-    let versioned = Versioned::open(session)?;
+    let versioned = Versioned::open(session, None)?;
     versioned.repository.require_history()?;
     let monitor = session.monitor(Format::Text);
     let mut exit = Exit::Fine;
