@@ -9,6 +9,7 @@ mod anomaly;
 mod baseline;
 mod edit;
 mod fingerprint;
+mod lof;
 mod policy;
 
 pub use allow::{ALLOW_FILE, Accepted, Exception, Exceptions, Subject};
@@ -16,6 +17,7 @@ pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
 pub use baseline::{BASELINE_FILE, Baseline};
 pub use edit::set_threshold;
 pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
+pub use lof::local_outlier_factors;
 pub use policy::{Action, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod generalisation;
 mod pairs;
 mod papers;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
+    generalisation::{Leaks, Outliers},
     pairs::{Calibrate, Compare},
     papers::{Select, Similarity, Size},
 };
@@ -85,6 +87,10 @@ pub(crate) enum Command {
     Groups(Groups),
     /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
     Similarity(Similarity),
+    /// Show which test images have a near-identical training image, and which are unlike all of them
+    Leaks(Leaks),
+    /// Show the images that are most by themselves, in the dataset or in their class
+    Outliers(Outliers),
     /// Show the duplicates, conflicts and leaks that one commit has and another has not
     Diff(Diff),
     /// Accept what check finds, for good: adds lines to .wsidx-allow

@@ -15,7 +15,9 @@ mod hook;
 mod housekeeping;
 mod init;
 mod json;
+mod leaks;
 mod npy;
+mod outliers;
 mod place;
 mod progress;
 mod query;
@@ -104,6 +106,8 @@ fn run(args: Args) -> Outcome {
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
         Command::Similarity(options) => similarity::run(&session, &options),
+        Command::Leaks(options) => leaks::run(&session, &options),
+        Command::Outliers(options) => outliers::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),
         Command::Baseline { command } => allow::baseline(&session, &command),

@@ -188,7 +188,7 @@ impl Reader {
     }
 
     /// The scores of the live rows, by the lists that are published.
-    fn reference(&self) -> Result<&Reference> {
+    pub(super) fn reference(&self) -> Result<&Reference> {
         if let Some(known) = self.reference.get() {
             return Ok(known);
         }
