@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     generalisation::{Leaks, Outliers},
     pairs::{Calibrate, Compare},
-    papers::{Select, Similarity, Size},
+    papers::{Select, Similarity, Size, Spectrum},
 };
 
 use crate::{
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Groups(Groups),
     /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
     Similarity(Similarity),
+    /// Show the eigenvalues of the graph Laplacian of similarities, and how many clusters they suggest
+    Spectrum(Spectrum),
     /// Show which test images have a near-identical training image, and which are unlike all of them
     Leaks(Leaks),
     /// Show the images that are most by themselves, in the dataset or in their class
