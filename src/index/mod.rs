@@ -2,6 +2,7 @@
 //!
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
+mod analysis;
 mod batch;
 mod calibrate;
 mod check;
@@ -9,7 +10,9 @@ mod components;
 mod edges;
 mod flat;
 mod gc;
+mod graph;
 mod groups;
+mod images;
 mod init;
 mod intake;
 mod leaks;
@@ -23,18 +26,20 @@ mod query;
 mod reader;
 mod rows;
 mod scores;
-mod selection;
 mod status;
 mod stored;
 mod sync;
 mod verify;
 
+pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked, except};
 pub use components::Component;
 pub use flat::Texture;
 pub use gc::GcSummary;
+pub use graph::ContentGraph;
 pub use groups::{Groups, ImageGroup};
+pub use images::{IndexedImage, Selection, Transform};
 pub use init::{InitOptions, Survey, create, survey};
 pub use intake::{Arrival, Arrivals, Intake, Taken, Told, Unsettled, Words, events};
 pub use leaks::{ClassLeaks, Leak, Leaks, Nearest};
@@ -44,7 +49,6 @@ pub use outliers::{Isolation, Outlier, Outliers};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
-pub use selection::{Analysis, Selection};
 pub use status::Status;
 pub use stored::Stored;
 pub use sync::{SyncOptions, SyncSummary};
