@@ -40,17 +40,17 @@ impl Component {
 }
 
 impl Writer {
-    /// The components that hold a row whose edges changed since the last call, by their smallest contents. Cost: the size of those components.
+    /// The components that hold a row whose edges changed since the last call or, before that, the first [`Writer::intake`], by their smallest contents. Cost: the size of those components.
     ///
     /// # Errors
     /// [`Error::Damaged`]; [`Error::Interrupted`], after which all is asked for again.
     pub fn changed_components(&mut self, rule: &EdgeRule, monitor: &dyn Monitor) -> Result<Vec<Component>> {
-        let Some(shown) = &self.shown else { return Ok(Vec::new()) };
+        let (Some(shown), Some(regraphed)) = (&self.shown, &mut self.regraphed) else { return Ok(Vec::new()) };
         let view = &shown.view;
-        monitor.stage("grouping", Some(self.regraphed.len() as u64));
+        monitor.stage("grouping", Some(regraphed.len() as u64));
         let mut seen = BTreeSet::new();
         let mut components = Vec::new();
-        for &row in &self.regraphed {
+        for &row in &*regraphed {
             monitor.advance(1);
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
@@ -60,7 +60,7 @@ impl Writer {
             }
         }
         components.sort_unstable_by_key(|component: &Component| component.contents[0]);
-        self.regraphed.clear();
+        regraphed.clear();
         Ok(components)
     }
 }

@@ -158,6 +158,7 @@ impl Writer {
     /// [`Error::Input`] for a table, `wsidx.toml` or exceptions that cannot be used; as [`Writer::publish`].
     pub fn intake(&mut self, tables: &[Arc<[u8]>], at: i64, monitor: &dyn Monitor) -> Result<Intake> {
         self.publish(at, monitor)?;
+        self.regraphed.get_or_insert_default();
         let reader = self.reader()?;
         let rules = reader.rules()?;
         let labels = Labels::read(&self.home.root, tables)?;

@@ -85,8 +85,8 @@ pub struct Writer {
     pub(super) shown: Option<Shown>,
     /// The scores that anomalies are held against, as the view has them, once they were needed.
     pub(super) reference: Option<Arc<Reference>>,
-    /// Rows whose edges changed since somebody last asked.
-    pub(super) regraphed: BTreeSet<u32>,
+    /// Rows whose edges changed since somebody last asked; `None` while nobody does.
+    pub(super) regraphed: Option<BTreeSet<u32>>,
     /// Pictures that were decoded in this run.
     pub(super) fresh: Fresh,
     pub(super) lock: Lock,
@@ -119,7 +119,7 @@ impl Writer {
             unsaved: Touched::default(),
             shown: None,
             reference: None,
-            regraphed: BTreeSet::new(),
+            regraphed: None,
             fresh: Fresh::default(),
             lock,
             who: who.to_owned(),

@@ -99,7 +99,6 @@ impl Writer {
     /// As [`Writer::publish`].
     pub(super) fn publish_anew(&mut self, refit: bool, at: i64, monitor: &dyn Monitor) -> Result<Published> {
         (self.unpublished, self.shown, self.reference) = (None, None, None);
-        self.regraphed.clear();
         let kept = if refit { None } else { self.packs_basis()? };
         let fitted = if kept.is_none() && self.state.stored() >= FIT_AT as u64 { self.fit(monitor)? } else { None };
         if let Some(basis) = &fitted {
@@ -206,7 +205,9 @@ impl Writer {
             changed_aliases(&self.state, &rows),
         ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
-        self.regraphed.extend(edges.iter().map(|(row, _)| *row));
+        if let Some(regraphed) = &mut self.regraphed {
+            regraphed.extend(edges.iter().map(|(row, _)| *row));
+        }
         self.reference = reference;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         self.shown = Some(Shown { view: Arc::new(View::open(medium)?), reaches: Some(reaches) });
