@@ -322,10 +322,10 @@ pub(super) mod tests {
                     let label = if self.below(2) == 0 { Some(self.bytes(9)) } else { None };
                     Record::Path(Seen { path: self.bytes(30), id, state, stat, label, split: self.below(4) as u8 })
                 }
-                3 if self.below(2) == 0 => Record::Event(Event { seq: self.below(1 << 50), at: -7, text: self.bytes(60) }),
                 3 => Record::Gone(Gone { path: self.bytes(30), at: 1_700_000_000 }),
                 _ => match (self.below(9) as u32, self.id()) {
                     (n, fingerprint) if n % 2 == 0 => Record::Basis(Basis { columns: (0..n).collect(), scale: 3, fingerprint }),
+                    (n, _) if n % 4 == 3 => Record::Event(Event { seq: n.into(), at: -7, text: vec![n as u8; 4 * n as usize] }),
                     (n, id) => Record::Aliases(Aliases { id, aliases: vec![n as u8; 4 * n as usize] }),
                 },
             }
