@@ -27,7 +27,7 @@ mod sync;
 mod verify;
 
 pub use calibrate::{Calibration, Impostor, Recall};
-pub use check::{CheckItem, CheckOptions, Checked, except};
+pub use check::{CheckItem, CheckOptions, Checked, Located, except};
 pub use flat::Texture;
 pub use gc::GcSummary;
 pub use groups::{Groups, ImageGroup};
