@@ -30,7 +30,7 @@ mod verify;
 
 pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
-pub use check::{CheckItem, CheckOptions, Checked, except};
+pub use check::{CheckItem, CheckOptions, Checked, Located, except};
 pub use flat::Texture;
 pub use gc::GcSummary;
 pub use graph::ContentGraph;
