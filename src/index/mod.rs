@@ -33,7 +33,7 @@ mod verify;
 
 pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
-pub use check::{CheckItem, CheckOptions, Checked, except};
+pub use check::{CheckItem, CheckOptions, Checked, Located, except};
 pub use components::Component;
 pub use flat::Texture;
 pub use gc::GcSummary;

@@ -16,12 +16,12 @@ use std::{
 
 use rayon::prelude::*;
 
-pub use self::except::except;
 pub(super) use self::settled::Settled;
 use self::{
     base::Base,
     request::{Request, Requested},
 };
+pub use self::{except::except, version::Located};
 use super::{
     Reader,
     flat::{FlatRows, Texture, texture},
