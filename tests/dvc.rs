@@ -284,6 +284,124 @@ fn a_new_manifest_or_object_that_is_not_here_is_missing_and_rejected_never_passe
     assert!(message.contains("`dvc fetch train/cat.dvc`"), "{message}");
 }
 
+/// Tables that only DVC holds: `train/cat/labels.csv` beside the images, which says that picture 1 is a dog.
+fn labelled() -> tempfile::TempDir {
+    let tree = dataset();
+    write(tree.path(), "train/cat/labels.csv", b"file_name,label\n1.ppm,dog\n");
+    dvc(tree.path(), ["add", "-q", "train/cat"]);
+    commit(tree.path());
+    wsidx(tree.path(), ["sync"]).expect(0);
+    assert_eq!(git(tree.path(), ["ls-files", "train"]).stdout, "train/.gitignore\ntrain/cat.dvc\n");
+    tree
+}
+
+#[test]
+fn a_table_of_labels_that_only_dvc_holds_says_the_labels() {
+    let tree = labelled();
+    write(tree.path(), "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    write(tree.path(), "train/cat/other.ppm", &brighter(&ppm(2, 16), 9));
+    let told = |status| -> Vec<[String; 2]> { staged(tree.path(), status).into_iter().map(|[path, verdict, _]| [path, verdict]).collect() };
+    let expected = |near: &str, other: &str| {
+        [["train/cat/near.ppm", near], ["train/cat/other.ppm", other]].map(|pair| pair.map(str::to_owned)).to_vec()
+    };
+    assert_eq!(told(1), expected("influential", "redundant"));
+    // What the table says counts as it is in the change; the work tree is of no interest.
+    write(tree.path(), "train/cat/labels.csv", b"file_name,label\n1.ppm,dog\nnear.ppm,dog\nother.ppm,dog\n");
+    assert_eq!(told(1), expected("redundant", "influential"));
+    write(tree.path(), "train/cat/labels.csv", b"nonsense");
+    let same: Vec<[String; 2]> = verdicts(tree.path(), 1).into_iter().map(|[path, verdict, _]| [path, verdict]).collect();
+    assert_eq!(same, expected("redundant", "influential"));
+}
+
+#[test]
+fn a_change_of_labels_in_dvc_alone_is_judged_and_a_table_that_is_not_here_is_an_error() {
+    let tree = labelled();
+    write(tree.path(), "train/cat/twin.ppm", &brighter(&ppm(2, 16), 9));
+    staged(tree.path(), 1);
+    commit(tree.path());
+    wsidx(tree.path(), ["sync"]).expect(0);
+    write(tree.path(), "train/cat/labels.csv", b"file_name,label\n1.ppm,dog\ntwin.ppm,dog\n");
+    let found = staged(tree.path(), 1);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!([&*found[0][0], &*found[0][1]], ["train/cat/twin.ppm", "influential"]);
+    let text = fs::read(tree.path().join("train/cat/labels.csv")).unwrap();
+    let md5 = <md5::Md5 as md5::Digest>::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    fs::remove_file(tree.path().join(".dvc/cache/files/md5").join(&md5[..2]).join(&md5[2..])).unwrap();
+    fs::remove_dir_all(tree.path().join("train/cat")).unwrap();
+    let run = wsidx(tree.path(), ["check", "--staged"]).expect(2);
+    assert!(run.stdout.is_empty() && run.stderr.contains("train/cat/labels.csv: ") && run.stderr.contains("dvc fetch"), "{}", run.stderr);
+}
+
+#[test]
+fn an_index_inside_a_folder_of_dvc_is_no_part_of_it() {
+    let tree = repository();
+    for seed in 0..3 {
+        write(tree.path(), &format!("data/train/cat/{seed}.ppm"), &ppm(seed, 16));
+    }
+    let data = tree.path().join("data");
+    wsidx(&data, ["init", "--size", "16"]).expect(0);
+    wsidx(&data, ["sync"]).expect(0);
+    dvc(tree.path(), ["add", "-q", "data"]);
+    assert!(fs::read_to_string(tree.path().join("data.dvc")).unwrap().contains("nfiles: 3\n"));
+    wsidx(&data, ["rebuild"]).expect(0);
+    assert!(dvc(tree.path(), ["status"]).contains("up to date"));
+}
+
+#[test]
+fn a_stage_of_dvc_gives_metrics_and_plots_that_change_only_with_the_data() {
+    let tree = repository();
+    for seed in 0..5 {
+        write(tree.path(), &format!("data/train/cat/{seed}.ppm"), &ppm(seed, 16));
+    }
+    write(tree.path(), "data/train/cat/copy.ppm", &ppm(0, 16));
+    write(tree.path(), "data/train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    write(tree.path(), "data/train/dog/wrong.ppm", &brighter(&ppm(2, 16), 9));
+    write(tree.path(), "data/train/dog/broken.ppm", b"no picture");
+    let stage = "stages:
+  wsidx:
+    cmd:
+    - wsidx sync --init -q --root data
+    - wsidx check data --exit-zero -q --metrics wsidx.json --plots wsidx.csv
+    deps: [data]
+    metrics: [{wsidx.json: {cache: false}}]
+    plots: [{wsidx.csv: {cache: false, x: distance, y: images}}]
+";
+    write(tree.path(), "dvc.yaml", stage.as_bytes());
+    fs::write(tree.path().join(".gitignore"), "/data\n").unwrap();
+    dvc(tree.path(), ["repro", "-q"]);
+    let read = |name: &str| fs::read_to_string(tree.path().join(name)).unwrap();
+    let first = (read("wsidx.json"), read("wsidx.csv"));
+    let metrics: Value = serde_json::from_str(&first.0).unwrap();
+    let numbers =
+        ["images", "unique", "novel", "redundant", "influential", "undecodable", "rejected"].map(|key| metrics[key].as_u64().unwrap());
+    assert_eq!(numbers, [9, 7, 5, 2, 1, 1, 3]);
+    assert_eq!(metrics["redundant_fraction"], 0.222222);
+    assert!(metrics["nearest_distance"]["p99"].as_f64().unwrap() > metrics["nearest_distance"]["p01"].as_f64().unwrap());
+    let counts = first.1.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse::<u64>().unwrap());
+    assert_eq!((first.1.lines().count(), counts.sum::<u64>()), (101, 7));
+    // Nothing changed: nothing runs. Forced, it gives the same bytes, and DVC sees no change.
+    assert!(dvc(tree.path(), ["repro"]).contains("didn't change"));
+    dvc(tree.path(), ["repro", "-q", "--force"]);
+    assert_eq!((read("wsidx.json"), read("wsidx.csv")), first);
+    // So does an index made anew.
+    fs::remove_dir_all(tree.path().join("data/.wsidx")).unwrap();
+    dvc(tree.path(), ["repro", "-q", "--force"]);
+    assert_eq!((read("wsidx.json"), read("wsidx.csv")), first);
+    commit(tree.path());
+    assert_eq!(dvc(tree.path(), ["metrics", "diff"]).trim(), "");
+    let shown: Value = serde_json::from_str(&dvc(tree.path(), ["metrics", "show", "--json"])).unwrap();
+    assert_eq!(shown[""]["data"]["wsidx.json"]["data"], metrics);
+    // One more near-duplicate.
+    write(tree.path(), "data/train/cat/more.ppm", &brighter(&ppm(3, 16), 9));
+    dvc(tree.path(), ["repro", "-q"]);
+    let changed: Value = serde_json::from_str(&dvc(tree.path(), ["metrics", "diff", "--json"])).unwrap();
+    assert_eq!(changed["wsidx.json"]["redundant"]["diff"], 1, "{changed}");
+    let plots: Value = serde_json::from_str(&dvc(tree.path(), ["plots", "diff", "--json", "HEAD"])).unwrap();
+    assert!(plots.to_string().contains("wsidx.csv") && plots.to_string().contains("distance"), "{plots}");
+    dvc(tree.path(), ["plots", "show", "-q", "wsidx.csv"]);
+    assert!(read("dvc_plots/index.html").contains("wsidx.csv"));
+}
+
 #[test]
 fn a_file_of_dvc_that_leads_outside_or_is_a_bomb_ends_the_check_with_its_name_and_nothing_is_written() {
     let tree = dataset();

@@ -538,6 +538,38 @@ fn what_the_index_does_not_know_is_read_from_git() {
 }
 
 #[test]
+fn a_content_that_the_index_does_not_know_and_that_comes_again_is_held_against_what_is_new_before_it() {
+    let tree = repository(&[]);
+    let root = tree.path();
+    let flat = |note: &str| format!("P6\n# {note}\n16 16 255\n").bytes().chain([70; 768]).collect::<Vec<u8>>();
+    write(root, "train/cat/pulled.ppm", &ppm(70, 16));
+    write(root, "train/cat/flat.ppm", &flat("one"));
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "not synced"]);
+    write(root, "train/dog/a_near_one.ppm", &near(70));
+    write(root, "train/dog/b_flat.ppm", &flat("another"));
+    // By themselves they only repeat a cat; and now they are under a label that repeats a dog, too.
+    write(root, "train/eel/again.ppm", &ppm(70, 16));
+    write(root, "train/eel/flat.ppm", &flat("one"));
+    git(root, ["add", "."]);
+    let found: Value = serde_json::from_str(&check(root, &["--staged"]).expect(1).stdout).unwrap();
+    let conflicts = |path: &str| found.as_array().unwrap().iter().find(|v| v["path"] == path).unwrap()["conflicts"].as_u64().unwrap();
+    assert_eq!([conflicts("train/dog/a_near_one.ppm"), conflicts("train/eel/again.ppm")], [1, 2]);
+    assert_eq!([conflicts("train/dog/b_flat.ppm"), conflicts("train/eel/flat.ppm")], [1, 2]);
+    // As it is once the index knows it.
+    git(root, ["stash", "-q"]);
+    wsidx(root, ["sync"]).expect(0);
+    git(root, ["stash", "pop", "-q", "--index"]);
+    let known: Value = serde_json::from_str(&check(root, &["--staged"]).expect(1).stdout).unwrap();
+    for (a, b) in found.as_array().unwrap().iter().zip(known.as_array().unwrap()) {
+        assert_eq!(
+            ["path", "verdict", "conflicts", "duplicates"].map(|key| &a[key]),
+            ["path", "verdict", "conflicts", "duplicates"].map(|key| &b[key])
+        );
+    }
+}
+
+#[test]
 fn names_are_learned_when_the_repository_comes_after_the_index() {
     let tree = tempfile::tempdir().unwrap();
     let root = tree.path();
@@ -670,15 +702,45 @@ fn a_push_brings_what_the_other_side_has_not() {
         let received = Received { old: old.map(str::to_owned), new: new.map(str::to_owned), name: "refs/heads/x".into() };
         repository.pushed(&received, "--remotes=origin").unwrap()
     };
-    let range = CommitRange { from: Some(old.clone()), to: new.clone() };
+    let range = CommitRange { from: vec![old.clone()], to: new.clone() };
     assert_eq!(pushed(Some(&old), Some(&new)).as_ref(), Some(&range));
     assert_eq!(pushed(None, Some(&new)), Some(range), "a new branch begins where the other side ends");
-    assert_eq!(pushed(Some(&"1".repeat(40)), Some(&new)).unwrap().from.as_deref(), Some(&*old), "an old end that is not known here");
+    assert_eq!(pushed(Some(&"1".repeat(40)), Some(&new)).unwrap().from, [&*old], "an old end that is not known here");
     assert_eq!((pushed(Some(&old), None), pushed(Some(&old), Some(&old)), pushed(None, Some(&old))), (None, None, None));
+    // A branch that took in what came to main meanwhile brings only its own.
+    git(root, ["switch", "-q", "main"]);
+    write(root, "train/cat/on_main.ppm", &near(2));
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "main goes on"]);
+    git(root, ["push", "-q", "origin", "main"]);
+    git(root, ["switch", "-q", "topic"]);
+    git(root, ["merge", "-q", "--no-edit", "main"]);
+    let merged = git(root, ["rev-parse", "HEAD"]).trim().to_owned();
+    let main = git(root, ["rev-parse", "main"]).trim().to_owned();
+    let range = pushed(None, Some(&merged)).unwrap();
+    assert_eq!(range, CommitRange { from: vec![main.clone()], to: merged });
+    let brought = |range: &CommitRange| -> Vec<String> {
+        let change = repository.committed(range, root).unwrap().change(&[]).unwrap();
+        change.new.iter().map(|file| String::from_utf8_lossy(&file.path).into_owned()).collect()
+    };
+    assert_eq!(brought(&range), ["train/cat/dup.ppm"]);
+    // And one that grew from two branches that the other side has brings only what neither has.
+    git(root, ["switch", "-qc", "second", &old]);
+    write(root, "train/cat/on_second.ppm", &near(4));
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "a second branch"]);
+    git(root, ["push", "-q", "origin", "second"]);
+    git(root, ["merge", "-q", "--no-edit", "main"]);
+    write(root, "train/cat/own.ppm", &near(6));
+    git(root, ["add", "."]);
+    git(root, ["commit", "-qm", "own"]);
+    let tip = git(root, ["rev-parse", "HEAD"]).trim().to_owned();
+    let range = pushed(None, Some(&tip)).unwrap();
+    assert_eq!((range.from.len(), brought(&range)), (2, vec!["train/cat/own.ppm".to_owned()]));
     git(root, ["switch", "-q", "--orphan", "fresh"]);
     git(root, ["commit", "-q", "--allow-empty", "-m", "no parent"]);
     let fresh = git(root, ["rev-parse", "HEAD"]).trim().to_owned();
-    assert_eq!(pushed(None, Some(&fresh)), Some(CommitRange { from: None, to: fresh.clone() }));
+    assert_eq!(pushed(None, Some(&fresh)), Some(CommitRange { from: Vec::new(), to: fresh.clone() }));
 }
 
 #[test]
@@ -709,7 +771,7 @@ fn a_bare_repository_has_an_index_of_its_own_and_the_policy_can_be_that_of_the_o
     let range = repository.range("main~1..main").unwrap();
     let version = repository.committed(&range, &bare).unwrap();
     let reject = |version: Version<'_>| version.change(&[]).unwrap().rules.check.reject.len();
-    assert_eq!(reject(version.with_policy_of(range.from.clone())), 1);
+    assert_eq!(reject(version.with_policy_of(range.from.first().cloned())), 1);
     assert_eq!(reject(repository.committed(&range, &bare).unwrap()), 0);
     assert_eq!(reject(repository.committed(&range, &bare).unwrap().with_policy_of(None)), 4, "nowhere: the default");
 }

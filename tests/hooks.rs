@@ -406,7 +406,7 @@ fn a_commit_without_images_and_a_repository_without_an_index_are_told_apart() {
 }
 
 #[test]
-fn under_pre_commit_no_tracked_file_changes_and_twins_among_more_new_files_than_it_hands_out_at_once_are_found() {
+fn under_pre_commit_no_tracked_file_changes_and_twins_among_5000_new_files_are_found() {
     let tree = guarded(3);
     wsidx(tree.path(), ["hook", "uninstall"]).expect(0);
     git(tree.path(), ["config", "wsidx.root", "data"]).expect(0);
@@ -417,16 +417,16 @@ fn under_pre_commit_no_tracked_file_changes_and_twins_among_more_new_files_than_
     git(tree.path(), ["add", "."]).expect(0);
     call(tree.path(), "pre-commit", ["install"]).expect(0);
     git(tree.path(), ["commit", "-qm", "config"]).expect(0);
-    // Long names, so that their list is over the 128 KiB at which pre-commit splits one.
-    let name = |seed: u64| format!("data/train/{}/{seed}.ppm", "a-long-name-of-a-folder".repeat(10));
-    for seed in 0..600 {
+    // More names than the 128 KiB at which pre-commit splits a list of them.
+    let name = |seed: u64| format!("data/train/pictures-of-something/{seed}.ppm");
+    for seed in 0..4_999 {
         write(tree.path(), &name(seed), &ppm(1_000 + seed, 16));
     }
     write(tree.path(), &name(9_999), &brighter(&ppm(1_000, 16), 9));
     git(tree.path(), ["add", "."]).expect(0);
     let said = git(tree.path(), ["commit", "-qm", "many"]).expect(1);
     let said = said.stdout + &said.stderr;
-    assert!(said.contains("rejected: 1 of 601 new images") && said.contains("/9999.ppm"), "{said}");
+    assert!(said.contains("rejected: 1 of 5,000 new images") && said.contains("/9999.ppm"), "{said}");
     assert!(!said.contains("files were modified"), "{said}");
     assert_eq!(git(tree.path(), ["diff", "--name-only"]).expect(0).stdout, "");
 }
@@ -473,6 +473,21 @@ fn commit_file(tree: &Path, name: &str, bytes: &[u8]) {
     write(tree, name, bytes);
     git(tree, ["add", "."]).expect(0);
     git(tree, ["commit", "-qm", name]).expect(0);
+}
+
+#[test]
+fn the_first_push_to_an_empty_server_is_judged_against_itself() {
+    let (server, clone) = (tempfile::tempdir().unwrap(), repository());
+    git(server.path(), ["init", "-q", "--bare", "-b", "main"]).expect(0);
+    wsidx(server.path(), ["init", "--size", "16"]).expect(0);
+    wsidx(server.path(), ["sync"]).expect(0);
+    wsidx(server.path(), ["hook", "install"]).expect(0);
+    git(clone.path(), ["remote", "add", "origin", server.path().to_str().unwrap()]).expect(0);
+    commit_file(clone.path(), "train/cat/a.ppm", &ppm(1, 16));
+    git(clone.path(), ["push", "-q", "origin", "main"]).expect(0);
+    commit_file(clone.path(), "train/cat/b.ppm", &brighter(&ppm(1, 16), 9));
+    let said = git(clone.path(), ["push", "-q", "origin", "main"]).expect(1).stderr;
+    assert!(said.contains("push rejected: 1 of 1 new image") && said.contains("train/cat/a.ppm"), "{said}");
 }
 
 #[test]

@@ -224,10 +224,16 @@ fn calibrate_gives_a_threshold_for_a_rate_and_writes_it_if_asked() {
     assert!(recall.len() == 10 && of("mirrored") > 0.99 && of("brighter") > 0.9, "{recall:?}");
     assert!(!tree.path().join("wsidx.toml").exists());
     fs::write(tree.path().join("wsidx.toml"), "# ours\n[edges]\nthreshold = 0.7 # for now\n\n[check]\nwarn = []\n").unwrap();
+    let calibrated = || answer(tree.path(), &["check", "a/000.ppm", "--exit-zero"], 0)[0]["calibrated"] == true;
+    assert!(!calibrated());
     let text = wsidx(tree.path(), ["calibrate", "--write"]).expect(0);
+    assert!(calibrated());
     assert!(text.stdout.starts_with(&format!("threshold {threshold}")) && text.stderr.contains("written"), "{text:?}");
     let policy = fs::read_to_string(tree.path().join("wsidx.toml")).unwrap();
-    assert_eq!(policy, format!("# ours\n[edges]\nthreshold = {threshold} # for now\n\n[check]\nwarn = []\n"));
+    let ours = format!("# ours\n[edges]\nthreshold = {threshold} # for now\n\n[check]\nwarn = []\n");
+    assert!(policy.starts_with(&format!("{ours}\n# by `wsidx calibrate --write`")), "{policy}");
+    fs::write(tree.path().join("wsidx.toml"), policy.replacen(&threshold.to_string(), "0.71", 1)).unwrap();
+    assert!(!calibrated(), "another threshold was not measured");
     for rate in ["0", "1", "nan", "1e-12"] {
         wsidx(tree.path(), ["calibrate", "--rate", rate]).expect(2);
     }

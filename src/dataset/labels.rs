@@ -15,6 +15,12 @@ use crate::{
 /// The names of tables of labels.
 pub const TABLE_NAMES: [&str; 2] = ["labels.csv", "metadata.csv"];
 
+/// Whether a path has the name of a table of labels.
+pub fn names_table(path: &[u8]) -> bool {
+    let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    TABLE_NAMES.iter().any(|table| name == table.as_bytes())
+}
+
 const FILE_COLUMNS: [&str; 5] = ["file_name", "filename", "file", "path", "image"];
 const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
 

@@ -11,7 +11,7 @@ mod version;
 
 pub use file::{Buffer, read_image, read_text};
 pub use folder::{Found, Listing, Skipped, contains, list, names_image};
-pub use labels::{Labels, TABLE_NAMES, label_of, split_of, tables_above};
+pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
 pub use trust::{check_trust, find_root, index_folder};
 pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};

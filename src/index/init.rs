@@ -127,7 +127,9 @@ fn fill(home: &Home, settings: &Settings) -> Result<()> {
     for part in ["packs", "view"] {
         fs::create_dir(folder.join(part)).map_err(Error::io("creating", &folder.join(part)))?;
     }
-    write(".gitignore", "# made by wsidx: the index is a cache and is never committed\n*\n")?;
+    for ignored in [".gitignore", ".dvcignore"] {
+        write(ignored, "# made by wsidx: the index is a cache and is never committed\n*\n")?;
+    }
     write(
         "CACHEDIR.TAG",
         "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is the index of wsidx; it can be made again with `wsidx init` and `wsidx sync`.\n",

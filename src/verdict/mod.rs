@@ -15,10 +15,10 @@ mod policy;
 pub use allow::{ALLOW_FILE, Accepted, Exception, Exceptions, Subject};
 pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
 pub use baseline::{BASELINE_FILE, Baseline};
-pub use edit::set_threshold;
+pub use edit::set_calibration;
 pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
 pub use lof::local_outlier_factors;
-pub use policy::{Action, Finding, Policy, Rules};
+pub use policy::{Action, Calibration, Finding, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};
 

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Judgement, Verdict};
-use crate::{Error, Result, similarity::EdgeRule};
+use crate::{
+    Error, Result,
+    similarity::{EdgeRule, register::RULE},
+};
 
 /// What a finding leads to; the strongest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +64,30 @@ pub struct Rules {
     pub check: Policy,
     /// Which pairs are near-duplicates.
     pub edges: EdgeRule,
+    /// What the threshold was calibrated for.
+    pub calibration: Option<Calibration>,
+}
+
+/// `[calibration]`: for which `[edges]` a threshold was found by measuring this dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// The share of images without a copy that are taken for near-duplicates.
+    pub rate: f64,
+    /// How pairs were decided ([`RULE`]).
+    pub rule: String,
+    /// The threshold found.
+    pub threshold: f32,
+    /// The changes that left a picture the same.
+    pub accept: Vec<String>,
+}
+
+impl Calibration {
+    /// A calibration of pairs that `edges` decides.
+    pub fn of(edges: &EdgeRule, rate: f64) -> Self {
+        let accept = edges.accept.names().map(str::to_owned).collect();
+        Self { rate, rule: RULE.into(), threshold: edges.threshold, accept }
+    }
 }
 
 impl Rules {
@@ -70,6 +97,11 @@ impl Rules {
     /// [`Error::Input`] with the place, and the words that are allowed, where a key or a finding is unknown.
     pub fn from_toml(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|e| Error::Input(format!("wsidx.toml: {e}")))
+    }
+
+    /// Whether pairs are decided as when the threshold was calibrated: neither `[edges]` nor the rule has changed since.
+    pub fn is_calibrated(&self) -> bool {
+        self.calibration.as_ref().is_some_and(|calibration| *calibration == Calibration::of(&self.edges, calibration.rate))
     }
 }
 
@@ -140,6 +172,19 @@ mod tests {
             assert!(edges(&format!("[edges]\n{wrong}\n")).is_err(), "{wrong}");
         }
         assert!(edges("[edges]\naccept = [\"rotate\"]\n").unwrap_err().to_string().contains("quarter-turn"));
+    }
+
+    #[test]
+    fn a_calibration_holds_as_long_as_edges_are_what_they_were() {
+        let calibration = format!("[calibration]\nrate = 0.001\nrule = \"{RULE}\"\nthreshold = 0.812\naccept = [\"crop\"]\n");
+        let holds = |text: &str| Rules::from_toml(text).unwrap().is_calibrated();
+        let edges = "[edges]\nthreshold = 0.812\naccept = [\"crop\"]\n";
+        assert!(holds(&format!("{edges}{calibration}")));
+        for other in [edges.replace("812", "813"), edges.replace("crop", "mirror"), String::new()] {
+            assert!(!holds(&format!("{other}{calibration}")), "{other}");
+        }
+        assert!(!holds(edges) && !holds(&format!("{edges}{}", calibration.replace(RULE, "registration/0"))));
+        assert!(Rules::from_toml("[calibration]\nrate = 0.1\n").is_err());
     }
 
     #[test]

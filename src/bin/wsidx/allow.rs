@@ -115,10 +115,10 @@ fn staged(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure>
     let only = versioned.only(&version, &args.paths)?;
     let judged = versioned.judge(&version, &only, &CheckOptions::default(), &session.monitor(Format::Text))?;
     let mut wanted = Wanted::new();
-    for checked in judged.checked.iter().filter(|checked| is_finding(checked, &judged.policy)) {
+    for checked in judged.checked.iter().filter(|checked| is_finding(checked, &judged.rules.check)) {
         match subjects(checked, args.image) {
             // What only warns stands in nobody's way.
-            Err(why) if judged.policy.action(&checked.judgement) == Action::Warn => {
+            Err(why) if judged.rules.check.action(&checked.judgement) == Action::Warn => {
                 writeln!(anstream::stderr(), "{}", term::escape_text(&why.to_string()))?;
             }
             subjects => wanted.extend(subjects?),

@@ -205,6 +205,7 @@ Examples:
   wsidx check train/cat/new.png                   a file in it
   wsidx check --label cat --split train in/*.png  files from elsewhere
   git diff --name-only -z | wsidx check --files-from - -0
+  wsidx check . --metrics wsidx.json --plots wsidx.csv --exit-zero
   wsidx check --staged                            what the next commit brings
   wsidx check --range origin/main..               what this branch brings"
 )]
@@ -239,6 +240,12 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
+    /// Also write how many images have which verdict to a file, as JSON: metrics for DVC
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["staged", "range"])]
+    pub(crate) metrics: Option<PathBuf>,
+    /// Also write how many images are how far from their nearest to a file, as CSV: a plot for DVC
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["staged", "range"])]
+    pub(crate) plots: Option<PathBuf>,
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,

@@ -11,7 +11,7 @@ use wsidx::{
     Error,
     index::{Calibration, Impostor, POLICY_FILE, Recall},
     similarity::register::RULE,
-    verdict::{Occurrence, set_threshold},
+    verdict::{Occurrence, set_calibration},
 };
 
 use crate::{
@@ -65,7 +65,7 @@ pub(crate) fn run(session: &Session, args: &Calibrate) -> Outcome {
     let found = reader.calibrate(args.rate, &rule, &monitor)?;
     drop(monitor);
     if args.write {
-        write(&reader.root().join(POLICY_FILE), found.threshold)?;
+        write(&reader.root().join(POLICY_FILE), &found)?;
     }
     match args.output.format {
         Format::Text => text(&found)?,
@@ -81,13 +81,13 @@ pub(crate) fn run(session: &Session, args: &Calibrate) -> Outcome {
     Ok(Exit::Fine)
 }
 
-fn write(file: &Path, threshold: f32) -> Result<(), Error> {
+fn write(file: &Path, found: &Calibration) -> Result<(), Error> {
     let before = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(Error::Io { doing: "reading", path: file.to_owned(), source }),
     };
-    replace(file, set_threshold(&before, threshold)?.as_bytes())
+    replace(file, set_calibration(&before, found.threshold, found.rate)?.as_bytes())
 }
 
 fn to_json(found: &Calibration, written: bool) -> CalibrateJson {

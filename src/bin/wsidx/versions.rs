@@ -13,20 +13,20 @@ use wsidx::{
     },
     index::{CheckOptions, Checked, Reader, Writer, except},
     monitor::Monitor,
-    verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Policy},
+    verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Rules},
 };
 
 use crate::{args::Check, hook::remembered_root, place, session::Session, term};
 
-/// Verdicts on a change, and the policy that they are judged by.
+/// Verdicts on a change, and the rules that they are judged by.
 pub(crate) struct Judged {
     pub(crate) checked: Vec<Checked>,
-    pub(crate) policy: Policy,
+    pub(crate) rules: Rules,
     /// Lines of `.wsidx-allow` that accept nothing, and could.
     pub(crate) unused: Vec<Exception>,
     /// Lines of `.wsidx-allow` that come with a range of commits, and how many pairs of the baseline do.
     pub(crate) added: (Vec<Exception>, usize),
-    /// The root of the dataset.
+    /// The root of the dataset, in the work tree at hand.
     pub(crate) root: PathBuf,
 }
 
@@ -102,11 +102,12 @@ impl Versioned {
         let mut checked = reader.check_change(&change, &change.objects(&self.repository), &options, monitor)?;
         let unused = reader.unused(&change, &checked, &exceptions)?;
         except(&mut checked, &exceptions);
-        Ok(Judged { checked, policy: change.rules.check, unused, ..self.nothing() })
+        Ok(Judged { checked, rules: change.rules, unused, ..self.nothing() })
     }
 
     fn nothing(&self) -> Judged {
-        Judged { checked: Vec::new(), policy: Policy::default(), unused: Vec::new(), added: (Vec::new(), 0), root: self.root.clone() }
+        let root = self.repository.work_tree_root(&self.root).unwrap_or_else(|_| self.root.clone());
+        Judged { checked: Vec::new(), rules: Rules::default(), unused: Vec::new(), added: (Vec::new(), 0), root }
     }
 
     /// Paths as the user gave them → paths of the dataset.
@@ -198,9 +199,9 @@ pub(crate) fn check(session: &Session, args: &Check, options: &CheckOptions, mon
     let mut all = versioned.nothing();
     for version in &versions {
         let only = versioned.only(version, &args.paths)?;
-        let Judged { checked, policy, unused, .. } = versioned.judge(version, &only, options, monitor)?;
+        let Judged { checked, rules, unused, .. } = versioned.judge(version, &only, options, monitor)?;
         if !checked.is_empty() {
-            all.policy = policy;
+            all.rules = rules;
         }
         all.checked.extend(checked);
         all.unused = unused;

@@ -82,7 +82,7 @@ impl Cache {
         Ok(None)
     }
 
-    /// Reads the bytes of an image into `buffer`: from the cache, or else from its place in the work tree (`path`, relative to the top).
+    /// Reads the bytes of a file into `buffer`: from the cache, or else from its place in the work tree (`path`, relative to the top).
     ///
     /// # Errors
     /// [`Unread::Missing`] with the command that fetches it, [`Unread::Unreadable`].
@@ -102,6 +102,21 @@ impl Cache {
             _ => Err(Unread::Missing("not in the cache of DVC nor in the work tree; fetch it with `dvc fetch`".into())),
         }
     }
+}
+
+/// Reads the bytes of a file into `buffer` from the first cache that has them, or from its place in the work tree.
+///
+/// # Errors
+/// As [`Cache::read`].
+pub fn read_from(caches: &[Cache], md5: &Md5, path: &[u8], limits: &Limits, buffer: &mut Buffer) -> std::result::Result<(), Unread> {
+    let mut read = Err(Unread::Missing("DVC has no cache here; run `dvc fetch` where the repository is checked out".into()));
+    for cache in caches {
+        read = cache.read(md5, path, limits, buffer);
+        if !matches!(read, Err(Unread::Missing(_))) {
+            break;
+        }
+    }
+    read
 }
 
 enum Found {

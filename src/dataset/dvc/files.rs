@@ -1,15 +1,20 @@
-//! The texts of DVC in a tree → the images that DVC keeps for it.
+//! The texts of DVC in a tree → the images and tables of labels that DVC keeps for it.
 
 use std::collections::BTreeMap;
 
 use super::{Cache, Hash, Md5, Out, Settings, folder, join, manifest::is_inside, parse_dvc, parse_lock, parse_wdirs, read_manifest};
-use crate::{Error, Result, dataset::names_image};
+use crate::{
+    Error, Result,
+    dataset::{names_image, names_table},
+};
 
-/// The images that DVC keeps for a tree, by path from the top of the repository.
+/// What DVC keeps for a tree, by path from the top of the repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// The name of the bytes of each; `None` where DVC does not say.
+    /// The name of the bytes of each image; `None` where DVC does not say.
     pub images: BTreeMap<Vec<u8>, Option<Md5>>,
+    /// The same of tables of labels.
+    pub tables: BTreeMap<Vec<u8>, Option<Md5>>,
     /// Folders whose manifests are not here, with the name of the manifest, and what fetches it.
     pub missing: BTreeMap<Vec<u8>, (Md5, String)>,
     /// Where the bytes may be.
@@ -111,6 +116,8 @@ impl Caches<'_> {
 fn insert(files: &mut Files, path: Vec<u8>, md5: Option<Md5>) {
     if names_image(&path) {
         files.images.insert(path, md5);
+    } else if names_table(&path) {
+        files.tables.insert(path, md5);
     }
 }
 

@@ -12,7 +12,7 @@ mod manifest;
 mod outs;
 mod version;
 
-pub use cache::{Cache, Settings};
+pub use cache::{Cache, Settings, read_from};
 pub use files::{Files, expand, is_dvc_file};
 pub use manifest::read_manifest;
 pub use outs::{Hash, Out, parse_dvc, parse_lock, parse_wdirs};

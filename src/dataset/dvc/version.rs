@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Cache, Files, Md5};
+use super::{Cache, Files, Md5, read_from};
 use crate::{
     Result,
     dataset::{Buffer, Change, Labels, Objects, Unread, VersionFile, VisitFile},
@@ -108,14 +108,7 @@ impl Kept {
         let (Alias::Md5(md5), Some(place)) = (file.name, self.places.get(&file.path)) else {
             return Err(Unread::Missing("neither git nor DVC has it here".into()));
         };
-        let mut read = Err(Unread::Missing("DVC has no cache here; run `dvc fetch` where the repository is checked out".into()));
-        for cache in &self.caches {
-            read = cache.read(&md5, place, limits, buffer);
-            if !matches!(read, Err(Unread::Missing(_))) {
-                break;
-            }
-        }
-        read
+        read_from(&self.caches, &md5, place, limits, buffer)
     }
 }
 
@@ -126,19 +119,66 @@ struct Beside<'a> {
 }
 
 impl Objects for Beside<'_> {
+    /// Asks git once for all of its files, and reads those of DVC in between.
     fn read(&self, files: &[&VersionFile], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
-        let is_kept = |file: &&VersionFile| matches!(file.name, Alias::Md5(_));
-        let (mut first, mut buffer) = (0, Buffer::default());
-        for run in files.chunk_by(|a, b| is_kept(a) == is_kept(b)) {
-            match run.first().is_some_and(is_kept) {
-                true => run.iter().enumerate().try_for_each(|(i, file)| {
-                    let read = self.kept.read(file, limits, &mut buffer);
-                    visit(first + i, read.map(|()| &buffer))
-                })?,
-                false => self.git.read(run, limits, &mut |i, read| visit(first + i, read))?,
-            }
-            first += run.len();
+        let is_kept = |place: &usize| matches!(files[*place].name, Alias::Md5(_));
+        let places: Vec<usize> = (0..files.len()).filter(|place| !is_kept(place)).collect();
+        let of_git: Vec<&VersionFile> = places.iter().map(|&place| files[place]).collect();
+        let (mut next, mut buffer) = (0, Buffer::default());
+        let mut kept_before = |place: usize, visit: &mut VisitFile<'_>| {
+            let between = std::mem::replace(&mut next, place + 1)..place;
+            between.into_iter().try_for_each(|i| {
+                let read = self.kept.read(files[i], limits, &mut buffer);
+                visit(i, read.map(|()| &buffer))
+            })
+        };
+        self.git.read(&of_git, limits, &mut |i, read| {
+            kept_before(places[i], visit)?;
+            visit(places[i], read)
+        })?;
+        kept_before(files.len(), visit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Gives each file its path for its bytes, and counts how often it is asked.
+    struct Counting(Mutex<usize>);
+
+    impl Objects for Counting {
+        fn read(&self, files: &[&VersionFile], _: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
+            *self.0.lock().unwrap() += 1;
+            files.iter().enumerate().try_for_each(|(i, file)| visit(i, Ok(&Buffer { bytes: file.path.to_vec() })))
         }
-        Ok(())
+    }
+
+    #[test]
+    fn files_of_git_and_dvc_in_any_order_are_read_in_that_order_and_git_is_asked_once() {
+        let file = |path: &str, name| VersionFile { path: path.as_bytes().into(), name };
+        let (git, dvc) = (Alias::GitSha1([1; 20]), Alias::Md5([2; 16]));
+        for kinds in ["gdgdg", "dgd", "ddd", "ggg", "dggd", ""] {
+            let files: Vec<VersionFile> =
+                kinds.chars().enumerate().map(|(i, kind)| file(&i.to_string(), if kind == 'g' { git } else { dvc })).collect();
+            let counting = Counting(Mutex::new(0));
+            let kept = Kept { reasons: files.iter().map(|file| (file.path.clone(), "gone".to_owned())).collect(), ..Kept::default() };
+            let mut seen = Vec::new();
+            let refs: Vec<&VersionFile> = files.iter().collect();
+            kept.beside(&counting)
+                .read(&refs, &Limits::default(), &mut |i, read| {
+                    assert_eq!(
+                        read.is_ok().then(|| read.unwrap().bytes.clone()),
+                        (kinds.as_bytes()[i] == b'g').then(|| i.to_string().into())
+                    );
+                    seen.push(i);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(seen, (0..files.len()).collect::<Vec<_>>(), "{kinds}");
+            assert_eq!(*counting.0.lock().unwrap(), 1);
+        }
     }
 }

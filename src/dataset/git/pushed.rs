@@ -63,8 +63,16 @@ impl Repository {
         if let Some(old) = received.old.as_ref().and_then(|old| self.resolve(old).ok()) {
             return if old == to { Ok(None) } else { self.since(&old, to).map(Some) };
         }
+        // Where what is new ends; of commits that follow one another, the last is enough.
         let list = self.line(&["rev-list", "--boundary", &to, "--not", known])?;
-        let from = list.lines().find_map(|line| line.strip_prefix('-')).map(str::to_owned);
+        let ends = list.lines().filter_map(|line| line.strip_prefix('-'));
+        let from: Vec<String> = match ends.clone().nth(1) {
+            None => ends.map(str::to_owned).collect(),
+            Some(_) => {
+                let args: Vec<&str> = ["merge-base", "--independent"].into_iter().chain(ends).collect();
+                self.line(&args)?.lines().map(str::to_owned).collect()
+            }
+        };
         Ok((!list.is_empty()).then_some(CommitRange { from, to }))
     }
 }

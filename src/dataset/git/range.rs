@@ -6,14 +6,14 @@ use crate::{Error, Result};
 /// From one commit to another; both are ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitRange {
-    /// What was there before; `None` for nothing.
-    pub from: Option<String>,
+    /// What was there before: of several commits, what any of them had; none for nothing.
+    pub from: Vec<String>,
     /// What is to be there.
     pub to: String,
 }
 
 impl Repository {
-    /// `A..B` or `A...B`, either side `HEAD` if it is empty: from the merge base to B, or from A where there is none.
+    /// `A..B` or `A...B`, either side `HEAD` if it is empty: from the merge base to B, or from A where there is none. Of several merge bases, what any had is not new.
     ///
     /// # Errors
     /// [`Error::Input`] for what is no range, a commit that is not there, and a shallow clone.
@@ -26,15 +26,16 @@ impl Repository {
         let or_head = |side: &str| if side.is_empty() { "HEAD".to_owned() } else { side.to_owned() };
         let to = self.resolve(&or_head(to))?;
         match from {
-            zeros if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => Ok(CommitRange { from: None, to }),
+            zeros if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => Ok(CommitRange { from: Vec::new(), to }),
             from => self.since(&self.resolve(&or_head(from))?, to),
         }
     }
 
-    /// From the merge base of two commits to the second.
+    /// From the merge bases of two commits to the second.
     pub(super) fn since(&self, from: &str, to: String) -> Result<CommitRange> {
-        let base = self.line(&["merge-base", from, &to]).ok().filter(|base| !base.is_empty());
-        Ok(CommitRange { from: Some(base.unwrap_or_else(|| from.to_owned())), to })
+        let bases = self.line(&["merge-base", "--all", from, &to]).unwrap_or_default();
+        let bases: Vec<String> = bases.lines().map(str::to_owned).collect();
+        Ok(CommitRange { from: if bases.is_empty() { vec![from.to_owned()] } else { bases }, to })
     }
 
     /// # Errors
@@ -61,7 +62,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Input`] for what is no commit.
     pub fn between(&self, from: &str, to: &str) -> Result<CommitRange> {
-        Ok(CommitRange { from: Some(self.resolve(from)?), to: self.resolve(to)? })
+        Ok(CommitRange { from: vec![self.resolve(from)?], to: self.resolve(to)? })
     }
 
     /// The commits of a range, oldest first, each with its parents.

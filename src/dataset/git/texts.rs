@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Entry, RawChange, parse_tree,
-    version::{Version, not_understood},
+    version::{Version, is_table, not_understood},
 };
 use crate::{
     Error, Result,
     dataset::{
-        Change, Labels, Unread,
+        Buffer, Labels, Unread,
         dvc::{self, is_dvc_file},
     },
     picture::Limits,
@@ -81,14 +81,13 @@ impl Version<'_> {
         Ok(texts)
     }
 
-    /// Adds the images that DVC keeps for the version, those that are new to the files to be judged.
-    pub(super) fn add_dvc(
-        &self,
-        new: &Names,
-        old_labels: Option<&Labels>,
-        wanted: &dyn Fn(&[u8]) -> bool,
-        change: &mut Change,
-    ) -> Result<()> {
+    /// What DVC keeps for the version, and what it kept before, in the first parent and then in each other one whose files of DVC differ; both
+    /// empty where neither has any.
+    pub(super) fn kept(&self, new: &Names) -> Result<(dvc::Files, Vec<dvc::Files>)> {
+        let is_changed = |path: &Arc<[u8]>| self.changes.iter().any(|change| change.path == *path);
+        if new.is_empty() && !self.changes.iter().any(|change| is_dvc_file(&change.path)) {
+            return Ok((dvc::Files::default(), vec![dvc::Files::default()]));
+        }
         let (top, settings) = (self.repository.top.as_ref().unwrap_or(&self.repository.folder), &self.repository.hints.dvc);
         let expanded = |names: &Names| {
             let names: Vec<_> = names.iter().map(|(path, id)| (path.clone(), *id)).collect();
@@ -102,15 +101,55 @@ impl Version<'_> {
                 None => drop(old.remove(path)),
             }
         }
-        let changed = |path: &Arc<[u8]>| self.changes.iter().any(|change| change.path == *path);
-        let others = self.other_old.iter().filter(|(path, entry)| is_dvc_file(path) && entry.is_file() && changed(path));
+        let others = self.other_old.iter().filter(|(path, entry)| is_dvc_file(path) && entry.is_file() && is_changed(path));
         let mut before = vec![expanded(&old)?];
         for (path, entry) in others {
             // Where the stages of a `dvc.lock` run, the `dvc.yaml` beside it says.
             let pipelines = old.iter().filter(|(path, _)| path.ends_with(b"dvc.yaml")).map(|(path, id)| (path.clone(), *id));
             before.push(expanded(&pipelines.chain([(path.clone(), entry.id)]).collect())?);
         }
-        change.add_kept(expanded(new)?, &before, old_labels, &|path| self.offset.map(path), wanted);
-        Ok(())
+        Ok((expanded(new)?, before))
+    }
+
+    /// What the tables of labels say, in the version and, where a table changed, before it. `new` are those that git has.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a table that cannot be used, or is not here. One from before the change that DVC has not here says nothing.
+    pub(super) fn labels(&self, new: &Names, kept: &dvc::Files, before: &dvc::Files) -> Result<(Labels, Option<Labels>)> {
+        let mut old = new.clone();
+        for RawChange { path, old: before, .. } in &self.changes {
+            let Some(path) = self.offset.map(path).filter(|path| is_table(path)) else { continue };
+            match before.filter(Entry::is_file) {
+                Some(entry) => drop(old.insert(path, entry.id)),
+                None => drop(old.remove(&path)),
+            }
+        }
+        let differ = old != *new || before.tables != kept.tables;
+        let labels = |names: &Names, files: &dvc::Files, old: bool| {
+            let names: Vec<_> = names.iter().map(|(path, id)| (path.clone(), *id)).collect();
+            let mut texts = self.texts(&names)?;
+            for (place, md5) in &files.tables {
+                let Some(path) = self.offset.map(place).filter(|path| is_table(path)) else { continue };
+                match table(&files.caches, md5.as_ref(), place) {
+                    Ok(text) => texts.push((path, text)),
+                    Err(_) if old => {}
+                    Err(why) => return Err(Error::Input(format!("{}: {why}", String::from_utf8_lossy(&path)))),
+                }
+            }
+            texts.sort();
+            Labels::of_texts(&texts)
+        };
+        Ok((labels(new, kept, false)?, if differ { Some(labels(&old, before, true)?) } else { None }))
+    }
+}
+
+/// The bytes of a table that DVC keeps.
+fn table(caches: &[dvc::Cache], md5: Option<&dvc::Md5>, place: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let md5 = md5.ok_or("DVC does not say its MD5; run `dvc commit`")?;
+    let mut buffer = Buffer::default();
+    let limits = Limits { max_bytes: LONGEST_TEXT, ..Limits::default() };
+    match dvc::read_from(caches, md5, place, &limits, &mut buffer) {
+        Ok(()) => Ok(buffer.bytes),
+        Err(Unread::Missing(why) | Unread::Unreadable(why)) => Err(why),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{CommitRange, Entry, Listed, Offset, RawChange, Repository, parse_diff, parse_tree};
 use crate::{
     Error, Result,
-    dataset::{Change, Labels, TABLE_NAMES, VersionFile, contains, dvc::is_dvc_file, names_image},
+    dataset::{Change, Labels, VersionFile, contains, dvc::is_dvc_file, names_image, names_table},
     store::alias::Alias,
     verdict::{ALLOW_FILE, BASELINE_FILE, Label, Rules, Split},
 };
@@ -89,13 +89,12 @@ impl Repository {
         })
     }
 
-    /// The net change of a range.
+    /// The net change of a range: what is in no commit where it begins.
     ///
     /// # Errors
     /// As [`Repository::staged`].
     pub fn committed(&self, range: &CommitRange, root: &std::path::Path) -> Result<Version<'_>> {
-        let parents = range.from.clone().into_iter().collect::<Vec<_>>();
-        self.commit(&parents, &range.to, root)
+        self.commit(&range.from, &range.to, root)
     }
 
     /// What a commit has that none of its parents has.
@@ -206,8 +205,8 @@ impl Version<'_> {
     /// [`Error::Input`] for a table or policy that cannot be used; [`Error::Io`].
     pub fn change(&self, only: &[Vec<u8>]) -> Result<Change> {
         let files = self.files()?;
-        let labels = self.labels(&files.tables)?;
-        let old_labels = self.old_labels(&files.tables)?;
+        let (kept, before) = self.kept(&files.dvc)?;
+        let (labels, old_labels) = self.labels(&files.tables, &kept, before.first().unwrap_or(&kept))?;
         let mut renamed = self.left(old_labels.as_ref().unwrap_or(&labels));
         let changed: HashMap<Arc<[u8]>, Entry> = self.new_images().collect();
         let wanted = |path: &[u8]| only.is_empty() || only.iter().any(|folder| contains(folder, path));
@@ -226,9 +225,7 @@ impl Version<'_> {
             None => Rules::default(),
         };
         change.labels = labels;
-        if !files.dvc.is_empty() || self.changes.iter().any(|change| is_dvc_file(&change.path)) {
-            self.add_dvc(&files.dvc, old_labels.as_ref(), &wanted, &mut change)?;
-        }
+        change.add_kept(kept, &before, old_labels.as_ref(), &|path| self.offset.map(path), &wanted);
         Ok(change)
     }
 
@@ -290,26 +287,6 @@ impl Version<'_> {
         }
         Ok(files)
     }
-
-    fn labels(&self, tables: &BTreeMap<Arc<[u8]>, Alias>) -> Result<Labels> {
-        let ids: Vec<_> = tables.iter().map(|(path, id)| (path.clone(), *id)).collect();
-        Labels::of_texts(&self.texts(&ids)?)
-    }
-
-    /// The labels before the change, if it touches a table.
-    fn old_labels(&self, tables: &BTreeMap<Arc<[u8]>, Alias>) -> Result<Option<Labels>> {
-        let mut old = tables.clone();
-        let mut differ = false;
-        for change in &self.changes {
-            let Some(path) = self.offset.map(&change.path).filter(|path| is_table(path)) else { continue };
-            differ = true;
-            match change.old.filter(Entry::is_file) {
-                Some(entry) => drop(old.insert(path, entry.id)),
-                None => drop(old.remove(&path)),
-            }
-        }
-        if differ { self.labels(&old).map(Some) } else { Ok(None) }
-    }
 }
 
 /// A content with a label and a split.
@@ -324,14 +301,11 @@ pub(super) fn is_image(path: &[u8]) -> bool {
     names_image(path) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
 }
 
-fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|&b| b == b'/').next().unwrap_or_default()
-}
-
 fn is_exceptions(path: &[u8]) -> bool {
-    [ALLOW_FILE, BASELINE_FILE].iter().any(|file| name_of(path) == file.as_bytes())
+    let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    [ALLOW_FILE, BASELINE_FILE].iter().any(|file| name == file.as_bytes())
 }
 
-fn is_table(path: &[u8]) -> bool {
-    TABLE_NAMES.iter().any(|table| name_of(path) == table.as_bytes()) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+pub(super) fn is_table(path: &[u8]) -> bool {
+    names_table(path) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
 }

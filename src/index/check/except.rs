@@ -150,6 +150,7 @@ mod tests {
             same: Vec::new(),
             nearest: Vec::new(),
             edges: vec![edge(B, at("cat/b.png", "cat")), edge(C, at("dog/c.png", "dog"))],
+            apart: None,
             allowed: None,
         };
         judge_again(&mut checked);

@@ -84,6 +84,9 @@ pub struct Checked {
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
+    /// The distance of the features from the nearest other content of the dataset and the request; `None` for a picture without contrast,
+    /// and where there is no other.
+    pub apart: Option<f64>,
     /// Why the finding is accepted, where it is.
     pub allowed: Option<String>,
 }

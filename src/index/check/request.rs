@@ -12,7 +12,7 @@ use crate::{
         Reader,
         flat::FlatRows,
         pairs::{Asked, Library, OF_A_VIEW},
-        query::{ById, Match},
+        query::{ById, Match, real_distance},
     },
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     monitor::Monitor,
@@ -73,11 +73,23 @@ type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>);
 pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
     pub(super) edges: Vec<(Candidate, Match)>,
-    score: Option<u32>,
+    apart: Apart,
 }
 
-/// A judgement, where the same content is, what is nearest, and the edges.
-pub(super) type Judged = (Judgement, Vec<Occurrence>, Vec<Match>, Vec<Match>);
+/// Squared distances from the nearest and from the fifth nearest of dataset and request.
+struct Apart {
+    first: Option<u32>,
+    fifth: Option<u32>,
+}
+
+/// A judgement, where the same content is, what is nearest, the edges, and the distance from the nearest of dataset and request.
+pub(super) struct Judged {
+    judgement: Judgement,
+    same: Vec<Occurrence>,
+    nearest: Vec<Match>,
+    edges: Vec<Match>,
+    apart: Option<f64>,
+}
 
 impl Request<'_> {
     /// The verdict on each item that could be read.
@@ -86,7 +98,7 @@ impl Request<'_> {
         self.requested.iter().for_each(|r| planes.push(&r.read.feature.0));
         let quiet = self.requested.partition_point(|requested| requested.items.iter().all(|&item| item < self.before));
         let near = self.near(&planes)?.split_off(quiet);
-        let scores = self.scores(&planes, monitor)?.split_off(quiet);
+        let apart = self.apart(&planes, monitor)?.split_off(quiet);
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
         let count = self.reader.view.rows() + self.requested.len();
@@ -95,7 +107,7 @@ impl Request<'_> {
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
             pairs.extend(self.together(quiet + chunk * TOGETHER, near, &planes, &library, monitor)?);
         }
-        let evidence = pairs.into_iter().zip(scores).map(|((nearest, edges), score)| Evidence { nearest, edges, score });
+        let evidence = pairs.into_iter().zip(apart).map(|((nearest, edges), apart)| Evidence { nearest, edges, apart });
         let mut evidence: Vec<Evidence> = evidence.collect();
         self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
@@ -155,9 +167,16 @@ impl Request<'_> {
         Ok(candidates)
     }
 
-    /// How many of the requested contents one is compared with: those before it, and all that have an item that is not judged.
+    /// The first item of a content that is judged.
+    pub(super) fn first_judged(&self, own: usize) -> usize {
+        self.requested[own].items.iter().copied().find(|&item| item >= self.before).unwrap_or(self.before)
+    }
+
+    /// How many of the requested contents one is compared with: those that have an item before its first that is judged. It may be among them
+    /// itself, where it has an item that is not.
     fn sees(&self, own: usize) -> u32 {
-        own.max(self.requested.partition_point(|requested| requested.items[0] < self.before)) as u32
+        let first = self.first_judged(own);
+        self.requested.partition_point(|requested| requested.items[0] < first) as u32
     }
 
     /// The nearest of the base and of the requested contents before, as many as a list holds.
@@ -208,8 +227,8 @@ impl Request<'_> {
         }
     }
 
-    /// The squared distance to the fifth nearest of dataset and request, of each requested content.
-    fn scores(&self, planes: &OwnedPlanes, monitor: &dyn Monitor) -> Result<Vec<Option<u32>>> {
+    /// How far each requested content is from others of dataset and request.
+    fn apart(&self, planes: &OwnedPlanes, monitor: &dyn Monitor) -> Result<Vec<Apart>> {
         let view = &self.reader.view;
         let words = view.live_words()?;
         let live = Live(&words);
@@ -219,14 +238,14 @@ impl Request<'_> {
             return Err(Error::Interrupted);
         }
         let new = self.among_new(planes, planes, k, &live, None);
-        let score = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
+        let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
             let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
             let new = new.iter().filter(|n| n.row as usize != i);
             let mut distances: Vec<u32> = rows.chain(new).map(|n| n.distance).collect();
             distances.sort_unstable();
-            distances.get(ANOMALY_NEIGHBOR - 1).copied()
+            Apart { first: distances.first().copied(), fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied() }
         };
-        Ok(in_view.into_iter().zip(new).enumerate().map(score).collect())
+        Ok(in_view.into_iter().zip(new).enumerate().map(apart).collect())
     }
 
     /// The nearest, and the edges among all candidates.
@@ -302,8 +321,8 @@ impl Request<'_> {
         let (nearest, edges) = (before(&evidence.nearest), before(&evidence.edges));
         let Occurrence { label, split, .. } = &self.named[item];
         let near = edges.iter().map(|edge| edge.occurrences.as_slice());
-        let judgement = judge(label.as_ref(), *split, &same, near, evidence.score, reference);
-        (judgement, same, nearest, edges)
+        let judgement = judge(label.as_ref(), *split, &same, near, evidence.apart.fifth, reference);
+        Judged { judgement, same, nearest, edges, apart: evidence.apart.first.map(real_distance) }
     }
 
     fn same_in_base(&self, row: Option<u32>) -> Vec<Occurrence> {
@@ -325,18 +344,19 @@ impl Request<'_> {
     ) -> Vec<Checked> {
         let answer = |(i, item): (usize, CheckItem)| {
             let Occurrence { label, split, .. } = self.named[i].clone();
-            let (id, judgement, same, nearest, edges) = match judged.remove(&i) {
-                Some((id, (judgement, same, nearest, edges))) => (Some(id), judgement, same, nearest, edges),
+            let (id, judged) = match judged.remove(&i) {
+                Some((id, judged)) => (Some(id), judged),
                 None => {
                     let missing = matches!(reasons.get(&i), Some(Unread::Missing(_)));
                     let judgement = if missing { Judgement::missing() } else { Judgement::undecodable() };
-                    (None, judgement, Vec::new(), Vec::new(), Vec::new())
+                    (None, Judged { judgement, same: Vec::new(), nearest: Vec::new(), edges: Vec::new(), apart: None })
                 }
             };
+            let Judged { judgement, same, nearest, edges, apart } = judged;
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges, allowed: None }
+            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges, apart, allowed: None }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }

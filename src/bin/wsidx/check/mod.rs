@@ -3,6 +3,7 @@
 mod finding;
 mod github;
 mod message;
+mod metrics;
 mod sarif;
 mod text;
 
@@ -18,7 +19,7 @@ use wsidx::{
     monitor::Monitor,
     picture::Limits,
     similarity::register::RULE,
-    verdict::{ALLOW_FILE, Action, BASELINE_FILE, Exception, Policy},
+    verdict::{ALLOW_FILE, Action, BASELINE_FILE, Exception, Rules},
 };
 
 use self::message::{fingerprint, message};
@@ -73,7 +74,14 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
         tell_added(&judged.added)?;
     }
     let occasion = if args.staged { Occasion::Commit } else { Occasion::Files };
-    let report = Report { root: &judged.root, policy: &judged.policy, format: args.format, verbose: args.verbose, occasion };
+    let report = Report { root: &judged.root, rules: &judged.rules, format: args.format, verbose: args.verbose, occasion };
+    if let Some(file) = &args.metrics {
+        let actions: Vec<Action> = judged.checked.iter().map(|checked| report.action(checked)).collect();
+        metrics::write_metrics(file, &judged.checked, &actions)?;
+    }
+    if let Some(file) = &args.plots {
+        metrics::write_plots(file, &judged.checked)?;
+    }
     match report.write(session, &judged.checked)? {
         Exit::Findings if args.exit_zero => Ok(Exit::Fine),
         exit => Ok(exit),
@@ -101,7 +109,7 @@ fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Resul
     if !paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) {
         unused.clear();
     }
-    Ok(Judged { checked, policy: rules.check, unused, added: (Vec::new(), 0), root: reader.root().to_owned() })
+    Ok(Judged { checked, rules, unused, added: (Vec::new(), 0), root: reader.root().to_owned() })
 }
 
 /// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was judged.
@@ -169,7 +177,7 @@ pub(crate) enum Occasion {
 pub(crate) struct Report<'a> {
     /// The root of the dataset, to which the paths are relative.
     pub(crate) root: &'a Path,
-    pub(crate) policy: &'a Policy,
+    pub(crate) rules: &'a Rules,
     pub(crate) format: ReportFormat,
     /// List the novel ones too.
     pub(crate) verbose: bool,
@@ -188,7 +196,7 @@ impl Report<'_> {
                 } else {
                     text::findings(checked, &actions, self.verbose)?;
                     if !session.quiet {
-                        text::summary(checked, &actions, self.policy)?;
+                        text::summary(checked, &actions, &self.rules.check)?;
                     }
                 }
             }
@@ -200,15 +208,16 @@ impl Report<'_> {
     }
 
     fn action(&self, checked: &Checked) -> Action {
-        if checked.allowed.is_some() { Action::Pass } else { self.policy.action(&checked.judgement) }
+        if checked.allowed.is_some() { Action::Pass } else { self.rules.check.action(&checked.judgement) }
     }
 
     fn json(&self, checked: &[Checked], actions: &[Action], format: Format) -> io::Result<()> {
-        json::write_all(&checked.iter().zip(actions).map(|(c, a)| to_json(c, *a)).collect::<Vec<_>>(), format)
+        let calibrated = self.rules.is_calibrated();
+        json::write_all(&checked.iter().zip(actions).map(|(c, a)| to_json(c, *a, calibrated)).collect::<Vec<_>>(), format)
     }
 
     fn findings(&self, checked: &[Checked]) -> io::Result<()> {
-        let findings = finding::findings(checked, self.policy);
+        let findings = finding::findings(checked, &self.rules.check);
         let top = place::top(self.root);
         let place = |path: &[u8]| place::from_top(&top, self.root, path);
         let mut out = io::BufWriter::new(io::stdout().lock());
@@ -220,7 +229,7 @@ impl Report<'_> {
     }
 }
 
-fn to_json(checked: &Checked, action: Action) -> CheckJson {
+fn to_json(checked: &Checked, action: Action, calibrated: bool) -> CheckJson {
     let judgement = &checked.judgement;
     let best = checked.nearest.iter().chain(&checked.edges).map(|m| m.similarity).max_by(f64::total_cmp);
     CheckJson {
@@ -237,7 +246,7 @@ fn to_json(checked: &Checked, action: Action) -> CheckJson {
         reject: action == Action::Reject,
         allowed: checked.allowed.clone(),
         fingerprint: fingerprint(checked),
-        calibrated: false,
+        calibrated,
         rule: RULE,
         similarity: if judgement.exact { Some(Decimal(1.0)) } else { best.map(Decimal) },
         percentile: judgement.percentile.map(Decimal),

@@ -11,6 +11,8 @@ use wsidx::{Error, Result};
 
 /// From here on git runs hooks that its settings name.
 const CONFIG_HOOKS: (u32, u32) = (2, 54);
+/// From here on `hook.EVENT.enabled` switches them off for an event.
+const EVENT_SWITCH: (u32, u32) = (2, 55);
 
 /// The setting that says where the dataset is, from the top.
 const ROOT: &str = "wsidx.root";
@@ -49,7 +51,7 @@ impl Repository {
 
     /// Whether this git runs hooks that its settings name.
     pub(super) fn has_config_hooks(&self) -> bool {
-        has_config_hooks(self.version())
+        is_at_least(self.version(), CONFIG_HOOKS)
     }
 
     /// The values of a setting, of all scopes.
@@ -61,10 +63,16 @@ impl Repository {
     /// The names of the hooks that settings give to an event, in the order in which they run.
     pub(super) fn config_hooks(&self, event: &str) -> Result<Vec<String>> {
         let text = answer(&self.top, &["config", "-z", "--get-regexp", r"^hook\..*\.event$"])?.unwrap_or_default();
-        let text = text.to_string_lossy().into_owned();
-        let pairs = text.split_terminator('\0').filter_map(|entry| entry.split_once('\n'));
-        let names = pairs.filter(|(_, value)| *value == event).filter_map(|(key, _)| key.strip_prefix("hook.")?.strip_suffix(".event"));
-        Ok(names.map(str::to_owned).collect())
+        Ok(hooks_of(event, &text.to_string_lossy()))
+    }
+
+    /// Whether settings switch a hook of theirs off, or all of theirs at an event.
+    pub(super) fn is_off(&self, name: &str, event: &str) -> Result<bool> {
+        let off = |key: &str| -> Result<bool> {
+            let last = self.settings(&format!("hook.{key}.enabled"))?.pop();
+            Ok(last.is_some_and(|value| ["false", "no", "off", "0"].contains(&value.to_ascii_lowercase().as_str())))
+        };
+        Ok(off(name)? || (is_at_least(self.version(), EVENT_SWITCH) && off(event)?))
     }
 
     /// The root of the dataset where it is below the top, as install found it: in this work tree, or else in the main one.
@@ -108,9 +116,25 @@ impl Repository {
     }
 }
 
-fn has_config_hooks(version: &str) -> bool {
+fn is_at_least(version: &str, wanted: (u32, u32)) -> bool {
     let mut numbers = version.split(['.', ' ']).map_while(|number| number.parse::<u32>().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= CONFIG_HOOKS
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
+}
+
+/// The names of the hooks of an event in the order in which git runs them, from its list of `hook.NAME.event`: a name that comes again moves to
+/// the end, and an empty value takes its name away.
+fn hooks_of(event: &str, settings: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (key, value) in settings.split_terminator('\0').filter_map(|entry| entry.split_once('\n')) {
+        let Some(name) = key.strip_prefix("hook.").and_then(|rest| rest.strip_suffix(".event")) else { continue };
+        if value.is_empty() || value == event {
+            names.retain(|other| other != name);
+        }
+        if value == event {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// What git prints, without its last line feed.
@@ -151,7 +175,14 @@ mod tests {
     #[test]
     fn config_hooks_come_with_git_2_54() {
         for (version, has) in [("2.47.3", false), ("2.53.9", false), ("2.54.0", true), ("2.54.0.rc1", true), ("3.0", true), ("x", false)] {
-            assert_eq!(has_config_hooks(version), has, "{version}");
+            assert_eq!(is_at_least(version, CONFIG_HOOKS), has, "{version}");
         }
+    }
+
+    #[test]
+    fn hooks_of_an_event_are_those_that_git_would_run() {
+        let settings = "hook.a.event\npre-commit\0hook.b.event\npre-commit\0hook.c.d.event\npre-commit\0hook.a.event\npre-push\0hook.b.event\n\0hook.a.event\npre-commit\0";
+        assert_eq!(hooks_of("pre-commit", settings), ["c.d", "a"]);
+        assert_eq!(hooks_of("pre-push", settings), ["a"]);
     }
 }

@@ -54,8 +54,7 @@ fn runs(repository: &Repository, event: Event) -> wsidx::Result<Vec<String>> {
     let mut runs = Vec::new();
     for name in repository.config_hooks(event.name())? {
         let ignored = if repository.has_config_hooks() { "" } else { ", which this git ignores" };
-        let off = repository.settings(&format!("hook.{name}.enabled"))?.last().is_some_and(|value| value == "false");
-        let off = if off { ", which is off" } else { "" };
+        let off = if repository.is_off(&name, event.name())? { ", which is off" } else { "" };
         runs.push(format!("{} (settings{ignored}{off})", term::escape(name.as_bytes())));
     }
     match standing(&repository.hooks.join(event.name()), event.name())? {

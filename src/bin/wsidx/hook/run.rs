@@ -79,7 +79,7 @@ fn push(session: &Session, received: &[Received], known: &str, occasion: Occasio
             };
             let judged = versioned.judge(&version, &[], &CheckOptions::default(), &monitor)?;
             let format = ReportFormat::Text;
-            let report = Report { root: &judged.root, policy: &judged.policy, format, verbose: false, occasion };
+            let report = Report { root: &judged.root, rules: &judged.rules, format, verbose: false, occasion };
             if report.write(session, &judged.checked)? == Exit::Findings {
                 exit = Exit::Findings;
             }
