@@ -38,6 +38,7 @@
 //! - [`knn`]: exact search, and neighbour lists kept exact under change.
 //! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
 //! - [`graph`]: edges → groups of near-duplicates.
+//! - [`spectral`]: similarities or edges → graph Laplacian, eigenvalues, eigengaps, density of states.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
 //! - [`dataset`]: folders, labels and splits, and versions of them in git.
@@ -53,6 +54,7 @@ pub mod monitor;
 pub mod picture;
 pub mod rrqr;
 pub mod similarity;
+pub mod spectral;
 pub mod store;
 pub mod verdict;
 pub mod wavelet;

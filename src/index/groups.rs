@@ -71,10 +71,10 @@ impl Reader {
         for group in Graph::new(edges).groups(&ById(&self.view)) {
             let members = group.members.iter().map(|edge| edge.row).chain([group.representative]);
             members.for_each(|row| grouped[row as usize] = true);
-            found.groups.push(self.images(&group)?);
+            found.groups.push(self.image_group(&group)?);
         }
         for row in (0..rows).filter(|&row| Live(&words).contains(row) && !grouped[row as usize]) {
-            let group = self.images(&Group { representative: row, members: Vec::new() })?;
+            let group = self.image_group(&Group { representative: row, members: Vec::new() })?;
             found.groups.extend((group.occurrences.len() > 1).then_some(group));
         }
         found.groups.sort_by_cached_key(|group| (std::cmp::Reverse(group.everywhere().count()), group.id));
@@ -82,7 +82,7 @@ impl Reader {
         Ok(found)
     }
 
-    fn images(&self, group: &Group) -> Result<ImageGroup> {
+    fn image_group(&self, group: &Group) -> Result<ImageGroup> {
         let RowRecord { id, occurrences, .. } = self.view.row(group.representative)?;
         let feature = self.view.feature(group.representative)?;
         let other = |edge: &Edge| -> Result<Match> {

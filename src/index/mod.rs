@@ -2,6 +2,7 @@
 //!
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
+mod analysis;
 mod batch;
 mod calibrate;
 mod check;
@@ -9,6 +10,7 @@ mod edges;
 mod flat;
 mod gc;
 mod groups;
+mod images;
 mod init;
 mod leaks;
 mod lock;
@@ -20,17 +22,18 @@ mod publish;
 mod query;
 mod reader;
 mod rows;
-mod selection;
 mod status;
 mod stored;
 mod sync;
 mod verify;
 
+pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked, except};
 pub use flat::Texture;
 pub use gc::GcSummary;
 pub use groups::{Groups, ImageGroup};
+pub use images::{IndexedImage, Selection, Transform};
 pub use init::{InitOptions, Survey, create, survey};
 pub use leaks::{ClassLeaks, Leak, Leaks, Nearest};
 pub use objects::TakenIn;
@@ -39,7 +42,6 @@ pub use outliers::{Isolation, Outlier, Outliers};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
-pub use selection::{Analysis, Selection};
 pub use status::Status;
 pub use stored::Stored;
 pub use sync::{SyncOptions, SyncSummary};

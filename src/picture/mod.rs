@@ -1,7 +1,8 @@
-//! Bytes of an image file → [`Picture`]: S × S samples of 8 bits.
+//! Bytes of an image file → [`Picture`]: S × S samples of 8 bits; or, where an analysis wants more, a [`Frame`] of any sides.
 
 mod baseline;
 mod format;
+mod frame;
 mod header;
 mod huffman;
 mod idct;
@@ -15,10 +16,12 @@ mod whole;
 mod ycocg;
 
 pub use format::Format;
+pub use frame::{Frame, MOST_FRAME_PIXELS, decode_frame};
 pub use header::{Header, probe};
 pub(crate) use ycocg::{rotate, unrotate};
 
 use crate::{Error, Result};
+use frame::Grid;
 use image::metadata::Orientation;
 use scratch::{Scratch, filled};
 use std::{
@@ -194,6 +197,11 @@ fn undecodable(what: &str, detail: &dyn Display) -> Error {
 /// [`Error::Undecodable`] always, with the reason.
 pub fn decode(bytes: &[u8], shape: Shape, limits: &Limits) -> Result<Decoded> {
     Shape::new(shape.size, shape.planes).map_err(|e| undecodable("no picture can have this shape", &e))?;
+    guarded(bytes, limits, |header, scratch| decode_with(bytes, header, shape, limits, scratch))
+}
+
+/// Checks a file against the limits, and lets its decoder loose on it: what panics is damaged.
+fn guarded<T>(bytes: &[u8], limits: &Limits, decode: impl FnOnce(&Header, &mut Scratch) -> Result<T>) -> Result<T> {
     if bytes.len() as u64 > limits.max_bytes {
         return Err(Error::Undecodable(format!("a file of {} bytes is larger than the limit", bytes.len())));
     }
@@ -204,7 +212,7 @@ pub fn decode(bytes: &[u8], shape: Shape, limits: &Limits) -> Result<Decoded> {
     plausible(&header, bytes)?;
     whole::check(header.format, bytes)?;
     let mark = Mark::set();
-    let result = catch_unwind(AssertUnwindSafe(|| scratch::with(|s| decode_with(bytes, &header, shape, limits, s))));
+    let result = catch_unwind(AssertUnwindSafe(|| scratch::with(|scratch| decode(&header, scratch))));
     drop(mark);
     result.unwrap_or_else(|_| Err(Error::Undecodable(format!("the {} decoder failed on it; the data is damaged", header.format.name()))))
 }
@@ -233,7 +241,8 @@ fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scr
     }
     let orientation = orientation::read(header.format, bytes);
     let raster = raster::decode(bytes, header.format, limits, &mut scratch.raster)?;
-    let samples = from_raster((raster.width, raster.height), raster.channels, orientation, shape, scratch)?;
+    let raster_sides = [raster.width as usize, raster.height as usize];
+    let samples = from_raster(raster_sides, raster.channels, orientation, shape.into(), ycocg::round, scratch)?;
     finish(header.format, (raster.width, raster.height), orientation, shape, samples)
 }
 
@@ -247,53 +256,58 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
         let area = size as usize * size as usize;
         let resized = filled(&mut scratch.resized, area * planes.list().len());
         for (plane, out) in planes.list().iter().zip(resized.chunks_exact_mut(area)) {
-            scratch.resampler.run(*plane, size as usize, out);
+            scratch.resampler.run(*plane, [size as usize; 2], out);
         }
         let rgb = head.is_rgb();
         let samples =
-            upright(shape, head.orientation, resized, |[a, b, c]| ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) }));
+            upright(shape.into(), head.orientation, resized, |[a, b, c]| ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) }));
         return finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples);
     }
     let channels = jpeg::decode(bytes, &head, &mut scratch.raster)?;
-    let samples = from_raster((head.width, head.height), channels, head.orientation, shape, scratch)?;
+    let sides = [head.width as usize, head.height as usize];
+    let samples = from_raster(sides, channels, head.orientation, shape.into(), ycocg::round, scratch)?;
     finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples)
 }
 
-/// One or three S × S planes as stored → the picture's samples: colour converted, turned upright.
-fn upright(shape: Shape, orientation: Orientation, planes: &[u8], colour: impl Fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
-    let mut list = planes.chunks_exact(usize::from(shape.size).pow(2));
+/// One or three planes as stored → the samples of an upright grid: colour converted, turned.
+fn upright(grid: Grid, orientation: Orientation, planes: &[u8], colour: impl Fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
+    let mut list = planes.chunks_exact(grid.area());
     match (list.next(), list.next(), list.next()) {
         (Some(first), Some(second), Some(third)) => {
             let triples = first.iter().zip(second).zip(third).map(|((&a, &b), &c)| colour([a, b, c]));
-            resize::planes(shape, orientation, triples)
+            resize::planes(grid, orientation, triples)
         }
-        _ => resize::planes(shape, orientation, planes.iter().map(|&v| [v; 3])),
+        _ => resize::planes(grid, orientation, planes.iter().map(|&v| [v; 3])),
     }
 }
 
-/// The interleaved samples in `scratch.raster` → the picture's samples.
-fn from_raster(sides: (u32, u32), channels: usize, orientation: Orientation, shape: Shape, scratch: &mut Scratch) -> Result<Vec<u8>> {
-    let size = usize::from(shape.size);
-    let (width, height) = (sides.0 as usize, sides.1 as usize);
+/// The interleaved samples in `scratch.raster` → the samples of an upright grid, with `rounded` colours where they are resized.
+fn from_raster(
+    sides: [usize; 2],
+    channels: usize,
+    orientation: Orientation,
+    grid: Grid,
+    rounded: fn([u8; 3]) -> [u8; 3],
+    scratch: &mut Scratch,
+) -> Result<Vec<u8>> {
     let short = || Error::Undecodable("the decoder gave too few samples".into());
-    let samples = scratch.raster.get(..width * height * channels).ok_or_else(short)?;
-    if (width, height) == (size, size) {
+    let samples = scratch.raster.get(..sides[0] * sides[1] * channels).ok_or_else(short)?;
+    let target = grid.stored(orientation);
+    if sides == target {
         return Ok(match channels {
-            3 => resize::planes(shape, orientation, samples.as_chunks().0.iter().copied()),
-            _ => resize::planes(shape, orientation, samples.iter().map(|&v| [v; 3])),
+            3 => resize::planes(grid, orientation, samples.as_chunks().0.iter().copied()),
+            _ => resize::planes(grid, orientation, samples.iter().map(|&v| [v; 3])),
         });
     }
-    let source = resize::shrink(samples, channels, (width, height), size, &mut scratch.shrunk);
-    let out = filled(&mut scratch.resized, size * size * channels);
-    scratch.resampler.run(source, size, out);
-    Ok(upright(shape, orientation, out, ycocg::round))
+    let source = resize::shrink(samples, channels, sides, target, &mut scratch.shrunk);
+    let out = filled(&mut scratch.resized, grid.area() * channels);
+    scratch.resampler.run(source, target, out);
+    Ok(upright(grid, orientation, out, rounded))
 }
 
 fn finish(format: Format, stored: (u32, u32), orientation: Orientation, shape: Shape, samples: Vec<u8>) -> Result<Decoded> {
     let picture = Picture::from_samples(shape, samples).map_err(|e| undecodable("decoding failed", &e))?;
-    let sideways =
-        matches!(orientation, Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH);
-    let (width, height) = if sideways { (stored.1, stored.0) } else { stored };
+    let (width, height) = if frame::sideways(orientation) { (stored.1, stored.0) } else { stored };
     let size = u32::from(shape.size);
     Ok(Decoded { picture, format, width, height, resized: stored != (size, size) })
 }
@@ -520,7 +534,9 @@ mod tests {
         let head = jpeg::Head::read(bytes).unwrap();
         scratch::with(|s| {
             let channels = jpeg::decode(bytes, &head, &mut s.raster).unwrap();
-            let samples = from_raster((head.width, head.height), channels, head.orientation, shape, s).unwrap();
+            let samples =
+                from_raster([head.width as usize, head.height as usize], channels, head.orientation, shape.into(), ycocg::round, s)
+                    .unwrap();
             Picture::from_samples(shape, samples).unwrap()
         })
     }

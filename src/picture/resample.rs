@@ -1,9 +1,9 @@
-//! Samples of any size → S × S, plane after plane, by one separable convolution.
+//! Samples of any size → a picture's or a frame's, plane after plane, by one separable convolution.
 //!
 //! The kernel is Catmull-Rom (Keys 1981, "Cubic convolution interpolation for digital image processing", eq. 15, a = −1/2), stretched by the
 //! factor where the image is reduced, so that nothing aliases. Unlike Lanczos it needs no transcendental function; sums are taken in f32 in
 //! one fixed order and rounded once: the same bytes on every machine. Whole rows are summed up first, then runs of four samples within the
-//! S rows that are left; compilers vectorise both.
+//! rows that are left; compilers vectorise both.
 
 use super::resize::Source;
 
@@ -64,31 +64,31 @@ pub(super) struct Resampler {
 }
 
 impl Resampler {
-    /// Convolves to `size` × `size` samples a channel; `out` takes the channels one after another. Cost when reducing: about 4 · `width` ·
-    /// `height` + 4 · `width` · `size` multiplications a channel.
-    pub(super) fn run(&mut self, source: Source<'_>, size: usize, out: &mut [u8]) {
+    /// Convolves to `columns` × `rows` samples a channel; `out` takes the channels one after another. Cost when reducing: about 4 · `width` ·
+    /// `height` + 4 · `width` · `rows` multiplications a channel.
+    pub(super) fn run(&mut self, source: Source<'_>, [columns, rows]: [usize; 2], out: &mut [u8]) {
         let Source { samples, channels, width, height, right, bottom } = source;
-        self.rows.prepare(height, bottom, size);
-        self.columns.prepare(width, right, size);
+        self.rows.prepare(height, bottom, rows);
+        self.columns.prepare(width, right, columns);
         let row = width * channels;
         if row == 0 {
             return;
         }
         self.line.resize(row, 0.0);
-        self.sums.resize(size, 0.0);
+        self.sums.resize(columns, 0.0);
         self.channel.clear();
         self.channel.resize(width + 3, 0.0);
         let samples = samples.get(..row * height).unwrap_or_default();
         for (y, (from, weights)) in self.rows.runs.iter().enumerate() {
             sum_rows(samples.get(from * row..).unwrap_or_default(), row, weights, &mut self.line);
-            for (c, plane) in out.chunks_exact_mut(size * size).take(channels).enumerate() {
+            for (c, plane) in out.chunks_exact_mut(columns * rows).take(channels).enumerate() {
                 for (sample, pixel) in self.channel.iter_mut().zip(self.line.chunks_exact(channels)) {
                     *sample = pixel[c];
                 }
                 for ((from, weights), sum) in self.columns.runs.iter().zip(&mut self.sums) {
                     *sum = sum_run(self.channel.get(*from..).unwrap_or_default(), weights);
                 }
-                for (sample, sum) in plane[y * size..(y + 1) * size].iter_mut().zip(&self.sums) {
+                for (sample, sum) in plane[y * columns..(y + 1) * columns].iter_mut().zip(&self.sums) {
                     *sample = rounded(*sum);
                 }
             }
@@ -138,14 +138,14 @@ mod tests {
     use super::*;
 
     /// The definition, in f64: every source sample with the weight of its distance.
-    fn oracle(source: Source<'_>, size: usize, channel: usize, x: usize, y: usize) -> f64 {
-        let axis = |length: usize, extent: f64, i: usize| {
+    fn oracle(source: Source<'_>, [columns, rows]: [usize; 2], channel: usize, x: usize, y: usize) -> f64 {
+        let axis = |length: usize, extent: f64, size: usize, i: usize| {
             let ratio = extent / size as f64;
             let weights: Vec<f64> = (0..length).map(|j| keys((j as f64 + 0.5 - (i as f64 + 0.5) * ratio) / ratio.max(1.0))).collect();
             let sum: f64 = weights.iter().sum();
             weights.iter().map(|w| w / sum).collect::<Vec<_>>()
         };
-        let (rows, columns) = (axis(source.height, source.bottom, y), axis(source.width, source.right, x));
+        let (rows, columns) = (axis(source.height, source.bottom, rows, y), axis(source.width, source.right, columns, x));
         let mut total = 0.0;
         for (j, row) in rows.iter().enumerate() {
             for (i, column) in columns.iter().enumerate() {
@@ -159,7 +159,9 @@ mod tests {
     fn the_fast_convolution_is_the_definition_rounded() {
         let mut state = 3_u32;
         let mut resampler = Resampler::default();
-        for (width, height, channels, size) in [(37, 50, 1, 8), (9, 70, 3, 16), (5, 3, 3, 8), (64, 33, 1, 16), (1, 1, 1, 8)] {
+        for (width, height, channels, columns, rows) in
+            [(37, 50, 1, 8, 8), (9, 70, 3, 16, 16), (5, 3, 3, 8, 8), (64, 33, 1, 16, 9), (1, 1, 1, 8, 8), (9, 20, 3, 5, 31)]
+        {
             let mut random = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 (state >> 24) as f32
@@ -167,11 +169,11 @@ mod tests {
             let samples: Vec<f32> = (0..width * height * channels).map(|_| random()).collect();
             let (right, bottom) = (width as f64 - 0.25 * f64::from(width > 1), height as f64 - 0.5 * f64::from(height > 1));
             let source = Source { samples: &samples, channels, width, height, right, bottom };
-            let mut out = vec![0; size * size * channels];
-            resampler.run(source, size, &mut out);
+            let mut out = vec![0; columns * rows * channels];
+            resampler.run(source, [columns, rows], &mut out);
             for (i, &sample) in out.iter().enumerate() {
-                let (channel, y, x) = (i / (size * size), i / size % size, i % size);
-                let expected = oracle(source, size, channel, x, y);
+                let (channel, y, x) = (i / (columns * rows), i / columns % rows, i % columns);
+                let expected = oracle(source, [columns, rows], channel, x, y);
                 assert!((f64::from(sample) - expected).abs() < 0.501, "{width} x {height}: {sample} {expected}");
             }
         }

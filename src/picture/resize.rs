@@ -1,12 +1,12 @@
 //! Around the resize: the shrink by whole factors before it, colour and orientation after it.
 //!
-//! Large images are first shrunk by whole factors, each output sample the mean of a box, to no less than [`REST`] times S; the rest is
+//! Large images are first shrunk by whole factors, each output sample the mean of a box, to no less than [`REST`] times the target; the rest is
 //! [`super::resample`]. Colour: JFIF 1.02, p. 3.
 
-use super::{Shape, scratch::filled};
+use super::{frame::Grid, scratch::filled};
 use image::metadata::Orientation;
 
-/// The whole-factor shrink leaves at least so many times S.
+/// The whole-factor shrink leaves at least so many times the target's side.
 pub(super) const REST: usize = 2;
 
 /// Samples to resize, 0 to 255: rows of `width` pixels, of which the image fills `right` columns and `bottom` rows (the last ones perhaps in part).
@@ -24,12 +24,12 @@ pub(super) struct Source<'a> {
 pub(super) fn shrink<'a>(
     samples: &[u8],
     channels: usize,
-    (width, height): (usize, usize),
-    size: usize,
+    [width, height]: [usize; 2],
+    [columns, rows]: [usize; 2],
     shrunk: &'a mut Vec<f32>,
 ) -> Source<'a> {
-    let factor = |side: usize| (side / (REST * size)).clamp(1, 255);
-    let (fx, fy) = (factor(width), factor(height));
+    let factor = |side: usize, target: usize| (side / (REST * target)).clamp(1, 255);
+    let (fx, fy) = (factor(width, columns), factor(height, rows));
     let (right, bottom) = (width as f64 / fx as f64, height as f64 / fy as f64);
     let (row, out_row) = (width * channels, width.div_ceil(fx) * channels);
     let out = filled(shrunk, out_row * height.div_ceil(fy));
@@ -74,24 +74,23 @@ pub(super) fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     [clamp(y + 91_881 * cr), clamp(y - 22_554 * cb - 46_802 * cr), clamp(y + 116_130 * cb)]
 }
 
-/// The planes of a picture from the pixels of an S × S image as stored, row after row, turned upright.
-pub(super) fn planes(shape: Shape, orientation: Orientation, pixels: impl Iterator<Item = [u8; 3]>) -> Vec<u8> {
-    let size = usize::from(shape.size);
-    let mut samples = vec![0; shape.len()];
-    if shape.planes == 1 {
+/// The planes of an upright grid from its pixels as stored, row after row.
+pub(super) fn planes(grid: Grid, orientation: Orientation, pixels: impl Iterator<Item = [u8; 3]>) -> Vec<u8> {
+    let mut samples = vec![0; grid.len()];
+    if grid.planes == 1 {
         for (sample, pixel) in samples.iter_mut().zip(pixels) {
             *sample = mean(pixel);
         }
     } else {
-        let (red, rest) = samples.split_at_mut(size * size);
-        let (green, blue) = rest.split_at_mut(size * size);
+        let (red, rest) = samples.split_at_mut(grid.area());
+        let (green, blue) = rest.split_at_mut(grid.area());
         for (((r, g), b), pixel) in red.iter_mut().zip(green).zip(blue).zip(pixels) {
             [*r, *g, *b] = pixel;
         }
     }
     if orientation != Orientation::NoTransforms {
-        for plane in samples.chunks_exact_mut(size * size) {
-            turn(orientation, size, plane);
+        for plane in samples.chunks_exact_mut(grid.area()) {
+            turn(orientation, grid, plane);
         }
     }
     samples
@@ -102,21 +101,23 @@ fn mean([r, g, b]: [u8; 3]) -> u8 {
     ((u16::from(r) + u16::from(g) + u16::from(b) + 1) / 3) as u8
 }
 
-/// Turns a square plane upright. Turning after the resize is right since the target is square and both axes are resized alike.
-fn turn(orientation: Orientation, size: usize, plane: &mut [u8]) {
+/// Turns a plane upright. Turning after the resize is right since both axes are resized alike.
+fn turn(orientation: Orientation, grid: Grid, plane: &mut [u8]) {
     let stored = plane.to_vec();
-    let from: fn(usize, usize, usize) -> (usize, usize) = match orientation {
-        Orientation::NoTransforms => |x, y, _| (x, y),
-        Orientation::FlipHorizontal => |x, y, l| (l - x, y),
-        Orientation::Rotate180 => |x, y, l| (l - x, l - y),
-        Orientation::FlipVertical => |x, y, l| (x, l - y),
-        Orientation::Rotate90FlipH => |x, y, _| (y, x),
-        Orientation::Rotate90 => |x, y, l| (y, l - x),
-        Orientation::Rotate270FlipH => |x, y, l| (l - y, l - x),
-        Orientation::Rotate270 => |x, y, l| (l - y, x),
+    let [width, height] = grid.stored(orientation);
+    let (right, bottom) = (width - 1, height - 1);
+    let from = |x: usize, y: usize| match orientation {
+        Orientation::NoTransforms => (x, y),
+        Orientation::FlipHorizontal => (right - x, y),
+        Orientation::Rotate180 => (right - x, bottom - y),
+        Orientation::FlipVertical => (x, bottom - y),
+        Orientation::Rotate90FlipH => (y, x),
+        Orientation::Rotate90 => (y, bottom - x),
+        Orientation::Rotate270FlipH => (right - y, bottom - x),
+        Orientation::Rotate270 => (right - y, x),
     };
     for (i, out) in plane.iter_mut().enumerate() {
-        let (x, y) = from(i % size, i / size, size - 1);
-        *out = stored[y * size + x];
+        let (x, y) = from(i % grid.width, i / grid.width);
+        *out = stored[y * width + x];
     }
 }

@@ -65,7 +65,7 @@ fn add(to: &mut [f64], from: &[f64], factor: f64) {
 }
 
 /// The scalar product, in eight sums of a fixed order.
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a8, a_rest) = a.as_chunks::<8>();
     let (b8, b_rest) = b.as_chunks::<8>();
     let mut lanes = [0.0; 8];

@@ -18,6 +18,7 @@ mod gram;
 mod householder;
 mod select;
 
+pub(crate) use extreme::dot;
 pub use gram::{Gram, condition_number, gram_pivoted_qr};
 pub use householder::column_pivoted_qr;
 pub use select::{LARGEST_VALUE, select_columns};

@@ -35,8 +35,9 @@ fn sum(samples: &[u8]) -> i64 {
     samples.iter().map(|&v| u64::from(v)).sum::<u64>() as i64
 }
 
-/// Blocks of 2¹⁵ products of at most 255² stay inside u32.
-fn dot(a: &[u8], b: &[u8]) -> i64 {
+/// Σab. Blocks of 2¹⁵ products of at most 255² stay inside u32.
+#[inline(always)]
+pub(super) fn dot(a: &[u8], b: &[u8]) -> i64 {
     let blocks = a.chunks(1 << 15).zip(b.chunks(1 << 15));
     blocks.map(|(a, b)| i64::from(a.iter().zip(b).map(|(&a, &b)| u32::from(a) * u32::from(b)).sum::<u32>())).sum()
 }

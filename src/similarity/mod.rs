@@ -1,15 +1,24 @@
-//! How alike two pictures are: one measure per file or folder; what a person is told and shown of a pair; the views that bring candidates; and
-//! what impostors say of thresholds.
+//! How alike two pictures are: one measure per file or folder, and the matrices of a measure ([`Measure`]); what a person is told and shown of
+//! a pair; the views that bring candidates; and what impostors say of thresholds.
 
 mod compare;
 mod copies;
 mod correlation;
+mod cosine;
 mod edge;
 mod frame;
+mod gaussian;
+mod measure;
 mod null;
+mod pairs;
 pub mod register;
 mod side_by_side;
+mod ssim;
+mod summary;
+#[cfg(test)]
+mod trial;
 mod views;
+mod wide;
 mod words;
 
 pub use compare::{Comparison, Decision, compare};
@@ -17,6 +26,9 @@ pub use copies::{COPY_KINDS, CopyKind};
 pub use correlation::{EDGE_CORRELATION, correlation};
 pub use edge::{Edge, EdgeRule, KEPT_SIMILARITY};
 pub use frame::turned;
+pub use measure::Measure;
 pub use null::NullDistribution;
 pub use side_by_side::{AMPLIFIED, GAP, SideBySide, side_by_side};
+pub use ssim::{Border, Colour, Ssim, Window};
+pub use summary::{MatrixSummary, PairSimilarity, summarise};
 pub use views::{Part, ViewKind, Views, WHOLE, uniform_border, views};

@@ -2,6 +2,7 @@
 
 mod generalisation;
 mod pairs;
+mod papers;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     generalisation::{Leaks, Outliers},
     pairs::{Calibrate, Compare},
+    papers::{Select, Similarity, Size},
 };
 
 use crate::{
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
     Groups(Groups),
+    /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
+    Similarity(Similarity),
     /// Show which test images have a near-identical training image, and which are unlike all of them
     Leaks(Leaks),
     /// Show the images that are most by themselves, in the dataset or in their class

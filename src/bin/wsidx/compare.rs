@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Cursor, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -22,9 +22,9 @@ use wsidx::{
 use crate::{
     Exit, Outcome,
     args::{Compare, Format},
+    draw,
     json::{self, AlignmentJson, Decimal, PathJson},
     place,
-    replace::replace,
     session::Session,
     term,
 };
@@ -133,20 +133,15 @@ fn read(name: &Path, shape: Shape, reader: Option<&Reader>) -> Result<Image, Err
 
 /// Writes the pair side by side, as a PNG, over a file of that name; but never over one of the two images.
 fn draw(out: &Path, a: &Image, b: &Image, found: &Comparison) -> Result<(), Error> {
-    if out.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("png")) {
-        return Err(Error::Input(format!("--out writes a PNG; {} does not end in .png", out.display())));
-    }
+    draw::check_ending("--out", Some(out), "png")?;
     let same = |name: &Path| fs::canonicalize(out).is_ok_and(|out| fs::canonicalize(name).is_ok_and(|name| name == out));
     if same(&a.name) || same(&b.name) {
         return Err(Error::Input(format!("--out {} is one of the images to be compared; name another file", out.display())));
     }
     let image = side_by_side(&a.drawn, &b.drawn, &found.pair, panel(a.sides));
     let (width, height) = (image.width as u32, image.height as u32);
-    let mut png = Cursor::new(Vec::new());
     let rgb = image::RgbImage::from_raw(width, height, image.rgb).expect("three samples for each pixel");
-    let failed = |e: image::ImageError| Error::Io { doing: "writing", path: out.to_owned(), source: std::io::Error::other(e) };
-    rgb.write_to(&mut png, image::ImageFormat::Png).map_err(failed)?;
-    replace(out, png.get_ref())
+    draw::write_png(out, &rgb)
 }
 
 /// A panel of about the shape of the image: its longer side fixed, the shorter one not too short to be seen.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use wsidx::{
     Error,
     dataset::{Buffer, read_image},
-    index::{Analysis, Reader, Selection},
+    index::{Analysis, AnalysisOptions, Reader, Selection, Transform},
     picture::{Limits, Picture, decode},
     wavelet::{Coefficients, Layout, Subband},
 };
@@ -32,15 +32,14 @@ pub(crate) fn run(session: &Session, args: &Debug) -> Outcome {
             let selection = Selection {
                 split: split.as_deref().map(str::parse).transpose()?,
                 label: label.as_ref().map(|label| label.clone().into_bytes()),
-                wavelet: wavelet.as_deref().map(str::parse).transpose()?,
-                levels: *levels,
-                tau: *tau,
-                tolerance: *tolerance,
+                under: Vec::new(),
             };
+            let transform = Transform { wavelet: wavelet.as_deref().map(str::parse).transpose()?, levels: *levels };
+            let options = AnalysisOptions { transform, tau: *tau, tolerance: *tolerance };
             let monitor = session.monitor(output.format);
-            let analysis = session.reader(None)?.analyse(&selection, &monitor)?;
+            let analysis = session.reader(None)?.analyse(&selection, &options, &monitor)?;
             drop(monitor);
-            basis(&analysis, &selection, output.format)?;
+            basis(&analysis, &options, output.format)?;
         }
     }
     Ok(Exit::Fine)
@@ -156,7 +155,7 @@ struct SubbandJson {
     of: usize,
 }
 
-fn basis(analysis: &Analysis, selection: &Selection, format: Format) -> Result<(), crate::Failure> {
+fn basis(analysis: &Analysis, options: &AnalysisOptions, format: Format) -> Result<(), crate::Failure> {
     if format != Format::Text {
         let by_subband = analysis.by_subband.iter().map(|&(plane, level, subband, chosen, of)| SubbandJson {
             plane,
@@ -190,8 +189,8 @@ fn basis(analysis: &Analysis, selection: &Selection, format: Format) -> Result<(
     writeln!(out, "identical images  {} beyond the first of their kind", term::count(same as u64))?;
     writeln!(out, "zero columns      {}", analysis.zero_columns)?;
     writeln!(out, "condition number  {:.6e}", analysis.condition)?;
-    writeln!(out, "numerical rank    {} at tolerance {:e}", analysis.rank, selection.tolerance)?;
-    writeln!(out, "leading columns   {} with a condition number below {:e}\n", analysis.columns, selection.tau)?;
+    writeln!(out, "numerical rank    {} at tolerance {:e}", analysis.rank, options.tolerance)?;
+    writeln!(out, "leading columns   {} with a condition number below {:e}\n", analysis.columns, options.tau)?;
     let columns = [Column::right("plane"), Column::right("level"), Column::left("subband"), Column::right("chosen"), Column::right("of")];
     let mut table = Table::new(columns);
     for &(plane, level, subband, chosen, of) in &analysis.by_subband {

@@ -9,18 +9,21 @@ mod check;
 mod compare;
 mod debug;
 mod diff;
+mod draw;
 mod groups;
 mod hook;
 mod housekeeping;
 mod init;
 mod json;
 mod leaks;
+mod npy;
 mod outliers;
 mod place;
 mod progress;
 mod query;
 mod replace;
 mod session;
+mod similarity;
 mod status;
 mod sync;
 mod term;
@@ -102,6 +105,7 @@ fn run(args: Args) -> Outcome {
         Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
+        Command::Similarity(options) => similarity::run(&session, &options),
         Command::Leaks(options) => leaks::run(&session, &options),
         Command::Outliers(options) => outliers::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),

@@ -29,9 +29,10 @@ mod levels;
 mod needs;
 mod refine;
 mod scales;
-mod wide;
 
 use std::{borrow::Cow, cell::RefCell};
+
+use super::wide;
 
 pub use affine::{Affine, Turn};
 pub use levels::{Detail, Outline, Prepared};

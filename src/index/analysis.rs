@@ -3,34 +3,25 @@
 //! Yousefzadeh 2020, Algorithm 1, lines 1 to 8: W has a row for each image (each *path*: identical images are rows of their own) and a column
 //! for each wavelet coefficient, raw: neither centred nor normalised. All from the stored pictures.
 
-use ndarray::{Array2, s};
 use rayon::prelude::*;
 
-use super::{Reader, publish::picture_of};
+use super::{IndexedImage, Reader, Selection, Transform};
 use crate::{
-    Error, Result,
+    Result,
     monitor::Monitor,
-    picture::Picture,
     rrqr::{Gram, PivotedQr, Stop, column_pivoted_qr, condition_number, gram_pivoted_qr},
-    store::{packs::Place, view::RowRecord},
-    verdict::Split,
-    wavelet::{Band, Coefficients, Layout, Subband, Wavelet},
+    store::packs::Place,
+    wavelet::{Band, Layout, Subband},
 };
 
 /// Rows of W that are in memory at once where only its Gram matrix is needed.
 const CHUNK: usize = 1_024;
 
-/// Which images, and how they are transformed.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// Only this split.
-    pub split: Option<Split>,
-    /// Only this label.
-    pub label: Option<Vec<u8>>,
-    /// Another wavelet than the one of the index.
-    pub wavelet: Option<Wavelet>,
-    /// Fewer levels than there can be.
-    pub levels: Option<u32>,
+/// What is asked of the factorisation.
+#[derive(Debug, Clone, Copy)]
+pub struct AnalysisOptions {
+    /// How the coefficients are made.
+    pub transform: Transform,
     /// Condition number that the chosen columns stay below; 10⁵ in the paper.
     pub tau: f64,
     /// Share of the largest diagonal element of R under which columns count as dependent.
@@ -62,88 +53,42 @@ impl Reader {
     /// Factorises W P = Q R for a selection.
     ///
     /// # Errors
-    /// [`Error::Input`] for an empty selection, [`Error::Numeric`], [`Error::Damaged`], [`Error::Interrupted`].
-    pub fn analyse(&self, selection: &Selection, monitor: &dyn Monitor) -> Result<Analysis> {
-        let places = self.select(selection)?;
-        if places.is_empty() {
-            return Err(Error::Input("no image is in this selection; see `wsidx status` for what there is".into()));
-        }
-        let layout = match selection.levels {
-            Some(levels) => Layout::with_levels(self.settings.size, self.settings.planes, levels),
-            None => self.settings.layout(),
-        };
-        let matrix = Matrix { reader: self, places: &places, selection, layout: &layout };
+    /// [`crate::Error::Input`] for an empty selection; those of numerics, damage and interruption.
+    pub fn analyse(&self, selection: &Selection, options: &AnalysisOptions, monitor: &dyn Monitor) -> Result<Analysis> {
+        let images = self.images(selection)?;
+        let layout = self.layout(options.transform);
+        let matrix = Matrix { reader: self, images: &images, transform: options.transform, columns: layout.len() };
         let (qr, condition, zero_columns) = matrix.factorise(monitor)?;
-        let columns = qr.leading_columns(selection.tau)?;
-        let mut distinct = places.clone();
-        distinct.sort_unstable_by_key(|place| (place.pack, place.offset));
-        distinct.dedup();
+        let columns = qr.leading_columns(options.tau)?;
         Ok(Analysis {
-            images: places.len(),
-            distinct: matrix.distinct_pictures(&distinct)?,
+            images: images.len(),
+            distinct: matrix.distinct_pictures()?,
             coefficients: layout.len(),
             zero_columns,
             condition,
-            rank: qr.numerical_rank(selection.tolerance),
+            rank: qr.numerical_rank(options.tolerance),
             columns,
             by_subband: by_subband(&layout, &qr.pivots[..columns]),
         })
-    }
-
-    /// A place for each path of the selection, in the order of rows and paths.
-    fn select(&self, selection: &Selection) -> Result<Vec<Place>> {
-        let mut places = Vec::new();
-        for row in 0..self.view.rows() as u32 {
-            let RowRecord { place, occurrences, .. } = self.view.row(row)?;
-            let wanted = occurrences.iter().filter(|o| {
-                let split = selection.split.is_none_or(|split| o.split == Some(split));
-                split && selection.label.as_ref().is_none_or(|label| o.label.as_deref() == Some(label))
-            });
-            places.extend(wanted.map(|_| place));
-        }
-        Ok(places)
     }
 }
 
 struct Matrix<'a> {
     reader: &'a Reader,
-    places: &'a [Place],
-    selection: &'a Selection,
-    layout: &'a Layout,
+    images: &'a [IndexedImage],
+    transform: Transform,
+    columns: usize,
 }
 
 impl Matrix<'_> {
-    fn picture(&self, place: Place) -> Result<Picture> {
-        picture_of(&self.reader.content(place)?, &self.reader.settings)
-    }
-
-    /// The rows of W for some of the places.
-    fn rows(&self, places: &[Place], monitor: &dyn Monitor) -> Result<Array2<f64>> {
-        let wavelet = self.selection.wavelet.unwrap_or_else(|| self.reader.settings.wavelet());
-        let mut w = Array2::zeros((places.len(), self.layout.len()));
-        let rows: Vec<_> = w.outer_iter_mut().zip(places).collect();
-        rows.into_par_iter().try_for_each(|(mut row, place)| {
-            if monitor.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            monitor.advance(1);
-            let settings = &self.reader.settings;
-            let picture = self.picture(*place)?;
-            let of = Coefficients::<f64>::of(picture.samples(), settings.size, settings.planes, wavelet, self.selection.levels);
-            row.iter_mut().zip(&of.values).for_each(|(out, value)| *out = *value);
-            Ok(())
-        })?;
-        Ok(w)
-    }
-
     /// R and P, the condition number and the zero columns: from the Gram matrix WᵀW where there are more images than coefficients, else from
     /// W itself and the Gram matrix WWᵀ.
     fn factorise(&self, monitor: &dyn Monitor) -> Result<(PivotedQr, f64, usize)> {
-        let d = self.layout.len();
+        let d = self.columns;
         let stop = Stop { tolerance: 0.0, max_columns: d };
-        monitor.stage("transforming", Some(self.places.len() as u64));
-        if self.places.len() <= d {
-            let w = self.rows(self.places, monitor)?;
+        monitor.stage("transforming", Some(self.images.len() as u64));
+        if self.images.len() <= d {
+            let w = self.reader.coefficients(self.images, self.transform, monitor)?;
             monitor.stage("factorising", None);
             let zero = w.columns().into_iter().filter(|column| column.iter().all(|v| *v == 0.0)).count();
             let mut gram = Gram::new(w.nrows());
@@ -151,16 +96,19 @@ impl Matrix<'_> {
             return Ok((column_pivoted_qr(w.view(), stop)?, condition_number(&gram)?, zero));
         }
         let mut gram = Gram::new(d);
-        for places in self.places.chunks(CHUNK) {
-            gram.add_rows(self.rows(places, monitor)?.slice(s![.., ..]))?;
+        for images in self.images.chunks(CHUNK) {
+            gram.add_rows(self.reader.coefficients(images, self.transform, monitor)?.view())?;
         }
         monitor.stage("factorising", None);
         let zero = gram.matrix().diag().iter().filter(|v| **v == 0.0).count();
         Ok((gram_pivoted_qr(&gram, stop)?, condition_number(&gram)?, zero))
     }
 
-    fn distinct_pictures(&self, places: &[Place]) -> Result<usize> {
-        let hash = |place: &Place| Ok(*blake3::hash(self.picture(*place)?.samples()).as_bytes());
+    fn distinct_pictures(&self) -> Result<usize> {
+        let mut places: Vec<Place> = self.images.iter().map(|image| image.place).collect();
+        places.sort_unstable_by_key(|place| (place.pack, place.offset));
+        places.dedup();
+        let hash = |place: &Place| Ok(*blake3::hash(self.reader.picture_at(*place)?.samples()).as_bytes());
         let mut hashes = places.par_iter().map(hash).collect::<Result<Vec<[u8; 32]>>>()?;
         hashes.par_sort_unstable();
         hashes.dedup();
