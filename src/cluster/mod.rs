@@ -3,6 +3,8 @@
 //! | method | of | number of clusters |
 //! |---|---|---|
 //! | [`kmeans`] | points | given |
+//! | [`spectral_clustering`] | a graph Laplacian | given |
+//! | [`threshold_groups`] | similar pairs | found |
 //!
 //! All are deterministic: a seed and the same input give the same clusters, for any number of threads. Which images are clustered, and what
 //! becomes of the clusters, is left to [`crate::index`].
@@ -12,9 +14,13 @@ mod nearest;
 mod quality;
 mod random;
 mod seeding;
+mod spectral;
+mod threshold;
 
 pub use kmeans::{KMeans, kmeans};
 pub use quality::{adjusted_rand_index, silhouette};
+pub use spectral::spectral_clustering;
+pub use threshold::threshold_groups;
 
 /// Which cluster each of some points is in. Clusters are numbered from 0 in the order of their first points, and none is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]

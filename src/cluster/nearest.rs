@@ -5,10 +5,7 @@
 //! may be the nearest by that bound are measured, in double precision and one fixed order. So the answer, ties to the smaller centre, is that of
 //! measuring all of them, on every machine.
 
-use faer::{
-    Accum, MatMut, MatRef, Par,
-    linalg::matmul::matmul,
-};
+use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
 
 /// Points of a task, and centres of a block.

@@ -29,11 +29,4 @@ impl Numbers {
     pub(super) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
-
-    /// The values in another order, every order as likely (Fisher and Yates).
-    pub(super) fn shuffle<T>(&mut self, values: &mut [T]) {
-        for i in (1..values.len()).rev() {
-            values.swap(i, self.below(i + 1));
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod clusters;
 mod generalisation;
 mod pairs;
 mod papers;
@@ -9,7 +10,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
-    generalisation::{Leaks, Outliers},
+    clusters::{ListFormat, Reduce},
+    generalisation::{Groups, Leaks, Outliers},
     pairs::{Calibrate, Compare},
     papers::{Select, Similarity, Size},
 };
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Similarity(Similarity),
     /// Show which test images have a near-identical training image, and which are unlike all of them
     Leaks(Leaks),
+    /// Cluster images and say which to keep, and which are influential
+    Reduce(Reduce),
     /// Show the images that are most by themselves, in the dataset or in their class
     Outliers(Outliers),
     /// Show the duplicates, conflicts and leaks that one commit has and another has not
@@ -253,21 +257,6 @@ pub(crate) struct Check {
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Every image of a group is similar to its first one; images that are only similar to another member are not in it. The groups come
-from the graph that `wsidx sync` keeps, and so at once; it has the pairs of which one is among the nearest of the other as they are, so a
-mirrored copy or a small crop may be missing here that `wsidx check .` finds. `[edges]` in wsidx.toml says what counts as similar.
-
-Examples:
-  wsidx groups                                   largest first
-  wsidx groups --format jsonl | jq 'select(.conflict)'"
-)]
-pub(crate) struct Groups {
-    #[command(flatten)]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]

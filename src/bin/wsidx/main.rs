@@ -21,12 +21,14 @@ mod outliers;
 mod place;
 mod progress;
 mod query;
+mod reduce;
 mod replace;
 mod session;
 mod similarity;
 mod status;
 mod sync;
 mod term;
+mod tree;
 mod versions;
 
 use std::io::Write as _;
@@ -107,6 +109,7 @@ fn run(args: Args) -> Outcome {
         Command::Groups(options) => groups::run(&session, &options),
         Command::Similarity(options) => similarity::run(&session, &options),
         Command::Leaks(options) => leaks::run(&session, &options),
+        Command::Reduce(options) => reduce::run(&session, &options),
         Command::Outliers(options) => outliers::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),
