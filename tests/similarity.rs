@@ -87,6 +87,20 @@ fn the_matrix_file_has_the_values_that_are_told_and_is_the_same_for_any_number_o
 }
 
 #[test]
+fn pairs_that_are_similar_enough_have_a_line_in_the_graph() {
+    let tree = dataset();
+    let lines = |above: &str| {
+        wsidx(tree.path(), ["similarity", "train", "--graph", "G.svg", "--above", above]).expect(0);
+        let svg = fs::read_to_string(tree.path().join("G.svg")).unwrap();
+        assert_eq!(svg.matches("<circle").count(), 8);
+        assert!(svg.contains("<title>7: train/dog/a.ppm</title>"));
+        svg.matches("<line").count()
+    };
+    assert_eq!((lines("0.9999"), lines("-1"), lines("2")), (1, 28, 0));
+    wsidx(tree.path(), ["similarity", "train", "--graph", "G.svg", "--against", "test"]).expect(2);
+}
+
+#[test]
 fn one_split_is_compared_with_another() {
     let tree = dataset();
     let found = json(tree.path(), &["--label", "cat", "--split", "test", "--against", "train", "--measure", "gaussian", "--out", "S.npy"]);

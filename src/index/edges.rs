@@ -35,7 +35,9 @@ pub(super) struct Candidates<'a> {
 impl Candidates<'_> {
     /// The edges that change with the lists.
     pub(super) fn edges(&self, library: &Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
-        let changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
+        // Rows that share a neighbour are near each other in this order, so that what was read of one still serves the next.
+        let mut changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
+        changed.sort_by_cached_key(|(row, list)| list.iter().map(|neighbor| neighbor.row).min().map_or(*row, |least| least.min(*row)));
         monitor.stage("registering", Some(changed.len() as u64));
         let mut changes: Vec<Change> = Vec::new();
         for lists in changed.chunks(TOGETHER) {

@@ -4,7 +4,7 @@
 //! Laplacians; Dong, Benson and Bindel 2019, "Network density of states", for the distribution of the eigenvalues of large graphs.
 //!
 //! The Laplacian of a graph is block-diagonal over its connected components, so whatever is asked of a large graph is asked of each of them
-//! ([`Laplacian::components`]): [`eigenpairs`] of one component is dense where that is small and Lanczos where it is large, and a [`spectrum`] is
+//! ([`Laplacian::components`]): [`eigenpairs()`] of one component is dense where that is small and Lanczos where it is large, and a [`spectrum()`] is
 //! exact but for the components that are too large for that. Clustering what comes out is left to others.
 //!
 //! Nothing depends on the number of threads: dense factorisations run on one, sums are taken in a fixed order, and starts are fixed.

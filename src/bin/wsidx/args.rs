@@ -1,6 +1,7 @@
 //! The command line.
 
 mod clusters;
+mod debug;
 mod generalisation;
 mod pairs;
 mod papers;
@@ -11,9 +12,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     clusters::{ListFormat, Reduce},
+    debug::{Debug, Stage},
     generalisation::{Groups, Leaks, Outliers},
     pairs::{Calibrate, Compare},
-    papers::{Select, Similarity, Size},
+    papers::{Select, Similarity, Size, Spectrum},
 };
 
 use crate::{
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Groups(Groups),
     /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
     Similarity(Similarity),
+    /// Show the eigenvalues of the graph Laplacian of similarities, and how many clusters they suggest
+    Spectrum(Spectrum),
     /// Show which test images have a near-identical training image, and which are unlike all of them
     Leaks(Leaks),
     /// Cluster images and say which to keep, and which are influential
@@ -330,60 +334,4 @@ pub(crate) struct Gc {
     /// Wait until another writer is done
     #[arg(long)]
     pub(crate) wait: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Debug {
-    #[command(subcommand)]
-    pub(crate) stage: Stage,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Stage {
-    /// Write the standardised picture of an image as a PNG
-    Picture {
-        /// An image file
-        image: PathBuf,
-        /// Where to write it
-        #[arg(short, long, value_name = "FILE.png")]
-        out: PathBuf,
-    },
-    /// Print the wavelet coefficients of an image: energy by subband, or all of them
-    Coefficients {
-        /// An image file
-        image: PathBuf,
-        /// Print every coefficient: plane, level, subband, row, column, value
-        #[arg(long)]
-        all: bool,
-    },
-    /// Factorise the coefficients of a selection by rank-revealing QR: condition number, rank, chosen columns by subband
-    #[command(after_help = "Example:
-  wsidx debug basis --split train")]
-    Basis {
-        /// Only this split
-        #[arg(long)]
-        split: Option<String>,
-        /// Only this label
-        #[arg(long)]
-        label: Option<String>,
-        /// Another wavelet: haar, daubechies-4-taps or daubechies-8-taps
-        #[arg(long, value_name = "NAME")]
-        wavelet: Option<String>,
-        /// Fewer levels than there can be
-        #[arg(long, value_name = "N")]
-        levels: Option<u32>,
-        /// The condition number that the chosen columns stay below
-        #[arg(long, default_value_t = 1e5)]
-        tau: f64,
-        /// The share of |r_11| under which a column counts as dependent
-        #[arg(long, default_value_t = 1e-5)]
-        tolerance: f64,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Print the stored neighbour list of an indexed image
-    Neighbors {
-        /// An image file of the dataset
-        image: PathBuf,
-    },
 }

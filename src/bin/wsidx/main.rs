@@ -25,6 +25,7 @@ mod reduce;
 mod replace;
 mod session;
 mod similarity;
+mod spectrum;
 mod status;
 mod sync;
 mod term;
@@ -108,6 +109,7 @@ fn run(args: Args) -> Outcome {
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
         Command::Similarity(options) => similarity::run(&session, &options),
+        Command::Spectrum(options) => spectrum::run(&session, &options),
         Command::Leaks(options) => leaks::run(&session, &options),
         Command::Reduce(options) => reduce::run(&session, &options),
         Command::Outliers(options) => outliers::run(&session, &options),

@@ -57,6 +57,7 @@ impl Found {
 pub(crate) fn run(session: &Session, args: &Similarity) -> Outcome {
     draw::check_ending("--out", args.out.as_deref(), "npy")?;
     draw::check_ending("--heat-map", args.heat_map.as_deref(), "png")?;
+    draw::check_ending("--graph", args.graph.as_deref(), "svg")?;
     let reader = session.reader(args.select.paths.first().map(PathBuf::as_path))?;
     let monitor = session.monitor(args.output.format);
     let found = compare(&reader, args, &monitor)?;
@@ -66,6 +67,9 @@ pub(crate) fn run(session: &Session, args: &Similarity) -> Outcome {
     }
     if let Some(out) = &args.heat_map {
         draw::write_png(out, &draw::heat_map(found.matrix.view()))?;
+    }
+    if let Some(out) = &args.graph {
+        replace(out, graph(&found, args)?.as_bytes())?;
     }
     match args.output.format {
         Format::Text => text(&found, args)?,
@@ -87,6 +91,16 @@ fn compare(reader: &Reader, args: &Similarity, monitor: &dyn Monitor) -> Result<
     let matrix = args.measure.cross(&of_rows, &frames(reader, &columns, args.size, monitor)?, monitor)?;
     let summary = summarise(matrix.view(), false, args.extremes);
     Ok(Found { rows, columns: Some(columns), matrix, summary })
+}
+
+/// The drawing of the pairs that are similar enough.
+fn graph(found: &Found, args: &Similarity) -> Result<String, Error> {
+    let above = args.above.unwrap_or(found.summary.mean + 3.0 * found.summary.sd);
+    let pairs = found.matrix.indexed_iter().filter(|((i, j), value)| i < j && f64::from(**value) >= above);
+    let edges: Vec<(u32, u32, f64)> = pairs.map(|((i, j), &value)| (i as u32, j as u32, value.into())).take(draw::MOST_LINES + 1).collect();
+    let names: Vec<String> = found.rows.iter().map(|image| term::escape(&image.path)).collect();
+    let title = format!("{}, lines from {above:.4}", args.measure);
+    draw::graph_svg(&draw::Graph { names: &names, edges: &edges, clusters: &[] }, &title)
 }
 
 fn frames(reader: &Reader, images: &[IndexedImage], size: Option<Size>, monitor: &dyn Monitor) -> Result<Vec<Frame>, Error> {

@@ -54,6 +54,13 @@ impl Affine {
         [(m[0] * m[0] + m[3] * m[3]).sqrt(), (m[1] * m[1] + m[4] * m[4]).sqrt()]
     }
 
+    /// The farthest, across or down, that this map and another take a point of the square apart.
+    #[must_use]
+    pub(super) fn apart(&self, other: &Self) -> f32 {
+        let d: [f32; 6] = std::array::from_fn(|i| (self.0[i] - other.0[i]).abs());
+        (d[0] + d[1] + d[2]).max(d[3] + d[4] + d[5])
+    }
+
     /// The sine of the angle by which the axes turn, on the mean of both; positive clockwise, as u₁ points downwards.
     #[must_use]
     pub fn sine(&self) -> f32 {

@@ -11,18 +11,26 @@ pub(super) struct Boxes {
 
 impl Boxes {
     /// Replaces every sample by the sum over the window of side 2 · `radius` + 1 around it.
+    ///
+    /// Rows lie one after another with zeros between them, so that one loop takes all of them; what it gives for the zeros is not read.
     #[inline(always)]
     pub(super) fn sum(&mut self, plane: &mut [f32], width: usize, radius: usize) {
+        let stride = width + 2 * radius;
+        let length = plane.len() / width * stride;
         self.padded.clear();
-        self.padded.resize(width + 2 * radius, 0.0);
-        self.across.clear();
-        self.across.resize(plane.len() + 2 * radius * width, 0.0);
-        for (row, out) in plane.chunks_exact(width).zip(self.across[radius * width..].chunks_exact_mut(width)) {
-            self.padded[radius..][..width].copy_from_slice(row);
-            add_shifted(out, &self.padded, 1, radius);
+        self.padded.resize(length + 2 * radius, 0.0);
+        for (row, padded) in plane.chunks_exact(width).zip(self.padded.chunks_exact_mut(stride)) {
+            padded[radius..][..width].copy_from_slice(row);
         }
-        plane.fill(0.0);
-        add_shifted(plane, &self.across, width, radius);
+        self.across.clear();
+        self.across.resize(length + 2 * radius * stride, 0.0);
+        add_shifted(&mut self.across[radius * stride..][..length], &self.padded, 1, radius);
+        let sums = &mut self.padded[..length];
+        sums.fill(0.0);
+        add_shifted(sums, &self.across, stride, radius);
+        for (row, sums) in plane.chunks_exact_mut(width).zip(sums.chunks_exact(stride)) {
+            row.copy_from_slice(&sums[..width]);
+        }
     }
 }
 

@@ -4,20 +4,25 @@
 //! included. The measure is the normalised correlation of locally normalised luma, in integers. At N = 16 it gives starts, at N = 8 it is the
 //! sketch of the prefilter.
 
+use std::sync::LazyLock;
+
 use super::{
     affine::{Affine, Turn},
-    boxes::Boxes,
-    levels::{Taps, normalise},
-    wide::{Work, wide},
+    levels::{COARSE, Local, SKETCH, Taps, normalise},
+    slide::{Frame, Slid},
 };
 
 /// Width and height, in eighths, of a picture that lies inside another: scales 1, 7/8, 3/4, 5/8, and aspects up to 4 : 3.
 const EIGHTHS: [[usize; 2]; 12] = [[8, 8], [7, 7], [6, 6], [5, 5], [8, 7], [7, 8], [7, 6], [6, 7], [6, 5], [5, 6], [8, 6], [6, 8]];
 /// What normalised luma is multiplied by, to be an integer under 2⁷.
 const STEPS: f32 = 32.0;
-/// The side of the widest [`Frame`], with its overhang on both sides, and of the part of a row that it may be read beyond that.
-const WIDEST: usize = 20;
-const STRIDE: usize = 32;
+/// What makes five to eight eighths of N of twice N samples.
+static TO_SKETCH: LazyLock<[Taps; 4]> = LazyLock::new(|| taps(SKETCH));
+static TO_COARSE: LazyLock<[Taps; 4]> = LazyLock::new(|| taps(COARSE));
+
+fn taps(n: usize) -> [Taps; 4] {
+    std::array::from_fn(|i| Taps::new(2 * n, (i + 5) * n / 8))
+}
 
 /// A picture at all sizes of [`EIGHTHS`], one after another: rows of N integers, those beyond a template's width zero.
 #[derive(Debug, Clone)]
@@ -27,15 +32,17 @@ pub(super) struct Templates<const N: usize> {
 }
 
 impl<const N: usize> Templates<N> {
-    /// Of a square plane of luma, of more than N samples a side.
-    pub(super) fn new(luma: &[f32], side: usize, radius: usize, boxes: &mut Boxes) -> Self {
+    /// Of a square plane of luma of 2 N samples a side.
+    pub(super) fn new(luma: &[f32], local: &mut Local) -> Self {
         let mut rows = Vec::with_capacity(first_row::<N>(EIGHTHS.len()));
         // Of every length that occurs: what makes it, and the plane at that width.
-        let taps: [Taps; 4] = std::array::from_fn(|i| Taps::new(side, (i + 5) * N / 8));
+        let taps = if N == SKETCH { &TO_SKETCH } else { &TO_COARSE };
         let across = taps.each_ref().map(|taps| taps.across(luma));
+        let mut norm = Vec::with_capacity(N * N);
         for [width, height] in EIGHTHS {
             let samples = width * N / 8;
-            let norm = normalise(&taps[height - 5].down(&across[width - 5], samples), samples, radius, boxes);
+            norm.clear();
+            normalise(&taps[height - 5].down(&across[width - 5], samples), samples, local, &mut norm);
             rows.extend(norm.chunks_exact(samples).map(row));
         }
         Self::of_rows(rows)
@@ -95,84 +102,6 @@ fn row<const N: usize>(values: &[f32]) -> [i8; N] {
     row
 }
 
-/// The whole picture with zeros around it, and the sums of squares over all rectangles that begin at its corner.
-struct Frame<const N: usize> {
-    samples: [[i16; STRIDE]; WIDEST],
-    squares: [[i32; WIDEST]; WIDEST],
-}
-
-impl<const N: usize> Frame<N> {
-    /// What a template may stick out.
-    const OVERHANG: usize = N / 8;
-
-    fn new(templates: &Templates<N>) -> Self {
-        let mut samples = [[0; STRIDE]; WIDEST];
-        let mut squares = [[0; WIDEST]; WIDEST];
-        for (y, row) in templates.template(0).iter().enumerate() {
-            samples[y + Self::OVERHANG][Self::OVERHANG..][..N].copy_from_slice(&row.map(i16::from));
-            let mut sum = 0;
-            for (x, &v) in row.iter().enumerate() {
-                sum += i32::from(v) * i32::from(v);
-                squares[y + 1][x + 1] = squares[y][x + 1] + sum;
-            }
-        }
-        Self { samples, squares }
-    }
-
-    /// The sum of squares under a template whose corner stands at an offset, counted from the overhang.
-    #[inline(always)]
-    fn energy(&self, [width, height]: [usize; 2], [x, y]: [usize; 2]) -> i32 {
-        let span = |offset: usize, length: usize| [offset.saturating_sub(Self::OVERHANG), (offset + length - Self::OVERHANG).min(N)];
-        let ([left, right], [top, bottom]) = (span(x, width), span(y, height));
-        let s = &self.squares;
-        s[bottom][right] - s[top][right] - s[bottom][left] + s[top][left]
-    }
-
-    /// The best correlation of a template of some energy over all offsets, and its offset; the first of equals.
-    #[inline(always)]
-    fn slide(&self, template: &[[i8; N]], own: i32, [width, height]: [usize; 2]) -> (f32, [usize; 2]) {
-        let mut widened = [[0; N]; N];
-        widened.iter_mut().zip(template).for_each(|(out, row)| *out = row.map(i16::from));
-        let template = &widened[..height];
-        let mut best = (0.0, [Self::OVERHANG, Self::OVERHANG]);
-        for y in 0..=N - height + 2 * Self::OVERHANG {
-            let rows = &self.samples[y..y + height];
-            for x in 0..=N - width + 2 * Self::OVERHANG {
-                let dot = dot(template, rows, x);
-                if dot <= 0 {
-                    continue;
-                }
-                let energy = self.energy([width, height], [x, y]);
-                let score = dot as f32 / (own as f32 * energy as f32).sqrt();
-                if score > best.0 {
-                    best = (score, [x, y]);
-                }
-            }
-        }
-        best
-    }
-}
-
-impl<const N: usize> Work for (&Frame<N>, &[[i8; N]], i32, [usize; 2]) {
-    type Found = (f32, [usize; 2]);
-
-    #[inline(always)]
-    fn run(self) -> Self::Found {
-        self.0.slide(self.1, self.2, self.3)
-    }
-}
-
-/// The sum of products of a template's rows with rows of a frame from column `x` on.
-#[inline(always)]
-fn dot<const N: usize>(template: &[[i16; N]], rows: &[[i16; STRIDE]], x: usize) -> i32 {
-    let mut sum = 0;
-    for (a, b) in template.iter().zip(rows) {
-        let Some(b) = b[x..].first_chunk::<N>() else { return 0 };
-        sum += a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
-    }
-    sum
-}
-
 /// A place to start from: the map from the frame of the first picture to that of the second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Start {
@@ -188,6 +117,19 @@ pub(super) fn starts<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> Vec<
     all
 }
 
+/// The score where both lie as they are.
+pub(super) fn score_in_place<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> f32 {
+    let pairs = a.template(0).iter().flatten().zip(b.template(0).iter().flatten());
+    let dot: i32 = pairs.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+    let energy = (a.energies[0] as f32 * b.energies[0] as f32).sqrt();
+    if dot > 0 { dot as f32 / energy } else { 0.0 }
+}
+
+/// Whether a place scores as much as this.
+pub(super) fn reaches<const N: usize>(a: &Templates<N>, b: &Templates<N>, score: f32) -> bool {
+    inside(a, b).chain(inside(b, a).skip(1)).any(|start| start.score >= score)
+}
+
 /// The score of the best place.
 pub(super) fn best_score<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> f32 {
     inside(a, b).chain(inside(b, a).skip(1)).map(|start| start.score).fold(0.0, f32::max)
@@ -195,10 +137,10 @@ pub(super) fn best_score<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> 
 
 /// The best place for every size of one picture in the other; small sizes, which fit by chance, count for less.
 fn inside<'a, const N: usize>(part: &'a Templates<N>, whole: &Templates<N>) -> impl Iterator<Item = Start> + use<'a, N> {
-    let frame = Frame::new(whole);
+    let frame = Frame::new(whole.template(0));
     EIGHTHS.iter().enumerate().map(move |(i, eighths)| {
         let size = eighths.map(|n| n * N / 8);
-        let (score, offset) = wide((&frame, part.template(i), part.energies[i], size));
+        let (score, offset) = frame.slide(&Slid { rows: part.template(i), size, energy: part.energies[i] });
         let scale = size.map(|n| n as f32 / N as f32);
         let shift = [0, 1].map(|i| (offset[i] as f32 - Frame::<N>::OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
         Start { map: Affine::scale_and_shift(scale, shift), score: score * (scale[0] * scale[1]).sqrt().sqrt() }

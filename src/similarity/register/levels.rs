@@ -6,7 +6,12 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{affine::Turn, boxes::Boxes, coarse::Templates};
+use super::{
+    affine::Turn,
+    boxes::Boxes,
+    coarse::Templates,
+    wide::{Work, wide},
+};
 use crate::picture::Picture;
 
 /// The side of the coarsest level.
@@ -32,8 +37,9 @@ pub(super) struct Level {
 }
 
 impl Level {
-    fn new(luma: Vec<f32>, side: usize, boxes: &mut Boxes) -> Self {
-        let norm = normalise(&luma, side, RADIUS, boxes);
+    fn new(luma: Vec<f32>, side: usize, local: &mut Local) -> Self {
+        let mut norm = Vec::with_capacity(luma.len());
+        normalise(&luma, side, local, &mut norm);
         let slope = slopes(&norm, side);
         Self { side, luma, norm, slope }
     }
@@ -61,11 +67,11 @@ impl Outline {
     pub fn of(picture: &Picture) -> Self {
         let (luma, fine) = luma(picture);
         let second = resample(&luma, fine, 2 * COARSE);
-        let mut boxes = Boxes::default();
+        let mut local = Local::default();
         Self {
             key: xxh3_128(picture.samples()),
-            templates: Templates::new(&second, 2 * COARSE, RADIUS, &mut boxes),
-            sketch: Templates::new(&halve(&second, 2 * COARSE), COARSE, RADIUS, &mut boxes),
+            templates: Templates::new(&second, &mut local),
+            sketch: Templates::new(&halve(&second, 2 * COARSE), &mut local),
         }
     }
 
@@ -94,15 +100,15 @@ impl Detail {
             _ => [const { Vec::new() }; 2],
         };
         let chroma = chroma.map(|plane| if plane.is_empty() { vec![0.0; COARSE * COARSE] } else { resample(&plane, size, COARSE) });
-        let mut boxes = Boxes::default();
+        let mut local = Local::default();
         let (mut plane, mut side) = luma(picture);
         let mut levels = Vec::new();
         while side > COARSE {
             let next = halve(&plane, side);
-            levels.push(Level::new(plane, side, &mut boxes));
+            levels.push(Level::new(plane, side, &mut local));
             (plane, side) = (next, side / 2);
         }
-        levels.push(Level::new(plane, side, &mut boxes));
+        levels.push(Level::new(plane, side, &mut local));
         levels.reverse();
         Self { levels, chroma }
     }
@@ -193,7 +199,13 @@ impl Taps {
     pub(super) fn across(&self, plane: &[f32]) -> Vec<f32> {
         let mut across = Vec::with_capacity(plane.len() / self.from * self.of.len());
         for row in plane.chunks_exact(self.from) {
-            across.extend(self.of.iter().map(|taps| taps.iter().map(|&(at, weight)| row[at] * weight).sum::<f32>()));
+            for taps in &self.of {
+                let mut sum = 0.0;
+                for &(at, weight) in taps {
+                    sum += row[at] * weight;
+                }
+                across.push(sum);
+            }
         }
         across
     }
@@ -224,27 +236,52 @@ fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
     (start as usize..from).map(|at| (at, covered(at) / step)).take_while(|tap| tap.1 > 0.0).collect()
 }
 
-/// (y − μ) / √(σ² + c²) in windows.
-pub(super) fn normalise(luma: &[f32], width: usize, radius: usize, boxes: &mut Boxes) -> Vec<f32> {
-    let [mut sum, mut square] = [luma.to_vec(), luma.iter().map(|v| v * v).collect()];
-    for plane in [&mut sum, &mut square] {
-        boxes.sum(plane, width, radius);
+/// Working memory of [`normalise`].
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    boxes: Boxes,
+    sums: [Vec<f32>; 2],
+}
+
+/// (y − μ) / √(σ² + c²) in windows, of a plane no wider and no higher than [`FINE`], put behind what `out` has.
+pub(super) fn normalise(luma: &[f32], width: usize, local: &mut Local, out: &mut Vec<f32>) {
+    wide((luma, width, local, out));
+}
+
+impl Work for (&[f32], usize, &mut Local, &mut Vec<f32>) {
+    type Found = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (luma, width, local, out) = self;
+        let height = luma.len() / width;
+        let [sum, square] = &mut local.sums;
+        for plane in [&mut *sum, square] {
+            plane.clear();
+            plane.extend_from_slice(luma);
+        }
+        square.iter_mut().for_each(|v| *v *= *v);
+        for plane in [&mut *sum, square] {
+            local.boxes.sum(plane, width, RADIUS);
+        }
+        // Samples of a line that are in the window around one of them.
+        let inside = |at: usize, length: usize| ((at + RADIUS + 1).min(length) - at.saturating_sub(RADIUS)) as f32;
+        let mut columns = [0.0; FINE];
+        columns.iter_mut().enumerate().take(width).for_each(|(x, column)| *column = inside(x, width));
+        let start = out.len();
+        out.resize(start + luma.len(), 0.0);
+        for (y, out) in out[start..].chunks_exact_mut(width).enumerate() {
+            let [luma, sum, square] = [luma, &*sum, &*square].map(|plane| &plane[y * width..][..width]);
+            let (rows, columns) = (inside(y, height), &columns[..width]);
+            for x in 0..width {
+                let n = columns[x] * rows;
+                let mean = sum[x] / n;
+                let variance = square[x] / n - mean * mean;
+                let variance = if variance > 0.0 { variance } else { 0.0 };
+                out[x] = (luma[x] - mean) / (variance + NOISE * NOISE).sqrt();
+            }
+        }
     }
-    // Samples of a line that are in the window around one of them.
-    let inside = |at: usize, length: usize| ((at + radius + 1).min(length) - at.saturating_sub(radius)) as f32;
-    let (height, columns) = (luma.len() / width, (0..width).map(|x| inside(x, width)).collect::<Vec<f32>>());
-    let mut out = Vec::with_capacity(luma.len());
-    for (y, line) in luma.chunks_exact(width).enumerate() {
-        let sums = sum[y * width..].iter().zip(&square[y * width..]);
-        let rows = inside(y, height);
-        out.extend(line.iter().zip(&columns).zip(sums).map(|((&y, &columns), (&sum, &square))| {
-            let n = columns * rows;
-            let mean = sum / n;
-            let variance = (square / n - mean * mean).max(0.0);
-            (y - mean) / (variance + NOISE * NOISE).sqrt()
-        }));
-    }
-    out
 }
 
 /// Half the differences of the neighbours; one-sided at the border.

@@ -18,6 +18,8 @@ use super::{
 const BLOCKS: usize = 8;
 /// A step may leave the normal equations this far from singular: their diagonal is raised by this share.
 const DAMPING: f64 = 1e-3;
+/// A step that moves no sample by this share of one is not taken: refinement has arrived.
+const ARRIVED: f32 = 1.0 / 16.0;
 
 /// One value for each block of a row of blocks: these are computed side by side, each in its own order.
 type Lanes = [f32; BLOCKS];
@@ -132,7 +134,7 @@ impl Fixed {
         let mut best = Fit { map, score: look.score };
         for _ in 0..steps {
             let next = look.change.and_then(|change| change.inverse()).map(|back| map.after(&back));
-            let Some(next) = next.filter(plausible) else { break };
+            let Some(next) = next.filter(plausible).filter(|next| self.samples_apart(next, &map) >= ARRIVED) else { break };
             map = next;
             look = self.look(other, &map);
             if look.score > best.score {
@@ -140,6 +142,11 @@ impl Fixed {
             }
         }
         best
+    }
+
+    /// How far apart two maps take a sample at the most, in samples.
+    pub(super) fn samples_apart(&self, a: &Affine, b: &Affine) -> f32 {
+        0.5 * self.side as f32 * a.apart(b)
     }
 
     /// How well a map fits.
@@ -250,23 +257,33 @@ impl Work for (&Fixed, usize, usize) {
     }
 }
 
-/// [`sample`] at several places, all shifted alike.
+/// Adding this leaves no place for a fraction, and the whole number in the last 23 bits.
+const WHOLE: f32 = 8_388_608.0;
+
+/// The whole number at or below a place on a line that ends at `last`, but less than that.
 #[inline(always)]
-fn samples(plane: &[f32], n: usize, [x, y]: [&Lanes; 2], shift: [f32; 2]) -> Lanes {
-    /// Adding this leaves no place for a fraction, and the whole number in the last 23 bits.
-    const WHOLE: f32 = 8_388_608.0;
+pub(super) fn below(x: f32, last: f32) -> f32 {
+    let near = (x + WHOLE) - WHOLE;
+    let low = if near > x { near - 1.0 } else { near };
+    if low < last - 1.0 { low } else { last - 1.0 }
+}
+
+/// A whole number under 2²³ as an integer.
+#[inline(always)]
+pub(super) fn whole(x: f32) -> u32 {
+    (x + WHOLE).to_bits() & 0x7f_ffff
+}
+
+/// Between four samples, linearly, at several places that are all shifted alike; beyond the border its value.
+#[inline(always)]
+pub(super) fn samples(plane: &[f32], n: usize, [x, y]: [&Lanes; 2], shift: [f32; 2]) -> Lanes {
     let (most, side) = ((n - 1) as f32, n as f32);
     let (mut p, mut q, mut corner) = ([0f32; BLOCKS], [0f32; BLOCKS], [0u32; BLOCKS]);
     for l in 0..BLOCKS {
-        let below = |x: f32| {
-            let near = (x + WHOLE) - WHOLE;
-            let low = if near > x { near - 1.0 } else { near };
-            if low < most - 1.0 { low } else { most - 1.0 }
-        };
         let (u, v) = ((x[l] + shift[0]).clamp(0.0, most), (y[l] + shift[1]).clamp(0.0, most));
-        let (left, top) = (below(u), below(v));
+        let (left, top) = (below(u, most), below(v, most));
         (p[l], q[l]) = (u - left, v - top);
-        corner[l] = (top * side + left + WHOLE).to_bits() & 0x7f_ffff;
+        corner[l] = whole(top * side + left);
     }
     let mut four = [[0.0; BLOCKS]; 4];
     for l in 0..BLOCKS {
@@ -279,18 +296,6 @@ fn samples(plane: &[f32], n: usize, [x, y]: [&Lanes; 2], shift: [f32; 2]) -> Lan
         out[l] = a + q[l] * (b - a);
     }
     out
-}
-
-/// Between four samples, linearly; beyond the border its value.
-pub(super) fn sample(plane: &[f32], n: usize, x: f32, y: f32) -> f32 {
-    let most = (n - 1) as f32;
-    let (x, y) = (x.clamp(0.0, most), y.clamp(0.0, most));
-    let (left, top) = ((x as usize).min(n - 2), (y as usize).min(n - 2));
-    let (p, q) = (x - left as f32, y - top as f32);
-    let at = top * n + left;
-    let (above, below) = (&plane[at..at + 2], &plane[at + n..at + n + 2]);
-    let (a, b) = (above[0] + p * (above[1] - above[0]), below[0] + p * (below[1] - below[0]));
-    a + q * (b - a)
 }
 
 /// Whether a map is one that copies are made by: scales from 0.5 to 2, aspects and shears of a third.
@@ -345,6 +350,18 @@ mod tests {
         let shape = Shape::new(size, 1).unwrap();
         let value = |i: usize| ((i + seed).wrapping_mul(2_654_435_761) >> 13) as u8;
         Detail::of(&Picture::from_samples(shape, (0..shape.len()).map(value).collect()).unwrap())
+    }
+
+    /// Between four samples, linearly; beyond the border its value.
+    fn sample(plane: &[f32], n: usize, x: f32, y: f32) -> f32 {
+        let most = (n - 1) as f32;
+        let (x, y) = (x.clamp(0.0, most), y.clamp(0.0, most));
+        let (left, top) = ((x as usize).min(n - 2), (y as usize).min(n - 2));
+        let (p, q) = (x - left as f32, y - top as f32);
+        let at = top * n + left;
+        let (above, below) = (&plane[at..at + 2], &plane[at + n..at + n + 2]);
+        let (a, b) = (above[0] + p * (above[1] - above[0]), below[0] + p * (below[1] - below[0]));
+        a + q * (b - a)
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use wsidx::similarity::Measure;
+use wsidx::{
+    similarity::Measure,
+    spectral::{LaplacianKind, PAPER_GAMMA},
+};
 
 use super::Output;
 
@@ -35,7 +38,7 @@ Examples:
   wsidx similarity --split train --label fish                   mean, deviation, extremes
   wsidx similarity train/fish --out S.npy --heat-map S.png      the matrix, and a picture of it
   wsidx similarity --label fish --split test --against train    test images × training images
-  wsidx similarity train/bridge --size 662x512                  the files themselves, at this size
+  wsidx similarity train/bridge --size 662x512 --graph G.svg    the files themselves, at this size, as a graph
   wsidx similarity train/fish --measure ssim:like=wang,colour=planes"
 )]
 pub(crate) struct Similarity {
@@ -56,9 +59,55 @@ pub(crate) struct Similarity {
     /// Draw the matrix
     #[arg(long, value_name = "FILE.png")]
     pub(crate) heat_map: Option<PathBuf>,
+    /// Draw the images as a graph: a line for each pair that is similar enough
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "against")]
+    pub(crate) graph: Option<PathBuf>,
+    /// What is similar enough for a line [default: three standard deviations above the mean]
+    #[arg(long, value_name = "SIMILARITY", requires = "graph", allow_negative_numbers = true)]
+    pub(crate) above: Option<f64>,
     /// How many of the most and the least similar pairs to show
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) extremes: usize,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The graph has an edge for every two images that are similar at all (negative similarities count as none), or with --edges only for
+near-duplicates, as `wsidx sync` keeps them; equal files are then one vertex. The number of gaps between neighbouring
+eigenvalues that are larger than gamma is the number of clusters by the rule of Yousefzadeh 2020 as it is printed; the
+eigenvalue after which the largest gap comes is that by von Luxburg 2007.
+
+Components of up to 2,048 vertices are exact. Of larger ones the distribution of the eigenvalues is estimated, and its error said;
+--estimate shows how far an estimate is from the truth where that is known.
+
+Examples:
+  wsidx spectrum --label fish --split train --plot spectrum.svg
+  wsidx spectrum train/fish --measure cosine --laplacian symmetric
+  wsidx spectrum --edges --laplacian symmetric            the near-duplicates of the whole dataset"
+)]
+pub(crate) struct Spectrum {
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// The similarity, and its settings; see `wsidx similarity --help`
+    #[arg(long, value_name = "NAME[:SETTING,…]", default_value = "ssim", conflicts_with = "edges")]
+    pub(crate) measure: Measure,
+    /// The graph of near-duplicates instead of all similarities
+    #[arg(long)]
+    pub(crate) edges: bool,
+    /// The Laplacian: unnormalized, symmetric or random-walk
+    #[arg(long, value_name = "KIND", default_value = "unnormalized")]
+    pub(crate) laplacian: LaplacianKind,
+    /// Gaps between eigenvalues that count are larger than this
+    #[arg(long, default_value_t = PAPER_GAMMA)]
+    pub(crate) gamma: f64,
+    /// Estimate the distribution, too, where all eigenvalues are known
+    #[arg(long)]
+    pub(crate) estimate: bool,
+    /// Draw the distribution of the eigenvalues
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
