@@ -76,13 +76,19 @@ pub fn kmeans(points: ArrayView2<'_, f32>, k: usize, seed: u64, monitor: &dyn Mo
     Ok(KMeans { clusters: Clustering::new(&lloyd.own), squared, passes, converged })
 }
 
+/// Refuses a number of clusters that makes no sense.
+pub(super) fn check_number(n: usize, k: usize) -> Result<()> {
+    let most = n.saturating_sub(1);
+    match k > 0 && k < n {
+        true => Ok(()),
+        false => Err(Error::Input(format!("{k} clusters of {n} images would be of no use: ask for 1 to {most}"))),
+    }
+}
+
 /// The points as they are searched.
 fn checked(points: ArrayView2<'_, f32>, k: usize) -> Result<Rows> {
     let (n, d) = points.dim();
-    if k == 0 || k >= n {
-        let most = n.saturating_sub(1);
-        return Err(Error::Input(format!("{k} clusters of {n} images would be of no use: ask for 1 to {most}")));
-    }
+    check_number(n, k)?;
     if d == 0 {
         return Err(Error::Input("there is no column to cluster by: all images are equal".into()));
     }

@@ -4,29 +4,34 @@
 //! they are; of L_sym (Ng, Jordan and Weiss 2002) rows scaled to length one. Line 10 of Algorithm 2 of Yousefzadeh 2020, which names no
 //! Laplacian.
 //!
-//! Of the normalised Laplacians only eigenvectors with an eigenvalue under 1 are taken. The others set similar vertices apart (two images that
-//! are the same have the eigenvector eᵢ − eⱼ with the eigenvalue 1 + wᵢⱼ/d, d their degree), and where k is nearly n, as in section 6.2.1 of the
-//! paper, the first k are mostly such: with them its identical images come apart, without them they stay together.
+//! Of the normalised Laplacians, eigenvectors that set apart what is the same are left out. Two images that are the same, with a similarity of 1
+//! and the degree d, have the eigenvector eᵢ − eⱼ with the eigenvalue 1 + 1/d; so only eigenvalues under 1 + 1/(largest degree) count. Where k is
+//! nearly n, as in section 6.2.1 of the paper, the first k would hold such vectors, and its identical images would come apart.
 
 use ndarray::{Array2, s};
 
-use super::{KMeans, kmeans};
+use super::kmeans::{KMeans, check_number, kmeans};
 use crate::{
     error::Result,
     monitor::Monitor,
     spectral::{Eigenpairs, Laplacian, LaplacianKind, eigenpairs},
 };
 
+/// The similarity from which images count as the same.
+const SAME: f64 = 0.999;
+
 /// Clusters the vertices of a graph into `k` clusters. Cost: that of k eigenpairs ([`eigenpairs`]) and of k-means in k dimensions.
 ///
 /// # Errors
 /// [`crate::Error::Input`] unless 0 < k < n; [`crate::Error::Numeric`] where eigenvalues do not converge; [`crate::Error::Interrupted`].
 pub fn spectral_clustering(laplacian: &Laplacian, k: usize, seed: u64, monitor: &dyn Monitor) -> Result<KMeans> {
+    check_number(laplacian.len(), k)?;
     monitor.stage("finding eigenvectors", None);
     let Eigenpairs { values, vectors } = eigenpairs(laplacian, k)?;
+    let largest = laplacian.degrees().iter().fold(0.0, |m: f64, &degree| m.max(degree));
     let taken = match laplacian.kind() {
         LaplacianKind::Unnormalized => values.len(),
-        _ => values.partition_point(|&value| value < 1.0 - 1e-9).max(1),
+        _ => values.partition_point(|&value| value < 1.0 + SAME / largest).max(1),
     };
     kmeans(embedding(vectors.slice(s![.., ..taken]).to_owned(), laplacian.kind()).view(), k, seed, monitor)
 }
@@ -96,6 +101,6 @@ mod tests {
         assert_eq!(adjusted_rand_index(found.clusters.own(), &[0, 0, 0, 1, 1, 1, 2, 2]), 1.0);
         let complete = Laplacian::dense(Array2::ones((6, 6)).view(), LaplacianKind::Unnormalized).unwrap();
         assert!(spectral_clustering(&complete, 2, 4, &Silent).unwrap().clusters.count() <= 2);
-        assert!(spectral_clustering(&complete, 6, 4, &Silent).is_err());
+        assert!([0, 6, 7].iter().all(|&k| spectral_clustering(&complete, k, 4, &Silent).is_err()));
     }
 }
