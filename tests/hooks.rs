@@ -319,6 +319,12 @@ fn a_git_with_hooks_in_its_settings_gets_them_there_beside_all_others() {
             wsidx
         })
     };
+    // What an older git had in files moves there, and back; it never runs twice.
+    with(&["hook", "install", "--mode", "chain"]).expect(0);
+    with(&["hook", "install"]).expect(0);
+    assert!(!hooks(tree.path()).join("pre-merge-commit").exists() && !hooks(tree.path()).join("pre-commit.wsidx-prev").exists());
+    with(&["hook", "install", "--mode", "chain"]).expect(0);
+    assert!(!fs::read_to_string(tree.path().join(".git/config")).unwrap().contains("hook \"wsidx"));
     with(&["hook", "install"]).expect(0);
     let status = with(&["hook", "status"]).expect(0).stdout;
     assert!(status.contains("wsidx-pre-commit (settings), then the hook of somebody else"), "{status}");

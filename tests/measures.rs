@@ -27,5 +27,5 @@ fn every_measure_gives_what_its_reference_gives() {
         assert!((found - expected).abs() < 1e-6, "{record:?}: {found}");
         cases += 1;
     }
-    assert!(cases >= 35);
+    assert!(cases >= 48);
 }

@@ -12,15 +12,23 @@ use wsidx::{
     similarity::{Views, views},
 };
 
+/// What further rows of an indexed picture might be.
+const OF_INDEXED: Views = Views { trimmed: true, crops: true, ..Views::NONE };
+
 /// The sets that are compared: name, views of the query, views of the indexed.
-const SETS: [(&str, Views, Views); 7] = [
+const SETS: [(&str, Views, Views); 8] = [
     ("none", Views::NONE, Views::NONE),
     ("turns", Views { turns: true, ..Views::NONE }, Views::NONE),
-    ("turns, trimmed", Views { turns: true, trimmed: true, crops: false }, Views::NONE),
+    ("turns, trimmed", Views { turns: true, trimmed: true, ..Views::NONE }, Views::NONE),
     ("query: all", Views::OF_QUERY, Views::NONE),
-    ("query: turns, trimmed; indexed: trimmed", Views { turns: true, trimmed: true, crops: false }, Views { trimmed: true, ..Views::NONE }),
-    ("query: turns, trimmed; indexed: all", Views { turns: true, trimmed: true, crops: false }, Views::OF_INDEXED),
-    ("query: all; indexed: all", Views::OF_QUERY, Views::OF_INDEXED),
+    (
+        "query: turns, trimmed; indexed: trimmed",
+        Views { turns: true, trimmed: true, ..Views::NONE },
+        Views { trimmed: true, ..Views::NONE },
+    ),
+    ("query: turns, trimmed; indexed: all", Views { turns: true, trimmed: true, ..Views::NONE }, OF_INDEXED),
+    ("query: turns, trimmed, crops", Views { wider: false, ..Views::OF_QUERY }, Views::NONE),
+    ("query: all; indexed: all", Views::OF_QUERY, OF_INDEXED),
 ];
 
 pub(crate) fn run(folder: &Path, distractors: &Path) {

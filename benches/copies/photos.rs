@@ -50,7 +50,7 @@ pub(crate) fn run(folder: &Path, options: &[&str]) {
         report(&CORRELATION, &copies, &scores);
     }
     let queries: Vec<Picture> = copies.iter().map(|copy| copy.picture.clone()).collect();
-    let pairs = pipeline::run(&queries, &photos, [Views::OF_QUERY, Views::OF_INDEXED], K);
+    let pairs = pipeline::run(&queries, &photos, [Views::OF_QUERY, Views::NONE], K);
     let mut scores: Vec<Scores> = vec![Vec::new(); copies.len()];
     pairs.iter().for_each(|pair| scores[pair.query].push((pair.row, f64::from(pair.found.similarity))));
     report(&REGISTER, &copies, &scores);

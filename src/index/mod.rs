@@ -31,7 +31,7 @@ mod verify;
 
 pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
-pub use check::{CheckItem, CheckOptions, Checked, except};
+pub use check::{CheckItem, CheckOptions, Checked, Located, except};
 pub use cluster::{ClusterOptions, Clustered, Columns, GapRule, HowMany, Method, Quality};
 pub use flat::Texture;
 pub use gc::GcSummary;

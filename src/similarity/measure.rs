@@ -8,10 +8,13 @@ use ndarray::Array2;
 
 use super::{
     cosine::{Cosine, SquaredDistance},
+    cw_ssim::CwSsim,
     gaussian::kernel,
+    haarpsi::HaarPsi,
     pairs::{PairMeasure, cross, symmetric},
     register::{self, Turn, register},
     ssim::{Border, Colour, Ssim, Window},
+    stsim::Stsim,
 };
 use crate::{
     Error, Result,
@@ -24,6 +27,12 @@ use crate::{
 pub enum Measure {
     /// Structural similarity, in [−1, 1].
     Ssim(Ssim),
+    /// Complex-wavelet structural similarity, in [0, 1]: small shifts and rotations matter little.
+    CwSsim,
+    /// Haar wavelet-based perceptual similarity, in [0, 1].
+    HaarPsi,
+    /// Structural texture similarity (STSIM-2), in [0, 1]: statistics are compared, not places.
+    Stsim,
     /// Cosine of the coefficients, in [0, 1].
     Cosine,
     /// Gaussian kernel of the Euclidean distance of the coefficients, in [0, 1]; without a width (in grey levels) by the median rule.
@@ -37,7 +46,7 @@ pub enum Measure {
 
 impl Measure {
     /// The names, as they are parsed.
-    pub const NAMES: &str = "ssim, cosine, gaussian or registration";
+    pub const NAMES: &str = "ssim, cw-ssim, haarpsi, stsim, cosine, gaussian and registration";
 
     /// S: symmetric, the diagonal 1; in the order of the frames.
     ///
@@ -46,6 +55,9 @@ impl Measure {
     pub fn matrix(&self, frames: &[Frame], monitor: &dyn Monitor) -> Result<Array2<f32>> {
         match self {
             Self::Ssim(ssim) => symmetric(ssim, frames, monitor),
+            Self::CwSsim => symmetric(&CwSsim, frames, monitor),
+            Self::HaarPsi => symmetric(&HaarPsi, frames, monitor),
+            Self::Stsim => symmetric(&Stsim, frames, monitor),
             Self::Cosine => symmetric(&Cosine, frames, monitor),
             Self::Gaussian { width } => {
                 let mut squares = symmetric(&SquaredDistance, frames, monitor)?;
@@ -65,6 +77,9 @@ impl Measure {
     pub fn cross(&self, rows: &[Frame], columns: &[Frame], monitor: &dyn Monitor) -> Result<Array2<f32>> {
         match self {
             Self::Ssim(ssim) => cross(ssim, rows, columns, monitor),
+            Self::CwSsim => cross(&CwSsim, rows, columns, monitor),
+            Self::HaarPsi => cross(&HaarPsi, rows, columns, monitor),
+            Self::Stsim => cross(&Stsim, rows, columns, monitor),
             Self::Cosine => cross(&Cosine, rows, columns, monitor),
             Self::Gaussian { width } => {
                 let mut squares = cross(&SquaredDistance, rows, columns, monitor)?;
@@ -108,6 +123,9 @@ impl FromStr for Measure {
         let (name, settings) = text.split_once(':').unwrap_or((text, ""));
         let mut measure = match name {
             "ssim" => Self::Ssim(Ssim::PAPER),
+            "cw-ssim" => Self::CwSsim,
+            "haarpsi" => Self::HaarPsi,
+            "stsim" => Self::Stsim,
             "cosine" => Self::Cosine,
             "gaussian" => Self::Gaussian { width: None },
             "registration" => Self::Registration,
@@ -164,6 +182,9 @@ impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ssim(ssim) => write!(f, "ssim:{ssim}"),
+            Self::CwSsim => f.write_str("cw-ssim"),
+            Self::HaarPsi => f.write_str("haarpsi"),
+            Self::Stsim => f.write_str("stsim"),
             Self::Cosine => f.write_str("cosine"),
             Self::Gaussian { width: None } => f.write_str("gaussian"),
             Self::Gaussian { width: Some(width) } => write!(f, "gaussian:width={width}"),
@@ -195,8 +216,17 @@ mod tests {
     use super::{super::trial::frame, *};
     use crate::monitor::Silent;
 
-    const NAMES: [&str; 6] =
-        ["ssim", "ssim:like=scikit-image,beta=0.5", "ssim:uniform=5,colour=luma,k2=0.1", "cosine", "gaussian:width=30.5", "registration"];
+    const NAMES: [&str; 9] = [
+        "ssim",
+        "cw-ssim",
+        "haarpsi",
+        "stsim",
+        "ssim:like=scikit-image,beta=0.5",
+        "ssim:uniform=5,colour=luma,k2=0.1",
+        "cosine",
+        "gaussian:width=30.5",
+        "registration",
+    ];
 
     #[test]
     fn what_is_shown_parses_to_the_same() {

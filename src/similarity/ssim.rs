@@ -265,11 +265,16 @@ impl PairMeasure for Ssim {
 
 /// The planes that are compared.
 fn samples(frame: &Frame, colour: Colour) -> Vec<f64> {
-    if frame.planes() == 3 && colour == Colour::Luma {
-        let planes = frame.plane(0).iter().zip(frame.plane(1)).zip(frame.plane(2));
-        return planes.map(|((&r, &g), &b)| 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)).collect();
+    if colour == Colour::Luma { luma(frame) } else { frame.samples().iter().map(|&v| v.into()).collect() }
+}
+
+/// The luma of a frame (ITU-R BT.601); a grey one's samples.
+pub(super) fn luma(frame: &Frame) -> Vec<f64> {
+    if frame.planes() == 1 {
+        return frame.samples().iter().map(|&v| v.into()).collect();
     }
-    frame.samples().iter().map(|&v| v.into()).collect()
+    let planes = frame.plane(0).iter().zip(frame.plane(1)).zip(frame.plane(2));
+    planes.map(|((&r, &g), &b)| 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)).collect()
 }
 
 struct Pair<'a> {

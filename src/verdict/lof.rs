@@ -73,7 +73,8 @@ mod tests {
     fn an_even_grid_has_no_outlier_and_a_far_point_is_one() {
         let mut values: Vec<i64> = (0..40).map(|i| i * 100).collect();
         let inside = local_outlier_factors(&lists(&values, 4));
-        assert!(inside[5..35].iter().all(|f| (f.unwrap() - 1.0).abs() < 1e-12), "{inside:?}");
+        // What the ends lack, farther neighbours, reaches two lists in.
+        assert!(inside[6..34].iter().all(|f| (f.unwrap() - 1.0).abs() < 1e-12), "{inside:?}");
         values.push(9_000);
         let with_far = local_outlier_factors(&lists(&values, 4));
         assert!(with_far[40].unwrap() > 10.0, "{with_far:?}");

@@ -99,8 +99,9 @@ impl Versioned {
         let options = CheckOptions { rule: change.rules.edges, ..options.clone() };
         // Those of the version; on a server, of what was there before the push.
         let exceptions = Exceptions::read(&change.rules.edges, |name| version.text(name.as_bytes()))?;
-        let mut checked = reader.check_change(&change, &change.objects(&self.repository), &options, monitor)?;
-        let unused = reader.unused(&change, &checked, &exceptions)?;
+        let located = reader.locate(&change)?;
+        let mut checked = reader.check_change(&change, &located, &change.objects(&self.repository), &options, monitor)?;
+        let unused = reader.unused(&change, &located, &checked, &exceptions)?;
         except(&mut checked, &exceptions);
         Ok(Judged { checked, rules: change.rules, unused, ..self.nothing() })
     }

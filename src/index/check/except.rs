@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Checked;
+use super::{Checked, Located, version::absent};
 use crate::{
     Result,
     dataset::{Change, read_text},
@@ -29,46 +29,67 @@ impl Reader {
     ///
     /// # Errors
     /// [`crate::Error::Damaged`].
-    pub fn unused(&self, change: &Change, checked: &[Checked], exceptions: &Exceptions) -> Result<Vec<Exception>> {
+    pub fn unused(&self, change: &Change, located: &Located, checked: &[Checked], exceptions: &Exceptions) -> Result<Vec<Exception>> {
         if exceptions.all().is_empty() {
             return Ok(Vec::new());
         }
-        let judged: HashMap<&[u8], &Checked> = checked.iter().map(|checked| (&*checked.item.path, checked)).collect();
-        let (mut places, mut ids) = (HashMap::<u32, usize>::new(), HashMap::<ContentId, usize>::new());
-        for files in [&change.base, &change.new] {
-            let mut known = vec![false; files.len()];
-            for (row, place) in self.rows_of(files)? {
-                known[place as usize] = true;
-                *places.entry(row).or_default() += 1;
-            }
-            for (file, _) in files.iter().zip(known).filter(|(_, known)| !known) {
-                match judged.get(&*file.path).map(|checked| (checked.id, checked.judgement.verdict)) {
-                    Some((Some(id), _)) => *ids.entry(id).or_default() += 1,
-                    Some((None, Verdict::Undecodable)) => {}
-                    _ => return Ok(Vec::new()),
-                }
-            }
+        let Some(counts) = self.occurrences_of(&ids_of(exceptions), change, located, checked)? else { return Ok(Vec::new()) };
+        let count = |id: &ContentId| counts.get(id).copied().unwrap_or_default();
+        let globs = exceptions.all().iter().filter(|exception| matches!(exception.subject, Subject::Path(_))).count();
+        let mut matched = BTreeSet::new();
+        let mut files = change.base.iter().chain(&change.new);
+        while let Some(file) = files.next().filter(|_| matched.len() < globs) {
+            matched.extend(exceptions.of_file(&file.path, None));
         }
-        let count = |id: &ContentId| -> Result<usize> {
-            let rows = self.view.row_of(id)?.and_then(|row| places.get(&row)).copied().unwrap_or_default();
-            Ok(rows + ids.get(id).copied().unwrap_or_default())
+        let used = |(place, exception): &(usize, &Exception)| match &exception.subject {
+            Subject::Pair(a, b) if a == b => count(a) > 1,
+            Subject::Pair(a, b) => count(a) > 0 && count(b) > 0,
+            Subject::Image(id) => count(id) > 0,
+            Subject::Path(_) => matched.contains(place),
         };
-        let paths = change.base.iter().chain(&change.new).map(|file| &*file.path);
-        let matched: BTreeSet<usize> = paths.flat_map(|path| exceptions.of_file(path, None)).collect();
-        let mut unused = Vec::new();
-        for (place, exception) in exceptions.all().iter().enumerate() {
-            let used = match &exception.subject {
-                Subject::Pair(a, b) if a == b => count(a)? > 1,
-                Subject::Pair(a, b) => count(a)? > 0 && count(b)? > 0,
-                Subject::Image(id) => count(id)? > 0,
-                Subject::Path(_) => matched.contains(&place),
-            };
-            if !used {
-                unused.push(exception.clone());
+        let all = exceptions.all().iter().enumerate();
+        Ok(all.filter(|exception| !used(exception)).map(|(_, exception)| exception.clone()).collect())
+    }
+
+    /// How many files of the version have each of some contents; `None` where a file has a content that is not known.
+    fn occurrences_of(
+        &self,
+        wanted: &BTreeSet<ContentId>,
+        change: &Change,
+        located: &Located,
+        checked: &[Checked],
+    ) -> Result<Option<HashMap<ContentId, usize>>> {
+        let (mut rows, mut counts) = (HashMap::new(), HashMap::new());
+        for id in wanted {
+            rows.extend(self.view.row_of(id)?.map(|row| (row, *id)));
+        }
+        for id in located.base.iter().chain(&located.new).filter_map(|(row, _)| rows.get(row)) {
+            *counts.entry(*id).or_default() += 1;
+        }
+        if !absent(&located.base, change.base.len()).is_empty() {
+            return Ok(None);
+        }
+        let judged: HashMap<&[u8], &Checked> = checked.iter().map(|checked| (&*checked.item.path, checked)).collect();
+        for place in absent(&located.new, change.new.len()) {
+            let checked = judged.get(&*change.new[place as usize].path);
+            match checked.map(|checked| (checked.id, checked.judgement.verdict)) {
+                Some((Some(id), _)) => *counts.entry(id).or_default() += 1,
+                Some((None, Verdict::Undecodable)) => {}
+                _ => return Ok(None),
             }
         }
-        Ok(unused)
+        Ok(Some(counts))
     }
+}
+
+/// The contents that exceptions are about.
+fn ids_of(exceptions: &Exceptions) -> BTreeSet<ContentId> {
+    let of_one = |exception: &Exception| match exception.subject {
+        Subject::Pair(a, b) => vec![a, b],
+        Subject::Image(id) => vec![id],
+        Subject::Path(_) => Vec::new(),
+    };
+    exceptions.all().iter().flat_map(of_one).collect()
 }
 
 /// Takes away what `exceptions` accept: where that is all that a verdict rests on, it stays and says why it is allowed; else it is judged

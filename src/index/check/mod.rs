@@ -15,11 +15,11 @@ use std::{
 
 use rayon::prelude::*;
 
-pub use self::except::except;
 use self::{
     base::Base,
     request::{Request, Requested},
 };
+pub use self::{except::except, version::Located};
 use super::{
     Reader,
     flat::{FlatRows, Texture, texture},

@@ -21,7 +21,22 @@ use crate::{
 /// A file's content, or why it cannot be had.
 type Had = std::result::Result<Read, Unread>;
 
+/// The rows of the files of a change whose names the index knows, each with the place of the file in its list.
+#[derive(Debug)]
+pub struct Located {
+    pub(super) base: Vec<(u32, u32)>,
+    pub(super) new: Vec<(u32, u32)>,
+}
+
 impl Reader {
+    /// Finds the files of a change in the index.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn locate(&self, change: &Change) -> Result<Located> {
+        Ok(Located { base: self.rows_of(&change.base)?, new: self.rows_of(&change.new)? })
+    }
+
     /// Judges the new files of a change in the byte order of their paths, each against the files that stay, plus the new ones before it.
     /// Anomalies are judged by the distance to the fifth nearest of the published dataset and the new files.
     ///
@@ -30,6 +45,7 @@ impl Reader {
     pub fn check_change(
         &self,
         change: &Change,
+        located: &Located,
         objects: &dyn Objects,
         options: &CheckOptions,
         monitor: &dyn Monitor,
@@ -37,11 +53,11 @@ impl Reader {
         if change.new.is_empty() {
             return Ok(Vec::new());
         }
-        let mut rows = self.rows_of(&change.base)?;
+        let mut rows = located.base.clone();
         let unknown = absent(&rows, change.base.len());
         let foreign = self.read_base(&unknown, change, objects, options, monitor, &mut rows)?;
         let new: Vec<&VersionFile> = change.new.iter().collect();
-        let mut read = self.read_known(&change.new, monitor)?;
+        let mut read = self.read_known(change.new.len(), &located.new, monitor)?;
         let unknown: Vec<usize> = (0..new.len()).filter(|&i| read[i].is_none()).collect();
         let wanted: Vec<&VersionFile> = unknown.iter().map(|&i| new[i]).collect();
         let had = self.read_objects(&wanted, objects, options, monitor)?;
@@ -57,7 +73,7 @@ impl Reader {
     }
 
     /// The rows of the files whose names the index knows, each with the place of the file.
-    pub(super) fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
+    fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
         let mut order: Vec<(Alias, u32)> = files.iter().zip(0..).map(|(file, place)| (file.name, place)).collect();
         order.par_sort_unstable();
         let (names, places): (Vec<Alias>, Vec<u32>) = order.into_iter().unzip();
@@ -101,11 +117,10 @@ impl Reader {
         Ok(foreign)
     }
 
-    /// The contents that the index knows by name.
-    fn read_known(&self, files: &[VersionFile], monitor: &dyn Monitor) -> Result<Vec<Option<Had>>> {
-        let rows = self.rows_of(files)?;
-        let mut read: Vec<Option<Had>> = files.iter().map(|_| None).collect();
-        let of_row = |(row, place): (u32, u32)| {
+    /// The contents of so many files that the index knows by name.
+    fn read_known(&self, files: usize, rows: &[(u32, u32)], monitor: &dyn Monitor) -> Result<Vec<Option<Had>>> {
+        let mut read: Vec<Option<Had>> = (0..files).map(|_| None).collect();
+        let of_row = |&(row, place): &(u32, u32)| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
@@ -113,7 +128,7 @@ impl Reader {
             let picture = self.picture_of_row(row)?;
             Ok((place, Read { id, feature: self.feature(&picture), picture, row: Some(row) }))
         };
-        for (place, known) in rows.into_par_iter().map(of_row).collect::<Result<Vec<_>>>()? {
+        for (place, known) in rows.par_iter().map(of_row).collect::<Result<Vec<_>>>()? {
             read[place as usize] = Some(Ok(known));
         }
         Ok(read)
@@ -148,7 +163,7 @@ impl Reader {
 }
 
 /// The places that no row has.
-fn absent(rows: &[(u32, u32)], places: usize) -> Vec<u32> {
+pub(super) fn absent(rows: &[(u32, u32)], places: usize) -> Vec<u32> {
     let mut known = vec![false; places];
     rows.iter().for_each(|(_, place)| known[*place as usize] = true);
     (0..places as u32).filter(|&place| !known[place as usize]).collect()

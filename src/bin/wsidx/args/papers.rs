@@ -30,6 +30,9 @@ Similarities:
   ssim          structural similarity, in [-1, 1]; settings: like=paper (default), like=wang or like=scikit-image; then
                 gaussian=SIGMA or uniform=SIDE, border=repeat|inside, covariance=population|sample, colour=volume|planes|luma,
                 k1=, k2= (constants), alpha=, beta=, gamma= (weights of luminance, contrast and structure)
+  cw-ssim       in the complex wavelet domain, in [0, 1]: small shifts and rotations matter little
+  haarpsi       perceptual similarity by Haar wavelets, in [0, 1]
+  stsim         of textures, in [0, 1]: statistics are compared, not places
   cosine        of the wavelet coefficients, in [0, 1]
   gaussian      kernel of their Euclidean distance, in [0, 1]; width=SIGMA in grey levels [default: the median distance]
   registration  what decides on near-duplicates, in [0, 1]

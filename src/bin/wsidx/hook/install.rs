@@ -41,6 +41,7 @@ pub(super) fn install(session: &Session, args: &HookInstall) -> Outcome {
         remember()?;
         for event in &events {
             in_settings(&repository, *event, &program)?;
+            take_file(&repository, *event)?; // of an older git; it would run a second time
             said(session, &format!("{event}: set in the settings of the repository (hook.wsidx-{event})"))?;
         }
         return Ok(Exit::Fine);
@@ -54,6 +55,7 @@ pub(super) fn install(session: &Session, args: &HookInstall) -> Outcome {
     remember()?;
     for event in &events {
         let moved = in_file(&repository, *event, &program)?;
+        take_settings(&repository, *event)?;
         let path = place(&repository, *event);
         let then = if moved { format!("; the hook that was there runs after it, as {event}.wsidx-prev") } else { String::new() };
         said(session, &format!("{event}: written to {}{then}", term::escape_os(&path)))?;
@@ -152,28 +154,47 @@ pub(super) fn uninstall(session: &Session) -> Outcome {
     let mut exit = Exit::Fine;
     repository.forget()?;
     for event in Event::ALL {
-        if repository.remove_section(&format!("hook.wsidx-{event}"))? {
+        if take_settings(&repository, event)? {
             said(session, &format!("{event}: taken out of the settings"))?;
         }
-        let (path, previous) = (place(&repository, event), previous(&repository, event));
-        let was = fs::symlink_metadata(&previous).is_ok();
-        let io = |source| Error::Io { doing: "removing", path: path.clone(), source };
-        match standing(&path, event.name())? {
-            Standing::Ours if was => {
-                fs::rename(&previous, &path).map_err(io)?;
-                said(session, &format!("{event}: removed, and the hook that was there is back"))?;
-            }
-            Standing::Ours => {
-                fs::remove_file(&path).map_err(io)?;
-                said(session, &format!("{event}: removed"))?;
-            }
-            Standing::Foreign(owner) if owner.starts_with("wsidx") => {
-                exit = Exit::Error;
-                let path = term::escape_os(&path);
-                writeln!(anstream::stderr(), "wsidx: {path} was changed by hand since wsidx wrote it, and stays; take it away yourself")?;
-            }
-            _ => {}
+        match take_file(&repository, event)? {
+            Some(Previous::Back) => said(session, &format!("{event}: removed, and the hook that was there is back"))?,
+            Some(Previous::None) => said(session, &format!("{event}: removed"))?,
+            None => {}
+        }
+        let path = place(&repository, event);
+        if let Standing::Foreign(owner) = standing(&path, event.name())?
+            && owner.starts_with("wsidx")
+        {
+            exit = Exit::Error;
+            let path = term::escape_os(&path);
+            writeln!(anstream::stderr(), "wsidx: {path} was changed by hand since wsidx wrote it, and stays; take it away yourself")?;
         }
     }
     Ok(exit)
+}
+
+/// The hook that a hook of ours was put before.
+enum Previous {
+    None,
+    Back,
+}
+
+fn take_settings(repository: &Repository, event: Event) -> Result<bool> {
+    repository.remove_section(&format!("hook.wsidx-{event}"))
+}
+
+/// Takes the script away if it is ours, and puts back what stood there before it.
+fn take_file(repository: &Repository, event: Event) -> Result<Option<Previous>> {
+    let (path, previous) = (place(repository, event), previous(repository, event));
+    if standing(&path, event.name())? != Standing::Ours {
+        return Ok(None);
+    }
+    let io = |source| Error::Io { doing: "removing", path: path.clone(), source };
+    if fs::symlink_metadata(&previous).is_ok() {
+        fs::rename(&previous, &path).map_err(io)?;
+        return Ok(Some(Previous::Back));
+    }
+    fs::remove_file(&path).map_err(io)?;
+    Ok(Some(Previous::None))
 }
