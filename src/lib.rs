@@ -39,11 +39,14 @@
 //! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
 //! - [`graph`]: edges → groups of near-duplicates.
 //! - [`spectral`]: similarities or edges → graph Laplacian, eigenvalues, eigengaps, density of states.
+//! - [`cluster`]: points, or similarities → clusters.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
+//! - [`reduce`]: clusters and labels → what to keep, and what is influential.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
 //! - [`dataset`]: folders, labels and splits, and versions of them in git.
 //! - [`index`]: joins the stages: create, sync, query, check, verify.
 
+pub mod cluster;
 pub mod dataset;
 pub mod error;
 pub mod feature;
@@ -52,6 +55,7 @@ pub mod index;
 pub mod knn;
 pub mod monitor;
 pub mod picture;
+pub mod reduce;
 pub mod rrqr;
 pub mod similarity;
 pub mod spectral;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod clusters;
 mod debug;
 mod generalisation;
 mod pairs;
@@ -10,8 +11,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
+    clusters::{ListFormat, Reduce},
     debug::{Debug, Stage},
-    generalisation::{Leaks, Outliers},
+    generalisation::{Groups, Leaks, Outliers},
     pairs::{Calibrate, Compare},
     papers::{Select, Similarity, Size, Spectrum},
 };
@@ -94,6 +96,8 @@ pub(crate) enum Command {
     Spectrum(Spectrum),
     /// Show which test images have a near-identical training image, and which are unlike all of them
     Leaks(Leaks),
+    /// Cluster images and say which to keep, and which are influential
+    Reduce(Reduce),
     /// Show the images that are most by themselves, in the dataset or in their class
     Outliers(Outliers),
     /// Show the duplicates, conflicts and leaks that one commit has and another has not
@@ -260,21 +264,6 @@ pub(crate) struct Check {
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Every image of a group is similar to its first one; images that are only similar to another member are not in it. The groups come
-from the graph that `wsidx sync` keeps, and so at once; it has the pairs of which one is among the nearest of the other as they are, so a
-mirrored copy or a small crop may be missing here that `wsidx check .` finds. `[edges]` in wsidx.toml says what counts as similar.
-
-Examples:
-  wsidx groups                                   largest first
-  wsidx groups --format jsonl | jq 'select(.conflict)'"
-)]
-pub(crate) struct Groups {
-    #[command(flatten)]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]

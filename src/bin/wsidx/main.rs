@@ -21,6 +21,7 @@ mod outliers;
 mod place;
 mod progress;
 mod query;
+mod reduce;
 mod replace;
 mod session;
 mod similarity;
@@ -28,6 +29,7 @@ mod spectrum;
 mod status;
 mod sync;
 mod term;
+mod tree;
 mod versions;
 mod watch;
 
@@ -111,6 +113,7 @@ fn run(args: Args) -> Outcome {
         Command::Similarity(options) => similarity::run(&session, &options),
         Command::Spectrum(options) => spectrum::run(&session, &options),
         Command::Leaks(options) => leaks::run(&session, &options),
+        Command::Reduce(options) => reduce::run(&session, &options),
         Command::Outliers(options) => outliers::run(&session, &options),
         Command::Diff(options) => diff::run(&session, &options),
         Command::Allow(options) => allow::run(&session, &options),

@@ -1,9 +1,24 @@
-//! The arguments of `leaks` and `outliers`.
+//! The arguments of `groups`, `leaks` and `outliers`.
 
 use clap::ValueEnum;
 use wsidx::index::Isolation;
 
 use super::Output;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every image of a group is similar to its first one; images that are only similar to another member are not in it. The groups come
+from the graph that `wsidx sync` keeps, and so at once; it has the pairs of which one is among the nearest of the other as they are, so a
+mirrored copy or a small crop may be missing here that `wsidx check .` finds. `[edges]` in wsidx.toml says what counts as similar.
+
+Examples:
+  wsidx groups                                   largest first
+  wsidx groups --format jsonl | jq 'select(.conflict)'"
+)]
+pub(crate) struct Groups {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -1,0 +1,70 @@
+//! Paths of a dataset → a folder that holds them, of hard links or copies: whole, or not at all.
+
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use wsidx::{Error, dataset::to_path};
+
+/// How files come into the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As further names of the same files.
+    Link,
+    /// As files of their own.
+    Copy,
+}
+
+/// Makes the folder `target` with the files of `root` at some of its paths. It is made beside, under another name, and moved there when all is in it.
+///
+/// # Errors
+/// [`Error::Input`] where something is there already, or a path leads outside; [`Error::Io`], [`Error::Interrupted`]. Then nothing is left.
+pub(crate) fn make_tree(root: &Path, paths: &[&[u8]], target: &Path, way: Way, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(Error::Input(format!("{} is there already; name a folder that is not", target.display())));
+    }
+    let name = target.file_name().ok_or_else(|| Error::Input(format!("{} is no name of a folder", target.display())))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.part", std::process::id()));
+    let beside = target.with_file_name(hidden);
+    let made = fill(root, paths, &beside, way, cancelled).and_then(|()| {
+        fs::rename(&beside, target).map_err(|source| Error::Io { doing: "moving the new folder to", path: target.to_owned(), source })
+    });
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&beside);
+    }
+    made
+}
+
+fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
+    let io = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { doing, path, source }
+    };
+    fs::create_dir(folder).map_err(io("making the folder", folder))?;
+    for path in paths {
+        if cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let relative: PathBuf = to_path(Path::new(""), path);
+        if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Error::Input(format!("the path {} leads out of the dataset", relative.display())));
+        }
+        let (from, to) = (root.join(&relative), folder.join(&relative));
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(io("making the folder", parent))?;
+        }
+        match way {
+            Way::Copy => fs::copy(&from, &to).map(|_| ()).map_err(io("copying", &from))?,
+            Way::Link => fs::hard_link(&from, &to).map_err(|source| match source.kind() {
+                io::ErrorKind::CrossesDevices => {
+                    Error::Input(format!("{} is on another file system, to which there are no links; use --copy", folder.display()))
+                }
+                _ => io("linking", &from)(source),
+            })?,
+        }
+    }
+    Ok(())
+}
