@@ -102,7 +102,7 @@ impl Clusters {
             MethodName::Threshold => Method::Threshold(rule),
         };
         let gaps_of = self.laplacian.unwrap_or(LaplacianKind::Unnormalized);
-        Ok(ClusterOptions { method, how_many, measure: self.measure.clone(), gaps_of, seed: self.seed })
+        Ok(ClusterOptions { method, how_many, measure: self.measure, gaps_of, seed: self.seed })
     }
 }
 
