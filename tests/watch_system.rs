@@ -126,6 +126,8 @@ fn a_full_disk_pauses_and_says_so_and_goes_on_when_there_is_room() {
     while filler.write_all(&[0; 4_096]).is_ok() {}
     (0..20).for_each(|i| fs::rename(inside.join(format!("in/.{i}")), inside.join(format!("in/{i}.ppm"))).unwrap());
     watch.until("degraded", "the disk is full");
+    // Its room is free once nobody has it open.
+    drop(filler);
     fs::remove_file(inside.join("filler")).unwrap();
     watch.until("recovered", "");
     (20..40).for_each(|i| fs::rename(inside.join(format!("in/.{i}")), inside.join(format!("in/{i}.ppm"))).unwrap());
