@@ -2,7 +2,7 @@
 //!
 //! | method | of | number of clusters |
 //! |---|---|---|
-//! | [`kmeans`] | points | given |
+//! | [`kmeans()`] | points | given |
 //! | [`spectral_clustering`] | a graph Laplacian | given |
 //! | [`threshold_groups`] | similar pairs | found |
 //!
