@@ -195,11 +195,11 @@ mod tests {
         (best.0 as f32, best.1)
     }
 
-    fn slid_alike<const N: usize>(seed: usize) {
-        let value = |i: usize| (((i + 977 * seed).wrapping_mul(2_654_435_761) >> 11) % 255) as i16 - 127;
-        let whole: [[i8; N]; N] = std::array::from_fn(|y| std::array::from_fn(|x| value(y * N + x) as i8));
+    /// A picture, and templates of every size that are cut from another one, are slid as the definition says.
+    fn slid_alike<const N: usize>(whole: impl Fn(usize, usize) -> i8, other: impl Fn(usize, usize) -> i8) {
+        let whole: [[i8; N]; N] = std::array::from_fn(|y| std::array::from_fn(|x| whole(x, y)));
         for size in (N / 2..=N).flat_map(|w| (N / 2..=N).map(move |h| [w, h])) {
-            let cut = |x: usize, y: usize| if x < size[0] && y < size[1] { value((y + seed % 3) * N + x + seed % 2) as i8 } else { 0 };
+            let cut = |x: usize, y: usize| if x < size[0] && y < size[1] { other(x, y) } else { 0 };
             let rows: [[i8; N]; N] = std::array::from_fn(|y| std::array::from_fn(|x| cut(x, y)));
             let energy = rows.iter().flatten().map(|&v| i32::from(v) * i32::from(v)).sum();
             let template = Slid { rows: &rows[..size[1]], size, energy };
@@ -212,11 +212,31 @@ mod tests {
         }
     }
 
+    fn noise(x: usize, y: usize) -> i8 {
+        ((((x + 40 * y).wrapping_mul(2_654_435_761) >> 11) % 255) as i16 - 127) as i8
+    }
+
     #[test]
     fn a_template_is_found_where_the_definition_says() {
-        for seed in 0..4 {
-            slid_alike::<16>(seed);
-            slid_alike::<8>(seed);
+        for shift in 0..4 {
+            slid_alike::<16>(noise, |x, y| noise(x + shift % 2, y + shift));
+            slid_alike::<8>(noise, |x, y| noise(x + shift % 2, y + shift));
         }
+    }
+
+    #[test]
+    fn offsets_that_stick_out_too_far_do_not_count() {
+        let outside = [[3, 0], [7, 0], [9, 1]];
+        for [across, down] in outside {
+            slid_alike::<16>(noise, |x, y| noise(x + across, y + down));
+            slid_alike::<8>(noise, |x, y| noise(x + across, y + down));
+        }
+    }
+
+    #[test]
+    fn of_equals_the_first_offset_counts() {
+        let stripes = |x: usize, _: usize| if x.is_multiple_of(2) { 50 } else { -50 };
+        slid_alike::<16>(stripes, stripes);
+        slid_alike::<8>(stripes, stripes);
     }
 }
