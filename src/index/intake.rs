@@ -25,7 +25,7 @@ use crate::{
     monitor::Monitor,
     picture::Limits,
     store::{
-        history::{aliases_record, gone_record, path_record},
+        history::{gone_record, path_record},
         packs::{Event, Packs, Record, View as PackView},
         state::{ContentId, Holds, PathEntry, Stat},
     },
@@ -325,16 +325,7 @@ impl Writer {
 
     fn record_file(&mut self, outcome: Outcome, new: &mut HashSet<ContentId>, records: &mut Vec<Record>) {
         let Outcome { path, entry, content, aliases } = outcome;
-        if let Some((content, picture)) = content.filter(|(content, _)| new.insert(content.id)) {
-            self.fresh.keep(content.id, picture);
-            let id = content.id;
-            records.push(Record::Content(content));
-            records.extend((!aliases.is_empty()).then(|| aliases_record(&id, &aliases)));
-        } else if let Some((id, stored)) = entry.content().and_then(|id| Some((id, self.state.content(id)?)))
-            && aliases.iter().any(|alias| !stored.aliases.contains(alias))
-        {
-            records.push(aliases_record(id, &aliases));
-        }
+        self.record_content(&entry, content, &aliases, new, records);
         records.push(path_record(&path, &entry));
     }
 

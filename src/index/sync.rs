@@ -16,10 +16,11 @@ use crate::{
     Error, Result,
     dataset::{self, Found, Labels, Listing, Naming, Skipped, contains},
     monitor::Monitor,
-    picture::Limits,
+    picture::{Limits, Picture},
     store::{
+        alias::Alias,
         history::{aliases_record, gone_record, path_record},
-        packs::Record,
+        packs::{Content, Record},
         state::{ContentId, Holds, PathEntry, State},
     },
 };
@@ -247,20 +248,32 @@ impl Writer {
             if old != Some(&entry) {
                 records.push(path_record(&path, &entry));
             }
-            if let Some((content, picture)) =
-                content.filter(|(content, _)| self.state.content(&content.id).is_none() && known.insert(content.id))
-            {
-                self.fresh.keep(content.id, picture);
-                let id = content.id;
-                records.push(Record::Content(content));
-                records.extend((!aliases.is_empty()).then(|| aliases_record(&id, &aliases)));
-            } else if let Some((id, stored)) = entry.content().and_then(|id| Some((id, self.state.content(id)?)))
-                && aliases.iter().any(|alias| !stored.aliases.contains(alias))
-            {
-                records.push(aliases_record(id, &aliases));
-            }
+            self.record_content(&entry, content, &aliases, known, &mut records);
         }
         records
+    }
+
+    /// Records what a path holds, if the store does not have it yet, or names of it that the store does not know.
+    pub(super) fn record_content(
+        &mut self,
+        entry: &PathEntry,
+        content: Option<(Content, Picture)>,
+        aliases: &[Alias],
+        known: &mut HashSet<ContentId>,
+        records: &mut Vec<Record>,
+    ) {
+        if let Some((content, picture)) =
+            content.filter(|(content, _)| self.state.content(&content.id).is_none() && known.insert(content.id))
+        {
+            self.fresh.keep(content.id, picture);
+            let id = content.id;
+            records.push(Record::Content(content));
+            records.extend((!aliases.is_empty()).then(|| aliases_record(&id, aliases)));
+        } else if let Some((id, stored)) = entry.content().and_then(|id| Some((id, self.state.content(id)?)))
+            && aliases.iter().any(|alias| !stored.aliases.contains(alias))
+        {
+            records.push(aliases_record(id, aliases));
+        }
     }
 
     /// Commits new labels and departures.
