@@ -29,7 +29,13 @@ const SIDE: usize = 8;
 
 /// Six small pictures, indexed.
 fn small() -> tempfile::TempDir {
+    small_with("")
+}
+
+/// The same under such a `wsidx.toml`.
+fn small_with(rules: &str) -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("wsidx.toml"), rules).unwrap();
     (0..6).for_each(|seed| write(tree.path(), &format!("cat/{seed}.ppm"), &ppm(seed, SIDE)));
     let survey = survey(tree.path(), &Silent).unwrap();
     create(tree.path(), &survey, &InitOptions::default(), "test", 0, &Silent).unwrap();
@@ -76,7 +82,12 @@ fn damages(bytes: &[u8], step: usize) -> impl Iterator<Item = Vec<u8>> {
 
 #[test]
 fn every_byte_of_the_view_flipped_or_cut_gives_an_error_or_the_right_answer() {
-    let tree = small();
+    for rules in ["", "[index]\ncrops = true\n"] {
+        damage_the_view(&small_with(rules));
+    }
+}
+
+fn damage_the_view(tree: &tempfile::TempDir) {
     let right = answers(tree.path()).unwrap();
     let mut errors = 0;
     for file in part(tree.path(), "view") {

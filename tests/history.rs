@@ -28,8 +28,14 @@ fn sync(root: &Path, scopes: Vec<Vec<u8>>) {
     writer.sync(&SyncOptions { scopes, at: 1, limits: Limits::default() }, &Silent).unwrap();
 }
 
-/// A row's record without its place, and its list and edges by content id: distances; bits of similarities, and what they needed.
-type Row = (RowRecord, Vec<([u8; 32], u32)>, Vec<([u8; 32], u32, Needs)>);
+/// Whether the dataset asks for search rows for crops.
+fn ask_for_crops(root: &Path, asked: bool) {
+    fs::write(root.join("wsidx.toml"), format!("[index]\ncrops = {asked}\n")).unwrap();
+}
+
+/// A row's record without its place, and its list and edges by content id: distances; bits of similarities, and what they needed; and the
+/// features of its crops.
+type Row = (RowRecord, Vec<([u8; 32], u32)>, Vec<([u8; 32], u32, Needs)>, Vec<i32>);
 
 /// All live rows.
 type Everything = BTreeMap<[u8; 32], Row>;
@@ -45,7 +51,10 @@ fn everything(root: &Path) -> Everything {
         let mut edges: Vec<_> = view.edges(row).unwrap().iter().map(|e| (id(e.row), e.similarity.to_bits(), e.needs)).collect();
         edges.sort_by_key(|edge| edge.0);
         let place = Place { pack: 0, offset: 0, len: 0 };
-        (record.id, (RowRecord { place, ..record }, list, edges))
+        let of_crops = view.crops().map_or(0, |_| view.manifest().crops.as_ref().unwrap().places);
+        let crops =
+            (row * of_crops..(row + 1) * of_crops).flat_map(|crop| view.crops().unwrap().row(crop).unwrap().values().collect::<Vec<_>>());
+        (record.id, (RowRecord { place, ..record }, list, edges, crops.collect()))
     })
     .collect()
 }
@@ -94,8 +103,11 @@ fn any_history_gives_the_index_that_is_built_from_nothing() {
         let mut numbers = Numbers::new(seed);
         let tree = tempfile::tempdir().unwrap();
         let mut names = Vec::new();
+        // Every other history has rows of crops for a time, or from some time on, or comes and goes with them.
+        let crops = |round: u64| seed % 2 == 1 && [round % 3 > 0, round >= 5, round < 6][seed as usize / 2];
         init(tree.path());
         for round in 0..12 {
+            ask_for_crops(tree.path(), crops(round));
             for _ in 0..1 + numbers.below(14) {
                 change(tree.path(), &mut numbers, &mut names);
             }
@@ -105,9 +117,11 @@ fn any_history_gives_the_index_that_is_built_from_nothing() {
                 sync(tree.path(), Vec::new());
                 let fresh = tempfile::tempdir().unwrap();
                 copy_tree(tree.path(), fresh.path(), &names);
+                ask_for_crops(fresh.path(), crops(round));
                 init(fresh.path());
                 sync(fresh.path(), Vec::new());
                 assert_eq!(everything(tree.path()), everything(fresh.path()), "seed {seed}, round {round}");
+                assert_eq!(Reader::open(tree.path()).unwrap().view().crops().is_some(), crops(round));
             }
         }
         let mut writer = Writer::open(tree.path(), "test", false, &Silent).unwrap();
@@ -143,10 +157,13 @@ fn a_writer_that_stays_gives_what_a_new_one_gives() {
                 there.push(seed);
             }
         }
+        let crops = step / 10 % 2 == 1;
+        ask_for_crops(tree.path(), crops);
         writer.sync(&SyncOptions { at: step, ..SyncOptions::default() }, &Silent).unwrap();
         let names: Vec<String> = there.iter().map(|seed| at(*seed)).collect();
         let fresh = tempfile::tempdir().unwrap();
         copy_tree(tree.path(), fresh.path(), &names);
+        ask_for_crops(fresh.path(), crops);
         init(fresh.path());
         sync(fresh.path(), Vec::new());
         assert_eq!(everything(tree.path()), everything(fresh.path()), "step {step}");
@@ -160,8 +177,9 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn the_published_files_are_the_same_for_any_number_of_threads() {
-    let build = |threads: usize| {
+    let build = |threads: usize, crops: bool| {
         let tree = tempfile::tempdir().unwrap();
+        ask_for_crops(tree.path(), crops);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         (0..1_100).for_each(|seed| write(tree.path(), &format!("train/cat/{seed}.ppm"), &ppm(seed % 1_050, 16)));
         pool.install(|| {
@@ -173,11 +191,19 @@ fn the_published_files_are_the_same_for_any_number_of_threads() {
         assert!(Reader::open(tree.path()).unwrap().basis().fitted);
         files(&tree.path().join(".wsidx/view"))
     };
-    let one = build(1);
-    assert!(one.len() > 8);
+    let one = build(1, true);
+    let without = build(2, false);
+    assert!(one.len() == without.len() + 3 && without.len() > 8);
     for threads in [2, 4] {
-        assert!(one == build(threads), "{threads} threads");
+        assert!(one == build(threads, true), "{threads} threads");
     }
+    // Rows of crops change nothing else, but for the numbers of files.
+    let head = |name: &str| name.rsplit_once('-').map_or(name, |(head, _)| head).to_owned();
+    let plain = |files: BTreeMap<String, Vec<u8>>| {
+        let files = files.into_iter().map(|(name, bytes)| (head(&name), bytes));
+        files.filter(|(name, _)| !name.starts_with("crops") && name != "manifest").collect::<BTreeMap<_, _>>()
+    };
+    assert!(plain(one) == plain(without));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod calibrate;
 mod check;
 mod cluster;
 mod components;
+mod crops;
 mod edges;
 mod flat;
 mod gc;
@@ -62,6 +63,7 @@ use crate::{
     Error, Result,
     dataset::{check_trust, index_folder},
     store::medium::Folder,
+    verdict::Rules,
 };
 
 /// The file that says what the folder is.
@@ -119,11 +121,21 @@ impl Home {
         self.folder().join("catalog")
     }
 
+    /// What the `wsidx.toml` of the root says; the default where there is none.
+    fn rules(&self) -> Result<Rules> {
+        let file = self.root.join(POLICY_FILE);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Rules::from_toml(&text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Rules::default()),
+            Err(e) => Err(Error::io("reading", &file)(e)),
+        }
+    }
+
     fn medium(&self, name: &str) -> Result<Folder> {
         let path = self.folder().join(name);
         Folder::open(&path).map_err(|source| Error::Io { doing: "opening", path: path.clone(), source })
     }
 }
 
-/// The wsidx.toml of a dataset: its policy.
+/// The wsidx.toml of a dataset: its rules.
 pub const POLICY_FILE: &str = "wsidx.toml";

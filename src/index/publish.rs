@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::{
     Writer,
+    crops::has_crops,
     edges::Candidates,
     open::{Fresh, Shown},
     pairs::Library,
@@ -80,13 +81,18 @@ impl Writer {
         let Some(Shown { view, reaches }) = kept.or_else(opened) else {
             return self.publish_anew(false, at, monitor);
         };
-        if (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete) {
+        let crops = self.wants_crops(Some(&view), monitor);
+        let shows = (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete);
+        if shows && (view.crops().is_some(), has_crops(view.manifest())) == (crops, crops) {
             self.shown = Some(Shown { view, reaches });
             self.packs.clear()?;
             return Ok(Published::default());
         }
+        if view.crops().is_some() != crops && view.rows() > 0 {
+            monitor.note(if crops { "search rows for crops are made, as wsidx.toml asks" } else { "search rows for crops are dropped" });
+        }
         if view.manifest().fitted || self.state.stored() < FIT_AT as u64 {
-            self.publish_over(&medium, Some(&view), reaches, &view.basis(), monitor)
+            self.publish_over(&medium, Some(&view), reaches, &view.basis(), crops, monitor)
         } else {
             self.publish_anew(true, at, monitor)
         }
@@ -110,7 +116,8 @@ impl Writer {
         let chosen = fitted.is_some();
         let basis = kept.or(fitted).unwrap_or_else(|| self.built_in());
         let medium = self.home.view()?;
-        let published = self.publish_over(&medium, None, None, &basis, monitor)?;
+        let crops = self.wants_crops(None, monitor);
+        let published = self.publish_over(&medium, None, None, &basis, crops, monitor)?;
         Ok(Published { fitted: chosen, ..published })
     }
 
@@ -169,6 +176,7 @@ impl Writer {
         old: Option<&View>,
         reaches: Option<Vec<u32>>,
         basis: &Basis,
+        crops: bool,
         monitor: &dyn Monitor,
     ) -> Result<Published> {
         let shown = old.map(|view| view.manifest().generation);
@@ -180,6 +188,7 @@ impl Writer {
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
         self.features(&rows.new, basis, &mut growing, monitor)?;
         let grown = growing.finish()?;
+        let crops = crops.then(|| self.crop_rows(medium, old, &grown, basis, monitor)).transpose()?;
         self.fresh = Fresh::default();
         let live = self.live(&rows)?;
         let mut reaches = self.reaches(old, reaches)?;
@@ -196,7 +205,7 @@ impl Writer {
         lists.iter().for_each(|(row, list)| reaches[row as usize] = reach_of(list, k));
         live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
-        let manifest = self.manifest(basis, &live.words);
+        let manifest = Manifest { crops, ..self.manifest(basis, &live.words) };
         let changes = [
             changed_names(&self.state, &rows),
             changed_paths(&self.state, &rows, &touched),
@@ -305,11 +314,14 @@ impl Writer {
     /// The pictures of the rows that so many changed lists can name.
     fn library<'a>(&'a self, grown: &'a Grown, lists: usize) -> Library<'a, u32> {
         let named = lists.saturating_mul(1 + usize::from(self.settings.neighbors));
-        Library::new(named.min(grown.rows()), self.settings.size, |row| {
-            let content = grown.id(row).and_then(|id| Some((id, self.state.content(id)?.place)));
-            let lost = || Error::Damaged { what: "a row of the view has no content".into(), mend: "run `wsidx rebuild`" };
-            content.ok_or_else(lost).and_then(|(id, place)| self.picture(id, place)).map(Cow::into_owned)
-        })
+        Library::new(named.min(grown.rows()), self.settings.size, |row| self.picture_of_row(grown, row).map(Cow::into_owned))
+    }
+
+    /// The picture of a row of a generation in the making.
+    pub(super) fn picture_of_row(&self, grown: &Grown, row: u32) -> Result<Cow<'_, Picture>> {
+        let content = grown.id(row).and_then(|id| Some((id, self.state.content(id)?.place)));
+        let lost = || Error::Damaged { what: "a row of the view has no content".into(), mend: "run `wsidx rebuild`" };
+        content.ok_or_else(lost).and_then(|(id, place)| self.picture(id, place))
     }
 
     fn manifest(&self, basis: &Basis, live: &[u64]) -> Manifest {

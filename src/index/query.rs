@@ -94,7 +94,8 @@ impl Reader {
     /// The near-duplicates of the image in a file, most similar first, and after them the contents nearest to it, exactly, by the distance of
     /// their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in the index.
     ///
-    /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views.
+    /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views; where the index has
+    /// rows of crops, also among the two contents of which a crop is nearest to each view.
     ///
     /// # Errors
     /// [`crate::Error::Undecodable`] for the file, [`crate::Error::Damaged`] for the index.
@@ -151,6 +152,13 @@ impl Reader {
         for (list, (turn, _)) in found.zip(&asked.views) {
             for neighbor in list.iter().take(OF_A_VIEW) {
                 turns.entry(neighbor.row).or_default().insert(*turn);
+            }
+        }
+        let by_crops = self.nearest_by_crops(&queries, &Live(&live), OF_A_VIEW, &order)?;
+        let of_query = std::iter::once(Turn::NONE).chain(asked.views.iter().map(|(turn, _)| *turn));
+        for (list, turn) in by_crops.iter().zip(of_query) {
+            for neighbor in list {
+                turns.entry(neighbor.row).or_default().insert(turn);
             }
         }
         Ok((nearest, turns))

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Home, POLICY_FILE,
+    Home,
+    crops::has_crops,
     open::incomplete,
     publish::{coefficients_of, picture_of},
 };
@@ -61,6 +62,12 @@ impl Reader {
                 mend: "run `wsidx sync`",
             });
         }
+        if view.crops().is_some() && !has_crops(view.manifest()) {
+            return Err(Error::Version {
+                what: "the rows of crops of the index were made by another version of wsidx".into(),
+                mend: "run `wsidx sync`",
+            });
+        }
         let reader = Self { home, settings, view: Arc::new(view), basis, packs, reference: OnceLock::new() };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
@@ -93,12 +100,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Input`] for a file that cannot be used, [`Error::Io`].
     pub fn rules(&self) -> Result<Rules> {
-        let file = self.home.root.join(POLICY_FILE);
-        match std::fs::read_to_string(&file) {
-            Ok(text) => Rules::from_toml(&text),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Rules::default()),
-            Err(e) => Err(Error::io("reading", &file)(e)),
-        }
+        self.home.rules()
     }
 
     /// The stored picture of a row.

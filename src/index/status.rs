@@ -28,6 +28,8 @@ pub struct Status {
     pub columns: usize,
     /// Whether they were chosen from the data.
     pub fitted: bool,
+    /// Search rows for crops of each content, and whether `wsidx.toml` asks for any.
+    pub crops: (u32, bool),
     /// Bytes of packs, catalog and view.
     pub bytes: [u64; 3],
 }
@@ -36,7 +38,7 @@ impl Reader {
     /// What the index holds.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Input`] for a `wsidx.toml` that cannot be used.
     pub fn status(&self) -> Result<Status> {
         let manifest = self.view.manifest();
         let folder = self.home.folder();
@@ -52,6 +54,7 @@ impl Reader {
             wavelet: self.settings.wavelet.clone(),
             columns: self.basis.len(),
             fitted: self.basis.fitted,
+            crops: (manifest.crops.as_ref().map_or(0, |crops| crops.places), self.rules()?.index.crops),
             bytes: [bytes("packs")?, bytes("catalog")?, bytes("view")?],
         })
     }

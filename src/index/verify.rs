@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     Reader, Writer,
+    crops::crop_features,
     edges::Candidates,
     pairs::Library,
     publish::{coefficients_of, picture_of},
@@ -14,7 +15,7 @@ use crate::{
     dataset::{Buffer, read_image, to_path},
     knn::{ListUpdate, Live, NoLists, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
-    picture::{Limits, decode},
+    picture::{Limits, Picture, decode},
     store::{
         state::{ContentId, Holds},
         view::PathRecord,
@@ -160,11 +161,25 @@ impl Reader {
         planes.push(&self.basis.feature(&mut coefficients_of(&picture, &self.settings)).0);
         let (fresh, stored) = (planes.as_planes(), self.view.planes()?);
         let at = row as usize * stored.stride()..(row as usize + 1) * stored.stride();
-        match (&stored.high()[at.clone()], &stored.low()[at], stored.norms()[row as usize]) == (fresh.high(), fresh.low(), fresh.norms()[0])
-        {
-            true => Ok(None),
-            false => wrong("its feature is not that of its picture"),
+        if (&stored.high()[at.clone()], &stored.low()[at], stored.norms()[row as usize]) != (fresh.high(), fresh.low(), fresh.norms()[0]) {
+            return wrong("its feature is not that of its picture");
         }
+        match self.has_crops_of(row, &picture)? {
+            true => Ok(None),
+            false => wrong("the features of its crops are not those of its picture"),
+        }
+    }
+
+    /// Whether the rows of crops, where they are kept, are those of the picture of a row.
+    fn has_crops_of(&self, row: u32, picture: &Picture) -> Result<bool> {
+        let Some(stored) = self.view.crops() else { return Ok(true) };
+        let mut planes = OwnedPlanes::new(self.basis.len());
+        crop_features(picture, &self.basis, &self.settings).iter().for_each(|feature| planes.push(&feature.0));
+        let (fresh, stored) = (planes.as_planes(), stored.planes()?);
+        let rows = row as usize * fresh.rows()..(row as usize + 1) * fresh.rows();
+        let bytes = rows.start * stored.stride()..rows.end * stored.stride();
+        let kept = (stored.high().get(bytes.clone()), stored.low().get(bytes), stored.norms().get(rows));
+        Ok(kept == (Some(fresh.high()), Some(fresh.low()), Some(fresh.norms())))
     }
 
     /// The edges that a build from nothing gives.

@@ -2,8 +2,8 @@
 //!
 //! Search features compare whole frames. A copy that was turned, mirrored, given a border, or that shows more or less than its source, is far
 //! from it there; one of its views is near. Of a copy that shows less, that is a wider frame around it: what it does not show is taken to
-//! go on as at its border, which is enough for a candidate. So indexed pictures need no rows but their own: with rows for their crops, at six
-//! times the space, the share of sources among the candidates goes from 0.9991 to 1.0000 (see the record of pairs).
+//! go on as at its border, which is enough for most. What is guessed wrong is found by rows for the crops of the indexed pictures, which an
+//! index may keep beside their own ([`crops`]): what they bring and cost is in the record of pairs.
 //!
 //! Views are made from the standardised picture and are of its shape. They only bring candidates; the pair itself is registered.
 
@@ -52,6 +52,12 @@ impl Views {
 const CROPS: [Part; 5] =
     [[0.125, 0.125, 0.875, 0.875], [0.0, 0.0, 0.8, 0.8], [0.2, 0.0, 1.0, 0.8], [0.0, 0.2, 0.8, 1.0], [0.2, 0.2, 1.0, 1.0]];
 
+/// Crops of a picture of which an index may keep rows.
+pub const CROPS_OF_INDEXED: usize = CROPS.len();
+
+/// The rule by which they are made: it changes with their parts, their order and how they are cut.
+pub const CROP_RULE: &str = "crops/1";
+
 /// How far, in grey levels, the samples of a border may be from their mean.
 const BORDER: f32 = 14.0;
 /// The least share of a side that a border takes, and that must remain of the picture.
@@ -75,6 +81,11 @@ pub fn views(picture: &Picture, asked: Views) -> Vec<(ViewKind, Picture)> {
         made.extend(CROPS.iter().map(|&crop| (ViewKind { part: around(crop), turn: Turn::NONE }, cut(picture, around(crop)))));
     }
     made
+}
+
+/// The crops of an indexed picture of which rows may be kept: always [`CROPS_OF_INDEXED`], of the picture's shape, in the same order.
+pub fn crops(picture: &Picture) -> impl Iterator<Item = Picture> {
+    CROPS.iter().map(|&part| cut(picture, part))
 }
 
 /// The frame of which a picture would be this part, as a part of that picture: it reaches beyond it.

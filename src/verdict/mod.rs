@@ -18,7 +18,7 @@ pub use baseline::{BASELINE_FILE, Baseline};
 pub use edit::set_calibration;
 pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
 pub use lof::local_outlier_factors;
-pub use policy::{Action, Calibration, Finding, Policy, Rules};
+pub use policy::{Action, Calibration, Finding, Kept, Policy, Rules};
 
 use std::{fmt, str::FromStr, sync::Arc};
 

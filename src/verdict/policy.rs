@@ -1,4 +1,5 @@
-//! `wsidx.toml` → which pairs are near-duplicates (`[edges]`), and what each finding does: pass, warn or reject (`[check]`).
+//! `wsidx.toml` → which pairs are near-duplicates (`[edges]`), what each finding does: pass, warn or reject (`[check]`), and what the index
+//! keeps to find more of them (`[index]`).
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,19 @@ pub struct Rules {
     pub edges: EdgeRule,
     /// What the threshold was calibrated for.
     pub calibration: Option<Calibration>,
+    /// What the index keeps.
+    pub index: Kept,
+}
+
+/// `[index]`: what an index keeps of every image beside what it always does.
+///
+/// It stands here and not among the settings that are fixed when an index is made: it may be changed at any time, and whoever shares the
+/// dataset then has the same verdicts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kept {
+    /// Whether it keeps search rows for crops of the images, for `query` and `check` to find more copies that show less than their source.
+    pub crops: bool,
 }
 
 /// `[calibration]`: for which `[edges]` a threshold was found by measuring this dataset.

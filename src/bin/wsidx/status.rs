@@ -27,6 +27,7 @@ struct StatusJson {
     wavelet: String,
     columns: usize,
     fitted: bool,
+    crops: u32,
     bytes: BytesJson,
 }
 
@@ -43,12 +44,27 @@ pub(crate) fn run(session: &Session, args: &Status) -> Outcome {
     let root = reader.root();
     if args.output.format != Format::Text {
         let [packs, catalog, view] = status.bytes;
-        let Holds { generation, contents, cached, paths, undecodable, size, planes, wavelet, columns, fitted, .. } = status;
+        let Holds { generation, contents, cached, paths, undecodable, size, planes, wavelet, columns, fitted, crops: (crops, _), .. } =
+            status;
         let root = PathJson::new(root.as_os_str().as_encoded_bytes());
         let bytes = BytesJson { packs, catalog, view };
         let schema = "wsidx.status/1";
-        let status =
-            StatusJson { schema, root, generation, paths, contents, cached, undecodable, size, planes, wavelet, columns, fitted, bytes };
+        let status = StatusJson {
+            schema,
+            root,
+            generation,
+            paths,
+            contents,
+            cached,
+            undecodable,
+            size,
+            planes,
+            wavelet,
+            columns,
+            fitted,
+            crops,
+            bytes,
+        };
         json::write(&status, args.output.format)?;
         return Ok(Exit::Fine);
     }
@@ -58,6 +74,12 @@ pub(crate) fn run(session: &Session, args: &Status) -> Outcome {
     let total: u64 = status.bytes.iter().sum();
     let [packs, catalog, view] = status.bytes.map(term::bytes);
     let per = total.checked_div(status.cached).map_or_else(String::new, |per| format!(", {} a content", term::bytes(per)));
+    let crops = match status.crops {
+        (0, false) => "none".to_owned(),
+        (0, true) => "none yet; run `wsidx sync`".to_owned(),
+        (each, true) => format!("{each} a content"),
+        (each, false) => format!("{each} a content, until the next `wsidx sync`"),
+    };
     let cached = status.cached.saturating_sub(status.contents);
     let lines = [
         ("root", term::escape_os(root)),
@@ -66,6 +88,7 @@ pub(crate) fn run(session: &Session, args: &Status) -> Outcome {
         ("cached, unused", term::count(cached)),
         ("pictures", format!("{}×{}, {colour}, {} wavelet", status.size, status.size, status.wavelet)),
         ("search basis", format!("{} columns, {basis}", status.columns)),
+        ("rows of crops", crops),
         ("on disk", format!("{} (packs {packs}, catalog {catalog}, view {view}){per}", term::bytes(total))),
         ("generation", status.generation.to_string()),
     ];

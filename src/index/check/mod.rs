@@ -1,6 +1,7 @@
 //! Files → verdicts: each against the dataset without the files in the request, and against those before it.
 
 mod base;
+mod candidates;
 mod except;
 mod flat;
 mod request;

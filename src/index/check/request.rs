@@ -1,25 +1,28 @@
 //! The evidence on the contents of a request, and what it makes of each file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
-use super::{CheckItem, Checked, Read, base::Base};
+use super::{
+    CheckItem, Checked, Read,
+    base::Base,
+    candidates::{Apart, Candidates, Own},
+};
 use crate::{
     Error, Result,
     dataset::Unread,
     index::{
         Reader,
         flat::FlatRows,
-        pairs::{Asked, Library, OF_A_VIEW},
-        query::{ById, Match, real_distance},
+        pairs::{Asked, Library},
+        query::{Match, real_distance},
     },
-    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     monitor::Monitor,
     picture::Picture,
     similarity::{EdgeRule, register::Turn},
     store::state::ContentId,
-    verdict::{ANOMALY_NEIGHBOR, Judgement, Occurrence, Reference, judge},
+    verdict::{Judgement, Occurrence, Reference, judge},
 };
 
 /// Neighbours that are shown as evidence.
@@ -35,15 +38,6 @@ const TOGETHER: usize = 512;
 pub(super) struct Requested {
     pub(super) read: Read,
     pub(super) items: Vec<usize>,
-}
-
-/// Ties among requested contents go to the smaller content id.
-struct ByRequestedId<'a>(&'a [Requested]);
-
-impl RowOrder for ByRequestedId<'_> {
-    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
-        self.0[a as usize].read.id.cmp(&self.0[b as usize].read.id)
-    }
 }
 
 /// A candidate: a row of the view, or a requested content.
@@ -66,9 +60,6 @@ pub(super) struct Request<'a> {
     pub(super) flat: &'a FlatRows,
 }
 
-/// Candidates with the turns under which they came up.
-type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
-
 /// What is shown as nearest, and the edges.
 type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>);
 
@@ -77,12 +68,6 @@ pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
     pub(super) edges: Vec<(Candidate, Match)>,
     apart: Apart,
-}
-
-/// Squared distances from the nearest and from the fifth nearest of dataset and request.
-struct Apart {
-    first: Option<u32>,
-    fifth: Option<u32>,
 }
 
 /// A judgement, where the same content is, what is nearest, the edges, and the distance from the nearest of dataset and request.
@@ -97,11 +82,10 @@ pub(super) struct Judged {
 impl Request<'_> {
     /// The verdict on each item that could be read.
     pub(super) fn judge(&self, monitor: &dyn Monitor) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
-        let mut planes = OwnedPlanes::new(self.reader.basis.len());
-        self.requested.iter().for_each(|r| planes.push(&r.read.feature.0));
+        let own = self.own();
         let quiet = self.requested.partition_point(|requested| requested.items.iter().all(|&item| item < self.before));
-        let near = self.near(&planes)?.split_off(quiet);
-        let apart = self.apart(&planes, monitor)?.split_off(quiet);
+        let near = self.near(&own.whole)?.split_off(quiet);
+        let apart = self.apart(&own.whole, monitor)?.split_off(quiet);
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
         let all = self.reader.view.rows() + self.requested.len();
@@ -109,7 +93,7 @@ impl Request<'_> {
         let library = Library::new(count, self.reader.settings.size, |candidate| self.picture(candidate));
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
-            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &planes, &library, monitor)?);
+            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &own, &library, monitor)?);
         }
         let evidence = pairs.into_iter().zip(apart).map(|((nearest, edges), apart)| Evidence { nearest, edges, apart });
         let mut evidence: Vec<Evidence> = evidence.collect();
@@ -128,13 +112,13 @@ impl Request<'_> {
         &self,
         first: usize,
         near: &[Vec<(u32, Candidate)>],
-        planes: &OwnedPlanes,
+        own: &Own,
         library: &Library<'_, Candidate>,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Pairs>> {
         let some = &self.requested[first..first + near.len()];
         let asked: Vec<Asked> = some.par_iter().map(|own| Asked::of(&own.read.picture, |view| self.reader.feature(view))).collect();
-        let candidates = self.candidates(first, &asked, planes)?;
+        let candidates = self.candidates(first, &asked, own)?;
         let one = |(i, candidates): (usize, Candidates)| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
@@ -146,82 +130,9 @@ impl Request<'_> {
         candidates.into_par_iter().enumerate().map(one).collect()
     }
 
-    /// What the views of some requested contents bring, and under which turns.
-    fn candidates(&self, first: usize, asked: &[Asked], planes: &OwnedPlanes) -> Result<Vec<Candidates>> {
-        let mut views = OwnedPlanes::new(self.reader.basis.len());
-        let mut of = Vec::new();
-        for (i, asked) in asked.iter().enumerate() {
-            for (turn, feature) in &asked.views {
-                views.push(&feature.0);
-                of.push((first + i, *turn));
-            }
-        }
-        // One more, for the content itself.
-        let k = OF_A_VIEW + 1;
-        let (view, base) = (&self.reader.view, Live(&self.base.live));
-        let in_base = view.search(|rows| nearest(views.as_planes(), rows, &base, k, &ById(view), &Admit::default()))?;
-        let before: Vec<u32> = of.iter().map(|&(own, _)| self.sees(own)).collect();
-        let in_request = self.among_new(&views, planes, k, &base, Some(&before));
-        let mut candidates = vec![Candidates::new(); asked.len()];
-        for ((rows, new), (own, turn)) in in_base.iter().zip(&in_request).zip(of) {
-            for (_, candidate) in self.merge(rows, new, &self.requested[own], OF_A_VIEW) {
-                candidates[own - first].entry(candidate).or_default().insert(turn);
-            }
-        }
-        Ok(candidates)
-    }
-
     /// The first item of a content that is judged.
     pub(super) fn first_judged(&self, own: usize) -> usize {
         self.requested[own].items.iter().copied().find(|&item| item >= self.before).unwrap_or(self.before)
-    }
-
-    /// How many of the requested contents one is compared with: those that have an item before its first that is judged. It may be among them
-    /// itself, where it has an item that is not.
-    fn sees(&self, own: usize) -> u32 {
-        let first = self.first_judged(own);
-        self.requested.partition_point(|requested| requested.items[0] < first) as u32
-    }
-
-    /// The nearest of the base and of the requested contents before, as many as a list holds.
-    fn near(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<(u32, Candidate)>>> {
-        let k = usize::from(self.reader.settings.neighbors);
-        let view = &self.reader.view;
-        let base = Live(&self.base.live);
-        let in_base = view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default()))?;
-        let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
-        let in_request = self.among_new(planes, planes, k + 1, &base, Some(&before));
-        let merged = in_base.into_iter().zip(in_request).zip(self.requested);
-        Ok(merged.map(|((rows, new), own)| self.merge(&rows, &new, own, k)).collect())
-    }
-
-    /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
-    fn among_new(
-        &self,
-        queries: &OwnedPlanes,
-        planes: &OwnedPlanes,
-        k: usize,
-        live: &Live<'_>,
-        limits: Option<&[u32]>,
-    ) -> Vec<Vec<Neighbor>> {
-        let mut new = vec![0u64; self.requested.len().div_ceil(64)];
-        for (i, requested) in self.requested.iter().enumerate() {
-            if !requested.read.row.is_some_and(|row| live.contains(row)) {
-                new[i / 64] |= 1 << (i % 64);
-            }
-        }
-        let admit = Admit { limits, ..Admit::default() };
-        nearest(queries.as_planes(), planes.as_planes(), &Live(&new), k, &ByRequestedId(self.requested), &admit)
-    }
-
-    /// Rows and requested contents in one order, without the content itself.
-    fn merge(&self, rows: &[Neighbor], new: &[Neighbor], own: &Requested, k: usize) -> Vec<(u32, Candidate)> {
-        let rows = rows.iter().filter(|n| Some(n.row) != own.read.row).map(|n| (n.distance, Candidate::Row(n.row)));
-        let new = new.iter().map(|n| (n.distance, n.row as usize)).filter(|&(_, i)| self.requested[i].read.id != own.read.id);
-        let mut all: Vec<_> = rows.chain(new.map(|(distance, i)| (distance, Candidate::Requested(i)))).collect();
-        all.sort_by_cached_key(|(distance, candidate)| (*distance, self.id(*candidate)));
-        all.truncate(k);
-        all
     }
 
     pub(super) fn id(&self, candidate: Candidate) -> ContentId {
@@ -229,27 +140,6 @@ impl Request<'_> {
             Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
             Candidate::Requested(i) => self.requested[i].read.id,
         }
-    }
-
-    /// How far each requested content is from others of dataset and request.
-    fn apart(&self, planes: &OwnedPlanes, monitor: &dyn Monitor) -> Result<Vec<Apart>> {
-        let view = &self.reader.view;
-        let words = view.live_words()?;
-        let live = Live(&words);
-        let k = ANOMALY_NEIGHBOR + 1;
-        let in_view = view.search(|rows| nearest(planes.as_planes(), rows, &live, k, &ById(view), &Admit::default()))?;
-        if monitor.cancelled() {
-            return Err(Error::Interrupted);
-        }
-        let new = self.among_new(planes, planes, k, &live, None);
-        let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
-            let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
-            let new = new.iter().filter(|n| n.row as usize != i);
-            let mut distances: Vec<u32> = rows.chain(new).map(|n| n.distance).collect();
-            distances.sort_unstable();
-            Apart { first: distances.first().copied(), fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied() }
-        };
-        Ok(in_view.into_iter().zip(new).enumerate().map(apart).collect())
     }
 
     /// The nearest, and the edges among all candidates.

@@ -11,7 +11,8 @@ use crate::{
 /// Its name in the folder.
 pub(super) const NAME: &str = "manifest";
 const MAGIC: &[u8; 8] = b"WSIDXVIE";
-const VERSION: u32 = 3;
+/// Without rows of crops, and with them.
+const VERSIONS: [u32; 2] = [3, 4];
 
 /// Number of tables.
 pub(super) const TABLES: usize = 5;
@@ -47,32 +48,15 @@ impl TableKind {
     }
 }
 
-/// What there is of every row, at a place that its number gives: files that only grow, but for the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
-    /// High bytes of the feature.
-    High,
-    /// Low bytes of the feature.
-    Low,
-    /// Its norms.
-    Norms,
-    /// Content id and place.
-    Contents,
-    /// One bit: whether a path holds the content. Written anew each time.
-    Live,
-}
-
-impl Column {
-    /// The beginning of its file names.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Low => "low",
-            Self::Norms => "norms",
-            Self::Contents => "contents",
-            Self::Live => "live",
-        }
-    }
+/// Rows of crops: of every row of the view so many, one behind the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CropRows {
+    /// The rule by which the crops were made.
+    pub rule: Vec<u8>,
+    /// Crops of a picture.
+    pub places: u32,
+    /// High bytes, low bytes, norms.
+    pub files: [FileEntry; 3],
 }
 
 /// What a view consists of.
@@ -98,8 +82,10 @@ pub struct Manifest {
     pub undecodable: u64,
     /// Whether stored contents were lost and wait for a `sync` that reads their files again.
     pub incomplete: bool,
-    /// What there is of every row, in this order: high bytes, low bytes, norms, contents, live.
+    /// What there is of every row, in this order: high bytes, low bytes, norms, contents, live. All but the last only grow.
     pub columns: [FileEntry; 5],
+    /// Rows of crops, where they are kept.
+    pub crops: Option<CropRows>,
     /// The runs of the order of rows by content id, oldest first.
     pub order: Vec<FileEntry>,
     /// The runs of each table, oldest first, in the order of [`TableKind::ALL`].
@@ -109,12 +95,13 @@ pub struct Manifest {
 impl Manifest {
     /// Rows, dead ones included: the file of norms has eight bytes for each.
     pub fn rows(&self) -> u64 {
-        self.columns[Column::Norms as usize].len / 8
+        self.columns[2].len / 8
     }
 
     /// All files that the manifest names.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.columns.iter().chain(&self.order).chain(self.tables.iter().flatten())
+        let crops = self.crops.iter().flat_map(|crops| &crops.files);
+        self.columns.iter().chain(crops).chain(&self.order).chain(self.tables.iter().flatten())
     }
 
     /// The bytes of the file: magic, version, length of the body, XXH3-64 of version and body, body.
@@ -136,11 +123,17 @@ impl Manifest {
             body.u32(runs.len() as u32);
             runs.iter().for_each(|file| pack_file(&mut body, file));
         }
+        if let Some(crops) = &self.crops {
+            body.bytes(&crops.rule);
+            body.u32(crops.places);
+            crops.files.iter().for_each(|file| pack_file(&mut body, file));
+        }
+        let version = VERSIONS[usize::from(self.crops.is_some())];
         let mut out = Packer::default();
         out.raw(MAGIC);
-        out.u32(VERSION);
+        out.u32(version);
         out.u64(body.0.len() as u64);
-        out.u64(checksum(VERSION, &body.0));
+        out.u64(checksum(version, &body.0));
         out.raw(&body.0);
         out.0
     }
@@ -160,16 +153,17 @@ impl Manifest {
         if len != bytes.0.len() as u64 || sum != checksum(version, bytes.0) {
             return Err(damaged("the manifest does not match its checksum"));
         }
-        if version != VERSION {
+        let Some(with_crops) = VERSIONS.iter().position(|known| *known == version) else {
+            let [least, most] = VERSIONS;
             return Err(Error::Version {
-                what: format!("the view has format {version}, this wsidx reads format {VERSION}"),
+                what: format!("the view has format {version}, this wsidx reads formats {least} and {most}"),
                 mend: "run `wsidx rebuild` with the version that you want to use",
             });
-        }
-        Self::unpack(bytes).ok_or_else(bad)
+        };
+        Self::unpack(bytes, with_crops == 1).ok_or_else(bad)
     }
 
-    fn unpack(mut b: Unpacker<'_>) -> Option<Self> {
+    fn unpack(mut b: Unpacker<'_>, with_crops: bool) -> Option<Self> {
         let mut manifest = Self {
             generation: b.u64()?,
             settings: b.bytes()?.to_vec(),
@@ -188,6 +182,13 @@ impl Manifest {
         for runs in [&mut manifest.order].into_iter().chain(&mut manifest.tables) {
             let count = b.count(16)?;
             *runs = (0..count).map(|_| unpack_file(&mut b)).collect::<Option<_>>()?;
+        }
+        if with_crops {
+            let mut crops = CropRows { rule: b.bytes()?.to_vec(), places: b.u32()?, ..CropRows::default() };
+            for file in &mut crops.files {
+                *file = unpack_file(&mut b)?;
+            }
+            manifest.crops = Some(crops);
         }
         b.end()?;
         Some(manifest)

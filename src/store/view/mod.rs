@@ -1,6 +1,6 @@
 //! The published view: what readers need, in files that they map.
 //!
-//! What there is of every row (features, content, whether it is live) and three tables, named by a small manifest that one atomic rename
+//! What there is of every row (features, content, whether it is live; features of crops, if the dataset asks for them) and five tables, named by a small manifest that one atomic rename
 //! replaces. Published bytes are never overwritten or cut: rows are added behind their published length, tables take their changes in as small
 //! runs, and only the bitmap of live rows is written anew. So a reader needs no lock, waits
 //! for nobody and sees whole generations; files that no manifest names go, and leave the disk when their last reader does.
@@ -10,34 +10,32 @@
 
 mod blocks;
 mod contents;
+mod features;
 mod manifest;
 mod publish;
 mod record;
 mod table;
 mod writing;
 
-use std::{
-    io,
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use std::io;
 
 pub use blocks::FileEntry;
-pub use manifest::{Manifest, TableKind};
-pub use publish::{Draft, Growing, Grown, publish};
+pub use features::{Features, GrowingFeatures};
+pub use manifest::{CropRows, Manifest, TableKind};
+pub use publish::{Draft, Growing, Grown, growing_crops, publish};
 pub use record::{PathRecord, RowRecord, pack_edges, pack_list, pack_names, row_key};
 pub use table::{Changes, Table, Visit};
 
 use self::{
     blocks::{Checked, damaged},
     contents::Order,
-    manifest::{Column, TABLES},
+    manifest::TABLES,
 };
 use super::{alias::Alias, medium::Medium, packs::Place, state::ContentId};
 use crate::{
     Error, Result,
     feature::{Basis, Feature},
-    knn::{Guard, Neighbor, Norms, Planes, Row, stride_of},
+    knn::{Neighbor, Planes},
     similarity::Edge,
 };
 
@@ -50,7 +48,10 @@ const FEW_ALIASES: usize = 2_000;
 /// One generation, mapped.
 pub struct View {
     manifest: Manifest,
-    columns: [Checked; 5],
+    features: Features,
+    contents: Checked,
+    live: Checked,
+    crops: Option<Features>,
     order: Order,
     tables: [Table; TABLES],
 }
@@ -76,19 +77,20 @@ impl View {
     }
 
     fn map(medium: &dyn Medium, manifest: Manifest) -> Result<Self> {
-        let open = |i: usize| Checked::open(medium, &manifest.columns[i]);
-        let columns = [open(0)?, open(1)?, open(2)?, open(3)?, open(4)?];
+        let (rows, columns) = (manifest.rows() as usize, manifest.basis.len());
+        let [high, low, norms, contents, live] = manifest.columns.clone();
+        let features = Features::open(medium, &[high, low, norms], rows, columns)?;
+        let (contents, live) = (Checked::open(medium, &contents)?, Checked::open(medium, &live)?);
+        if (contents.len(), live.len()) != (rows * contents::RECORD, rows.div_ceil(64) * 8) {
+            return Err(damaged("the files of rows do not fit together"));
+        }
+        let of_crops = |crops: &CropRows| Features::open(medium, &crops.files, rows.saturating_mul(crops.places as usize), columns);
+        let crops = manifest.crops.as_ref().map(of_crops).transpose()?;
         let order = Order::open(medium, &manifest.order)?;
         let table = |kind: TableKind| Table::open(medium, &manifest.tables[kind as usize]);
         let [names, paths, lists] = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
         let tables = [names, paths, lists, table(TableKind::Edges)?, table(TableKind::Aliases)?];
-        let view = Self { columns, order, tables, manifest };
-        let (rows, stride) = (view.rows(), view.stride());
-        let lengths = [rows * stride, rows * stride, rows * 8, rows * contents::RECORD, rows.div_ceil(64) * 8];
-        match view.columns.iter().map(Checked::len).eq(lengths) {
-            true => Ok(view),
-            false => Err(damaged("the files of rows do not fit together")),
-        }
+        Ok(Self { manifest, features, contents, live, crops, order, tables })
     }
 
     /// Whether this generation is still the one that is published.
@@ -114,34 +116,25 @@ impl View {
         self.manifest.rows() as usize
     }
 
-    /// Bytes of a feature in each plane.
-    pub fn stride(&self) -> usize {
-        stride_of(self.manifest.basis.len())
-    }
-
     /// The features of all rows.
     ///
     /// # Errors
     /// As [`View::open`].
     pub fn planes(&self) -> Result<Planes<'_>> {
-        let bytes = |column: Column| self.columns[column as usize].all();
-        planes(self.stride(), bytes(Column::High)?, bytes(Column::Low)?, bytes(Column::Norms)?)
+        self.features.planes()
     }
 
-    /// What a search makes of the features. Their blocks are checked as the search comes to read them, so that it reads nothing twice and of the
-    /// low bytes next to nothing.
+    /// What a search makes of the features; see [`Features::search`].
     ///
     /// # Errors
     /// As [`View::open`], where the search met a damaged block; what it found is dropped.
     pub fn search<T>(&self, search: impl FnOnce(Planes<'_>) -> T) -> Result<T> {
-        let unchecked = |column: Column| self.columns[column as usize].unchecked();
-        let planes = planes(self.stride(), unchecked(Column::High), unchecked(Column::Low), unchecked(Column::Norms))?;
-        let checking = Checking { view: self, damage: Mutex::new(None) };
-        let found = search(planes.guarded(&checking));
-        match checking.damage.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(damage) => Err(damage),
-            None => Ok(found),
-        }
+        self.features.search(search)
+    }
+
+    /// The features of crops, where they are kept: for each row as many as the manifest says.
+    pub fn crops(&self) -> Option<&Features> {
+        self.crops.as_ref()
     }
 
     /// The exact squared distance of a feature to that of a row.
@@ -153,7 +146,7 @@ impl View {
     /// If the feature is of another length.
     pub fn distance(&self, feature: &Feature, row: u32) -> Result<u32> {
         assert_eq!(feature.0.len(), self.manifest.basis.len(), "columns of a feature");
-        Ok(feature.squared_distance(self.halves(row)?.values()))
+        Ok(feature.squared_distance(self.features.row(row)?.values()))
     }
 
     /// The feature of a row.
@@ -161,13 +154,8 @@ impl View {
     /// # Errors
     /// As [`View::row`].
     pub fn feature(&self, row: u32) -> Result<Feature> {
-        Ok(Feature(self.halves(row)?.values().take(self.manifest.basis.len()).map(|value| value as i16).collect()))
-    }
-
-    fn halves(&self, row: u32) -> Result<Row<'_>> {
-        let start = row as usize * self.stride();
-        let bytes = |column: Column| Ok(bytemuck::cast_slice(self.columns[column as usize].get(start..start + self.stride())?));
-        Ok(Row { high: bytes(Column::High)?, low: bytes(Column::Low)? })
+        let row = self.features.row(row)?;
+        Ok(Feature(row.values().take(self.manifest.basis.len()).map(|value| value as i16).collect()))
     }
 
     /// One bit for each row, set where its content has a path; 64 rows a word.
@@ -175,7 +163,7 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn live_words(&self) -> Result<Vec<u64>> {
-        let words = self.columns[Column::Live as usize].all()?.chunks_exact(8);
+        let words = self.live.all()?.chunks_exact(8);
         Ok(words.map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes"))).collect())
     }
 
@@ -201,7 +189,7 @@ impl View {
     /// # Errors
     /// As [`View::row`].
     pub fn content(&self, row: u32) -> Result<(ContentId, Place)> {
-        contents::content(&self.columns[Column::Contents as usize], row)
+        contents::content(&self.contents, row)
     }
 
     /// The row of a content.
@@ -209,7 +197,7 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn row_of(&self, id: &ContentId) -> Result<Option<u32>> {
-        self.order.find(id, &self.columns[Column::Contents as usize])
+        self.order.find(id, &self.contents)
     }
 
     /// What is known of a path.
@@ -271,44 +259,12 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn check(&self) -> Result<()> {
-        self.columns.iter().try_for_each(|file| file.all().map(|_| ()))?;
+        self.features.check()?;
+        [&self.contents, &self.live].into_iter().try_for_each(|file| file.all().map(|_| ()))?;
+        self.crops.iter().try_for_each(Features::check)?;
         self.order.check()?;
         self.tables.iter().try_for_each(Table::check)
     }
-}
-
-/// Checks what a search is about to read.
-struct Checking<'a> {
-    view: &'a View,
-    damage: Mutex<Option<Error>>,
-}
-
-impl Checking<'_> {
-    fn check(&self, column: Column, rows: Range<usize>, bytes: usize) {
-        if let Err(damage) = self.view.columns[column as usize].get(rows.start * bytes..rows.end * bytes) {
-            *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(damage);
-        }
-    }
-}
-
-impl Guard for Checking<'_> {
-    fn scanning(&self, rows: Range<usize>) {
-        self.check(Column::Norms, rows.clone(), size_of::<Norms>());
-        self.check(Column::High, rows, self.view.stride());
-    }
-
-    fn measuring(&self, row: u32) {
-        self.check(Column::Low, row as usize..row as usize + 1, self.view.stride());
-    }
-}
-
-/// Features as they stand in the files.
-fn planes<'a>(stride: usize, high: &'a [u8], low: &'a [u8], norms: &'a [u8]) -> Result<Planes<'a>> {
-    const { assert!(cfg!(target_endian = "little"), "norms are mapped as they are stored") };
-    // The map of an empty file is nowhere, and so need not be aligned.
-    let norms = if norms.is_empty() { Ok(&[][..]) } else { bytemuck::try_cast_slice(norms) };
-    let norms: &[Norms] = norms.map_err(|_| damaged("the norms are cut"))?;
-    Planes::new(stride, bytemuck::cast_slice(high), bytemuck::cast_slice(low), norms)
 }
 
 fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {

@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
     Changes, FileEntry, Manifest, View,
-    blocks::BLOCK,
     contents::{Order, RECORD, id_in, pack_content},
-    manifest::{self, Column, TABLES, TableKind},
-    planes,
+    features::{GrowingFeatures, OF_CROPS, OF_PICTURES, behind, planes},
+    manifest::{self, TABLES, TableKind},
     table::Table,
     writing::{Writing, failed},
 };
@@ -20,6 +19,10 @@ use crate::{
         state::ContentId,
     },
 };
+
+/// The beginnings of the names of the files of contents, and of what is live.
+const CONTENTS: &str = "contents";
+const LIVE: &str = "live";
 
 /// What the next generation has that the last one has not.
 pub struct Draft<'a> {
@@ -34,7 +37,8 @@ pub struct Draft<'a> {
 /// Rows being added: features and contents of new rows behind those of the old generation, or from nothing.
 pub struct Growing<'a> {
     medium: &'a dyn Medium,
-    files: [Writing<'a>; 4],
+    features: GrowingFeatures<'a>,
+    contents: Writing<'a>,
     columns: usize,
     rows: Range<u32>,
 }
@@ -47,26 +51,13 @@ impl<'a> Growing<'a> {
     pub fn new(medium: &'a dyn Medium, old: Option<&View>, columns: usize, moved: &BTreeMap<u32, Place>) -> Result<Self> {
         let serial = next_serial(medium)?;
         let base = old.map_or(0, View::rows) as u32;
-        let file = |column: Column| -> Result<Writing<'a>> {
-            let new = || Writing::new(medium, format!("{}-{serial:012}", column.name()));
-            let Some(view) = old else { return Ok(new()) };
-            let (entry, bytes) = (&view.manifest.columns[column as usize], &view.columns[column as usize]);
-            if column == Column::Contents && !moved.is_empty() {
-                return moved_contents(view, moved, new());
-            }
-            if medium.len(&entry.name).map_err(failed(medium, &entry.name))? == entry.len {
-                let len = bytes.len();
-                return Ok(Writing::behind(medium, entry, bytes.get(len / BLOCK * BLOCK..len)?));
-            }
-            // Something follows that was never published.
-            let mut file = new();
-            for start in (0..bytes.len()).step_by(64 * BLOCK) {
-                file.push(bytes.get(start..bytes.len().min(start + 64 * BLOCK))?)?;
-            }
-            Ok(file)
+        let pictures = old.map(|view| (&view.manifest.columns[..OF_PICTURES.len()], &view.features));
+        let features = GrowingFeatures::new(medium, pictures, OF_PICTURES, serial, columns)?;
+        let contents = match old.filter(|_| !moved.is_empty()) {
+            Some(view) => moved_contents(view, moved, behind(medium, None, CONTENTS, serial)?)?,
+            None => behind(medium, old.map(|view| (&view.manifest.columns[3], &view.contents)), CONTENTS, serial)?,
         };
-        let files = [file(Column::High)?, file(Column::Low)?, file(Column::Norms)?, file(Column::Contents)?];
-        Ok(Self { medium, files, columns, rows: base..base })
+        Ok(Self { medium, features, contents, columns, rows: base..base })
     }
 
     /// Adds rows.
@@ -77,15 +68,11 @@ impl<'a> Growing<'a> {
     /// # Panics
     /// If the features are of another length, or there is not one for each content.
     pub fn push(&mut self, features: &OwnedPlanes, contents: &[(ContentId, Place)]) -> Result<()> {
-        let planes = features.as_planes();
-        assert_eq!((planes.stride(), planes.rows()), (stride_of(self.columns), contents.len()), "a feature for each content");
+        assert_eq!(features.as_planes().rows(), contents.len(), "a feature for each content");
         let mut records = Vec::with_capacity(contents.len() * RECORD);
         contents.iter().for_each(|(id, place)| pack_content(id, *place, &mut records));
-        let [high, low, norms, content] = &mut self.files;
-        high.push(bytemuck::cast_slice(planes.high()))?;
-        low.push(bytemuck::cast_slice(planes.low()))?;
-        norms.push(bytemuck::cast_slice(planes.norms()))?;
-        content.push(&records)?;
+        self.features.push(features)?;
+        self.contents.push(&records)?;
         self.rows.end += contents.len() as u32;
         Ok(())
     }
@@ -95,14 +82,23 @@ impl<'a> Growing<'a> {
     /// # Errors
     /// [`Error::Io`]; the old generation then stands.
     pub fn finish(self) -> Result<Grown> {
-        let [high, low, norms, contents] = self.files;
-        let files = [high.finish()?, low.finish()?, norms.finish()?, contents.finish()?];
+        let ([high, low, norms], contents) = (self.features.finish()?, self.contents.finish()?);
+        let files = [high, low, norms, contents];
         let map = |i: usize| -> Result<Bytes> {
             let FileEntry { name, len, .. } = &files[i];
             self.medium.map(name, *len).map_err(|source| Error::Io { doing: "mapping", path: self.medium.path(name), source })
         };
         Ok(Grown { columns: self.columns, new: self.rows, bytes: [map(0)?, map(1)?, map(2)?, map(3)?], files })
     }
+}
+
+/// Features of crops being added, behind those of `old` or from nothing.
+///
+/// # Errors
+/// As [`Growing::new`].
+pub fn growing_crops<'a>(medium: &'a dyn Medium, old: Option<&View>, columns: usize) -> Result<GrowingFeatures<'a>> {
+    let files = old.and_then(|view| Some((&view.manifest.crops.as_ref()?.files[..], view.crops()?)));
+    GrowingFeatures::new(medium, files, OF_CROPS, next_serial(medium)?, columns)
 }
 
 /// The contents of `old` written anew, some with other places.
@@ -155,7 +151,7 @@ pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Dra
     let live: Vec<u8> = live.iter().flat_map(|word| word.to_le_bytes()).collect();
     manifest.order = folder.order(old, &grown)?;
     let [high, low, norms, contents] = grown.files;
-    manifest.columns = [high, low, norms, contents, folder.write(Column::Live.name(), &live)?];
+    manifest.columns = [high, low, norms, contents, folder.write(LIVE, &live)?];
     for (kind, changes) in TableKind::ALL.into_iter().zip(changes) {
         let nothing = Table::open(medium, &[])?;
         let (table, runs) = old.map_or((&nothing, &[][..]), |view| (view.table(kind), view.manifest.tables[kind as usize].as_slice()));
@@ -237,7 +233,7 @@ mod tests {
         knn::Neighbor,
         store::{
             medium::{Memory, Power},
-            view::{pack_list, row_key},
+            view::{CropRows, pack_list, row_key},
         },
     };
 
@@ -251,14 +247,19 @@ mod tests {
         let moved = if number.is_multiple_of(2) { BTreeMap::from([(0, place(number))]) } else { BTreeMap::new() };
         let mut growing = Growing::new(medium, old.as_ref(), 8, &moved)?;
         growing.push(&features, &[0, 1, 2].map(|i| (id(old_rows as u32 + i), place(number))))?;
-        let manifest = Manifest { generation: number, basis: (0..8).collect(), ..Manifest::default() };
+        let grown = growing.finish()?;
+        let mut crops = growing_crops(medium, old.as_ref(), 8)?;
+        crops.push(&features)?;
+        crops.push(&features)?;
+        let crops = Some(CropRows { rule: b"two of each".to_vec(), places: 2, files: crops.finish()? });
+        let manifest = Manifest { generation: number, basis: (0..8).collect(), crops, ..Manifest::default() };
         let lists = Changes::new(old_rows + 3, |visit| {
             let list = pack_list(&[Neighbor { row: 7, distance: number as u32 }]);
             (0..old_rows as u32 + 3).try_for_each(|row| visit(&row_key(row), Some(&list)))
         });
         let none = || Changes::new(0, |_| Ok(()));
         let changes = [none(), none(), lists, none(), none()];
-        publish(medium, old.as_ref(), growing.finish()?, Draft { manifest, live: vec![(1 << (old_rows + 3)) - 1], changes })
+        publish(medium, old.as_ref(), grown, Draft { manifest, live: vec![(1 << (old_rows + 3)) - 1], changes })
     }
 
     /// Ids in another order than rows.
@@ -285,6 +286,10 @@ mod tests {
             let values: Vec<i32> = view.planes().unwrap().row(row).values().take(2).collect();
             assert_eq!(values, [100 * (row as i32 / 3 + 1), row as i32 % 3]);
         }
+        let crops = view.crops().unwrap();
+        let of_crop = |row: u32| crops.row(row).unwrap().values().take(2).collect::<Vec<i32>>();
+        assert_eq!(crops.rows() as u64, 6 * number);
+        (0..6 * number as u32).for_each(|row| assert_eq!(of_crop(row), [100 * (row as i32 / 6 + 1), row as i32 % 3]));
         assert_eq!(view.row_of(&[255; 32]).unwrap(), None);
         number
     }
@@ -332,6 +337,6 @@ mod tests {
         assert_eq!((first.rows(), first.list(2).unwrap()[0].distance), (3, 1));
         assert_eq!(shown(&medium), 8);
         let left = medium.list().unwrap();
-        assert!(left.len() < 14 && names.iter().any(|name| !left.contains(name)), "{left:?}");
+        assert!(left.len() < 17 && names.iter().any(|name| !left.contains(name)), "{left:?}");
     }
 }

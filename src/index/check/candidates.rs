@@ -1,0 +1,192 @@
+//! Requested contents → what is near them in base and request: the nearest, candidates under all views, and how far they are from others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use super::request::{Candidate, Request, Requested};
+use crate::{
+    Error, Result,
+    feature::Feature,
+    index::{
+        Reader,
+        crops::{crop_features, nearest_by_crops},
+        pairs::{Asked, OF_A_VIEW},
+        query::ById,
+    },
+    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
+    monitor::Monitor,
+    similarity::register::Turn,
+    verdict::ANOMALY_NEIGHBOR,
+};
+
+/// The features of the requested contents, and where the index keeps rows of crops those of their crops.
+pub(super) struct Own {
+    pub(super) whole: OwnedPlanes,
+    crops: Option<OwnedPlanes>,
+}
+
+/// Features that are searched for together, and for each who asks and under which turn.
+struct Sought {
+    features: OwnedPlanes,
+    of: Vec<(usize, Turn)>,
+}
+
+impl Sought {
+    fn new(columns: usize) -> Self {
+        Self { features: OwnedPlanes::new(columns), of: Vec::new() }
+    }
+
+    fn push(&mut self, feature: &Feature, own: usize, turn: Turn) {
+        self.features.push(&feature.0);
+        self.of.push((own, turn));
+    }
+}
+
+/// Candidates with the turns under which they came up.
+pub(super) type Candidates = BTreeMap<Candidate, BTreeSet<Turn>>;
+
+/// Squared distances from the nearest and from the fifth nearest of dataset and request.
+pub(super) struct Apart {
+    pub(super) first: Option<u32>,
+    pub(super) fifth: Option<u32>,
+}
+
+/// Ties among requested contents go to the smaller content id.
+struct ByRequestedId<'a>(&'a [Requested]);
+
+impl RowOrder for ByRequestedId<'_> {
+    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
+        self.0[a as usize].read.id.cmp(&self.0[b as usize].read.id)
+    }
+}
+
+impl Request<'_> {
+    /// The features of the requested contents.
+    pub(super) fn own(&self) -> Own {
+        let Reader { basis, settings, view, .. } = self.reader;
+        let mut whole = OwnedPlanes::new(basis.len());
+        self.requested.iter().for_each(|r| whole.push(&r.read.feature.0));
+        let crops = view.crops().map(|_| {
+            let features: Vec<_> = self.requested.par_iter().map(|r| crop_features(&r.read.picture, basis, settings)).collect();
+            let mut crops = OwnedPlanes::new(basis.len());
+            features.iter().flatten().for_each(|feature| crops.push(&feature.0));
+            crops
+        });
+        Own { whole, crops }
+    }
+
+    /// The nearest of the base and of the requested contents before, as many as a list holds.
+    pub(super) fn near(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<(u32, Candidate)>>> {
+        let k = usize::from(self.reader.settings.neighbors);
+        let view = &self.reader.view;
+        let base = Live(&self.base.live);
+        let in_base = view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default()))?;
+        let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
+        let in_request = self.among_new(planes, planes, k + 1, &base, Some(&before));
+        let merged = in_base.into_iter().zip(in_request).zip(self.requested);
+        Ok(merged.map(|((rows, new), own)| self.merge(&rows, &new, own, k)).collect())
+    }
+
+    /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
+    fn among_new(
+        &self,
+        queries: &OwnedPlanes,
+        planes: &OwnedPlanes,
+        k: usize,
+        live: &Live<'_>,
+        limits: Option<&[u32]>,
+    ) -> Vec<Vec<Neighbor>> {
+        let admit = Admit { limits, ..Admit::default() };
+        nearest(queries.as_planes(), planes.as_planes(), &Live(&self.not_live(live)), k, &ByRequestedId(self.requested), &admit)
+    }
+
+    /// One bit for each requested content, set if it is not among the live rows.
+    fn not_live(&self, live: &Live<'_>) -> Vec<u64> {
+        let mut new = vec![0u64; self.requested.len().div_ceil(64)];
+        for (i, requested) in self.requested.iter().enumerate() {
+            if !requested.read.row.is_some_and(|row| live.contains(row)) {
+                new[i / 64] |= 1 << (i % 64);
+            }
+        }
+        new
+    }
+
+    /// Rows and requested contents in one order, without the content itself.
+    fn merge(&self, rows: &[Neighbor], new: &[Neighbor], own: &Requested, k: usize) -> Vec<(u32, Candidate)> {
+        let rows = rows.iter().filter(|n| Some(n.row) != own.read.row).map(|n| (n.distance, Candidate::Row(n.row)));
+        let new = new.iter().map(|n| (n.distance, n.row as usize)).filter(|&(_, i)| self.requested[i].read.id != own.read.id);
+        let mut all: Vec<_> = rows.chain(new.map(|(distance, i)| (distance, Candidate::Requested(i)))).collect();
+        all.sort_by_cached_key(|(distance, candidate)| (*distance, self.id(*candidate)));
+        all.truncate(k);
+        all
+    }
+
+    /// What the views of some requested contents bring, and under which turns.
+    pub(super) fn candidates(&self, first: usize, asked: &[Asked], own: &Own) -> Result<Vec<Candidates>> {
+        let mut sought = Sought::new(self.reader.basis.len());
+        for (i, asked) in asked.iter().enumerate() {
+            asked.views.iter().for_each(|(turn, feature)| sought.push(feature, first + i, *turn));
+        }
+        // One more, for the content itself.
+        let k = OF_A_VIEW + 1;
+        let (view, base) = (&self.reader.view, Live(&self.base.live));
+        let in_base = view.search(|rows| nearest(sought.features.as_planes(), rows, &base, k, &ById(view), &Admit::default()))?;
+        let in_request = self.among_new(&sought.features, &own.whole, k, &base, Some(&self.seen(&sought)));
+        let mut candidates = vec![Candidates::new(); asked.len()];
+        self.gather(first, &sought, (&in_base, &in_request), &mut candidates);
+        if let Some(crops) = &own.crops {
+            // The pictures themselves as well.
+            for (i, requested) in self.requested[first..].iter().take(asked.len()).enumerate() {
+                sought.push(&requested.read.feature, first + i, Turn::NONE);
+            }
+            let in_base = self.reader.nearest_by_crops(&sought.features, &base, k, &ById(view))?;
+            let (new, order, limits) = (self.not_live(&base), ByRequestedId(self.requested), self.seen(&sought));
+            let in_request = nearest_by_crops(sought.features.as_planes(), crops.as_planes(), &Live(&new), k, &order, Some(&limits));
+            self.gather(first, &sought, (&in_base, &in_request), &mut candidates);
+        }
+        Ok(candidates)
+    }
+
+    /// How many of the requested contents the asker of each feature is compared with.
+    fn seen(&self, sought: &Sought) -> Vec<u32> {
+        sought.of.iter().map(|&(own, _)| self.sees(own)).collect()
+    }
+
+    /// Adds what was found in base and request to the candidates of those who asked, of whom the first is `first`.
+    fn gather(&self, first: usize, sought: &Sought, found: (&[Vec<Neighbor>], &[Vec<Neighbor>]), candidates: &mut [Candidates]) {
+        for ((rows, new), &(own, turn)) in found.0.iter().zip(found.1).zip(&sought.of) {
+            for (_, candidate) in self.merge(rows, new, &self.requested[own], OF_A_VIEW) {
+                candidates[own - first].entry(candidate).or_default().insert(turn);
+            }
+        }
+    }
+
+    /// How many of the requested contents one is compared with: those that have an item before its first that is judged. It may be among them
+    /// itself, where it has an item that is not.
+    fn sees(&self, own: usize) -> u32 {
+        let first = self.first_judged(own);
+        self.requested.partition_point(|requested| requested.items[0] < first) as u32
+    }
+
+    /// How far each requested content is from others of dataset and request.
+    pub(super) fn apart(&self, planes: &OwnedPlanes, monitor: &dyn Monitor) -> Result<Vec<Apart>> {
+        let view = &self.reader.view;
+        let words = view.live_words()?;
+        let live = Live(&words);
+        let k = ANOMALY_NEIGHBOR + 1;
+        let in_view = view.search(|rows| nearest(planes.as_planes(), rows, &live, k, &ById(view), &Admit::default()))?;
+        if monitor.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let new = self.among_new(planes, planes, k, &live, None);
+        let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
+            let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
+            let new = new.iter().filter(|n| n.row as usize != i);
+            let mut distances: Vec<u32> = rows.chain(new).map(|n| n.distance).collect();
+            distances.sort_unstable();
+            Apart { first: distances.first().copied(), fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied() }
+        };
+        Ok(in_view.into_iter().zip(new).enumerate().map(apart).collect())
+    }
+}
