@@ -44,7 +44,7 @@ fn dataset() -> tempfile::TempDir {
 fn crops_in(folder: &Path) -> Vec<String> {
     let crop = |seed: u64| {
         let name = format!("{seed}.ppm");
-        let part = cropped(&ppm(seed, SIDE), 8, if seed % 2 == 0 { 8 } else { 0 }, 24);
+        let part = cropped(&ppm(seed, SIDE), 8, if seed.is_multiple_of(2) { 8 } else { 0 }, 24);
         write(folder, &name, &mirrored(&part, 24));
         folder.join(name).to_string_lossy().into_owned()
     };

@@ -161,7 +161,7 @@ impl<'a> GrowingFeatures<'a> {
         norms.push(bytemuck::cast_slice(planes.norms()))
     }
 
-    /// Makes them durable, named by no manifest yet.
+    /// Writes the rest of them, named by no manifest yet.
     ///
     /// # Errors
     /// [`Error::Io`]; the old generation then stands.
