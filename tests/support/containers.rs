@@ -89,10 +89,15 @@ def module(name):
 numpy, multiarray = module('numpy'), [module('numpy._core'), module('numpy._core.multiarray')][1]
 def _reconstruct(*of): pass
 _reconstruct.__module__, multiarray._reconstruct = 'numpy._core.multiarray', _reconstruct
+numeric = module('numpy._core.numeric')
+def _frombuffer(*of): pass
+_frombuffer.__module__, numeric._frombuffer = 'numpy._core.numeric', _frombuffer
 class dtype:
     def __reduce__(self): return dtype, ('u1', False, True), (3, '|', None, None, None, -1, -1, 0)
 class ndarray:
-    def __reduce__(self): return _reconstruct, (ndarray, (0,), b'b'), (1, self.shape, dtype(), False, self.data)
+    def __reduce_ex__(self, protocol):
+        if protocol == 5: return _frombuffer, (bytearray(self.data), dtype(), self.shape, 'C')
+        return _reconstruct, (ndarray, (0,), b'b'), (1, self.shape, dtype(), False, self.data)
 for made in dtype, ndarray:
     made.__module__ = 'numpy'
     setattr(numpy, made.__name__, made)

@@ -11,9 +11,11 @@ use std::ops::Range;
 const MOST_VALUES: usize = 8 << 20;
 
 /// The functions that give an array, under their names in NumPy 1 and 2.
-const GLOBALS: [(&str, Global); 5] = [
+const GLOBALS: [(&str, Global); 7] = [
     ("numpy.core.multiarray _reconstruct", Global::Reconstruct),
     ("numpy._core.multiarray _reconstruct", Global::Reconstruct),
+    ("numpy.core.numeric _frombuffer", Global::FromBuffer),
+    ("numpy._core.numeric _frombuffer", Global::FromBuffer),
     ("numpy ndarray", Global::Ndarray),
     ("numpy dtype", Global::Dtype),
     ("_codecs encode", Global::Encode),
@@ -22,6 +24,7 @@ const GLOBALS: [(&str, Global); 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Global {
     Reconstruct,
+    FromBuffer,
     Ndarray,
     Dtype,
     Encode,
@@ -70,20 +73,16 @@ impl<'a> Pickle<'a> {
         Ok(Self { bytes, values: machine.values, root })
     }
 
-    fn value(&self, at: At) -> Option<&Value> {
-        self.values.get(at)
-    }
-
     /// The bytes of a string.
     fn string(&self, at: At) -> Option<&[u8]> {
-        string(self.bytes, self.value(at)?)
+        string(self.bytes, self.values.get(at)?)
     }
 
     /// What the dictionary that the pickle is has under a name.
     fn entry(&self, name: &str) -> Option<&Value> {
-        let Value::Dict(entries) = self.value(self.root)? else { return None };
+        let Value::Dict(entries) = self.values.get(self.root)? else { return None };
         let (_, value) = entries.iter().rev().find(|(key, _)| self.string(*key) == Some(name.as_bytes()))?;
-        self.value(*value)
+        self.values.get(*value)
     }
 
     /// An array of bytes: its shape and its bytes.
@@ -97,7 +96,7 @@ impl<'a> Pickle<'a> {
     /// A list of integers.
     pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let Value::List(items) = self.entry(name)? else { return None };
-        items.iter().map(|&item| if let Value::Integer(n) = self.value(item)? { Some(*n) } else { None }).collect()
+        items.iter().map(|&item| if let Value::Integer(n) = self.values.get(item)? { Some(*n) } else { None }).collect()
     }
 
     /// A list of strings.
@@ -243,10 +242,10 @@ impl Machine<'_> {
                 let number = self.line()?.trim().parse().map_err(|_| malformed())?;
                 self.push(Value::Integer(number))?;
             }
-            // SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE; BINSTRING, BINBYTES, BINUNICODE; those with lengths of 8 bytes.
+            // SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE; BINSTRING, BINBYTES, BINUNICODE; those with lengths of 8 bytes, BYTEARRAY8.
             b'U' | b'C' | 0x8c => self.push_string(1)?,
             b'T' | b'B' | b'X' => self.push_string(4)?,
-            0x8d | 0x8e => self.push_string(8)?,
+            0x8d | 0x8e | 0x96 => self.push_string(8)?,
             b'q' | b'r' | 0x94 | b'h' | b'j' => self.memory(code)?,
             b']' | b')' | b'}' | b'l' | b't' | b'd' | 0x85..=0x87 => self.collection(code)?,
             b'a' | b'e' | b's' | b'u' => self.fill(code)?,
@@ -339,6 +338,9 @@ impl Machine<'_> {
             (Some(Value::Global(Global::Reconstruct)), [class, ..]) if self.values.get(*class) == Some(&Value::Global(Global::Ndarray)) => {
                 Value::Empty
             }
+            (Some(Value::Global(Global::FromBuffer)), [data, of, shape, order]) => {
+                self.array_of(*shape, *of, self.string(*order) != Some(b"C"), *data)?
+            }
             (Some(Value::Global(Global::Dtype)), [name, ..]) => Value::Type(*name),
             (Some(Value::Global(Global::Encode)), [text, coding]) if matches!(self.string(*coding), Some(b"latin1" | b"latin-1")) => {
                 Value::Encoded(self.latin1(*text)?)
@@ -354,6 +356,24 @@ impl Machine<'_> {
         text.chars().map(|c| u8::try_from(u32::from(c)).map_err(|_| malformed())).collect()
     }
 
+    fn integer_at(&self, at: At) -> Result<i64, String> {
+        if let Some(Value::Integer(n)) = self.values.get(at) { Ok(*n) } else { Err(malformed()) }
+    }
+
+    /// An array of bytes, which is stored row by row.
+    fn array_of(&self, shape: At, of: At, by_columns: bool, data: At) -> Result<Value, String> {
+        let shape = self.tuple(shape)?.iter().map(|&at| u64::try_from(self.integer_at(at)?).map_err(|_| malformed()));
+        let shape = shape.collect::<Result<Vec<_>, _>>()?;
+        let name = if let Some(Value::Type(name)) = self.values.get(of) { self.string(*name) } else { None };
+        if !matches!(name, Some(b"u1" | b"|u1" | b"uint8" | b"B")) {
+            return Err(format!("its array is of the type `{}`, not of bytes", String::from_utf8_lossy(name.unwrap_or_default())));
+        }
+        if by_columns {
+            return Err("its array is stored column by column".to_owned());
+        }
+        Ok(Value::Array(shape, data))
+    }
+
     /// Gives an array its shape and bytes; what is said of a type beyond its name is of no account for bytes.
     fn build(&mut self) -> Result<(), String> {
         let state = self.pop()?;
@@ -361,17 +381,7 @@ impl Machine<'_> {
             Value::Type(_) => return Ok(()),
             Value::Empty => {
                 let [_, shape, of, fortran, data] = *self.tuple(state)? else { return Err(malformed()) };
-                let integer = |at: At| if let Some(Value::Integer(n)) = self.values.get(at) { Ok(*n) } else { Err(malformed()) };
-                let shape = self.tuple(shape)?.iter().map(|&at| u64::try_from(integer(at)?).map_err(|_| malformed()));
-                let shape = shape.collect::<Result<Vec<_>, _>>()?;
-                let name = if let Some(Value::Type(name)) = self.values.get(of) { self.string(*name) } else { None };
-                if !matches!(name, Some(b"u1" | b"|u1" | b"uint8" | b"B")) {
-                    return Err(format!("its array is of the type `{}`, not of bytes", String::from_utf8_lossy(name.unwrap_or_default())));
-                }
-                if integer(fortran)? != 0 {
-                    return Err("its array is stored column by column".to_owned());
-                }
-                Value::Array(shape, data)
+                self.array_of(shape, of, self.integer_at(fortran)? != 0, data)?
             }
             _ => return Err(malformed()),
         };
