@@ -1,7 +1,8 @@
 //! A whole index at 10,000, 100,000 and 1,000,000 images: build, add, remove, query; time, bytes, memory.
 //!
-//! `cargo bench --bench scale [-- N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar coefficients have a
-//! falling spectrum; they are written as PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a
+//! `cargo bench --bench scale [-- [crowded] N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar coefficients
+//! have a falling spectrum. Two of a cluster correlate by 0.3, and one image in thirty is another with a little noise, as in CIFAR-10. With
+//! `crowded` two of a cluster correlate by 0.6, which is the worst case: all pairs of all lists are registered to the end. They are written as PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a
 //! daemon's does, and asked by processes that are new each time. Everything is durable and published when the clock stops. Memory is
 //! anonymous memory (Linux): what is mapped from the index can be dropped by the system at any time, and is not counted.
 
@@ -27,6 +28,9 @@ const SIZE: u16 = 8;
 const FOLDER: usize = 1_000;
 /// Images around a centre, on the mean.
 const CLUSTER: usize = 50;
+/// Of so many images one is another with this much noise.
+const REPEATED: usize = 30;
+const NOISE: f32 = 0.1;
 const QUERIES: usize = 100;
 
 /// SplitMix64: a stream for every seed, so that any image can be made alone.
@@ -45,15 +49,35 @@ impl Random {
     }
 }
 
-/// An image around one of so many centres, as a file: coefficient j, from coarse to fine, is weighted by 1 / √j.
-fn image(number: usize, centres: usize) -> Vec<u8> {
+/// What the images are like.
+#[derive(Clone, Copy)]
+struct Kind {
+    centres: usize,
+    /// How far they are from their centre, which is at 1.
+    own: f32,
+    /// Whether some are others with noise.
+    repeats: bool,
+}
+
+impl Kind {
+    fn of(count: usize, crowded: bool) -> Self {
+        Self { centres: count / CLUSTER, own: if crowded { 0.8 } else { 1.5 }, repeats: !crowded }
+    }
+}
+
+/// An image as a file: coefficient j, from coarse to fine, is weighted by 1 / √j.
+fn image(number: usize, kind: Kind) -> Vec<u8> {
     let layout = Layout::full(SIZE, 3);
     let mut coefficients = Coefficients { layout, values: vec![0f32; layout.len()] };
-    let mut own = Random(number as u64 | 1 << 40);
-    let mut centre = Random(own.next() % centres as u64);
+    let repeats = kind.repeats && number % REPEATED == 1;
+    let first = if repeats { number / REPEATED * REPEATED } else { number };
+    let mut own = Random(first as u64 | 1 << 40);
+    let mut centre = Random(own.next() % kind.centres as u64);
+    let mut noise = Random(number as u64 | 1 << 41);
     for (j, index) in layout.coarse_to_fine().into_iter().enumerate() {
-        let weight = 110.0 / (1.0 + j as f32).sqrt();
-        coefficients.values[index] = weight * (centre.normal() + 0.8 * own.normal());
+        let weight = 140.0 / ((1.0 + kind.own * kind.own) * (1.0 + j as f32)).sqrt();
+        let value = centre.normal() + kind.own * own.normal();
+        coefficients.values[index] = weight * if repeats { value + NOISE * noise.normal() } else { value };
         if index % layout.plane_len() == 0 {
             // The means: luma in the middle, no tint.
             coefficients.values[index] = if index == 0 { 128.0 * f32::from(SIZE) * 3f32.sqrt() } else { 0.0 };
@@ -70,11 +94,11 @@ fn path(number: usize) -> PathBuf {
     PathBuf::from(format!("{:04}/{number:07}.ppm", number / FOLDER))
 }
 
-fn write(root: &Path, numbers: std::ops::Range<usize>, centres: usize) {
+fn write(root: &Path, numbers: std::ops::Range<usize>, kind: Kind) {
     for number in numbers {
         let file = root.join(path(number));
         fs::create_dir_all(file.parent().expect("in a folder")).expect("a folder");
-        fs::write(file, image(number, centres)).expect("a file");
+        fs::write(file, image(number, kind)).expect("a file");
     }
 }
 
@@ -146,11 +170,11 @@ fn median(mut seconds: Vec<f64>, percent: usize) -> f64 {
     seconds[(seconds.len() - 1) * percent / 100]
 }
 
-fn queries(root: &Path, centres: usize) {
+fn queries(root: &Path, kind: Kind) {
     let (mut seconds, mut memory) = (Vec::new(), 0f64);
     for i in 0..QUERIES {
         let asked = root.join("../asked.ppm");
-        fs::write(&asked, image(i + (1 << 30), centres)).expect("a file");
+        fs::write(&asked, image(i + (1 << 30), kind)).expect("a file");
         let start = Instant::now();
         let program = env!("CARGO_BIN_EXE_wsidx");
         let mut child =
@@ -185,27 +209,27 @@ fn sizes(folder: &Path, rows: usize) {
     }
 }
 
-fn scale(count: usize) {
+fn scale(count: usize, crowded: bool) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scale-{count}")).join("images");
     let _ = fs::remove_dir_all(root.parent().expect("has one"));
     fs::create_dir_all(&root).expect("a folder");
-    println!("{count} images");
-    let centres = count / CLUSTER;
-    write(&root, 0..count, centres);
+    println!("{count} images{}", if crowded { ", crowded" } else { "" });
+    let kind = Kind::of(count, crowded);
+    write(&root, 0..count, kind);
     let options = InitOptions { size: Some(SIZE), ..InitOptions::default() };
     create(&root, &Survey::default(), &options, "bench", 0, &Silent).expect("an index");
     let mut writer = Writer::open(&root, "bench", false, &Silent).expect("a writer");
     change(&mut writer, "build", &[]);
     sizes(&root.join(".wsidx"), count);
-    queries(&root, centres);
+    queries(&root, kind);
     let mut ones = Vec::new();
     for number in count..count + 10 {
-        write(&root, number..number + 1, centres);
+        write(&root, number..number + 1, kind);
         ones.push(change(&mut writer, "add 1", &[&path(number)]));
     }
     println!("add 1, median            {:>9.4} s", median(ones, 50));
     let next = (count / FOLDER + 1) * FOLDER;
-    write(&root, next..next + FOLDER, centres);
+    write(&root, next..next + FOLDER, kind);
     change(&mut writer, "add 1,000", &[path(next).parent().expect("a folder")]);
     let gone = path(count / 2);
     fs::remove_dir_all(root.join(gone.parent().expect("a folder"))).expect("a folder goes");
@@ -219,7 +243,8 @@ fn scale(count: usize) {
 }
 
 fn main() {
-    let counts: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let counts: Vec<usize> = arguments.iter().filter_map(|arg| arg.parse().ok()).collect();
     let counts = if counts.is_empty() { vec![10_000, 100_000, 1_000_000] } else { counts };
-    counts.into_iter().for_each(scale);
+    counts.into_iter().for_each(|count| scale(count, arguments.iter().any(|arg| arg == "crowded")));
 }

@@ -231,7 +231,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--wsidx", default="target/release/wsidx")
     parser.add_argument("--work", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     work = Path(tempfile.mkdtemp(prefix="wsidx-watch-", dir=args.work))
     try:
         bench = Bench(args.data.resolve(), str(Path(args.wsidx).resolve()), work)

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Bytes of outlines that are kept where all of them fit, and of details; where they do not, a cache finds little again, and has an eighth.
+/// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
 const OUTLINE: usize = 3_500;
@@ -75,8 +75,9 @@ impl<'a, K: Key> Library<'a, K> {
     pub(super) fn new(count: usize, side: u16, picture: impl Fn(K) -> Result<Picture> + Sync + 'a) -> Self {
         // Four planes of f32 at three levels, and chroma.
         let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
-        let shelf = |bytes: usize| if count <= KEPT / bytes { count.max(1) } else { KEPT / 8 / bytes };
-        Self { picture: Box::new(picture), outlines: Shelf::new(shelf(OUTLINE)), details: Shelf::new(shelf(detail)) }
+        let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
+        let outlines = if count <= KEPT / OUTLINE { count.max(1) } else { few(OUTLINE) };
+        Self { picture: Box::new(picture), outlines: Shelf::new(outlines), details: Shelf::new(few(detail)) }
     }
 
     pub(super) fn outline(&self, key: K) -> Result<Arc<Outline>> {

@@ -91,15 +91,22 @@ fn cut(picture: &Picture, part: Part) -> Picture {
     let n = usize::from(picture.shape().size);
     let [left, top, right, bottom] = part;
     let (columns, rows) = (taps(n, left, right), taps(n, top, bottom));
-    let between = |low: u8, high: u8, share: f32| f32::from(low) + share * (f32::from(high) - f32::from(low));
     each_plane(picture, |plane| {
-        let value = |&(y, q): &(usize, f32), &(x, p): &(usize, f32)| {
-            let at = y * n + x;
-            let (above, below) = (between(plane[at], plane[at + 1], p), between(plane[at + n], plane[at + n + 1], p));
-            (above + q * (below - above) + 0.5) as u8
-        };
-        rows.iter().flat_map(|row| columns.iter().map(|column| value(row, column))).collect()
+        let mut cut = Vec::with_capacity(plane.len());
+        for &(y, q) in &rows {
+            let [above, below] = [y, y + 1].map(|y| &plane[y * n..][..n]);
+            let value = |&(x, p): &(usize, f32)| {
+                let [above, below] = [above, below].map(|row| between(f32::from(row[x]), f32::from(row[x + 1]), p));
+                (between(above, below, q) + 0.5) as u8
+            };
+            cut.extend(columns.iter().map(value));
+        }
+        cut
     })
+}
+
+fn between(low: f32, high: f32, share: f32) -> f32 {
+    low + share * (high - low)
 }
 
 /// For each of n samples spread from `start` to `end`: the sample before it, and how far it is towards the next.

@@ -267,8 +267,12 @@ impl Request<'_> {
         }
         let feature = &self.requested[own].read.feature;
         let (mut shown, mut edges) = (BTreeMap::new(), Vec::new());
-        for (candidate, turns) in candidates {
-            let pair = asked.best(candidate, turns.into_iter(), library, self.rule)?;
+        // A request of one image has all threads, too.
+        let registered = candidates.into_par_iter().map(|(candidate, turns)| {
+            let pair = asked.best(candidate, turns.into_iter(), library, self.rule);
+            Ok((candidate, pair?))
+        });
+        for (candidate, pair) in registered.collect::<Result<Vec<_>>>()? {
             let is_edge = pair.is_some_and(|pair| self.rule.accepts(&pair));
             let place = near.get(&candidate).map(|near| near.0).filter(|place| *place < SHOWN);
             if !is_edge && place.is_none() {

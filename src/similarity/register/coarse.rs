@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::{
     affine::{Affine, Turn},
-    levels::{COARSE, Local, SKETCH, Taps, normalise},
+    levels::{COARSE, Local, SKETCH, Taps, normalise, transposed},
     slide::{Frame, Slid},
 };
 
@@ -37,7 +37,8 @@ impl<const N: usize> Templates<N> {
         let mut rows = Vec::with_capacity(first_row::<N>(EIGHTHS.len()));
         // Of every length that occurs: what makes it, and the plane at that width.
         let taps = if N == SKETCH { &TO_SKETCH } else { &TO_COARSE };
-        let across = taps.each_ref().map(|taps| taps.across(luma));
+        let columns = transposed(luma, 2 * N);
+        let across = taps.each_ref().map(|taps| taps.across(&columns));
         let mut norm = Vec::with_capacity(N * N);
         for [width, height] in EIGHTHS {
             let samples = width * N / 8;
@@ -50,8 +51,7 @@ impl<const N: usize> Templates<N> {
 
     fn of_rows(rows: Vec<[i8; N]>) -> Self {
         let mut templates = Self { rows, energies: [0; EIGHTHS.len()] };
-        let energy = |i| templates.template(i).iter().flatten().map(|&v| i32::from(v) * i32::from(v)).sum();
-        templates.energies = std::array::from_fn(energy);
+        templates.energies = std::array::from_fn(|i| dot(templates.template(i), templates.template(i)));
         templates
     }
 
@@ -119,10 +119,13 @@ pub(super) fn starts<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> Vec<
 
 /// The score where both lie as they are.
 pub(super) fn score_in_place<const N: usize>(a: &Templates<N>, b: &Templates<N>) -> f32 {
-    let pairs = a.template(0).iter().flatten().zip(b.template(0).iter().flatten());
-    let dot: i32 = pairs.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+    let dot = dot(a.template(0), b.template(0));
     let energy = (a.energies[0] as f32 * b.energies[0] as f32).sqrt();
     if dot > 0 { dot as f32 / energy } else { 0.0 }
+}
+
+fn dot<const N: usize>(a: &[[i8; N]], b: &[[i8; N]]) -> i32 {
+    a.as_flattened().iter().zip(b.as_flattened()).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
 /// Whether a place scores as much as this.

@@ -180,7 +180,14 @@ fn resample(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
 /// A square plane at another side: the mean of the area under each sample; between samples where there are more than before.
 fn resample_to(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
     let taps = Taps::new(from, to);
-    taps.down(&taps.across(plane), to)
+    taps.down(&taps.across(&transposed(plane, from)), to)
+}
+
+/// A plane of rows of some width → its columns, one after another; and back.
+pub(super) fn transposed(plane: &[f32], width: usize) -> Vec<f32> {
+    let mut columns = Vec::with_capacity(plane.len());
+    (0..width).for_each(|x| columns.extend(plane[x..].iter().step_by(width)));
+    columns
 }
 
 /// What makes the samples of a line of another length.
@@ -195,19 +202,10 @@ impl Taps {
         Self { from, of: (0..to).map(|i| taps(i, from, to)).collect() }
     }
 
-    /// A plane of rows of the old length, its rows made of the new one.
-    pub(super) fn across(&self, plane: &[f32]) -> Vec<f32> {
-        let mut across = Vec::with_capacity(plane.len() / self.from * self.of.len());
-        for row in plane.chunks_exact(self.from) {
-            for taps in &self.of {
-                let mut sum = 0.0;
-                for &(at, weight) in taps {
-                    sum += row[at] * weight;
-                }
-                across.push(sum);
-            }
-        }
-        across
+    /// A plane of rows of the old length, given by columns: its rows made of the new one.
+    pub(super) fn across(&self, columns: &[f32]) -> Vec<f32> {
+        let rows = columns.len() / self.from;
+        transposed(&self.down(columns, rows), rows)
     }
 
     /// A plane of the old number of rows of some width, made of the new number.

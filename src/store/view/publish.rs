@@ -1,6 +1,6 @@
 //! A change of the index → the next generation of the view.
 
-use std::{collections::BTreeMap, io, ops::Range};
+use std::{collections::BTreeMap, io, ops::Range, panic::resume_unwind, thread::Builder};
 
 use super::{
     Changes, FileEntry, Manifest, View,
@@ -90,7 +90,7 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// Makes them durable, named by no manifest yet.
+    /// Writes the rest of them, named by no manifest yet.
     ///
     /// # Errors
     /// [`Error::Io`]; the old generation then stands.
@@ -117,7 +117,7 @@ fn moved_contents<'a>(old: &View, moved: &BTreeMap<u32, Place>, mut file: Writin
     Ok(file)
 }
 
-/// All rows of the next generation: written and durable, but named by no manifest yet.
+/// All rows of the next generation: written, but named by no manifest yet.
 pub struct Grown {
     columns: usize,
     new: Range<u32>,
@@ -162,7 +162,7 @@ pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Dra
         let (stay, run) = table.write(changes, medium, folder.name(kind.name()))?;
         manifest.tables[kind as usize] = runs[..stay].iter().cloned().chain(run).collect();
     }
-    folder.commit(&manifest)
+    folder.commit(old, &manifest)
 }
 
 /// One more than the number at the end of any file name, so that no file that a reader may have mapped is ever written again.
@@ -210,13 +210,30 @@ impl Publisher<'_> {
         Ok(runs[..stay].iter().cloned().chain([run]).collect())
     }
 
-    fn commit(&self, manifest: &Manifest) -> Result<()> {
+    /// Makes a manifest and the files that `old` has not the published ones.
+    fn commit(&self, old: Option<&View>, manifest: &Manifest) -> Result<()> {
         const NEW: &str = "manifest-new";
-        self.write_as(NEW.to_owned(), &manifest.to_bytes())?;
+        let written = self.write_as(NEW.to_owned(), &manifest.to_bytes())?;
+        let is_new = |file: &&FileEntry| !old.is_some_and(|view| view.manifest.files().any(|old| old == *file));
+        let names: Vec<&str> = manifest.files().filter(is_new).chain([&written]).map(|file| file.name.as_str()).collect();
+        self.sync(&names)?;
         self.medium.sync_folder().map_err(self.io(NEW))?;
         self.medium.rename(NEW, manifest::NAME).map_err(self.io(NEW))?;
         self.medium.sync_folder().map_err(self.io(manifest::NAME))?;
         self.remove_unnamed(manifest)
+    }
+
+    /// Makes files durable, all at once: a file system with a journal writes it once or twice for all of them.
+    fn sync(&self, names: &[&str]) -> Result<()> {
+        let sync = |name: &str| self.medium.sync(name).map_err(self.io(name));
+        std::thread::scope(|scope| {
+            let syncing: Vec<_> = names.iter().map(|&name| (name, Builder::new().spawn_scoped(scope, move || sync(name)))).collect();
+            syncing.into_iter().try_for_each(|(name, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // There is no thread to be had.
+                Err(_) => sync(name),
+            })
+        })
     }
 
     /// Files that no manifest names any more. One that cannot be removed now is tried again next time.

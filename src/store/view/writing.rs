@@ -17,7 +17,7 @@ pub(super) fn failed(medium: &dyn Medium, name: &str) -> impl FnOnce(io::Error) 
     move |source| Error::Io { doing: "writing", path, source }
 }
 
-/// A file in the making. It is on the disk for certain only after [`Writing::finish`].
+/// A file in the making; complete only after [`Writing::finish`].
 pub(super) struct Writing<'a> {
     medium: &'a dyn Medium,
     name: String,
@@ -72,12 +72,11 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// Writes the rest; the file is durable then, its name when the folder is.
+    /// Writes the rest. Making the file durable is left to the publication.
     pub(super) fn finish(mut self) -> Result<FileEntry> {
         let len = self.sums.len() * BLOCK + self.buffer.len();
         if self.grown || !self.made {
             self.write(self.buffer.len())?;
-            self.medium.sync(&self.name).map_err(failed(self.medium, &self.name))?;
         } else {
             self.sums.extend((!self.buffer.is_empty()).then(|| xxh3_64(&self.buffer)));
         }
