@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{
     PROGRAM, command,
+    containers::cifar10,
     images::{brighter, ppm, write},
     wsidx,
 };
@@ -314,6 +315,61 @@ fn one_watches_and_says_so_and_obeys_its_socket() {
     wsidx(root, ["watch", "stop"]).expect(0);
     assert_eq!(watch.child.wait().unwrap().code(), Some(0));
     assert!(!root.join(".wsidx/watch.sock").exists());
+}
+
+#[test]
+fn the_images_of_a_container_are_judged_one_by_one_as_it_comes_changes_and_goes() {
+    let tree = dataset();
+    let root = tree.path();
+    let mut watch = Watch::start(root, &["."]);
+    write(root, "in/data_batch_1.bin", &cifar10(&[(1, 100), (2, 101), (3, 100)]));
+    assert_eq!(watch.verdict("in/data_batch_1.bin#0")["verdict"], "novel");
+    assert_eq!(watch.verdict("in/data_batch_1.bin#1")["label"], "2");
+    assert_eq!(watch.verdict("in/data_batch_1.bin#2")["verdict"], "influential");
+    write(root, "in/batches.meta.txt", b"zero\none\ntwo\nthree\n");
+    assert_eq!(watch.verdict("in/data_batch_1.bin#1")["label"], "two");
+    watch.rest();
+    write(root, "in/data_batch_1.bin", &cifar10(&[(1, 100), (2, 102)]));
+    assert_eq!(watch.verdict("in/data_batch_1.bin#1")["verdict"], "novel");
+    let gone = watch.until("removed", |line| line["type"] == "removed");
+    assert_eq!(gone["path"], "in/data_batch_1.bin#2");
+    watch.rest();
+    fs::rename(root.join("in/data_batch_1.bin"), root.join("in/data_batch_2.bin")).unwrap();
+    let moved = watch.until("moved", |line| line["type"] == "moved");
+    assert_eq!(moved["path"], "in/data_batch_2.bin#0");
+    watch.rest();
+    fs::remove_file(root.join("in/data_batch_2.bin")).unwrap();
+    let gone = watch.until("removed", |line| line["type"] == "removed" && line["path"] == "in/data_batch_2.bin#1");
+    assert_eq!(gone["type"], "removed");
+    watch.stop();
+    assert_eq!(wsidx(root, ["sync", "--format", "json"]).expect(0).stdout.matches("\"added\": 0").count(), 1);
+}
+
+#[test]
+fn what_has_changed_is_clustered_at_idle_and_nothing_else() {
+    let tree = dataset();
+    let mut watch = Watch::start(tree.path(), &["in", "--recluster", "0.2"]);
+    for name in ["a-1", "a-2", "b-1", "b-2"] {
+        let (of, by) = (u64::from(name.as_bytes()[0]), name.as_bytes()[2] - b'0');
+        write(tree.path(), &format!("in/{name}.ppm"), &brighter(&picture(of), 2 * by));
+    }
+    // Two pairs, in one handful or several.
+    let mut seen = [0, 0];
+    while seen != [2, 4] {
+        let line = watch.until("clusters", |line| line["type"] == "clustered");
+        assert!(line["clusters"] == line["components"] && line["ms"].is_u64(), "{line}");
+        seen[0] += line["components"].as_u64().unwrap();
+        seen[1] += line["contents"].as_u64().unwrap();
+    }
+    write(tree.path(), "in/a-3.ppm", &brighter(&picture(u64::from(b'a')), 6));
+    assert_eq!(watch.verdict("in/a-3.ppm")["cluster"]["images"], 2);
+    let line = watch.until("clusters", |line| line["type"] == "clustered");
+    assert_eq!(["components", "contents", "largest", "clusters"].map(|name| line[name].as_u64().unwrap()), [1, 3, 3, 1], "{line}");
+    // Without a change there is nothing to cluster.
+    let times = status(tree.path())["reclusterings"].as_u64().unwrap();
+    assert_eq!(watch.seen.iter().filter(|line| line["type"] == "clustered").count() as u64, times);
+    std::thread::sleep(SHORT);
+    assert_eq!(status(tree.path())["reclusterings"], times);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
 mod analysis;
+mod arrivals;
 mod batch;
 mod calibrate;
 mod check;
@@ -36,7 +37,9 @@ mod verify;
 pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked, Located, except};
-pub use cluster::{ClusterOptions, Clustered, Columns, GapRule, HowMany, Method, Quality};
+pub use cluster::{
+    Cluster, ClusterOptions, Clustered, Columns, GapRule, GraphCluster, GraphClusters, GraphMethod, HowMany, Method, Quality,
+};
 pub use components::Component;
 pub use flat::Texture;
 pub use gc::GcSummary;

@@ -25,13 +25,14 @@ use self::{
 pub use self::{except::except, version::Located};
 use super::{
     Reader,
+    cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
     query::Match,
     scores::reference_of,
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, Labels, Unread, read_image, tables_above},
+    dataset::{Buffer, Images, Labels, Unread, tables_above},
     feature::Feature,
     knn::Live,
     monitor::Monitor,
@@ -91,8 +92,18 @@ pub struct Checked {
     /// The distance of the features from the nearest other content of the dataset and the request; `None` for a picture without contrast,
     /// and where there is no other.
     pub apart: Option<f64>,
+    /// The cluster of the same content in the published dataset, where that is.
+    pub own_cluster: Option<Cluster>,
     /// Why the finding is accepted, where it is.
     pub allowed: Option<String>,
+}
+
+impl Checked {
+    /// The cluster that the image belongs to or, where its content is new, that of the near-duplicate most similar to it.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.own_cluster.or_else(|| self.edges.iter().find_map(|edge| edge.cluster))
+    }
 }
 
 /// A file that was read.
@@ -112,13 +123,14 @@ impl Reader {
     pub fn check(&self, mut items: Vec<CheckItem>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Vec<Checked>> {
         items.sort_by(|a, b| a.path.cmp(&b.path));
         items.dedup_by(|a, b| a.file == b.file);
-        let named = self.named(&items, options)?;
+        let images = Images::default();
+        let named = self.named(&items, &images, options)?;
         monitor.stage("reading", Some(items.len() as u64));
         let read: Vec<Result<Read>> = items
             .par_iter()
             .map_init(Buffer::default, |buffer, item| {
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&item.file, buffer, &options.limits) }
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&images, &item.file, buffer, &options.limits) }
             })
             .collect();
         let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
@@ -153,25 +165,43 @@ impl Reader {
         let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
         let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
         checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
+        self.say_clusters(&mut checked, rule)?;
         Ok(checked)
     }
 
+    /// In which clusters the same content and near-duplicates are, in the published dataset.
+    fn say_clusters(&self, checked: &mut [Checked], rule: &EdgeRule) -> Result<()> {
+        let mut clusters = ClusterIds::new(&self.view, rule);
+        for Checked { id, same, nearest, edges, own_cluster, .. } in checked {
+            for near in nearest.iter_mut().chain(edges).filter(|near| near.needs.is_some()) {
+                near.cluster = clusters.of(&near.id)?;
+            }
+            if let Some(id) = id.as_ref().filter(|_| !same.is_empty()) {
+                *own_cluster = clusters.of(id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Path, label and split of each item.
-    fn named(&self, items: &[CheckItem], options: &CheckOptions) -> Result<Vec<Occurrence>> {
+    fn named(&self, items: &[CheckItem], images: &Images, options: &CheckOptions) -> Result<Vec<Occurrence>> {
         let folders: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| parent(&item.path)).collect();
         let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
         tables.sort_unstable();
         tables.dedup();
         let mut labels = Labels::read(self.root(), &tables)?;
         let occurrence = |item: &CheckItem| {
-            let (label, split) = if item.inside { labels.of(&item.path) } else { (None, None) };
+            let (label, split) = match item.inside {
+                true => images.told(&item.file, &item.path).unwrap_or_else(|| labels.of(&item.path)),
+                false => (None, None),
+            };
             Occurrence { path: item.path.clone(), label: options.label.clone().or(label), split: options.split.or(split) }
         };
         Ok(items.iter().map(occurrence).collect())
     }
 
-    fn look_at(&self, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
-        read_image(file, limits, buffer)?;
+    fn look_at(&self, images: &Images, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
+        images.read(file, limits, buffer)?;
         self.look_at_bytes(buffer, limits)
     }
 
