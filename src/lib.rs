@@ -3,9 +3,9 @@
 //! ```text
 //! bytes ─picture→ Picture ─wavelet→ Coefficients ─feature→ Feature ─knn→ Neighbors ─similarity→ edges
 //!                                       │             ↑                                     │
-//!                                       └───rrqr──────┘                       verdict ←─────┘
-//!                                  which coefficients tell
-//!                                  the images apart
+//!                                       └───rrqr──────┘                       verdict ←─────┼───→ graph, spectral, cluster
+//!                                  which coefficients tell                                                  │
+//!                                  the images apart                                                       reduce
 //! ```
 //!
 //! Each stage is a pure function of its input: no clock, no environment, no printing, no randomness. The store keeps the results, the index
@@ -39,12 +39,13 @@
 //! - [`similarity`]: two Pictures → how alike they are, and how one lies on the other; the views under which to look for copies.
 //! - [`graph`]: edges → groups of near-duplicates.
 //! - [`spectral`]: similarities or edges → graph Laplacian, eigenvalues, eigengaps, density of states.
-//! - [`cluster`]: points, or similarities → clusters.
+//! - [`cluster`]: points, or a graph → clusters, and how good they are.
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`reduce`]: clusters and labels → what to keep, and what is influential.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
 //! - [`dataset`]: folders, labels and splits, and versions of them in git.
-//! - [`index`]: joins the stages: create, sync, query, check, verify.
+//! - [`index`]: joins the stages: create, sync and what a watcher takes in; query, check, verify; groups, clusters, leaks, outliers, and the
+//!   analyses of a selection.
 
 pub mod cluster;
 pub mod dataset;

@@ -362,7 +362,7 @@ fn a_closed_pipe_is_no_error_and_help_has_examples() {
     let mut piped = command("bash", tree.path());
     piped.args(["-o", "pipefail", "-c", "wsidx query train/*/*.ppm | head -n 1"]);
     assert!(run(piped).expect(0).stdout.starts_with("train/cat/0.ppm"));
-    for name in ["init", "sync", "query", "check", "compare", "calibrate", "verify", "gc"] {
+    for name in ["init", "sync", "query", "check", "compare", "cluster", "calibrate", "verify", "gc"] {
         assert!(wsidx(tree.path(), [name, "--help"]).expect(0).stdout.contains("Example"), "{name}");
     }
     assert!(wsidx(tree.path(), ["completions", "bash"]).expect(0).stdout.contains("_wsidx"));

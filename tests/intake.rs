@@ -11,7 +11,8 @@ use support::images::{Numbers, brighter, mirrored, ppm, write};
 use wsidx::{
     Result,
     index::{
-        Arrival, Arrivals, CheckItem, CheckOptions, Checked, InitOptions, Intake, Reader, SyncOptions, Told, Writer, create, events, survey,
+        Arrival, Arrivals, CheckItem, CheckOptions, Checked, GraphMethod, InitOptions, Intake, Reader, SyncOptions, Told, Writer, create,
+        events, survey,
     },
     monitor::Silent,
 };
@@ -203,8 +204,12 @@ fn only_the_components_that_changed_are_given_and_they_are_those_of_the_whole_gr
     write(root, "c.ppm", &brighter(&ppm(2, SIDE), 3));
     take(&mut writer, &mut intake, arrivals(&["a.ppm", "b.ppm", "c.ppm"], &[]));
     let sizes = |writer: &mut Writer| {
-        let mut sizes: Vec<(usize, usize)> =
-            writer.changed_components(&rule, &Silent).unwrap().iter().map(|c| (c.contents.len(), c.groups().len())).collect();
+        let mut sizes: Vec<(usize, usize)> = writer
+            .changed_components(&rule, &Silent)
+            .unwrap()
+            .iter()
+            .map(|c| (c.contents.len(), c.clusters(GraphMethod::Spectral).unwrap().count()))
+            .collect();
         sizes.sort_unstable();
         sizes
     };

@@ -45,13 +45,14 @@ fn fates(found: &Value) -> BTreeMap<String, String> {
 #[test]
 fn every_method_keeps_one_of_each_pair_and_calls_the_pair_of_two_labels_influential() {
     let tree = dataset();
-    let methods: [&[&str]; 7] = [
+    let methods: [&[&str]; 8] = [
         &["--clusters", "12"],
         &["--redundant", "0.25"],
         &["--clusters", "12", "--columns", "search"],
         &["--method", "spectral", "--clusters", "12", "--measure", "cosine"],
         &["--method", "spectral", "--redundant", "0.25"],
         &["--method", "spectral", "--clusters", "12", "--laplacian", "random-walk"],
+        &["--method", "communities"],
         &["--method", "threshold"],
     ];
     for method in methods {
@@ -69,6 +70,22 @@ fn every_method_keeps_one_of_each_pair_and_calls_the_pair_of_two_labels_influent
         // The same again, to the byte.
         assert_eq!(found, json(tree.path(), method));
     }
+}
+
+#[test]
+fn complete_linkage_clusters_each_class_by_itself() {
+    let tree = dataset();
+    for columns in ["analysis", "search"] {
+        let found = json(tree.path(), &["--method", "complete-linkage", "--clusters", "13", "--columns", columns]);
+        let counts = ["images", "clusters", "kept", "discarded", "influential"].map(|name| found[name].as_u64().unwrap());
+        assert_eq!(counts, [16, 13, 13, 3, 0], "{columns}: {found}");
+        let pairs = fates(&found);
+        assert_eq!(pairs.keys().filter(|path| path.contains("copy-of")).count(), 3, "{pairs:?}");
+        assert!(found["silhouette"].as_f64().is_some());
+    }
+    let halved = json(tree.path(), &["--method", "complete-linkage", "--redundant", "0.5"]);
+    assert_eq!((&halved["clusters"], &halved["influential"]), (&8.into(), &0.into()));
+    assert!(json(tree.path(), &["--method", "communities"])["modularity"].as_f64().unwrap() > 0.5);
 }
 
 #[test]
@@ -115,6 +132,10 @@ fn what_cannot_be_reduced_is_refused_with_the_reason() {
     refused(&["--clusters", "1", "--label", "dog"], "of no use");
     refused(&["--clusters", "3", "--label", "cow"], "no image is in this selection");
     refused(&["--clusters", "3", "--tau", "0"], "--tau more than 1");
+    refused(&["--clusters", "16", "--method", "complete-linkage"], "ask for 1 to 15");
+    refused(&["--clusters", "1", "--method", "complete-linkage"], "too few for 2 classes");
+    refused(&["--method", "complete-linkage"], "--clusters, --redundant or --eigengap");
+    refused(&["--method", "complete-linkage", "--eigengap", "largest"], "--clusters or --redundant");
 }
 
 #[test]
@@ -125,7 +146,10 @@ fn images_that_are_all_the_same_become_one() {
     let found = json(tree.path(), &["--clusters", "3"]);
     assert_eq!((&found["clusters"], &found["clusters_asked"], &found["kept"]), (&1.into(), &3.into(), &1.into()));
     assert_eq!(json(tree.path(), &["--method", "spectral", "--clusters", "2", "--measure", "cosine"])["images"], 6);
-    assert_eq!(json(tree.path(), &["--method", "threshold"])["kept"], 1);
+    for method in ["threshold", "communities"] {
+        assert_eq!(json(tree.path(), &["--method", method])["kept"], 1, "{method}");
+    }
+    assert_eq!(json(tree.path(), &["--method", "complete-linkage", "--clusters", "2"])["clusters"], 2);
 }
 
 #[test]

@@ -317,6 +317,33 @@ fn one_watches_and_says_so_and_obeys_its_socket() {
 }
 
 #[test]
+fn what_has_changed_is_clustered_at_idle_and_nothing_else() {
+    let tree = dataset();
+    let mut watch = Watch::start(tree.path(), &["in", "--recluster", "0.2"]);
+    for name in ["a-1", "a-2", "b-1", "b-2"] {
+        let (of, by) = (u64::from(name.as_bytes()[0]), name.as_bytes()[2] - b'0');
+        write(tree.path(), &format!("in/{name}.ppm"), &brighter(&picture(of), 2 * by));
+    }
+    // Two pairs, in one handful or several.
+    let mut seen = [0, 0];
+    while seen != [2, 4] {
+        let line = watch.until("clusters", |line| line["type"] == "clustered");
+        assert!(line["clusters"] == line["components"] && line["ms"].is_u64(), "{line}");
+        seen[0] += line["components"].as_u64().unwrap();
+        seen[1] += line["contents"].as_u64().unwrap();
+    }
+    write(tree.path(), "in/a-3.ppm", &brighter(&picture(u64::from(b'a')), 6));
+    assert_eq!(watch.verdict("in/a-3.ppm")["cluster"]["images"], 2);
+    let line = watch.until("clusters", |line| line["type"] == "clustered");
+    assert_eq!(["components", "contents", "largest", "clusters"].map(|name| line[name].as_u64().unwrap()), [1, 3, 3, 1], "{line}");
+    // Without a change there is nothing to cluster.
+    let times = status(tree.path())["reclusterings"].as_u64().unwrap();
+    assert_eq!(watch.seen.iter().filter(|line| line["type"] == "clustered").count() as u64, times);
+    std::thread::sleep(SHORT);
+    assert_eq!(status(tree.path())["reclusterings"], times);
+}
+
+#[test]
 fn a_table_or_rules_that_change_count_from_then_on() {
     let tree = dataset();
     let root = tree.path();

@@ -77,7 +77,7 @@ pub fn kmeans(points: ArrayView2<'_, f32>, k: usize, seed: u64, monitor: &dyn Mo
 }
 
 /// Refuses a number of clusters that makes no sense.
-pub(super) fn check_number(n: usize, k: usize) -> Result<()> {
+pub(crate) fn check_number(n: usize, k: usize) -> Result<()> {
     let most = n.saturating_sub(1);
     match k > 0 && k < n {
         true => Ok(()),

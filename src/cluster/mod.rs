@@ -3,13 +3,21 @@
 //! | method | of | number of clusters |
 //! |---|---|---|
 //! | [`kmeans()`] | points | given |
+//! | [`complete_linkage`] | points | given |
 //! | [`spectral_clustering`] | a graph Laplacian | given |
+//! | [`eigengap_clusters`] | a graph | found, for each connected component |
+//! | [`communities()`] | a graph | found |
+//! | [`connected_components`] | a graph | found |
 //! | [`threshold_groups`] | similar pairs | found |
 //!
 //! All are deterministic: a seed and the same input give the same clusters, for any number of threads. Which images are clustered, and what
 //! becomes of the clusters, is left to [`crate::index`].
 
+mod communities;
+mod components;
+mod eigengap;
 mod kmeans;
+mod linkage;
 mod nearest;
 mod quality;
 mod random;
@@ -17,8 +25,14 @@ mod seeding;
 mod spectral;
 mod threshold;
 
+pub use communities::communities;
+pub use components::connected_components;
+pub use eigengap::{MOST_SPECTRAL, eigengap_clusters};
+pub(crate) use kmeans::check_number;
 pub use kmeans::{KMeans, kmeans};
-pub use quality::{adjusted_rand_index, silhouette};
+pub(crate) use linkage::unit_rows;
+pub use linkage::{MOST_LINKED, complete_linkage};
+pub use quality::{adjusted_rand_index, modularity, silhouette};
 pub use spectral::spectral_clustering;
 pub use threshold::threshold_groups;
 

@@ -2,7 +2,8 @@
 //!
 //! The silhouette (Rousseeuw 1987, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", equations 1 to 3) asks
 //! whether points are nearer to their own cluster than to the next one; the adjusted Rand index (Hubert and Arabie 1985, "Comparing partitions",
-//! equation 5) compares two clusterings of the same points.
+//! equation 5) compares two clusterings of the same points; the modularity (Newman and Girvan 2004, "Finding and evaluating community structure
+//! in networks", equation 5) asks whether more of a graph's weight lies within clusters than would by chance.
 
 use std::collections::HashMap;
 
@@ -35,6 +36,27 @@ pub fn silhouette(clusters: &Clustering, asked: &[u32], distance: impl Fn(u32, u
     };
     let each: Vec<f64> = asked.par_iter().map(of_point).collect();
     Some(each.iter().sum::<f64>() / asked.len() as f64)
+}
+
+/// The modularity of clusters of a graph's vertices, in [−½, 1): Σ over clusters of (weight within / m − (sum of degrees / 2 m)²), m the weight
+/// of all edges, each given once. `None` where there is no weight.
+///
+/// # Panics
+/// If an edge names a vertex that has no cluster.
+#[must_use]
+pub fn modularity(edges: &[(u32, u32, f64)], clusters: &Clustering) -> Option<f64> {
+    let m: f64 = edges.iter().map(|edge| edge.2).sum();
+    if m.is_nan() || m <= 0.0 {
+        return None;
+    }
+    let (mut within, mut degrees) = (0.0, vec![0.0; clusters.count()]);
+    for &(a, b, weight) in edges {
+        let [a, b] = [a, b].map(|vertex| clusters.own()[vertex as usize]);
+        within += if a == b { weight } else { 0.0 };
+        degrees[a as usize] += weight;
+        degrees[b as usize] += weight;
+    }
+    Some(within / m - degrees.iter().map(|degree| (degree / (2.0 * m)).powi(2)).sum::<f64>())
 }
 
 /// How far two clusterings of the same points agree beyond chance: 1 if they are the same, about 0 for unrelated ones.
@@ -81,5 +103,16 @@ mod tests {
         // scikit-learn 1.5: adjusted_rand_score([0, 0, 1, 2], [0, 0, 1, 1]) = 0.5714285714285714
         assert!((adjusted_rand_index(&[0, 0, 1, 2], &[0, 0, 1, 1]) - 4.0 / 7.0).abs() < 1e-12);
         assert!(adjusted_rand_index(&[0, 0, 1, 1], &[0, 1, 0, 1]) < 0.0);
+    }
+
+    #[test]
+    fn the_modularity_is_that_of_a_known_case() {
+        // Two triangles that an edge joins: m = 7; 6/7 − 2 · (7/14)² = 5/14.
+        let edges = [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 3)].map(|(a, b)| (a, b, 0.8));
+        let of = |own: &[u32]| modularity(&edges, &Clustering::new(own)).unwrap();
+        assert!((of(&[0, 0, 0, 1, 1, 1]) - 5.0 / 14.0).abs() < 1e-12);
+        assert!(of(&[0; 6]).abs() < 1e-12);
+        assert!((of(&[0, 1, 2, 3, 4, 5]) + (4.0 * 4.0 + 2.0 * 9.0) / 196.0).abs() < 1e-12);
+        assert_eq!(modularity(&[], &Clustering::new(&[0, 1])), None);
     }
 }

@@ -27,7 +27,12 @@ const SAME: f64 = 0.999;
 pub fn spectral_clustering(laplacian: &Laplacian, k: usize, seed: u64, monitor: &dyn Monitor) -> Result<KMeans> {
     check_number(laplacian.len(), k)?;
     monitor.stage("finding eigenvectors", None);
-    let Eigenpairs { values, vectors } = eigenpairs(laplacian, k)?;
+    cluster_by(&eigenpairs(laplacian, k)?, laplacian, k, seed, monitor)
+}
+
+/// Clusters by eigenpairs that are known, the first `k` at least.
+pub(super) fn cluster_by(pairs: &Eigenpairs, laplacian: &Laplacian, k: usize, seed: u64, monitor: &dyn Monitor) -> Result<KMeans> {
+    let (values, vectors) = (&pairs.values[..k], &pairs.vectors);
     let largest = laplacian.degrees().iter().fold(0.0, |m: f64, &degree| m.max(degree));
     let taken = match laplacian.kind() {
         LaplacianKind::Unnormalized => values.len(),

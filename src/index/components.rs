@@ -1,46 +1,29 @@
-//! Rows whose edges changed → the connected components that they are in now: the parts of the graph for which groups, or a clustering, must be
-//! made again. Everything else stays as it was, since the Laplacian is block-diagonal over the components.
+//! Rows whose edges changed → the connected components that they are in now: the parts of the graph that must be clustered again. Everything
+//! else stays as it was, since the Laplacian is block-diagonal over the components.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Writer;
 use crate::{
     Error, Result,
-    graph::Graph,
-    knn::ByNumber,
     monitor::Monitor,
     similarity::{Edge, EdgeRule},
     store::{state::ContentId, view::View},
 };
 
-/// A connected component of the similarity graph, of two contents at least.
+/// A connected component of the similarity graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Component {
     /// Its contents, sorted.
     pub contents: Vec<ContentId>,
     /// Its edges, each once: places in `contents`, the smaller first, and the similarity.
     pub edges: Vec<(u32, u32, f32)>,
-}
-
-impl Component {
-    /// Its groups of near-duplicates, as places in `contents`, each with its representative first; see [`crate::graph`].
-    pub fn groups(&self) -> Vec<Vec<u32>> {
-        let mut rows = vec![Vec::new(); self.contents.len()];
-        for &(a, b, similarity) in &self.edges {
-            for (row, other) in [(a, b), (b, a)] {
-                rows[row as usize].push(Edge { row: other, similarity, needs: crate::similarity::register::Needs::NOTHING });
-            }
-        }
-        let groups = Graph::new(rows).groups(&ByNumber);
-        groups
-            .iter()
-            .map(|group| std::iter::once(group.representative).chain(group.members.iter().map(|edge| edge.row)).collect())
-            .collect()
-    }
+    /// The rows of its contents.
+    pub(super) rows: Vec<u32>,
 }
 
 impl Writer {
-    /// The components that hold a row whose edges changed since the last call or, before that, the first [`Writer::intake`], by their smallest contents. Cost: the size of those components.
+    /// The components, of two contents at least, that hold a row whose edges changed since the last call or, before that, the first [`Writer::intake`], by their smallest contents. Cost: the size of those components.
     ///
     /// # Errors
     /// [`Error::Damaged`]; [`Error::Interrupted`], after which all is asked for again.
@@ -56,7 +39,8 @@ impl Writer {
                 return Err(Error::Interrupted);
             }
             if !seen.contains(&row) {
-                components.extend(component(view, row, rule, &mut seen)?);
+                let found = component(view, row, rule, &mut seen, usize::MAX)?;
+                components.extend(found.filter(|component| component.contents.len() > 1));
             }
         }
         components.sort_unstable_by_key(|component: &Component| component.contents[0]);
@@ -65,8 +49,8 @@ impl Writer {
     }
 }
 
-/// The component of a row, unless it is alone.
-fn component(view: &View, row: u32, rule: &EdgeRule, seen: &mut BTreeSet<u32>) -> Result<Option<Component>> {
+/// The component of a row, unless it is of more than `most` contents; what was looked at is in `seen` then, too.
+pub(super) fn component(view: &View, row: u32, rule: &EdgeRule, seen: &mut BTreeSet<u32>, most: usize) -> Result<Option<Component>> {
     let mut rows: BTreeMap<ContentId, (u32, Vec<Edge>)> = BTreeMap::new();
     let mut waiting = vec![row];
     seen.insert(row);
@@ -75,9 +59,9 @@ fn component(view: &View, row: u32, rule: &EdgeRule, seen: &mut BTreeSet<u32>) -
         edges.retain(|edge| rule.admits(edge.similarity, edge.needs));
         waiting.extend(edges.iter().map(|edge| edge.row).filter(|&other| seen.insert(other)));
         rows.insert(view.content(row)?.0, (row, edges));
-    }
-    if rows.len() < 2 {
-        return Ok(None);
+        if rows.len() > most {
+            return Ok(None);
+        }
     }
     let places: BTreeMap<u32, u32> = rows.values().map(|(row, _)| *row).zip(0..).collect();
     let of_row = |(row, edges): &(u32, Vec<Edge>)| {
@@ -86,5 +70,6 @@ fn component(view: &View, row: u32, rule: &EdgeRule, seen: &mut BTreeSet<u32>) -
     };
     let mut edges: Vec<(u32, u32, f32)> = rows.values().flat_map(of_row).collect();
     edges.sort_unstable_by_key(|&(a, b, _)| (a, b));
-    Ok(Some(Component { contents: rows.into_keys().collect(), edges }))
+    let (contents, rows) = rows.into_iter().map(|(id, (row, _))| (id, row)).unzip();
+    Ok(Some(Component { contents, edges, rows }))
 }

@@ -89,7 +89,7 @@ impl Reader {
             let RowRecord { id, occurrences, .. } = self.view.row(edge.row)?;
             let distance = real_distance(self.view.distance(&feature, edge.row)?);
             let (similarity, needs) = (f64::from(edge.similarity), Some(edge.needs));
-            Ok(Match { id, occurrences, similarity, needs, pair: None, too_little_texture: false, distance })
+            Ok(Match { id, occurrences, similarity, needs, pair: None, too_little_texture: false, cluster: None, distance })
         };
         Ok(ImageGroup { id, occurrences, others: group.members.iter().map(other).collect::<Result<_>>()? })
     }

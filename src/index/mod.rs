@@ -35,7 +35,9 @@ mod verify;
 pub use analysis::{Analysis, AnalysisOptions};
 pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked, Located, except};
-pub use cluster::{ClusterOptions, Clustered, Columns, GapRule, HowMany, Method, Quality};
+pub use cluster::{
+    Cluster, ClusterOptions, Clustered, Columns, GapRule, GraphCluster, GraphClusters, GraphMethod, HowMany, Method, Quality,
+};
 pub use components::Component;
 pub use flat::Texture;
 pub use gc::GcSummary;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     Reader,
+    cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
     pairs::{Asked, Library, OF_A_VIEW},
 };
@@ -45,6 +46,8 @@ pub struct Match {
     pub pair: Option<Alignment>,
     /// They are no near-duplicates only for want of texture.
     pub too_little_texture: bool,
+    /// The cluster that it belongs to in the published dataset, where it is a near-duplicate.
+    pub cluster: Option<Cluster>,
     /// Euclidean distance of the features, in [0, 2].
     pub distance: f64,
 }
@@ -54,7 +57,7 @@ impl Match {
         let similarity = pair.map_or(0.0, |pair| f64::from(pair.similarity));
         let needs = pair.filter(|pair| rule.accepts(pair)).map(|pair| pair.needs);
         let too_little_texture = pair.is_some_and(|pair| rule.lacks_texture(&pair));
-        Self { id, occurrences, similarity, needs, pair, too_little_texture, distance: real_distance(distance) }
+        Self { id, occurrences, similarity, needs, pair, too_little_texture, cluster: None, distance: real_distance(distance) }
     }
 }
 
@@ -67,6 +70,15 @@ pub struct QueryResult {
     pub texture: Texture,
     /// Near-duplicates first, most similar first, then the nearest; the same content, if it is in the dataset, at distance 0.
     pub neighbors: Vec<Match>,
+}
+
+impl QueryResult {
+    /// The cluster that the image belongs to or, where it is not in the dataset, that of the near-duplicate most similar to it.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        let own = self.neighbors.iter().find(|neighbor| neighbor.id == self.id);
+        own.into_iter().chain(&self.neighbors).find_map(|neighbor| neighbor.cluster)
+    }
 }
 
 /// The turns under which a candidate came up.
@@ -134,7 +146,12 @@ impl Reader {
         let rank = |(is_edge, found): &(bool, Match)| (!is_edge, if *is_edge { 1.0 - found.similarity } else { found.distance });
         matches.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal).then_with(|| a.1.id.cmp(&b.1.id)));
         matches.truncate(k);
-        Ok(QueryResult { id, texture, neighbors: matches.into_iter().map(|(_, found)| found).collect() })
+        let mut neighbors: Vec<Match> = matches.into_iter().map(|(_, found)| found).collect();
+        let mut clusters = ClusterIds::new(&self.view, rule);
+        for neighbor in neighbors.iter_mut().filter(|neighbor| neighbor.needs.is_some() || neighbor.id == id) {
+            neighbor.cluster = clusters.of(&neighbor.id)?;
+        }
+        Ok(QueryResult { id, texture, neighbors })
     }
 
     /// The squared distances of the `k` nearest rows, and all rows that may be near-duplicates with the turns under which they came up.

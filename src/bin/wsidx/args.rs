@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
-    clusters::{ListFormat, Reduce},
+    clusters::{Cluster, ClusterFormat, ListFormat, Reduce},
     debug::{Debug, Stage},
     generalisation::{Groups, Leaks, Outliers},
     pairs::{Calibrate, Compare},
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show which images of the dataset are near-duplicates of each other
     Groups(Groups),
+    /// Cluster the near-duplicates of the dataset, spectrally or otherwise, and draw their graph
+    Cluster(Cluster),
     /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
     Similarity(Similarity),
     /// Show the eigenvalues of the graph Laplacian of similarities, and how many clusters they suggest

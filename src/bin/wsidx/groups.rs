@@ -64,7 +64,7 @@ impl Shown {
 /// An image that was compared with none.
 fn unregistered(id: [u8; 32], occurrences: &[Occurrence], similarity: f64, needs: Option<Needs>) -> Match {
     let too_little_texture = needs.is_none();
-    Match { id, occurrences: occurrences.to_vec(), similarity, needs, pair: None, too_little_texture, distance: 0.0 }
+    Match { id, occurrences: occurrences.to_vec(), similarity, needs, pair: None, too_little_texture, cluster: None, distance: 0.0 }
 }
 
 fn each_place(found: &Match) -> impl Iterator<Item = Match> + '_ {

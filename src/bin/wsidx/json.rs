@@ -6,7 +6,11 @@
 use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
-use wsidx::{index::Match, similarity::register::Alignment, verdict::Occurrence};
+use wsidx::{
+    index::{Cluster, Match},
+    similarity::register::Alignment,
+    verdict::Occurrence,
+};
 
 use crate::args::Format;
 
@@ -59,7 +63,21 @@ pub(crate) struct NeighborJson {
     changes: Option<Vec<&'static str>>,
     alignment: Option<AlignmentJson>,
     too_little_texture: bool,
+    cluster: Option<ClusterJson>,
     distance: Decimal,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub(crate) struct ClusterJson {
+    id: String,
+    images: u64,
+}
+
+impl ClusterJson {
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        Self { id: hex(&cluster.id), images: cluster.images }
+    }
 }
 
 /// How one picture lies on another.
@@ -108,6 +126,7 @@ impl NeighborJson {
             changes: matched.needs.map(|needs| needs.names().collect()),
             alignment: matched.needs.and(matched.pair.as_ref()).and_then(AlignmentJson::new),
             too_little_texture: matched.too_little_texture,
+            cluster: matched.cluster.map(ClusterJson::new),
             distance: Decimal(matched.distance),
         }
     }
@@ -115,6 +134,19 @@ impl NeighborJson {
 
 fn label(occurrence: &Occurrence) -> Option<String> {
     occurrence.label.as_deref().map(lossy)
+}
+
+/// Why a table was not written.
+pub(crate) fn csv_failed(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// The first digits of an id, enough for people.
+pub(crate) fn short(id: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(&id[..6])
 }
 
 /// Writes values as one array, or each on a line.

@@ -6,6 +6,7 @@ mod allow;
 mod args;
 mod calibrate;
 mod check;
+mod cluster;
 mod compare;
 mod debug;
 mod diff;
@@ -114,6 +115,7 @@ fn run(args: Args) -> Outcome {
         Command::Compare(options) => compare::run(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Groups(options) => groups::run(&session, &options),
+        Command::Cluster(options) => cluster::run(&session, &options),
         Command::Similarity(options) => similarity::run(&session, &options),
         Command::Spectrum(options) => spectrum::run(&session, &options),
         Command::Leaks(options) => leaks::run(&session, &options),

@@ -12,7 +12,7 @@ use wsidx::{
 use crate::{
     Exit, Outcome,
     args::{Format, Query},
-    json::{self, NeighborJson, lossy},
+    json::{self, ClusterJson, NeighborJson, lossy, short},
     session::Session,
     tell,
     term::{self, Column, Table},
@@ -25,6 +25,7 @@ struct QueryJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     query_b64: Option<String>,
     texture: &'static str,
+    cluster: Option<ClusterJson>,
     neighbors: Vec<NeighborJson>,
 }
 
@@ -57,6 +58,7 @@ fn to_json(image: &Path, result: &QueryResult) -> QueryJson {
         query: lossy(bytes),
         query_b64: std::str::from_utf8(bytes).is_err().then(|| data_encoding::BASE64.encode(bytes)),
         texture: result.texture.name(),
+        cluster: result.cluster().map(ClusterJson::new),
         neighbors: NeighborJson::list(&result.neighbors),
     }
 }
@@ -84,6 +86,10 @@ fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
             table(&result.neighbors).write(&mut out, term::width())?;
         } else if !matches!(result.texture, Texture::Flat(_)) {
             writeln!(out, "no neighbours: the index is empty (wsidx sync)")?;
+        }
+        if let Some(cluster) = result.cluster() {
+            let images = term::counted(cluster.images, "image", "images");
+            writeln!(out, "cluster {} of {images} (wsidx cluster)", short(&cluster.id))?;
         }
     }
     Ok(())

@@ -133,12 +133,8 @@ fn to_json(reduced: &Reduced) -> ReduceJson {
 
 /// Names as they are on disk.
 fn csv(reduced: &Reduced) -> io::Result<()> {
-    let failed = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    };
     let mut out = csv::Writer::from_writer(io::stdout().lock());
-    out.write_record(["path", "label", "split", "cluster", "fate", "stays_for_it"]).map_err(failed)?;
+    out.write_record(["path", "label", "split", "cluster", "fate", "stays_for_it"]).map_err(json::csv_failed)?;
     for (i, (image, fate)) in reduced.images.iter().zip(&reduced.fates).enumerate() {
         let cluster = reduced.found.clusters.own()[i].to_string();
         let instead: &[u8] = match fate {
@@ -147,7 +143,7 @@ fn csv(reduced: &Reduced) -> io::Result<()> {
         };
         let (label, split) = (image.label.as_deref().unwrap_or(b""), image.split.map_or("", wsidx::verdict::Split::name));
         let record: [&[u8]; 6] = [&image.path, label, split.as_bytes(), cluster.as_bytes(), fate.name().as_bytes(), instead];
-        out.write_record(record).map_err(failed)?;
+        out.write_record(record).map_err(json::csv_failed)?;
     }
     out.flush()
 }

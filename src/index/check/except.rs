@@ -155,7 +155,16 @@ mod tests {
     }
 
     fn edge(id: [u8; 32], place: Occurrence) -> Match {
-        Match { id, occurrences: vec![place], similarity: 0.9, needs: None, pair: None, too_little_texture: false, distance: 0.1 }
+        Match {
+            id,
+            occurrences: vec![place],
+            similarity: 0.9,
+            needs: None,
+            pair: None,
+            too_little_texture: false,
+            cluster: None,
+            distance: 0.1,
+        }
     }
 
     /// A, a cat, near B, a cat, and C, a dog.
@@ -172,6 +181,7 @@ mod tests {
             nearest: Vec::new(),
             edges: vec![edge(B, at("cat/b.png", "cat")), edge(C, at("dog/c.png", "dog"))],
             apart: None,
+            own_cluster: None,
             allowed: None,
         };
         judge_again(&mut checked);

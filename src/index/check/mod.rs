@@ -24,6 +24,7 @@ use self::{
 pub use self::{except::except, version::Located};
 use super::{
     Reader,
+    cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
     query::Match,
     scores::reference_of,
@@ -90,8 +91,18 @@ pub struct Checked {
     /// The distance of the features from the nearest other content of the dataset and the request; `None` for a picture without contrast,
     /// and where there is no other.
     pub apart: Option<f64>,
+    /// The cluster of the same content in the published dataset, where that is.
+    pub own_cluster: Option<Cluster>,
     /// Why the finding is accepted, where it is.
     pub allowed: Option<String>,
+}
+
+impl Checked {
+    /// The cluster that the image belongs to or, where its content is new, that of the near-duplicate most similar to it.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.own_cluster.or_else(|| self.edges.iter().find_map(|edge| edge.cluster))
+    }
 }
 
 /// A file that was read.
@@ -152,7 +163,22 @@ impl Reader {
         let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
         let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
         checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
+        self.say_clusters(&mut checked, rule)?;
         Ok(checked)
+    }
+
+    /// In which clusters the same content and near-duplicates are, in the published dataset.
+    fn say_clusters(&self, checked: &mut [Checked], rule: &EdgeRule) -> Result<()> {
+        let mut clusters = ClusterIds::new(&self.view, rule);
+        for Checked { id, same, nearest, edges, own_cluster, .. } in checked {
+            for near in nearest.iter_mut().chain(edges).filter(|near| near.needs.is_some()) {
+                near.cluster = clusters.of(&near.id)?;
+            }
+            if let Some(id) = id.as_ref().filter(|_| !same.is_empty()) {
+                *own_cluster = clusters.of(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// Path, label and split of each item.

@@ -364,7 +364,21 @@ impl Request<'_> {
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked { item, id, label, split, judgement, texture: None, reason, same, nearest, edges, apart, allowed: None }
+            Checked {
+                item,
+                id,
+                label,
+                split,
+                judgement,
+                texture: None,
+                reason,
+                same,
+                nearest,
+                edges,
+                apart,
+                own_cluster: None,
+                allowed: None,
+            }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }

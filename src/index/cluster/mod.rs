@@ -1,18 +1,23 @@
-//! A selection of the dataset → clusters of its images: lines 1 to 10 of Algorithms 1 and 2 of Yousefzadeh 2020, and other methods.
+//! The stored graph of near-duplicates → clusters of the dataset ([`graph`](mod@graph)); and a selection → clusters of its images: lines 1 to 10 of Algorithms 1 and 2 of Yousefzadeh 2020, and other methods.
 //!
 //! Algorithm 1 clusters rows of wavelet coefficients ([`columns`](mod@columns)); Algorithm 2 a matrix of similarities. As printed, Algorithm 1 chooses
 //! columns only where there are more images than coefficients; the paper itself does so for 500 images of 3,072 (section 6.2.1), and so does
 //! this: the columns are always those that rank-revealing QR chose.
 
 mod columns;
+mod graph;
+mod linkage;
 mod matrix;
+
+pub(super) use self::graph::ClusterIds;
+pub use self::graph::{Cluster, GraphCluster, GraphClusters, GraphMethod};
 
 use ndarray::ArrayView2;
 
 use super::{IndexedImage, Reader, Transform};
 use crate::{
     Error, Result,
-    cluster::{Clustering, KMeans, kmeans, silhouette, threshold_groups},
+    cluster::{Clustering, KMeans, communities, kmeans, modularity, silhouette, threshold_groups},
     monitor::Monitor,
     similarity::{EdgeRule, Measure},
     spectral::LaplacianKind,
@@ -43,6 +48,10 @@ pub enum Method {
     KMeans(Columns),
     /// Spectral clustering of all similarities (Algorithm 2).
     Spectral(LaplacianKind),
+    /// Complete linkage of cosine distances, each class by itself.
+    CompleteLinkage(Columns),
+    /// Communities of near-duplicates, from the stored graph.
+    Communities(EdgeRule),
     /// Groups of near-duplicates, from the stored graph.
     Threshold(EdgeRule),
 }
@@ -133,7 +142,9 @@ impl Reader {
         match &options.method {
             Method::KMeans(columns) => self.by_kmeans(images, *columns, options, monitor),
             Method::Spectral(kind) => self.by_spectral(images, *kind, options, monitor),
-            Method::Threshold(rule) => self.by_threshold(images, rule),
+            Method::CompleteLinkage(columns) => self.by_linkage(images, *columns, options, monitor),
+            Method::Communities(rule) => self.by_pairs(images, rule, |n, pairs| communities(n, &weights(pairs))),
+            Method::Threshold(rule) => self.by_pairs(images, rule, |n, pairs| Ok(threshold_groups(n, pairs))),
         }
     }
 
@@ -147,12 +158,18 @@ impl Reader {
         Ok(Clustered { clusters, spread, asked: Some(k), columns: Some([points.ncols(), of]), quality })
     }
 
-    /// Groups from the stored graph, with all paths of one content together.
-    fn by_threshold(&self, images: &[IndexedImage], rule: &EdgeRule) -> Result<Clustered> {
+    /// Clusters of the stored graph among some images, in which all paths of one content are near-duplicates.
+    fn by_pairs(
+        &self,
+        images: &[IndexedImage],
+        rule: &EdgeRule,
+        cluster: impl Fn(usize, &[(u32, u32, f32)]) -> Result<Clustering>,
+    ) -> Result<Clustered> {
         let pairs = self.stored_pairs(images, rule)?;
-        let clusters = threshold_groups(images.len(), &pairs);
+        let clusters = cluster(images.len(), &pairs)?;
         let spread = spread_of_pairs(&clusters, &pairs);
-        Ok(Clustered { clusters, spread, asked: None, columns: None, quality: Quality::default() })
+        let quality = Quality { modularity: modularity(&weights(&pairs), &clusters), ..Quality::default() };
+        Ok(Clustered { clusters, spread, asked: None, columns: None, quality })
     }
 
     /// The pairs of near-duplicates among some images, by their places; copies of one content with a similarity of 1.
@@ -182,6 +199,10 @@ impl Reader {
             (None, _) => Err(not_told()),
         }
     }
+}
+
+fn weights(pairs: &[(u32, u32, f32)]) -> Vec<(u32, u32, f64)> {
+    pairs.iter().map(|&(a, b, similarity)| (a, b, f64::from(similarity))).collect()
 }
 
 fn not_told() -> Error {

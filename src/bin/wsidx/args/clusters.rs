@@ -1,11 +1,11 @@
-//! The arguments of `reduce`, and how images are clustered.
+//! The arguments of `cluster` and `reduce`, and how images are clustered.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use wsidx::{
     Error,
-    index::{ClusterOptions, Columns, GapRule, HowMany, Method, Transform},
+    index::{ClusterOptions, Columns, GapRule, GraphMethod, HowMany, Method, Transform},
     similarity::{EdgeRule, Measure},
     spectral::{LaplacianKind, PAPER_GAMMA},
 };
@@ -19,7 +19,11 @@ pub(crate) enum MethodName {
     Kmeans,
     /// Spectral clustering of a matrix of similarities (his Algorithm 2)
     Spectral,
-    /// Groups of near-duplicates, from the graph that sync keeps
+    /// Complete linkage of cosine distances, each class by itself (Birodkar)
+    CompleteLinkage,
+    /// Communities of high modularity, from the graph of near-duplicates that sync keeps
+    Communities,
+    /// Groups of near-duplicates, from the same graph
     Threshold,
 }
 
@@ -61,7 +65,7 @@ pub(crate) struct Clusters {
     /// The gap between eigenvalues that counts, for --eigengap paper and printed
     #[arg(long, value_name = "GAP", default_value_t = PAPER_GAMMA, requires = "eigengap")]
     pub(crate) gamma: f64,
-    /// The columns by which k-means compares images
+    /// The columns by which k-means and complete linkage compare images
     #[arg(long, value_name = "WHICH", default_value = "analysis")]
     pub(crate) columns: ColumnsName,
     /// The condition number that the columns chosen for k-means stay below
@@ -99,6 +103,8 @@ impl Clusters {
         let method = match self.method {
             MethodName::Kmeans => Method::KMeans(columns),
             MethodName::Spectral => Method::Spectral(self.laplacian.unwrap_or(LaplacianKind::Symmetric)),
+            MethodName::CompleteLinkage => Method::CompleteLinkage(columns),
+            MethodName::Communities => Method::Communities(rule),
             MethodName::Threshold => Method::Threshold(rule),
         };
         let gaps_of = self.laplacian.unwrap_or(LaplacianKind::Unnormalized);
@@ -123,7 +129,7 @@ pub(crate) enum ListFormat {
 #[command(
     after_help = "Of a cluster of one label the image closest to its centre is kept; the images of a cluster of several labels are influential: all of
 them are kept, and listed. Nothing is deleted. The number of clusters is told by --clusters, --redundant or --eigengap, but for
---method threshold, which finds it.
+--method communities and threshold, which find it.
 
 The paper's own runs: CIFAR-10 in 47,000 clusters; 500 images of aquarium fish in 470, and by Algorithm 2 in 454.
 
@@ -132,6 +138,7 @@ Examples:
   wsidx reduce train/fish --redundant 0.06                         470 clusters of 500 images
   wsidx reduce train/fish --method spectral --eigengap paper       Algorithm 2
   wsidx reduce --split train --method threshold                    one of each group of near-duplicates
+  wsidx reduce train --method complete-linkage --redundant 0.1     90 % of each class
   wsidx reduce train --redundant 0.1 --format csv > reduced.csv    every image, and what becomes of it
   wsidx reduce train --redundant 0.1 --link ../reduced             a folder of hard links to what stays"
 )]
@@ -149,4 +156,49 @@ pub(crate) struct Reduce {
     /// How to write the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ListFormat,
+}
+
+/// How clusters are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClusterFormat {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+    /// One JSON object a line for each cluster
+    Jsonl,
+    /// Every selected image on a line: path, label, split, and its cluster, if it is in one
+    Csv,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The near-duplicates that `wsidx sync` keeps are a graph; each of its connected components is clustered by itself:
+
+  spectral      by its Laplacian, into as many clusters as come before the largest gap of the eigenvalues; components of more than
+                256 contents are cut into communities first
+  components    not at all
+  communities   where the modularity of the whole graph is high (the method of Louvain)
+  threshold     groups of which all are similar to one: those of `wsidx groups`
+
+A cluster is named by the smallest content id in it, whatever happened before. So it keeps its name when images come or go, unless
+the one that names it leaves or one with a smaller id joins; when clusters merge the smallest name stays, and when one splits the
+part with the naming image keeps it. `query` and `check` name the spectral cluster of near-duplicates. The whole dataset is
+clustered; a selection says which clusters are shown.
+
+Examples:
+  wsidx cluster                                 all clusters, those of most images first
+  wsidx cluster --label cat --graph cats.svg    those with a cat in them, drawn
+  wsidx cluster --format csv > clusters.csv     every image with its cluster")]
+pub(crate) struct Cluster {
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// How to cluster: spectral, components, communities or threshold
+    #[arg(long, value_name = "METHOD", default_value = "spectral")]
+    pub(crate) method: GraphMethod,
+    /// Draw the near-duplicates as a graph: a point for each content, a colour for each cluster
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) graph: Option<PathBuf>,
+    /// How to write the result
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ClusterFormat,
 }

@@ -5,7 +5,7 @@ use wsidx::{
     verdict::{Occurrence, Verdict, conflicts_with, image_fingerprint, leaks_into, pair_fingerprint, path_fingerprint},
 };
 
-use crate::term;
+use crate::{json::short, term};
 
 /// The content that a verdict of redundant or influential rests on.
 pub(crate) enum Deciding<'a> {
@@ -85,6 +85,9 @@ fn evidence(checked: &Checked) -> String {
     let others = (checked.judgement.duplicates + checked.judgement.conflicts).saturating_sub(1);
     if others > 0 {
         text.push_str(&format!(", and {} more", term::count(others as u64)));
+    }
+    if let Some(cluster) = checked.cluster() {
+        text.push_str(&format!("; cluster {} of {}", short(&cluster.id), term::counted(cluster.images, "image", "images")));
     }
     if let Some(leak) = leak(checked) {
         text.push_str(&format!("; leak: {leak}"));

@@ -53,7 +53,7 @@ pub(crate) struct Watch {
     /// Seconds between two looks at everything [default: 3600]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) rescan: Option<Duration>,
-    /// Seconds between two groupings of what has changed, at idle [default: 600]
+    /// Seconds between two clusterings of what has changed, at idle [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) recluster: Option<Duration>,
     /// How changes are noticed

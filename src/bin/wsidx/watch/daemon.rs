@@ -228,7 +228,7 @@ impl<'a> Daemon<'a> {
         Ok(())
     }
 
-    /// When nothing waits: the catalog, and groups of what has changed.
+    /// When nothing waits: the catalog, and clusters of what has changed.
     fn idle(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         let rests = self.unsaved.is_some_and(|since| now.duration_since(since) >= REST);

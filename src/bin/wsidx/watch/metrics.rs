@@ -30,6 +30,8 @@ pub(super) struct Numbers {
     pub(super) removed: u64,
     pub(super) rescans: u64,
     pub(super) overflows: u64,
+    pub(super) reclusterings: u64,
+    pub(super) reclustering_ms: u64,
     #[serde(skip)]
     pub(super) degraded: bool,
     #[serde(skip)]
@@ -80,6 +82,13 @@ impl Numbers {
         put("events_last_number", "gauge", "Number of the last event.", &[("", self.seq as f64)]);
         put("rescans_total", "counter", "Looks at everything since the start.", &[("", self.rescans as f64)]);
         put("watch_overflows_total", "counter", "Times that the system lost events since the start.", &[("", self.overflows as f64)]);
+        put(
+            "reclusterings_total",
+            "counter",
+            "Times that changed components were clustered since the start.",
+            &[("", self.reclusterings as f64)],
+        );
+        put("reclustering_seconds_total", "counter", "What that took.", &[("", self.reclustering_ms as f64 / 1e3)]);
         put("degraded", "gauge", "1 where something hinders the watch.", &[("", f64::from(u8::from(self.degraded)))]);
         put("last_commit_timestamp_seconds", "gauge", "When something was last committed.", &[("", self.committed as f64)]);
         let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));

@@ -1,8 +1,9 @@
-//! What the watch says of itself: lines without a number, its status, its numbers, and groups of what has changed.
+//! What the watch says of itself: lines without a number, its status, its numbers, and clusters of what has changed.
 
 use std::{io::Write as _, time::Instant};
 
 use serde::Serialize;
+use wsidx::{Error, index::GraphMethod};
 
 use super::{
     daemon::{Daemon, Store},
@@ -20,13 +21,13 @@ struct Reason<'a> {
 #[derive(Serialize)]
 pub(super) struct Nothing {}
 
-/// The components of the similarity graph that changed, and what it took to group them.
+/// The components of the similarity graph that changed, their clusters, and what it took to make them.
 #[derive(Serialize)]
-struct Grouped {
+struct Clustered {
     components: usize,
     contents: usize,
     largest: usize,
-    groups: usize,
+    clusters: usize,
     ms: u64,
 }
 
@@ -54,7 +55,7 @@ impl Daemon<'_> {
         self.tell(&[&lines::news("recovered", &Reason { reason })])
     }
 
-    /// Groups of what has changed, with what they cost.
+    /// Spectral clusters of the components that changed, with what they cost.
     pub(super) fn recluster(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let monitor = Working { log: self.log, notice: &self.notice, stop: None };
@@ -63,14 +64,23 @@ impl Daemon<'_> {
         if components.is_empty() {
             return Ok(());
         }
-        let grouped = Grouped {
+        let of_each = components.iter().map(|component| Ok(component.clusters(GraphMethod::Spectral)?.count()));
+        let clusters = match of_each.sum::<Result<usize, Error>>() {
+            Ok(clusters) => clusters,
+            Err(error) => return self.degraded(&format!("clustering what has changed: {error}")),
+        };
+        let clustered = Clustered {
             components: components.len(),
             contents: components.iter().map(|component| component.contents.len()).sum(),
             largest: components.iter().map(|component| component.contents.len()).max().unwrap_or(0),
-            groups: components.iter().map(|component| component.groups().len()).sum(),
+            clusters,
             ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        self.tell(&[&lines::news("grouped", &grouped)])
+        let mut numbers = self.numbers();
+        numbers.reclusterings += 1;
+        numbers.reclustering_ms += clustered.ms;
+        drop(numbers);
+        self.tell(&[&lines::news("clustered", &clustered)])
     }
 
     pub(super) fn count(&self) {
