@@ -126,7 +126,7 @@ class Bench:
             time.sleep(0.03)
         seconds = sorted(s * 1e3 for s in seconds[5:])
         at = lambda share: seconds[min(len(seconds) - 1, int(share * len(seconds)))]
-        print(f"latency over 60,000 images, ms: p50 {at(.5):.1f}, p90 {at(.9):.1f}, p99 {at(.99):.1f}, most {seconds[-1]:.1f}; {watch.memory()} MB")
+        print(f"latency over {len(self.images):,} images, ms: p50 {at(.5):.1f}, p90 {at(.9):.1f}, p99 {at(.99):.1f}, most {seconds[-1]:.1f}; {watch.memory()} MB")
         watch.stop()
 
     def stream(self, name, files, *arguments):

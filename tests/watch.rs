@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{
     PROGRAM, command,
+    containers::cifar10,
     images::{brighter, ppm, write},
     wsidx,
 };
@@ -314,6 +315,34 @@ fn one_watches_and_says_so_and_obeys_its_socket() {
     wsidx(root, ["watch", "stop"]).expect(0);
     assert_eq!(watch.child.wait().unwrap().code(), Some(0));
     assert!(!root.join(".wsidx/watch.sock").exists());
+}
+
+#[test]
+fn the_images_of_a_container_are_judged_one_by_one_as_it_comes_changes_and_goes() {
+    let tree = dataset();
+    let root = tree.path();
+    let mut watch = Watch::start(root, &["."]);
+    write(root, "in/data_batch_1.bin", &cifar10(&[(1, 100), (2, 101), (3, 100)]));
+    assert_eq!(watch.verdict("in/data_batch_1.bin#0")["verdict"], "novel");
+    assert_eq!(watch.verdict("in/data_batch_1.bin#1")["label"], "2");
+    assert_eq!(watch.verdict("in/data_batch_1.bin#2")["verdict"], "influential");
+    write(root, "in/batches.meta.txt", b"zero\none\ntwo\nthree\n");
+    assert_eq!(watch.verdict("in/data_batch_1.bin#1")["label"], "two");
+    watch.rest();
+    write(root, "in/data_batch_1.bin", &cifar10(&[(1, 100), (2, 102)]));
+    assert_eq!(watch.verdict("in/data_batch_1.bin#1")["verdict"], "novel");
+    let gone = watch.until("removed", |line| line["type"] == "removed");
+    assert_eq!(gone["path"], "in/data_batch_1.bin#2");
+    watch.rest();
+    fs::rename(root.join("in/data_batch_1.bin"), root.join("in/data_batch_2.bin")).unwrap();
+    let moved = watch.until("moved", |line| line["type"] == "moved");
+    assert_eq!(moved["path"], "in/data_batch_2.bin#0");
+    watch.rest();
+    fs::remove_file(root.join("in/data_batch_2.bin")).unwrap();
+    let gone = watch.until("removed", |line| line["type"] == "removed" && line["path"] == "in/data_batch_2.bin#1");
+    assert_eq!(gone["type"], "removed");
+    watch.stop();
+    assert_eq!(wsidx(root, ["sync", "--format", "json"]).expect(0).stdout.matches("\"added\": 0").count(), 1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A folder → the image files below it, the tables of labels, and what was passed over and why.
+//! A folder → the image files and containers below it, the tables of labels, and what was passed over and why.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use super::{
+    container::{is_container, is_item_of, names_container, split_item, stat_of_container},
     file::{describe, to_stat},
     labels::TABLE_NAMES,
     to_path, to_relative,
@@ -35,6 +36,9 @@ pub struct Skipped {
 pub struct Listing {
     /// Regular files with the name of an image, in the order of the bytes of their paths.
     pub files: Vec<Found>,
+    /// Files that hold many images, in the order of the bytes of their paths; each with what the file system says of it and of the files that
+    /// belong to it.
+    pub containers: Vec<Found>,
     /// Tables of labels, sorted.
     pub tables: Vec<Arc<[u8]>>,
     /// What has the name of an image and is no regular file, and folders that could not be read.
@@ -51,7 +55,7 @@ pub struct Listing {
 pub fn list(root: &Path, scope: &[u8], cancelled: &dyn Fn() -> bool) -> Result<Listing> {
     fs::read_dir(root).map_err(Error::io("reading", root))?;
     let mut listing = Listing::default();
-    let mut images = Vec::new();
+    let (mut images, mut containers) = (Vec::new(), Vec::new());
     let start = to_path(root, scope);
     let hidden = |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().as_bytes().starts_with(b".");
     for entry in WalkDir::new(&start).into_iter().filter_entry(|entry| !hidden(entry)) {
@@ -59,12 +63,15 @@ pub fn list(root: &Path, scope: &[u8], cancelled: &dyn Fn() -> bool) -> Result<L
             return Err(Error::Interrupted);
         }
         match entry {
-            Ok(entry) => listing.sort_in(root, &entry, &mut images),
+            Ok(entry) => listing.sort_in(root, &entry, &mut images, &mut containers),
             Err(e) => listing.fail(root, &e),
         }
     }
     listing.files = images.into_par_iter().filter_map(|path| stat(root, path)).collect();
     listing.files.par_sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    listing.containers = containers.into_iter().filter_map(|path| container(root, path)).collect();
+    listing.containers.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    listing.pass_over_items();
     listing.tables.sort_unstable();
     listing.skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(listing)
@@ -93,8 +100,15 @@ fn stat(root: &Path, path: Arc<[u8]>) -> Option<Found> {
     Some(Found { path, stat })
 }
 
+/// None where the name is one that others use, too, and what makes it a container is not beside it.
+fn container(root: &Path, path: Arc<[u8]>) -> Option<Found> {
+    let file = to_path(root, &path);
+    let stat = is_container(&file).then(|| stat_of_container(&file))??;
+    Some(Found { path, stat })
+}
+
 impl Listing {
-    fn sort_in(&mut self, root: &Path, entry: &walkdir::DirEntry, images: &mut Vec<Arc<[u8]>>) {
+    fn sort_in(&mut self, root: &Path, entry: &walkdir::DirEntry, images: &mut Vec<Arc<[u8]>>, containers: &mut Vec<Arc<[u8]>>) {
         let Some(relative) = to_relative(root, entry.path()) else { return };
         let kind = entry.file_type();
         let name = entry.file_name();
@@ -103,9 +117,20 @@ impl Listing {
             images.push(relative.into());
         } else if kind.is_file() && TABLE_NAMES.iter().any(|table| name == *table) {
             self.tables.push(relative.into());
+        } else if kind.is_file() && names_container(name.as_bytes()) {
+            containers.push(relative.into());
         } else if kind.is_symlink() || (is_image && !kind.is_dir()) {
             self.skipped.push(Skipped { path: relative.into(), reason: describe(kind).to_owned() });
         }
+    }
+
+    /// A file that is called as an item of a container that is there.
+    fn pass_over_items(&mut self) {
+        let containers = &self.containers;
+        let is_there = |container: &[u8]| containers.binary_search_by(|found| (*found.path).cmp(container)).is_ok();
+        let hidden = self.files.extract_if(.., |file| split_item(&file.path).is_some_and(|(container, _)| is_there(container)));
+        let reason = "its name is that of an item of the container beside it; rename it";
+        self.skipped.extend(hidden.map(|file| Skipped { path: file.path, reason: reason.to_owned() }));
     }
 
     fn fail(&mut self, root: &Path, error: &walkdir::Error) {
@@ -118,10 +143,10 @@ impl Listing {
     }
 }
 
-/// Whether a path is the folder or below it; everything is below the empty one.
+/// Whether a path is the folder or below it, or an item of the container; everything is below the empty one.
 pub fn contains(folder: &[u8], path: &[u8]) -> bool {
     match path.strip_prefix(folder) {
-        Some(rest) => folder.is_empty() || rest.is_empty() || rest[0] == b'/',
+        Some(rest) => folder.is_empty() || rest.is_empty() || rest[0] == b'/' || is_item_of(folder, path),
         None => false,
     }
 }
@@ -159,6 +184,7 @@ mod tests {
     #[test]
     fn a_folder_contains_itself_and_what_is_below_it() {
         assert!(contains(b"", b"a/b") && contains(b"a", b"a") && contains(b"a", b"a/b"));
-        assert!(!contains(b"a", b"ab") && !contains(b"a/b", b"a"));
+        assert!(!contains(b"a", b"ab") && !contains(b"a/b", b"a") && !contains(b"a", b"a#1.png"));
+        assert!(contains(b"test_batch.bin", b"test_batch.bin#1") && !contains(b"test_batch.bin", b"test_batch.bin#1.png"));
     }
 }

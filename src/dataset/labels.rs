@@ -1,8 +1,9 @@
 //! Paths and tables → labels and splits.
 //!
 //! The split is the first folder below the root if that is called train, val, valid, validation or test; the label is the parent folder,
-//! none if that is the root or the split. A `metadata.csv` or `labels.csv` beside the images or above them overrides both, by the rules of the
-//! `imagefolder` datasets: a column `file_name` relative to the table's folder, and columns `label` and `split`.
+//! none if that is the root or the split. A `metadata.csv`, `metadata.jsonl` or `labels.csv` beside the images or above them overrides both, by the
+//! rules of the `imagefolder` datasets: a column `file_name` relative to the table's folder, and columns `label` and `split`; in `.jsonl` an object
+//! a line with these keys.
 
 use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
 
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The names of tables of labels.
-pub const TABLE_NAMES: [&str; 2] = ["labels.csv", "metadata.csv"];
+pub const TABLE_NAMES: [&str; 3] = ["labels.csv", "metadata.csv", "metadata.jsonl"];
 
 /// Whether a path has the name of a table of labels.
 pub fn names_table(path: &[u8]) -> bool {
@@ -121,7 +122,8 @@ impl Labels {
             Some(slash) => &table[..=slash],
             None => &[],
         };
-        self.parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text), folder)
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        if table.ends_with(b".jsonl") { self.parse_lines(text, folder) } else { self.parse(text, folder) }
     }
 
     fn parse(&mut self, text: &[u8], folder: &[u8]) -> std::result::Result<(), String> {
@@ -136,13 +138,39 @@ impl Labels {
         for record in reader.byte_records() {
             let record = record.map_err(|e| e.to_string())?;
             let line = record.position().map_or(0, csv::Position::line);
-            let cell = |column: Option<usize>| column.and_then(|c| record.get(c)).map(<[u8]>::trim_ascii).filter(|c| !c.is_empty());
-            let name = cell(Some(file)).ok_or(format!("line {line}: no file name"))?;
-            let path = safe_join(folder, name).ok_or(format!("line {line}: the file name leads out of the table's folder"))?;
-            let split = cell(split).map(parse_split).transpose().map_err(|e| format!("line {line}: {e}"))?;
-            let label = cell(label).map(|label| self.share(label));
-            self.rows.insert(path, Row { label, split });
+            let cell = |column: Option<usize>| column.and_then(|c| record.get(c));
+            self.row(folder, cell(Some(file)), cell(label), cell(split)).map_err(|what| format!("line {line}: {what}"))?;
         }
+        Ok(())
+    }
+
+    /// An object a line; empty lines are passed over, and so are objects that tell neither.
+    fn parse_lines(&mut self, text: &[u8], folder: &[u8]) -> std::result::Result<(), String> {
+        for (line, number) in text.split(|&b| b == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty()) {
+            let object: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_slice(line).map_err(|e| format!("line {number}: it is no object of JSON: {e}"))?;
+            let text = |value: &serde_json::Value| match value {
+                serde_json::Value::String(text) => Some(text.clone().into_bytes()),
+                serde_json::Value::Number(number) => Some(number.to_string().into_bytes()),
+                _ => None,
+            };
+            let cell = |names: &[&str]| names.iter().find_map(|name| object.get(*name)).and_then(text);
+            let (file, label, split) = (cell(&FILE_COLUMNS), cell(&LABEL_COLUMNS), cell(&["split"]));
+            if label.is_some() || split.is_some() {
+                self.row(folder, file.as_deref(), label.as_deref(), split.as_deref()).map_err(|what| format!("line {number}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what is said of one file.
+    fn row(&mut self, folder: &[u8], file: Option<&[u8]>, label: Option<&[u8]>, split: Option<&[u8]>) -> std::result::Result<(), String> {
+        let told = |cell: Option<&'_ [u8]>| cell.map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty()).map(<[u8]>::to_vec);
+        let name = told(file).ok_or("no file name")?;
+        let path = safe_join(folder, &name).ok_or("the file name leads out of the table's folder")?;
+        let split = told(split).map(|split| parse_split(&split)).transpose()?;
+        let label = told(label).map(|label| self.share(&label));
+        self.rows.insert(path, Row { label, split });
         Ok(())
     }
 }
@@ -214,6 +242,22 @@ mod tests {
         assert_eq!((name(label), split), (Some("cat".into()), Some(Split::Val)));
         let (label, split) = labels.of(b"train/cat/3.png");
         assert_eq!((name(label), split), (Some("cat".into()), Some(Split::Train)));
+    }
+
+    #[test]
+    fn a_table_of_lines_of_json_says_the_same() {
+        let mut labels = Labels::default();
+        let text =
+            b"{\"file_name\": \"1.png\", \"label\": 7, \"text\": [1]}\n\n{\"file_name\": \"2.png\", \"split\": \"test\"}\n{\"text\": 1}\n";
+        labels.parse_table(text, b"train/cat/metadata.jsonl").unwrap();
+        let mut told = |path: &str| labels.of(path.as_bytes());
+        assert_eq!(told("train/cat/1.png"), (Some(b"7"[..].into()), Some(Split::Train)));
+        assert_eq!(told("train/cat/2.png"), (Some(b"cat"[..].into()), Some(Split::Test)));
+        let refused = |text: &[u8]| Labels::default().parse_table(text, b"metadata.jsonl").unwrap_err();
+        assert!(refused(b"{\"file_name\": \"1.png\", \"label\": \"a\"}\n{\"label\"").contains("line 2: it is no object"));
+        assert!(refused(b"[1]").contains("line 1"));
+        assert!(refused(b"{\"label\": \"a\"}").contains("line 1: no file name"));
+        assert!(refused(b"{\"file_name\": \"../1.png\", \"label\": \"a\"}").contains("leads out"));
     }
 
     #[test]

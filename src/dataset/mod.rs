@@ -1,5 +1,7 @@
-//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely; and the same of versions in git.
+//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely; the images in files that hold many; and the
+//! same of versions in git.
 
+mod container;
 pub mod dvc;
 mod file;
 mod folder;
@@ -9,6 +11,7 @@ mod naming;
 mod trust;
 mod version;
 
+pub use container::{Container, Images, container_of, is_container, is_item_of, names_companion, names_container, stat_of_container};
 pub use file::{Buffer, CHANGED_WHILE_READ, read_image, read_text};
 pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
 pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};

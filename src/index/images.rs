@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{Reader, publish::picture_of};
 use crate::{
     Error, Result,
-    dataset::{Buffer, read_image, to_path},
+    dataset::{Buffer, Images, contains, to_path},
     monitor::Monitor,
     picture::{Frame, Limits, Picture, decode_frame},
     store::{packs::Place, view::RowRecord},
@@ -28,7 +28,7 @@ pub struct Selection {
     pub split: Option<Split>,
     /// Only this label.
     pub label: Option<Vec<u8>>,
-    /// Only these paths of the dataset: files, or folders with all below them; the empty path is the root. Nothing here: all.
+    /// Only these paths of the dataset: files, or folders and containers with all in them; the empty path is the root. Nothing here: all.
     pub under: Vec<Box<[u8]>>,
 }
 
@@ -48,13 +48,9 @@ pub struct IndexedImage {
 
 impl Selection {
     fn has(&self, path: &[u8], label: Option<&Label>, split: Option<Split>) -> bool {
-        let below = |folder: &[u8]| match path.strip_prefix(folder) {
-            Some(rest) => folder.is_empty() || rest.is_empty() || rest.starts_with(b"/"),
-            None => false,
-        };
         self.split.is_none_or(|wanted| split == Some(wanted))
             && self.label.as_ref().is_none_or(|wanted| label.is_some_and(|label| **label == **wanted))
-            && (self.under.is_empty() || self.under.iter().any(|folder| below(folder)))
+            && (self.under.is_empty() || self.under.iter().any(|folder| contains(folder, path)))
     }
 }
 
@@ -118,13 +114,14 @@ impl Reader {
             )));
         }
         monitor.stage("reading", Some(images.len() as u64));
+        let files = Images::default();
         let frame = |image: &IndexedImage| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
             monitor.advance(1);
             let (mut buffer, limits) = (Buffer::default(), Limits::default());
-            let read = read_image(&to_path(self.root(), &image.path), &limits, &mut buffer);
+            let read = files.read(&to_path(self.root(), &image.path), &limits, &mut buffer);
             read.and_then(|_| decode_frame(&buffer.bytes, sides, planes, &limits)).map_err(|error| match error {
                 Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", String::from_utf8_lossy(&image.path))),
                 other => other,

@@ -13,9 +13,9 @@ use rayon::prelude::*;
 use super::{FORMAT, FORMAT_FILE, Home, Writer};
 use crate::{
     Error, Result,
-    dataset::{self, Listing, to_path},
+    dataset::{self, Buffer, Container, Listing, to_path},
     monitor::Monitor,
-    picture::{Shape, probe},
+    picture::{Header, Limits, Shape, probe},
     store::{packs::Packs, settings::Settings},
     wavelet::Wavelet,
 };
@@ -41,7 +41,7 @@ pub struct InitOptions {
 /// What the headers of the files say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Survey {
-    /// Image files by name.
+    /// Image files by name, and items of containers.
     pub files: usize,
     /// Files whose header could not be read.
     pub unreadable: usize,
@@ -68,17 +68,22 @@ impl Survey {
 /// # Errors
 /// [`Error::Io`] where the folder cannot be read, [`Error::Interrupted`].
 pub fn survey(root: &Path, monitor: &dyn Monitor) -> Result<Survey> {
-    let Listing { files, .. } = dataset::list(root, b"", &|| monitor.cancelled())?;
-    monitor.stage("looking at headers", Some(files.len() as u64));
-    let headers = files.par_iter().map(|file| {
+    let Listing { files, containers, .. } = dataset::list(root, b"", &|| monitor.cancelled())?;
+    monitor.stage("looking at headers", containers.is_empty().then_some(files.len() as u64));
+    let one = |header: &mut dyn FnMut() -> Option<Header>| {
         monitor.advance(1);
-        if monitor.cancelled() {
-            return Err(Error::Interrupted);
-        }
-        Ok(header_bytes(&to_path(root, &file.path)).and_then(|bytes| probe(&bytes).ok()))
-    });
-    let headers = headers.collect::<Result<Vec<_>>>()?;
-    let mut survey = Survey { files: files.len(), grey: headers.iter().flatten().count() > 0, ..Survey::default() };
+        if monitor.cancelled() { Err(Error::Interrupted) } else { Ok(header()) }
+    };
+    let headers = files.par_iter().map(|file| one(&mut || header_bytes(&to_path(root, &file.path)).and_then(|bytes| probe(&bytes).ok())));
+    let mut headers = headers.collect::<Result<Vec<_>>>()?;
+    for container in containers {
+        let Ok(open) = Container::open(&to_path(root, &container.path)) else { continue };
+        let item = |buffer: &mut Buffer, item| {
+            one(&mut || open.read(item, &Limits::default(), buffer).ok().and_then(|()| probe(&buffer.bytes).ok()))
+        };
+        headers.extend((0..open.count()).into_par_iter().map_init(Buffer::default, item).collect::<Result<Vec<_>>>()?);
+    }
+    let mut survey = Survey { files: headers.len(), grey: headers.iter().flatten().count() > 0, ..Survey::default() };
     for header in headers {
         match header {
             Some(header) => {

@@ -6,7 +6,7 @@
 //! handful is told, the view shows it, too. When to look at which file, and how events are written, are left to the caller.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -15,19 +15,18 @@ use rayon::prelude::*;
 
 use super::{
     CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
-    batch::{BatchReader, Outcome},
+    batch::{Contained, Outcome},
     check::{Read, Settled, except},
     sync::Plan,
 };
 use crate::{
     Error, Result,
-    dataset::{CHANGED_WHILE_READ, Found, Labels, Listing, Naming, Unread, to_path},
+    dataset::{Found, Labels, Listing, Naming, Unread, to_path},
     monitor::Monitor,
-    picture::Limits,
     store::{
         history::{gone_record, path_record},
         packs::{Event, Packs, Record, View as PackView},
-        state::{ContentId, Holds, PathEntry, Stat},
+        state::{ContentId, Holds, PathEntry},
     },
     verdict::{Exceptions, Occurrence, Rules},
 };
@@ -103,8 +102,8 @@ pub struct Taken {
 /// What holds for all handfuls until the tables of labels, `wsidx.toml` or the exceptions change.
 #[derive(Debug)]
 pub struct Intake {
-    labels: Labels,
-    naming: Naming,
+    pub(super) labels: Labels,
+    pub(super) naming: Naming,
     exceptions: Exceptions,
     rules: Rules,
     options: CheckOptions,
@@ -188,9 +187,13 @@ impl Writer {
         gone.dedup();
         let mut taken = Taken::default();
         let outcomes = self.read_arrivals(intake, &files, &mut taken.unsettled, monitor)?;
+        let vanished = self.vanished(&files, &outcomes);
+        gone = gone.into_iter().chain(vanished.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect();
+        gone.retain(|path| outcomes.binary_search_by(|outcome| outcome.path.cmp(path)).is_err());
         let Sorted { quiet, moved, judged } = self.sort_out(outcomes, &gone);
         let left: HashSet<&Arc<[u8]>> = moved.iter().map(|(from, _)| from).collect();
-        let removed: Vec<Arc<[u8]>> = gone.iter().filter(|path| leave && !left.contains(path)).cloned().collect();
+        let leaves = |path: &Arc<[u8]>| (leave || vanished.contains(path)) && !left.contains(path);
+        let removed: Vec<Arc<[u8]>> = gone.iter().filter(|path| leaves(path)).cloned().collect();
         let checked = self.judge_outcomes(intake, &judged, &gone, monitor)?;
         let removed = removed.into_iter().map(|path| {
             let id = self.state.paths()[&path].content().copied();
@@ -216,41 +219,6 @@ impl Writer {
         let reference = OnceLock::from(self.reference(&view)?);
         let (home, settings) = (self.home.clone(), self.settings.clone());
         Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference })
-    }
-
-    /// Reads files on all threads; those that are not whole go to `unsettled`.
-    fn read_arrivals(
-        &self,
-        intake: &mut Intake,
-        files: &[Arrival],
-        unsettled: &mut Vec<Unsettled>,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<Outcome>> {
-        let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
-        let (root, limits) = (self.home.root.clone(), Limits::default());
-        let reader = BatchReader { root, shape: self.settings.shape(), limits, started, naming: intake.naming };
-        let found: Vec<Found> = files.iter().map(|file| Found { path: file.path.clone(), stat: Stat::default() }).collect();
-        let outcomes = reader.read(&found, &|id| self.state.content(id).is_some(), monitor);
-        if outcomes.len() < files.len() {
-            return Err(Error::Interrupted);
-        }
-        let mut settled = Vec::new();
-        for (mut outcome, file) in outcomes.into_iter().zip(files) {
-            match &outcome.entry.holds {
-                Holds::Undecodable { reason, .. } if file.growing || **reason == *CHANGED_WHILE_READ || self.is_gone(&file.path) => {
-                    unsettled.push(Unsettled { path: outcome.path, reason: reason.to_string() });
-                }
-                _ => {
-                    (outcome.entry.label, outcome.entry.split) = intake.labels.of(&outcome.path);
-                    settled.push(outcome);
-                }
-            }
-        }
-        Ok(settled)
-    }
-
-    fn is_gone(&self, path: &[u8]) -> bool {
-        std::fs::symlink_metadata(to_path(&self.home.root, path)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
     }
 
     fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {
@@ -324,7 +292,7 @@ impl Writer {
     }
 
     fn record_file(&mut self, outcome: Outcome, new: &mut HashSet<ContentId>, records: &mut Vec<Record>) {
-        let Outcome { path, entry, content, aliases } = outcome;
+        let Outcome { path, entry, content, aliases, .. } = outcome;
         self.record_content(&entry, content, &aliases, new, records);
         records.push(path_record(&path, &entry));
     }
@@ -332,7 +300,8 @@ impl Writer {
     /// What differs between a listing of some folders and the index: files that are new, changed or named otherwise by the tables, and paths
     /// that are no more.
     pub fn differences(&self, listing: Listing, scopes: &[Vec<u8>], intake: &mut Intake) -> (Vec<Found>, Vec<Arc<[u8]>>) {
-        let Plan { mut read, relabel, gone, .. } = self.plan(listing, scopes, &mut intake.labels, &intake.naming);
+        let Plan { mut read, containers, relabel, gone, .. } = self.plan(listing, scopes, &mut intake.labels, &intake.naming);
+        read.extend(containers.into_iter().map(|Contained { container, .. }| container));
         read.extend(relabel.into_iter().map(|(path, entry)| Found { path, stat: entry.stat }));
         (read, gone)
     }

@@ -3,6 +3,7 @@
 //! [`Writer`] changes the index and there is one at a time; [`Reader`] answers from the published view and waits for nobody.
 
 mod analysis;
+mod arrivals;
 mod batch;
 mod calibrate;
 mod check;

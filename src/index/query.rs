@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Result,
-    dataset::{Buffer, read_image},
+    dataset::{Buffer, Images},
     feature::{Feature, SCALE},
     knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
     picture::{Limits, decode},
@@ -103,7 +103,7 @@ impl RowOrder for ById<'_> {
 }
 
 impl Reader {
-    /// The near-duplicates of the image in a file, most similar first, and after them the contents nearest to it, exactly, by the distance of
+    /// The near-duplicates of the image in a file (or an item of a container), most similar first, and after them the contents nearest to it, exactly, by the distance of
     /// their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in the index.
     ///
     /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views.
@@ -112,7 +112,7 @@ impl Reader {
     /// [`crate::Error::Undecodable`] for the file, [`crate::Error::Damaged`] for the index.
     pub fn query(&self, file: &Path, k: usize, limits: &Limits, rule: &EdgeRule) -> Result<QueryResult> {
         let mut buffer = Buffer::default();
-        read_image(file, limits, &mut buffer)?;
+        Images::default().read(file, limits, &mut buffer)?;
         let id = buffer.id();
         let picture = match self.view.row_of(&id)? {
             Some(row) => self.picture_of_row(row)?,

@@ -10,11 +10,11 @@ use std::{
 
 use super::{
     Published, Writer,
-    batch::{BatchReader, Outcome, batches},
+    batch::{BatchReader, Batches, Contained, Outcome},
 };
 use crate::{
     Error, Result,
-    dataset::{self, Found, Labels, Listing, Naming, Skipped, contains},
+    dataset::{self, Found, Labels, Listing, Naming, Skipped, contains, is_item_of, to_path, to_relative},
     monitor::Monitor,
     picture::{Limits, Picture},
     store::{
@@ -67,6 +67,7 @@ pub struct SyncSummary {
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) read: Vec<Found>,
+    pub(super) containers: Vec<Contained>,
     pub(super) relabel: Vec<(Arc<[u8]>, PathEntry)>,
     pub(super) gone: Vec<Arc<[u8]>>,
     unchanged: u64,
@@ -78,6 +79,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Interrupted`] with everything acknowledged kept, [`Error::Input`] for a table of labels that cannot be used, [`Error::Io`].
     pub fn sync(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
+        let options = &SyncOptions { scopes: options.scopes.iter().map(|scope| self.whole(scope)).collect(), ..options.clone() };
         let mut summary = self.take_in(options, monitor)?;
         if options.scopes.is_empty() && self.mark.incomplete {
             self.mend(options.at)?;
@@ -85,6 +87,12 @@ impl Writer {
         summary.published = self.publish(options.at, monitor)?;
         self.count(&options.scopes, &mut summary);
         Ok(summary)
+    }
+
+    /// A scope; of an item, that of its container, which is read as a whole.
+    fn whole(&self, scope: &[u8]) -> Vec<u8> {
+        let container = dataset::container_of(&to_path(&self.home.root, scope)).and_then(|file| to_relative(&self.home.root, file));
+        container.unwrap_or_else(|| scope.to_vec())
     }
 
     /// Commits what differs.
@@ -96,9 +104,9 @@ impl Writer {
         let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?)?;
         let skipped = std::mem::take(&mut listing.skipped);
         let naming = Naming::around(&root);
-        let plan = self.plan(listing, &options.scopes, &mut labels, &naming);
+        let mut plan = self.plan(listing, &options.scopes, &mut labels, &naming);
         let mut summary = SyncSummary { unchanged: plan.unchanged, skipped, ..SyncSummary::default() };
-        let read = self.read(&plan, &mut labels, (started, naming), options, &mut summary, monitor);
+        let read = self.read(&mut plan, &mut labels, (started, naming), options, &mut summary, monitor);
         let left = if read.is_ok() { self.leave(&plan, options.at, &mut summary) } else { Ok(()) };
         // After a commit that failed the state has what the packs have not, and must not be saved.
         if let (Ok(()) | Err(Error::Interrupted), Ok(())) = (&read, &left) {
@@ -115,12 +123,15 @@ impl Writer {
         for scope in rest {
             let more = dataset::list(&self.home.root, scope, &cancelled)?;
             all.files.extend(more.files);
+            all.containers.extend(more.containers);
             all.tables.extend(more.tables);
             all.skipped.extend(more.skipped);
             all.unreadable.extend(more.unreadable);
         }
         all.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         all.files.dedup();
+        all.containers.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        all.containers.dedup();
         Ok(all)
     }
 
@@ -140,7 +151,7 @@ impl Writer {
         let mut plan = Plan::default();
         let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
         let leaves = |path: &Arc<[u8]>| !unreadable(path);
-        let known = self.in_scopes(scopes);
+        let known = self.plan_containers(listing.containers, self.in_scopes(scopes), naming, &mut plan);
         let mut known = known.into_iter().peekable();
         for file in listing.files {
             while let Some((path, _)) = known.next_if(|(path, _)| **path < file.path) {
@@ -155,6 +166,40 @@ impl Writer {
         plan
     }
 
+    /// Takes the known items of containers that are there out of the known paths. A container is read again as a whole: if it or a file that
+    /// belongs to it changed, if nothing is known of it, or if one of its items was lost.
+    fn plan_containers<'a>(
+        &self,
+        containers: Vec<Found>,
+        known: Vec<(&'a Arc<[u8]>, &'a PathEntry)>,
+        naming: &Naming,
+        plan: &mut Plan,
+    ) -> Vec<(&'a Arc<[u8]>, &'a PathEntry)> {
+        let mut taken = vec![false; known.len()];
+        for container in containers {
+            let from = known.partition_point(|(path, _)| **path < container.path);
+            let near = known[from..].partition_point(|(path, _)| path.starts_with(&container.path));
+            let is_of = |path: &[u8]| *path == *container.path || is_item_of(&container.path, path);
+            let items: Vec<usize> = (from..from + near).filter(|&at| is_of(known[at].0)).collect();
+            items.iter().for_each(|&at| taken[at] = true);
+            let stale = |entry: &PathEntry| entry.stat != container.stat || self.lost(entry, naming);
+            if items.is_empty() || items.iter().any(|&at| stale(known[at].1)) {
+                plan.containers.push(Contained { container, known: items.iter().map(|&at| Arc::clone(known[at].0)).collect() });
+            } else {
+                plan.unchanged += items.len() as u64;
+            }
+        }
+        known.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(known, _)| known).collect()
+    }
+
+    /// Whether the content of a path was lost, or has not got a name that it has in the version control around it now.
+    fn lost(&self, entry: &PathEntry, naming: &Naming) -> bool {
+        entry.content().is_some_and(|id| match self.state.content(id) {
+            Some(content) => naming.lacks(&content.aliases),
+            None => self.mark.incomplete,
+        })
+    }
+
     /// The known paths in some scopes, or all, in the order of their bytes.
     fn in_scopes<'a>(&'a self, scopes: &'a [Vec<u8>]) -> Vec<(&'a Arc<[u8]>, &'a PathEntry)> {
         let below = |scope: &'a Vec<u8>| self.state.paths_with(scope).filter(|(path, _)| contains(scope, path));
@@ -165,15 +210,9 @@ impl Writer {
         known
     }
 
-    /// A file is read again, too, where its content was lost, or has not got a name that it has in the version control around it now.
     fn plan_known(&self, file: Found, entry: &PathEntry, labels: &mut Labels, naming: &Naming, plan: &mut Plan) {
-        let lost = |id: &ContentId| match self.state.content(id) {
-            Some(content) => naming.lacks(&content.aliases),
-            None => self.mark.incomplete,
-        };
-        let lost = entry.content().is_some_and(lost);
         let (label, split) = labels.of(&file.path);
-        if entry.stat != file.stat || lost {
+        if entry.stat != file.stat || self.lost(entry, naming) {
             plan.read.push(file);
         } else if (&entry.label, entry.split) != (&label, split) {
             plan.relabel.push((file.path, PathEntry { label, split, ..entry.clone() }));
@@ -186,28 +225,30 @@ impl Writer {
     /// is in the packs.
     fn read(
         &mut self,
-        plan: &Plan,
+        plan: &mut Plan,
         labels: &mut Labels,
         (started, naming): (i64, Naming),
         options: &SyncOptions,
         summary: &mut SyncSummary,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        if plan.read.is_empty() {
+        if plan.read.is_empty() && plan.containers.is_empty() {
             return Ok(());
         }
-        monitor.stage("reading", Some(plan.read.len() as u64));
+        // How many items there are is known only when their containers are open.
+        monitor.stage("reading", plan.containers.is_empty().then_some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
-        let reader = BatchReader { root: self.home.root.clone(), shape: self.settings.shape(), limits: options.limits, started, naming };
-        let mut batches = batches(&plan.read).peekable();
+        let root = self.home.root.clone();
+        let reader = BatchReader { root: root.clone(), shape: self.settings.shape(), limits: options.limits, started, naming };
+        let mut batches = Batches::of(&root, &plan.read, &plan.containers);
         let mut outcomes = match batches.next() {
-            Some(batch) => reader.read(batch, &|id| self.state.content(id).is_some(), monitor),
+            Some(batch) => reader.read(&batch, &|id| self.state.content(id).is_some(), monitor),
             None => Vec::new(),
         };
         // While a batch is committed, the state is not there to be asked.
-        let mut known: HashSet<ContentId> = match batches.peek() {
-            Some(_) => self.state.contents().map(|(id, _)| *id).collect(),
-            None => HashSet::new(),
+        let mut known: HashSet<ContentId> = match batches.has_more() {
+            true => self.state.contents().map(|(id, _)| *id).collect(),
+            false => HashSet::new(),
         };
         while !outcomes.is_empty() {
             let records = self.take(outcomes, labels, &mut known, &mut leaving, summary);
@@ -218,12 +259,17 @@ impl Writer {
                     true => Ok(()),
                     false => self.commit(&records, options.at),
                 });
-                let next = next.map(|batch| reader.read(batch, &|id| known.contains(id), monitor)).unwrap_or_default();
+                let next = next.map(|batch| reader.read(&batch, &|id| known.contains(id), monitor)).unwrap_or_default();
                 (commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), next)
             });
             committed?;
         }
-        if monitor.cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+        if monitor.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let gone = std::mem::take(&mut batches.gone);
+        plan.gone.extend(gone);
+        Ok(())
     }
 
     /// What a batch of files changes, as records in the order of their paths.
@@ -236,8 +282,8 @@ impl Writer {
         summary: &mut SyncSummary,
     ) -> Vec<Record> {
         let mut records = Vec::new();
-        for Outcome { path, mut entry, content, aliases } in outcomes {
-            (entry.label, entry.split) = labels.of(&path);
+        for Outcome { path, mut entry, content, aliases, told } in outcomes {
+            (entry.label, entry.split) = told.unwrap_or_else(|| labels.of(&path));
             let old = self.state.paths().get(&path);
             match old {
                 Some(old) if (&old.holds, &old.label, old.split) == (&entry.holds, &entry.label, entry.split) => summary.unchanged += 1,

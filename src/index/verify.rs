@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, read_image, to_path},
+    dataset::{Buffer, Images, to_path},
     knn::{ListUpdate, Live, NoLists, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
     picture::{Limits, decode},
@@ -76,13 +76,14 @@ impl Writer {
     fn verify_files(&self, limits: &Limits, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
         monitor.stage("checking files", Some(self.state.paths().len() as u64));
         let paths: Vec<_> = self.state.paths().iter().collect();
+        let images = Images::default();
         let checked = paths.par_iter().map_init(Buffer::default, |buffer, (path, entry)| {
             monitor.advance(1);
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
             let Holds::Content(id) = &entry.holds else { return Ok(None) };
-            if read_image(&to_path(&self.home.root, path), limits, buffer).is_err() || buffer.id() != *id {
+            if images.read(&to_path(&self.home.root, path), limits, buffer).is_err() || buffer.id() != *id {
                 return Ok(Some(true));
             }
             self.same_picture(id, &buffer.bytes, limits).map(|same| (!same).then_some(false))

@@ -33,12 +33,11 @@ impl PairMeasure for CwSsim {
 
     fn prepare(&self, frame: &Frame) -> Result<Prepared> {
         let sides @ [width, height] = frame.sides();
-        let (scales, shortest) = (most_scales(sides), width.min(height));
-        let roomy = (0..scales).filter(|scale| shortest >> scale >= WINDOW).count();
-        if roomy == 0 {
+        let scales = most_scales(sides);
+        if scales == 0 {
             return Err(Error::Input(format!("{width} × {height} is too small for CW-SSIM; 8 × 8 is the least")));
         }
-        let bands = pyramid(&luma(frame), sides, roomy, ORIENTATIONS, true).scales.into_iter().flatten();
+        let bands = pyramid(&luma(frame), sides, scales, ORIENTATIONS, true).scales.into_iter().flatten();
         let energy = |band: &Band| band.values.iter().copied().map(square).collect::<Vec<_>>();
         Ok(Prepared(bands.map(|band| (band.clone(), sums(&energy(&band), band.width))).collect()))
     }

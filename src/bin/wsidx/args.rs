@@ -191,6 +191,7 @@ picture, 0 where no way was found to lay them. `[edges]` in wsidx.toml says what
 Examples:
   wsidx query img.png           the 10 nearest
   wsidx query -k 3 *.jpg        of several
+  wsidx query test_batch.bin#7  an image in a file that holds many
   wsidx query img.png --format json | jq -r '.[].neighbors[].path'"
 )]
 pub(crate) struct Query {

@@ -138,7 +138,7 @@ fn text(session: &Session, found: &GraphClusters) -> io::Result<()> {
         writeln!(out, "{}{bold}cluster {}: {images}{notes}{bold:#}", if i > 0 { "\n" } else { "" }, short(&cluster.id))?;
         let mut table = Table::new([Column::left("label"), Column::left("split"), Column::path("path")]);
         for image in &cluster.images {
-            let label = image.label.as_deref().map_or_else(|| "-".to_owned(), term::escape);
+            let label = term::label(image.label.as_deref());
             table.row([label.into(), image.split.map_or("-", Split::name).into(), term::escape(&image.path).into()]);
         }
         table.write(&mut out, term::width())?;

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use wsidx::{
     Error,
-    dataset::{Buffer, read_image},
+    dataset::{Buffer, Images, container_of},
     index::Reader,
     picture::{Limits, Picture, Shape, decode},
     similarity::{
@@ -105,13 +105,13 @@ pub(crate) fn run(session: &Session, args: &Compare) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// A file; or, where there is none, what the index has under that path.
+/// A file or an item of a container; or, where there is none, what the index has under that path.
 fn read(name: &Path, shape: Shape, reader: Option<&Reader>) -> Result<Image, Error> {
     let name_it = |e| match e {
         Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", name.display())),
         other => other,
     };
-    if let (Err(_), Some(reader)) = (fs::symlink_metadata(name), reader) {
+    if let (Err(_), None, Some(reader)) = (fs::symlink_metadata(name), container_of(name), reader) {
         let path = place::inside(reader.root(), name)?;
         let stored = reader.stored(&path)?;
         if stored.picture.shape() != shape {
@@ -125,7 +125,7 @@ fn read(name: &Path, shape: Shape, reader: Option<&Reader>) -> Result<Image, Err
         return Ok(Image { name: name.to_owned(), drawn: stored.picture.clone(), picture: stored.picture, sides: stored.sides });
     }
     let (mut buffer, limits) = (Buffer::default(), Limits::default());
-    read_image(name, &limits, &mut buffer).map_err(name_it)?;
+    Images::default().read(name, &limits, &mut buffer).map_err(name_it)?;
     let decoded = decode(&buffer.bytes, shape, &limits).map_err(name_it)?;
     let drawn = decode(&buffer.bytes, Shape::new(DRAWN, 3)?, &limits).map_err(name_it)?.picture;
     Ok(Image { name: name.to_owned(), picture: decoded.picture, drawn, sides: [decoded.width, decoded.height] })

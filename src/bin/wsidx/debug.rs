@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use wsidx::{
     Error,
-    dataset::{Buffer, read_image},
+    dataset::{Buffer, Images},
     index::{Analysis, AnalysisOptions, Reader, Selection, Transform},
     picture::{Limits, Picture, decode},
     wavelet::{Coefficients, Layout, Subband},
@@ -52,7 +52,7 @@ fn standardised(reader: &Reader, image: &Path) -> Result<Picture, Error> {
         Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", image.display())),
         other => other,
     };
-    read_image(image, &Limits::default(), &mut buffer).map_err(name)?;
+    Images::default().read(image, &Limits::default(), &mut buffer).map_err(name)?;
     Ok(decode(&buffer.bytes, reader.settings().shape(), &Limits::default()).map_err(name)?.picture)
 }
 

@@ -173,10 +173,6 @@ fn head<T>(out: &mut dyn Write, title: &str, all: &[T], n: usize) -> io::Result<
     writeln!(out, "\n{bold}{title}{bold:#}{more}")
 }
 
-fn label(label: &Option<Label>) -> String {
-    label.as_deref().map_or_else(|| "-".to_owned(), term::escape)
-}
-
 fn classes(found: &Found, split: Split) -> Table {
     let columns = [
         Column::left("label"),
@@ -194,7 +190,7 @@ fn classes(found: &Found, split: Split) -> Table {
         let share = format!("{:.1} %", 100.0 * share(class));
         table.row([name, images, leaking, share, conflicting, nearer].map(Into::into));
     };
-    found.classes.iter().for_each(|class| row(label(&class.label), class));
+    found.classes.iter().for_each(|class| row(term::label(class.label.as_deref()), class));
     if found.classes.len() > 1 {
         row("all".to_owned(), &total(found));
     }
@@ -207,7 +203,13 @@ fn leaks(leaks: &[Leak]) -> Table {
     let mut table = Table::new(columns);
     for Leak { image, other, similarity, same_content, .. } in leaks {
         let similarity = if *same_content { "same bytes".to_owned() } else { format!("{similarity:.3}") };
-        let cells = [similarity, label(&image.label), term::escape(&image.path), label(&other.label), term::escape(&other.path)];
+        let cells = [
+            similarity,
+            term::label(image.label.as_deref()),
+            term::escape(&image.path),
+            term::label(other.label.as_deref()),
+            term::escape(&other.path),
+        ];
         table.row(cells.map(Into::into));
     }
     table
@@ -217,8 +219,13 @@ fn isolated(all: &[Nearest]) -> Table {
     let columns = [Column::right("distance"), Column::left("label"), Column::path("image"), Column::left("label"), Column::path("nearest")];
     let mut table = Table::new(columns);
     for Nearest { image, other, distance, .. } in all {
-        let cells =
-            [format!("{distance:.3}"), label(&image.label), term::escape(&image.path), label(&other.label), term::escape(&other.path)];
+        let cells = [
+            format!("{distance:.3}"),
+            term::label(image.label.as_deref()),
+            term::escape(&image.path),
+            term::label(other.label.as_deref()),
+            term::escape(&other.path),
+        ];
         table.row(cells.map(Into::into));
     }
     table
@@ -236,7 +243,7 @@ fn misplaced(all: &[Nearest]) -> Table {
     let mut table = Table::new(columns);
     for Nearest { image, other, distance, own } in all {
         let own = own.as_ref().map_or_else(|| "-".to_owned(), |(_, distance)| format!("{distance:.3}"));
-        let [image_label, other_label] = [&image.label, &other.label].map(label);
+        let [image_label, other_label] = [image, other].map(|image| term::label(image.label.as_deref()));
         let cells = [format!("{distance:.3}"), own, image_label, term::escape(&image.path), other_label, term::escape(&other.path)];
         table.row(cells.map(Into::into));
     }

@@ -110,18 +110,15 @@ fn table(outliers: &[Outlier]) -> Table {
     columns.extend(marks.then(|| Column::left("")));
     let mut table = Table::new(columns);
     for (i, outlier) in outliers.iter().enumerate() {
-        let first = outlier.occurrences.first();
-        let path = first.map_or_else(String::new, |o| term::escape(&o.path));
-        let more = outlier.occurrences.len().saturating_sub(1);
-        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let [label, split, path] = term::place(&outlier.occurrences);
         let mut cells = vec![
             (i + 1).to_string(),
             format!("{:.3}", outlier.distance),
             format!("{:.2}", outlier.factor),
             outlier.percentile.map_or_else(|| "-".to_owned(), |p| format!("{p:.1}")),
-            first.and_then(|o| o.label.as_deref()).map_or_else(|| "-".to_owned(), term::escape),
-            first.and_then(|o| o.split).map_or("-", wsidx::verdict::Split::name).to_owned(),
-            format!("{path}{more}"),
+            label,
+            split,
+            path,
         ];
         cells.extend(marks.then(|| if outlier.anomaly { "anomaly" } else { "" }.to_owned()));
         table.row(cells.into_iter().map(Into::into).collect::<Vec<_>>());

@@ -9,7 +9,7 @@ use std::{
 
 use wsidx::{
     Error, Result,
-    dataset::{self, to_path, to_relative},
+    dataset::{self, Images, Listing, container_of, is_container, to_path, to_relative},
     index::CheckItem,
 };
 
@@ -38,32 +38,53 @@ pub(crate) fn inside(root: &Path, path: &Path) -> Result<Vec<u8>> {
         .ok_or_else(|| Error::Input(format!("{} is not in the dataset, whose root is {}", path.display(), root.display())))
 }
 
-/// Files as they are given, folders as the images in them.
+/// Files as they are given, folders and containers as the images in them.
 pub(crate) fn check_items(root: &Path, paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Result<Vec<CheckItem>> {
     let mut items = Vec::new();
     for path in paths {
-        let meta = fs::symlink_metadata(path).map_err(|source| Error::Io { doing: "looking at", path: path.clone(), source })?;
+        let looked = fs::symlink_metadata(path).map_err(|source| Error::Io { doing: "looking at", path: path.clone(), source });
+        let is_dir = if container_of(path).is_some() { false } else { looked?.is_dir() };
         let full = absolute(path)?;
         let relative = to_relative(root, &full);
-        match (meta.is_dir(), relative) {
-            (false, Some(relative)) => items.push(CheckItem { file: full, path: relative.into(), inside: true }),
-            (false, None) => items.push(CheckItem { file: full, path: path.as_os_str().as_bytes().into(), inside: false }),
-            (true, Some(relative)) => {
-                let files = dataset::list(root, &relative, cancelled)?.files;
-                items.extend(files.into_iter().map(|f| CheckItem { file: to_path(root, &f.path), path: f.path, inside: true }));
+        match (is_dir, relative) {
+            (false, Some(relative)) if !is_container(&full) => items.push(CheckItem { file: full, path: relative.into(), inside: true }),
+            (false, None) if !is_container(&full) => {
+                items.push(CheckItem { file: full, path: path.as_os_str().as_bytes().into(), inside: false });
             }
-            (true, None) => {
-                let files = dataset::list(&full, b"", cancelled)?.files;
-                let shown = |relative: &[u8]| to_path(path, relative).into_os_string().into_vec();
-                items.extend(files.into_iter().map(|f| CheckItem {
-                    file: to_path(&full, &f.path),
-                    path: shown(&f.path).into(),
+            (_, Some(relative)) => {
+                let paths = images_in(root, dataset::list(root, &relative, cancelled)?);
+                items.extend(paths.into_iter().map(|path| CheckItem { file: to_path(root, &path), path: path.into(), inside: true }));
+            }
+            (_, None) => {
+                let (folder, scope) = if is_dir { (&*full, &b""[..]) } else { folder_and_name(&full) };
+                let given = if is_dir { path } else { path.parent().unwrap_or(path) };
+                let paths = images_in(folder, dataset::list(folder, scope, cancelled)?);
+                let shown = |relative: &[u8]| to_path(given, relative).into_os_string().into_vec();
+                items.extend(paths.into_iter().map(|path| CheckItem {
+                    file: to_path(folder, &path),
+                    path: shown(&path).into(),
                     inside: false,
                 }));
             }
         }
     }
     Ok(items)
+}
+
+fn folder_and_name(path: &Path) -> (&Path, &[u8]) {
+    (path.parent().unwrap_or(path), path.file_name().map_or(&[][..], |name| name.as_bytes()))
+}
+
+/// The paths of files, and of items of containers; a container that cannot be opened stands for itself.
+fn images_in(root: &Path, listing: Listing) -> Vec<Vec<u8>> {
+    let mut paths: Vec<Vec<u8>> = listing.files.into_iter().map(|file| file.path.to_vec()).collect();
+    for container in listing.containers {
+        match Images::default().items(&to_path(root, &container.path)) {
+            Ok(items) => paths.extend(items.iter().map(|item| [&container.path, &b"#"[..], item].concat())),
+            Err(_) => paths.push(container.path.to_vec()),
+        }
+    }
+    paths
 }
 
 /// The paths in a file, or in standard input for `-`; one a line, or ended by NUL.

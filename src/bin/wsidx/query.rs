@@ -108,17 +108,14 @@ pub(crate) fn table(matches: &[Match]) -> Table {
     ];
     let mut table = Table::new(columns);
     for (i, matched) in matches.iter().enumerate() {
-        let first = matched.occurrences.first();
-        let path = first.map_or_else(String::new, |o| term::escape(&o.path));
-        let more = matched.occurrences.len().saturating_sub(1);
-        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let [label, split, path] = term::place(&matched.occurrences).map(Into::into);
         table.row([
             (i + 1).to_string().into(),
             format!("{:.3}", matched.similarity).into(),
             format!("{:.3}", matched.distance).into(),
-            first.and_then(|o| o.label.as_deref()).map_or_else(|| "-".to_owned(), term::escape).into(),
-            first.and_then(|o| o.split).map_or("-", wsidx::verdict::Split::name).into(),
-            format!("{path}{more}").into(),
+            label,
+            split,
+            path,
             alignment(matched).into(),
         ]);
     }

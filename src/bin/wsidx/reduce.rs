@@ -180,7 +180,7 @@ fn table(reduced: &Reduced, members: &[u32]) -> Table {
     let mut table = Table::new([Column::left("fate"), Column::right("from centre"), Column::left("label"), Column::path("path")]);
     for &i in members {
         let image = &reduced.images[i as usize];
-        let label = image.label.as_deref().map_or_else(|| "-".to_owned(), term::escape);
+        let label = term::label(image.label.as_deref());
         let spread = format!("{:.3}", reduced.found.spread[i as usize]);
         table.row([reduced.fates[i as usize].name().to_owned(), spread, label, term::escape(&image.path)].map(Into::into));
     }

@@ -123,7 +123,10 @@ fn text(session: &Session, root: &Path, summary: &SyncSummary, seconds: &[(&'sta
         writeln!(talk, "next: wsidx check {all}    (near-duplicates, label conflicts and leaks), wsidx query IMG")?;
     }
     if !session.quiet && summary.paths == 0 && summary.undecodable.is_empty() {
-        writeln!(talk, "no image found: files are known by their names (png, jpg, jpeg, webp, gif, bmp, tiff, pnm, qoi)")?;
+        writeln!(
+            talk,
+            "no image found: files are known by their names (png, jpg, jpeg, webp, gif, bmp, tiff, pnm, qoi; CIFAR batches, IDX, tar)"
+        )?;
     }
     Ok(())
 }

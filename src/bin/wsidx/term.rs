@@ -7,6 +7,7 @@
 use std::{ffi::OsStr, fmt::Write as _, io, time::Duration};
 
 use clap::builder::styling::Style;
+use wsidx::verdict::{Occurrence, Split};
 
 /// Makes `--color` hold for all that `anstream` writes from here on.
 ///
@@ -46,6 +47,19 @@ pub(crate) fn escape(name: &[u8]) -> String {
     }
     let plain = inside.as_bytes() == name && !name.is_empty() && !name.starts_with(b" ") && !name.ends_with(b" ");
     if plain { inside } else { format!("\"{inside}\"") }
+}
+
+/// The cell of a label.
+pub(crate) fn label(label: Option<&[u8]>) -> String {
+    label.map_or_else(|| "-".to_owned(), escape)
+}
+
+/// The cells of where a content is: label, split and path of the first place, and how many more there are.
+pub(crate) fn place(occurrences: &[Occurrence]) -> [String; 3] {
+    let Some((first, others)) = occurrences.split_first() else { return [label(None), label(None), String::new()] };
+    let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+    let split = first.split.map_or("-", Split::name).to_owned();
+    [label(first.label.as_deref()), split, format!("{}{more}", escape(&first.path))]
 }
 
 /// [`escape`] for names of the operating system.

@@ -1,11 +1,15 @@
-//! Paths of a dataset → a folder that holds them, of hard links or copies: whole, or not at all.
+//! Paths of a dataset → a folder that holds them, of hard links or copies: whole, or not at all. Items of containers become files.
 
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
 };
 
-use wsidx::{Error, dataset::to_path};
+use wsidx::{
+    Error,
+    dataset::{Buffer, Images, container_of, names_image, to_path},
+    picture::{Format, Limits},
+};
 
 /// How files come into the folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,7 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
         move |source| Error::Io { doing, path, source }
     };
     fs::create_dir(folder).map_err(io("making the folder", folder))?;
+    let (images, mut buffer) = (Images::default(), Buffer::default());
     for path in paths {
         if cancelled() {
             return Err(Error::Interrupted);
@@ -56,6 +61,12 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(io("making the folder", parent))?;
         }
+        if container_of(&from).is_some() {
+            images.read(&from, &Limits::default(), &mut buffer).map_err(|e| Error::Input(format!("{}: {e}", relative.display())))?;
+            let to = with_ending(to, &buffer.bytes);
+            fs::write(&to, &buffer.bytes).map_err(io("writing", &to))?;
+            continue;
+        }
         match way {
             Way::Copy => fs::copy(&from, &to).map(|_| ()).map_err(io("copying", &from))?,
             Way::Link => fs::hard_link(&from, &to).map_err(|source| match source.kind() {
@@ -67,4 +78,16 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
         }
     }
     Ok(())
+}
+
+/// The path of a file that holds these bytes, with the ending of its format where it has none of an image.
+fn with_ending(path: PathBuf, bytes: &[u8]) -> PathBuf {
+    match Format::sniff(bytes) {
+        Some(format) if !names_image(path.as_os_str().as_encoded_bytes()) => {
+            let mut name = path.into_os_string();
+            name.push(format!(".{}", format.name().to_lowercase()));
+            name.into()
+        }
+        _ => path,
+    }
 }

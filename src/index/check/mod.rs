@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, Labels, Unread, read_image, tables_above},
+    dataset::{Buffer, Images, Labels, Unread, tables_above},
     feature::Feature,
     knn::Live,
     monitor::Monitor,
@@ -122,13 +122,14 @@ impl Reader {
     pub fn check(&self, mut items: Vec<CheckItem>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Vec<Checked>> {
         items.sort_by(|a, b| a.path.cmp(&b.path));
         items.dedup_by(|a, b| a.file == b.file);
-        let named = self.named(&items, options)?;
+        let images = Images::default();
+        let named = self.named(&items, &images, options)?;
         monitor.stage("reading", Some(items.len() as u64));
         let read: Vec<Result<Read>> = items
             .par_iter()
             .map_init(Buffer::default, |buffer, item| {
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&item.file, buffer, &options.limits) }
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&images, &item.file, buffer, &options.limits) }
             })
             .collect();
         let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
@@ -182,21 +183,24 @@ impl Reader {
     }
 
     /// Path, label and split of each item.
-    fn named(&self, items: &[CheckItem], options: &CheckOptions) -> Result<Vec<Occurrence>> {
+    fn named(&self, items: &[CheckItem], images: &Images, options: &CheckOptions) -> Result<Vec<Occurrence>> {
         let folders: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| parent(&item.path)).collect();
         let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
         tables.sort_unstable();
         tables.dedup();
         let mut labels = Labels::read(self.root(), &tables)?;
         let occurrence = |item: &CheckItem| {
-            let (label, split) = if item.inside { labels.of(&item.path) } else { (None, None) };
+            let (label, split) = match item.inside {
+                true => images.told(&item.file, &item.path).unwrap_or_else(|| labels.of(&item.path)),
+                false => (None, None),
+            };
             Occurrence { path: item.path.clone(), label: options.label.clone().or(label), split: options.split.or(split) }
         };
         Ok(items.iter().map(occurrence).collect())
     }
 
-    fn look_at(&self, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
-        read_image(file, limits, buffer)?;
+    fn look_at(&self, images: &Images, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
+        images.read(file, limits, buffer)?;
         self.look_at_bytes(buffer, limits)
     }
 

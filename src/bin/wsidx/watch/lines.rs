@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use wsidx::{
+    dataset::container_of,
     index::{Checked, Told},
     verdict::{Rules, Verdict},
 };
@@ -61,9 +62,9 @@ struct RemovedLine {
     id: Option<String>,
 }
 
-/// Whether something is done with a file beside telling of it.
+/// Whether something is done with a file beside telling of it; what is in a container stays there.
 pub(super) fn is_acted_on(checked: &Checked) -> bool {
-    checked.judgement.verdict == Verdict::Redundant && checked.allowed.is_none()
+    checked.judgement.verdict == Verdict::Redundant && checked.allowed.is_none() && container_of(&checked.item.file).is_none()
 }
 
 /// The line of an event.

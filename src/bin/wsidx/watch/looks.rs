@@ -8,7 +8,10 @@ use std::{
 use serde::Serialize;
 use wsidx::{
     Error,
-    dataset::{Found, Listing, contains, is_hidden, names_image, names_table, stat_of_file, tables_above, to_path, to_relative},
+    dataset::{
+        Found, Listing, contains, is_container, is_hidden, names_companion, names_image, names_table, stat_of_file, tables_above, to_path,
+        to_relative,
+    },
 };
 
 use super::{
@@ -57,10 +60,10 @@ impl Daemon<'_> {
     }
 
     fn hint_file(&mut self, path: Name, hint: Hint, now: Instant) {
-        if names_table(&path) {
+        if names_table(&path) || names_companion(&path) {
             self.rescan = true;
         }
-        if !names_image(&path) {
+        if !names_image(&path) && !is_container(&to_path(&self.root, &path)) {
             return;
         }
         match (hint, stat_of_file(&self.root, &path)) {
@@ -167,7 +170,7 @@ impl Daemon<'_> {
         for (scope, listing) in job.scopes.into_iter().zip(listings) {
             match listing {
                 Ok(listing) => {
-                    files += listing.files.len();
+                    files += listing.files.len() + listing.containers.len();
                     gone += self.compare(listing, scope.path);
                 }
                 // The folder has left; its own turn tells.

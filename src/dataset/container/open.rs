@@ -1,0 +1,233 @@
+//! A container → its items, each the bytes of an image file with a name and a label; and the bytes of an image wherever it is.
+
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    cifar, idx,
+    name::{Kind, container_of, is_container, split_item, split_of_name},
+    tar,
+};
+use crate::{
+    Error, Result,
+    dataset::{
+        file::{Buffer, describe, read_image, read_text, to_stat},
+        labels::split_of,
+    },
+    picture::Limits,
+    store::state::Stat,
+    verdict::{Label, Split},
+};
+
+/// Bytes of a container that are in memory at once, where it must be read whole.
+pub(super) const MOST_BYTES: u64 = 1 << 30;
+
+/// Containers that stay open.
+const KEPT: usize = 8;
+
+/// What a format knows of its items, by their numbers from 0.
+pub(super) trait Items: Send + Sync {
+    fn count(&self) -> usize;
+    fn name(&self, item: usize) -> Vec<u8>;
+    fn find(&self, name: &[u8]) -> Option<usize>;
+    fn label(&self, item: usize) -> Option<Vec<u8>>;
+    /// Bytes of an item, so far as they are known before it is read.
+    fn size(&self, _item: usize) -> u64 {
+        0
+    }
+    /// Adds the bytes of an image file to `out`, which is empty.
+    fn read(&self, item: usize, out: &mut Vec<u8>) -> std::result::Result<(), String>;
+}
+
+/// A file that holds many images, open.
+pub struct Container {
+    path: PathBuf,
+    stat: Stat,
+    pub(super) items: Box<dyn Items>,
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Container").field("path", &self.path).field("items", &self.items.count()).finish_non_exhaustive()
+    }
+}
+
+impl Container {
+    /// Opens a container and reads what it says of its items; not the items themselves, unless they are packed as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Undecodable`] with the reason.
+    pub fn open(path: &Path) -> Result<Self> {
+        let open = || {
+            let kind = Kind::of(path.as_os_str().as_bytes()).ok_or("it is no container of images")?;
+            let stat = stat_of_container(path).ok_or("it is no regular file")?;
+            let (file, size) = open_regular(path)?;
+            let items = match kind {
+                Kind::Cifar10 => cifar::open(path, file, size, 1)?,
+                Kind::Cifar100 => cifar::open(path, file, size, 2)?,
+                Kind::Idx => idx::open(path, file, size)?,
+                Kind::Cifar10Python | Kind::Cifar100Python => cifar::open_python(path, file, size, kind)?,
+                Kind::Tar => return Ok(Self { path: path.to_owned(), stat, items: Box::new(tar::open(file, size)?) }),
+            };
+            Ok(Self { path: path.to_owned(), stat, items: Box::new(items) })
+        };
+        open().map_err(Error::Undecodable)
+    }
+
+    /// How many items it has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.items.count()
+    }
+
+    /// The name of an item, given by its number; the path of the item is that of the container, `#` and this.
+    #[must_use]
+    pub fn name(&self, item: usize) -> Vec<u8> {
+        self.items.name(item)
+    }
+
+    /// What the file system said of the container and of the files that belong to it.
+    #[must_use]
+    pub fn stat(&self) -> Stat {
+        self.stat
+    }
+
+    /// Whether container and files that belong to it are as they were when it was opened.
+    #[must_use]
+    pub fn is_as_it_was(&self) -> bool {
+        stat_of_container(&self.path) == Some(self.stat)
+    }
+
+    /// The label and the split of an item, whose path is given from the root of the dataset: the first folder may tell the split, else the name
+    /// of the container, else the first folder in it.
+    #[must_use]
+    pub fn told(&self, item: usize, path: &[u8]) -> (Option<Label>, Option<Split>) {
+        let (container, name) = split_item(path).unwrap_or((path, b""));
+        let split = split_of(container).or_else(|| split_of_name(container)).or_else(|| split_of(name));
+        (self.items.label(item).map(Label::from), split)
+    }
+
+    /// Reads an item: the bytes of an image file.
+    ///
+    /// # Errors
+    /// [`Error::Undecodable`] with the reason.
+    pub fn read(&self, item: usize, limits: &Limits, buffer: &mut Buffer) -> Result<()> {
+        buffer.bytes.clear();
+        let within = |size: u64| match size > limits.max_bytes {
+            true => Err(Error::Undecodable(format!("{size} bytes; the limit is {}", limits.max_bytes))),
+            false => Ok(()),
+        };
+        within(self.items.size(item))?;
+        self.items.read(item, &mut buffer.bytes).map_err(Error::Undecodable)?;
+        within(buffer.bytes.len() as u64)
+    }
+}
+
+/// Reads images, which are files or items of containers. The containers that were used last stay open.
+#[derive(Debug, Default)]
+pub struct Images {
+    open: Mutex<VecDeque<Arc<Container>>>,
+}
+
+impl Images {
+    /// Reads the image at a path into `buffer`: a file, or else an item of a container. Gives what the file system says of the file.
+    ///
+    /// # Errors
+    /// [`Error::Undecodable`] with the reason.
+    pub fn read(&self, path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<Stat> {
+        if let Some((container, item)) = self.item(path)? {
+            container.read(item, limits, buffer)?;
+            return Ok(container.stat);
+        }
+        if is_container(path) {
+            let (count, name) = (self.container(path)?.count(), path.file_name().unwrap_or_default().to_string_lossy());
+            return Err(Error::Undecodable(format!("it holds {count} images; name one of them as `{name}#item`")));
+        }
+        read_image(path, limits, buffer)
+    }
+
+    /// The label and split that a container tells of an item, whose path is also given from the root of the dataset; `None` for a file, and
+    /// where the item cannot be read.
+    pub fn told(&self, path: &Path, relative: &[u8]) -> Option<(Option<Label>, Option<Split>)> {
+        let (container, item) = self.item(path).ok()??;
+        Some(container.told(item, relative))
+    }
+
+    /// The paths of all items of a container, which itself is at `path`.
+    ///
+    /// # Errors
+    /// As [`Container::open`].
+    pub fn items(&self, path: &Path) -> Result<Vec<Vec<u8>>> {
+        let container = self.container(path)?;
+        Ok((0..container.count()).map(|item| container.name(item)).collect())
+    }
+
+    fn item(&self, path: &Path) -> Result<Option<(Arc<Container>, usize)>> {
+        let Some(file) = container_of(path) else { return Ok(None) };
+        let container = self.container(file)?;
+        let name = path.as_os_str().as_bytes().get(file.as_os_str().len() + 1..).unwrap_or_default();
+        match container.items.find(name) {
+            Some(item) => Ok(Some((container, item))),
+            None => {
+                let count = container.count();
+                let first = if count > 0 { container.name(0) } else { Vec::new() };
+                let first = String::from_utf8_lossy(&first).into_owned();
+                Err(Error::Undecodable(format!("there is no such item; the container has {count}, the first is `{first}`")))
+            }
+        }
+    }
+
+    fn container(&self, path: &Path) -> Result<Arc<Container>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = open.iter().find(|container| container.path == path) {
+            return Ok(Arc::clone(known));
+        }
+        let container = Arc::new(Container::open(path)?);
+        open.push_back(Arc::clone(&container));
+        if open.len() > KEPT {
+            open.pop_front();
+        }
+        Ok(container)
+    }
+}
+
+/// What the file system says of a container and the files that say what is in it, taken together: it differs when any of them does.
+pub fn stat_of_container(path: &Path) -> Option<Stat> {
+    let stat = |path: &Path| path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| to_stat(&meta));
+    let own = stat(path)?;
+    let beside = companions(path).into_iter().filter_map(|path| stat(&path));
+    Some(beside.fold(own, |all, one| Stat {
+        size: all.size.wrapping_add(one.size),
+        mtime_ns: all.mtime_ns.max(one.mtime_ns),
+        ctime_ns: all.ctime_ns.max(one.ctime_ns),
+        inode: all.inode.wrapping_add(one.inode),
+    }))
+}
+
+/// The files that say what is in a container, where they are.
+fn companions(path: &Path) -> Vec<PathBuf> {
+    match Kind::of(path.as_os_str().as_bytes()) {
+        Some(Kind::Idx) => idx::label_files(path),
+        Some(kind) => kind.names().map(|name| path.with_file_name(name)).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Opens a regular file, through no symbolic link; gives its size.
+pub(super) fn open_regular(path: &Path) -> std::result::Result<(File, u64), String> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(|e| e.to_string())?;
+    let meta = file.metadata().map_err(|e| e.to_string())?;
+    if meta.is_file() { Ok((file, meta.len())) } else { Err(format!("it is {}", describe(meta.file_type()))) }
+}
+
+/// The text of a file beside a container; empty where there is none.
+pub(super) fn text_beside(path: &Path, name: &str) -> std::result::Result<Vec<u8>, String> {
+    let text = read_text(&path.with_file_name(name)).map_err(|e| e.to_string())?;
+    Ok(text.unwrap_or_default())
+}
