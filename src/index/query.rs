@@ -103,8 +103,9 @@ impl RowOrder for ById<'_> {
 }
 
 impl Reader {
-    /// The near-duplicates of the image in a file (or an item of a container), most similar first, and after them the contents nearest to it, exactly, by the distance of
-    /// their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in the index.
+    /// The near-duplicates of the image in a file (or an item of a container), most similar first, and after them the contents nearest to it,
+    /// exactly, by the distance of their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in
+    /// the index.
     ///
     /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views; where the index has
     /// rows of crops, also among the two contents of which a crop is nearest to each view.
