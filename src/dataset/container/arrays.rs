@@ -2,7 +2,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-use super::open::Items;
+use super::open::{Items, MOST_ITEMS};
 
 /// Where the samples are.
 #[derive(Debug)]
@@ -52,6 +52,14 @@ pub(super) struct Arrays {
     pub(super) names: Vec<Vec<u8>>,
 }
 
+/// How many pictures there are, where a container may have so many.
+pub(super) fn count(pictures: u64) -> Result<usize, String> {
+    match usize::try_from(pictures) {
+        Ok(count) if count <= MOST_ITEMS => Ok(count),
+        _ => Err(format!("it tells of {pictures} pictures; the limit is {MOST_ITEMS}")),
+    }
+}
+
 impl Arrays {
     fn bytes(&self) -> usize {
         let planes = if self.colour == Colour::Grey { 1 } else { 3 };
@@ -77,6 +85,10 @@ impl Items for Arrays {
     fn label(&self, item: usize) -> Option<Vec<u8>> {
         let number = *self.labels.get(item)?;
         Some(self.names.get(usize::from(number)).cloned().unwrap_or_else(|| number.to_string().into_bytes()))
+    }
+
+    fn size(&self, _: usize) -> u64 {
+        self.bytes() as u64
     }
 
     fn read(&self, item: usize, out: &mut Vec<u8>) -> Result<(), String> {

@@ -10,7 +10,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use super::{
-    arrays::{Arrays, Colour, Data, names_of_lines},
+    arrays::{self, Arrays, Colour, Data, names_of_lines},
     name::Kind,
     open::{MOST_BYTES, text_beside},
     pickle::Pickle,
@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path, file: File, size: u64, labels: u64) -> Result<Ar
     }
     let names = names_of_lines(&text_beside(path, names_file)?);
     let data = Data::File(file);
-    let count = usize::try_from(size / stride).map_err(|e| e.to_string())?;
+    let count = arrays::count(size / stride)?;
     let mut numbers = vec![0; count];
     for (item, number) in (0..).zip(numbers.chunks_exact_mut(1)) {
         data.read(item * stride + labels - 1, number)?;
@@ -67,9 +67,18 @@ pub(super) fn open_python(path: &Path, file: File, size: u64, of: Kind) -> Resul
             .unwrap_or_default(),
     };
     let samples = samples.to_vec();
-    let count = usize::try_from(count).map_err(|e| e.to_string())?;
     let data = Data::Memory(samples);
-    Ok(Arrays { data, count, first: 0, stride: SAMPLES, width: SIDE, height: SIDE, colour: Colour::Planes, labels, names })
+    Ok(Arrays {
+        data,
+        count: arrays::count(count)?,
+        first: 0,
+        stride: SAMPLES,
+        width: SIDE,
+        height: SIDE,
+        colour: Colour::Planes,
+        labels,
+        names,
+    })
 }
 
 /// All bytes of a file.

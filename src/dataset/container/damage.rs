@@ -120,3 +120,22 @@ fn the_containers_that_were_used_last_stay_open_and_no_more() {
     let reason = images.read(&last, &Limits::default(), &mut buffer).unwrap_err().to_string();
     assert!(reason.contains("there is no such item; the container has 1, the first is `0`"), "{reason}");
 }
+
+/// Files of holes: what their heads tell is true, and nobody has so much memory.
+#[test]
+fn what_a_container_tells_of_itself_is_held_against_limits_before_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let sparse = |name: &str, dimensions: [u32; 3]| {
+        let file = folder.path().join(name);
+        let head = [0, 0, 8, 3].into_iter().chain(dimensions.into_iter().flat_map(u32::to_be_bytes));
+        fs::write(&file, head.collect::<Vec<u8>>()).unwrap();
+        let values: u64 = dimensions.map(u64::from).iter().product();
+        fs::File::options().write(true).open(&file).unwrap().set_len(16 + values).unwrap();
+        Container::open(&file)
+    };
+    let large = sparse("large-idx3-ubyte", [1, 1 << 20, 1 << 20]).unwrap();
+    let reason = large.read(0, &Limits::default(), &mut Buffer::default()).unwrap_err().to_string();
+    assert!(reason.contains("1099511627776 bytes; the limit is"), "{reason}");
+    let reason = sparse("many-idx3-ubyte", [1 << 30, 1, 1]).unwrap_err().to_string();
+    assert!(reason.contains("it tells of 1073741824 pictures; the limit is"), "{reason}");
+}

@@ -16,7 +16,7 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use super::{
-    arrays::{Arrays, Colour, Data},
+    arrays::{self, Arrays, Colour, Data},
     open::{MOST_BYTES, open_regular},
 };
 
@@ -40,11 +40,10 @@ pub(super) fn open(path: &Path, file: File, size: u64) -> Result<Arrays, String>
     if count > 0 && (width == 0 || height == 0) {
         return Err(format!("its pictures of {width} × {height} are empty"));
     }
-    let labels = labels(path, count)?;
-    let count = usize::try_from(count).map_err(|e| e.to_string())?;
+    let (pictures, labels) = (arrays::count(count)?, labels(path, count)?);
     let stride = u64::from(width) * u64::from(height);
     let Values { data, first, .. } = images;
-    Ok(Arrays { data, count, first, stride, width, height, colour: Colour::Grey, labels, names: Vec::new() })
+    Ok(Arrays { data, count: pictures, first, stride, width, height, colour: Colour::Grey, labels, names: Vec::new() })
 }
 
 /// The files in which the labels of a file of images may be: packed as it is, and the other way.

@@ -27,6 +27,9 @@ use crate::{
 /// Bytes of a container that are in memory at once, where it must be read whole.
 pub(super) const MOST_BYTES: u64 = 1 << 30;
 
+/// Items that a container may have.
+pub(super) const MOST_ITEMS: usize = 16 << 20;
+
 /// Containers that stay open.
 const KEPT: usize = 8;
 
@@ -36,10 +39,8 @@ pub(super) trait Items: Send + Sync {
     fn name(&self, item: usize) -> Vec<u8>;
     fn find(&self, name: &[u8]) -> Option<usize>;
     fn label(&self, item: usize) -> Option<Vec<u8>>;
-    /// Bytes of an item, so far as they are known before it is read.
-    fn size(&self, _item: usize) -> u64 {
-        0
-    }
+    /// Bytes of an item that reading it takes.
+    fn size(&self, item: usize) -> u64;
     /// Adds the bytes of an image file to `out`, which is empty.
     fn read(&self, item: usize, out: &mut Vec<u8>) -> std::result::Result<(), String>;
 }

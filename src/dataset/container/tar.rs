@@ -9,14 +9,13 @@
 
 use std::{collections::HashMap, fs::File, os::unix::fs::FileExt};
 
-use super::open::Items;
+use super::open::{Items, MOST_ITEMS};
 use crate::dataset::{folder::is_hidden, label_of, names_image};
 
 const BLOCK: u64 = 512;
 /// The longest name, and the longest label beside an image.
 const MOST_NAME: u64 = 64 << 10;
 const MOST_LABEL: u64 = 1 << 20;
-const MOST_MEMBERS: usize = 16 << 20;
 
 /// Where the bytes of a member are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +72,8 @@ pub(super) fn open(file: File, size: u64) -> Result<Tar, String> {
         let is_whole = size.checked_sub(place.at).is_some_and(|left| place.size <= left);
         at = next(place).filter(|_| is_whole).ok_or_else(|| format!("its member at byte {at} is cut off"))?;
         members += 1;
-        if members > MOST_MEMBERS {
-            return Err(format!("it has more than {MOST_MEMBERS} members"));
+        if members > MOST_ITEMS {
+            return Err(format!("it has more than {MOST_ITEMS} members"));
         }
         match head.kind {
             b'L' => long = Some(tar.text(place)?),
