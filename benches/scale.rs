@@ -2,9 +2,10 @@
 //!
 //! `cargo bench --bench scale [-- [crowded] N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar coefficients
 //! have a falling spectrum. Two of a cluster correlate by 0.3, and one image in thirty is another with a little noise, as in CIFAR-10. With
-//! `crowded` two of a cluster correlate by 0.6, which is the worst case: all pairs of all lists are registered to the end. They are written as PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a
-//! daemon's does, and asked by processes that are new each time. Everything is durable and published when the clock stops. Memory is
-//! anonymous memory (Linux): what is mapped from the index can be dropped by the system at any time, and is not counted.
+//! `crowded` two of a cluster correlate by 0.6, which is the worst case: all pairs of all lists are registered to the end. They are written as
+//! PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a daemon's does, and asked by processes that
+//! are new each time. Everything is durable and published when the clock stops. Memory is anonymous memory (Linux): what is mapped from the
+//! index can be dropped by the system at any time, and is not counted.
 
 use std::{
     fs,

@@ -18,10 +18,10 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | content | the bytes of one image file; its id is their BLAKE3 hash |
+//! | content | the bytes of one image file, also of one in a container; its id is their BLAKE3 hash |
 //! | alias | another name of a content: the hash under which git, git-lfs or DVC knows it |
-//! | path | a place where a content occurs, with label and split; several paths may hold one content |
-//! | row | the number of a content in the features and lists |
+//! | path | a place where a content occurs, `file` or `container#item`, with label and split; several may hold one content |
+//! | row | the number of a content in the features and lists; of its crops there may be rows of their own, which only bring candidates |
 //! | Picture | decoded, oriented, standardised to S × S samples of 8 bits |
 //! | Coefficients | the orthonormal two-dimensional wavelet transform of a Picture |
 //! | Feature | the coefficients at the columns that rank-revealing QR chose, normalised, as integers |
@@ -43,7 +43,7 @@
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`reduce`]: clusters and labels → what to keep, and what is influential.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
-//! - [`dataset`]: folders, labels and splits, and versions of them in git.
+//! - [`dataset`]: folders, containers of many images, labels and splits, and versions of them in git.
 //! - [`index`]: joins the stages: create, sync and what a watcher takes in; query, check, verify; groups, clusters, leaks, outliers, and the
 //!   analyses of a selection.
 

@@ -6,7 +6,8 @@
 //! So a component that is complete, or a star, is one cluster, and two such that a single edge joins are two.
 //!
 //! All eigenvalues of a component are needed, and that is cheap for few vertices only: a component of more than [`MOST_SPECTRAL`] is cut into
-//! its communities first ([`communities()`](fn@super::communities)), and each of those is then clustered as a component, or stays as it is where it is as large.
+//! its communities first ([`communities()`](fn@super::communities)), and each of those is then clustered as a component, or stays as it is
+//! where it is as large.
 //! Clusters are connected: of one that is not, each part is a cluster.
 
 use super::{

@@ -11,7 +11,7 @@ use crate::{
     dataset::{CHANGED_WHILE_READ, Found, is_container, is_item_of, names_container, stat_of_container, to_path},
     monitor::Monitor,
     picture::Limits,
-    store::state::Holds,
+    store::state::{Holds, Stat},
 };
 
 impl Writer {
@@ -26,10 +26,7 @@ impl Writer {
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
         let (root, limits) = (self.home.root.clone(), Limits::default());
         let reader = BatchReader { root, shape: self.settings.shape(), limits, started, naming: intake.naming };
-        let sources = |file: &Arrival| match self.arrived(&file.path) {
-            found if is_container(&to_path(&self.home.root, &file.path)) => Source::items(&self.home.root, &found),
-            found => vec![Source::file(&found)],
-        };
+        let sources = |file: &Arrival| self.sources(&file.path);
         let (of, sources): (Vec<&Arrival>, Vec<Source>) =
             files.iter().flat_map(|file| sources(file).into_iter().map(move |source| (file, source))).unzip();
         let outcomes = reader.read(&sources, &|id| self.state.content(id).is_some(), monitor);
@@ -52,8 +49,14 @@ impl Writer {
         Ok(settled)
     }
 
-    fn arrived(&self, path: &Arc<[u8]>) -> Found {
-        Found { path: path.clone(), stat: stat_of_container(&to_path(&self.home.root, path)).unwrap_or_default() }
+    /// What is to be read of a file: itself, or its items.
+    fn sources(&self, path: &Arc<[u8]>) -> Vec<Source> {
+        let (file, path) = (to_path(&self.home.root, path), path.clone());
+        if is_container(&file) {
+            return Source::items(&self.home.root, &Found { path, stat: stat_of_container(&file).unwrap_or_default() });
+        }
+        // What the file system says of a file is asked when it is read.
+        vec![Source::file(&Found { path, stat: Stat::default() })]
     }
 
     /// Known items of containers that were read, and are not in them any more.

@@ -23,7 +23,8 @@ pub struct Component {
 }
 
 impl Writer {
-    /// The components, of two contents at least, that hold a row whose edges changed since the last call or, before that, the first [`Writer::intake`], by their smallest contents. Cost: the size of those components.
+    /// The components, of two contents at least, that hold a row whose edges changed since the last call or, before that, the first
+    /// [`Writer::intake`], by their smallest contents. Cost: the size of those components.
     ///
     /// # Errors
     /// [`Error::Damaged`]; [`Error::Interrupted`], after which all is asked for again.

@@ -1,4 +1,5 @@
-//! The stored graph of near-duplicates → clusters of the dataset ([`graph`](mod@graph)); and a selection → clusters of its images: lines 1 to 10 of Algorithms 1 and 2 of Yousefzadeh 2020, and other methods.
+//! The stored graph of near-duplicates → clusters of the dataset ([`graph`](mod@graph)); and a selection → clusters of its images: lines 1 to
+//! 10 of Algorithms 1 and 2 of Yousefzadeh 2020, and other methods.
 //!
 //! Algorithm 1 clusters rows of wavelet coefficients ([`columns`](mod@columns)); Algorithm 2 a matrix of similarities. As printed, Algorithm 1 chooses
 //! columns only where there are more images than coefficients; the paper itself does so for 500 images of 3,072 (section 6.2.1), and so does
