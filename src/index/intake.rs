@@ -334,13 +334,15 @@ impl Reader {
     }
 }
 
-/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits for nobody; reads all packs.
+/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits for nobody; packs that end before
+/// them are not read.
 ///
 /// # Errors
 /// As [`Reader::open`]; those of `visit`.
 pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
     let mut packs = Packs::open(Arc::new(Home::open(root)?.packs()?))?;
-    let replayed = packs.replay(None, &mut |_, record| match record {
+    let from = packs.before_events(since)?;
+    let replayed = packs.replay(from, &mut |_, record| match record {
         PackView::Event(event) if event.seq.to_native() > since => visit(event.seq.to_native(), &event.text),
         _ => Ok(()),
     });
