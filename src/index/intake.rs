@@ -17,6 +17,7 @@ use super::{
     CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
     batch::{Contained, Outcome},
     check::{Read, Settled, except},
+    registry::Registry,
     sync::Plan,
 };
 use crate::{
@@ -218,7 +219,11 @@ impl Writer {
         let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
         let reference = OnceLock::from(self.reference(&view)?);
         let (home, settings) = (self.home.clone(), self.settings.clone());
-        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference })
+        if !self.registry.as_ref().is_some_and(|registry| registry.is_for(view.rows())) {
+            self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
+        }
+        let registry = self.registry.clone();
+        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference, registry })
     }
 
     fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {
