@@ -65,7 +65,7 @@ impl Full {
 
 /// Bytes that are free for the index of `root`; plenty where the system does not say.
 fn room(root: &Path) -> u64 {
-    rustix::fs::statvfs(&index_folder(root)).map_or(u64::MAX, |system| system.f_bavail.saturating_mul(system.f_frsize))
+    rustix::fs::statvfs(index_folder(root)).map_or(u64::MAX, |system| system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 impl Daemon<'_> {
