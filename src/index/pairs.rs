@@ -20,7 +20,7 @@ use crate::{
 /// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
-const OUTLINE: usize = 3_500;
+const OUTLINE: usize = 2_700;
 
 /// Candidates that each view brings beside the nearest of the picture itself: a copy comes first or second under the view that undoes the
 /// change (see the record of pairs).
