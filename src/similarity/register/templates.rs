@@ -79,7 +79,18 @@ fn first_row(size: usize) -> usize {
 }
 
 fn dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+    wide(Dot(a, b))
+}
+
+struct Dot<'a>(&'a [i8], &'a [i8]);
+
+impl Work for Dot<'_> {
+    type Found = i32;
+
+    #[inline(always)]
+    fn run(self) -> i32 {
+        self.0.iter().zip(self.1).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+    }
 }
 
 /// The rows of a turned template of some width and height.
