@@ -3,8 +3,10 @@
 //! Yousefzadeh 2020, lines 11 to 21 of Algorithms 1 and 2: of a cluster of one label the image closest to the centre is kept and the others are
 //! discarded; the images of a cluster of several labels go to the list of influential images, and stay. An image without a label agrees with
 //! any label. Which clusters, and what closeness is, is for the caller to say; nothing is ever deleted here.
+//!
+//! How unlike the images that go are to those that stay for them is the table of Birodkar, Mobahi and Bengio 2019 (their Table 1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{cluster::Clustering, verdict::Label};
 
@@ -63,9 +65,75 @@ pub fn reduce(clusters: &Clustering, labels: &[Option<Label>], spread: &[f64]) -
     fates
 }
 
+/// How unlike those that stay the images of a class are that go, or those of the whole dataset.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Dissimilarity {
+    /// The label of the class.
+    pub label: Option<Label>,
+    /// Its images.
+    pub images: usize,
+    /// Of those, what stays.
+    pub kept: usize,
+    /// Its clusters of which some go: the redundant groups.
+    pub groups: usize,
+    /// The mean over the groups of their mean distances from the image that stays; none where there is no group.
+    pub average: Option<f64>,
+}
+
+/// The table of dissimilarities: of each class, by label, and of all together. `from_kept[i]` says how unlike image i is to the one that stays
+/// for it. By section 4.1.2: of every group of two or more the distances of the others from the one that stays are averaged, and then
+/// those of the groups, of a class or of the whole dataset.
+///
+/// # Panics
+/// If there is not one label, fate and distance for each image.
+#[must_use]
+pub fn dissimilarities(
+    clusters: &Clustering,
+    labels: &[Option<Label>],
+    fates: &[Fate],
+    from_kept: &[f64],
+) -> (Vec<Dissimilarity>, Dissimilarity) {
+    assert!(labels.len() == fates.len() && fates.len() == from_kept.len(), "a label, a fate and a distance for each image");
+    let (mut classes, mut all) = (BTreeMap::<Option<&Label>, Dissimilarity>::new(), Dissimilarity::default());
+    for members in clusters.members() {
+        let gone = members.iter().filter(|&&image| !fates[image as usize].stays()).count();
+        let sum: f64 = members.iter().map(|&image| from_kept[image as usize]).sum();
+        let label = members.iter().find_map(|&image| labels[image as usize].as_ref());
+        let class = classes.entry(label).or_insert_with(|| Dissimilarity { label: label.cloned(), ..Dissimilarity::default() });
+        for of in [class, &mut all] {
+            of.images += members.len();
+            of.kept += members.len() - gone;
+            of.groups += usize::from(gone > 0);
+            if gone > 0 {
+                *of.average.get_or_insert_default() += sum / gone as f64;
+            }
+        }
+    }
+    let mean = |mut of: Dissimilarity| {
+        of.average = of.average.map(|sum| sum / of.groups as f64);
+        of
+    };
+    (classes.into_values().map(mean).collect(), mean(all))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_averages_over_groups_and_not_over_images() {
+        let label = |name: &str| (!name.is_empty()).then(|| Label::from(name.as_bytes()));
+        let labels = ["b", "b", "b", "b", "b", "a", "a", "c", ""].map(label);
+        let clusters = Clustering::new(&[0, 0, 0, 1, 1, 2, 2, 3, 4]);
+        use Fate::{Discarded, Kept};
+        let fates = [Kept, Discarded(0), Discarded(0), Discarded(4), Kept, Kept, Discarded(5), Kept, Kept];
+        let (classes, all) = dissimilarities(&clusters, &labels, &fates, &[0.0, 0.25, 0.75, 0.125, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let row = |of: &Dissimilarity| (of.images, of.kept, of.groups, of.average);
+        assert_eq!(classes.iter().map(|class| class.label.as_deref()).collect::<Vec<_>>(), [None, Some(&b"a"[..]), Some(b"b"), Some(b"c")]);
+        let expected = [(1, 1, 0, None), (2, 1, 1, Some(1.0)), (5, 2, 2, Some(0.3125)), (1, 1, 0, None)];
+        assert_eq!(classes.iter().map(row).collect::<Vec<_>>(), expected);
+        assert_eq!(row(&all), (9, 5, 3, Some(1.625 / 3.0)));
+    }
 
     #[test]
     fn a_cluster_of_one_label_keeps_its_centre_and_one_of_several_labels_is_influential() {

@@ -68,7 +68,7 @@ pub fn read_text(path: &Path) -> Result<Option<Vec<u8>>> {
 const LOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 
 /// What the system says, without its number.
-fn plain(error: &std::io::Error) -> String {
+pub(super) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string().to_lowercase();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

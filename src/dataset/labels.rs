@@ -22,11 +22,12 @@ pub fn names_table(path: &[u8]) -> bool {
     TABLE_NAMES.iter().any(|table| name == table.as_bytes())
 }
 
-const FILE_COLUMNS: [&str; 5] = ["file_name", "filename", "file", "path", "image"];
+/// The names of the column that says which image a row is of.
+pub(super) const FILE_COLUMNS: [&str; 6] = ["file_name", "filename", "file", "path", "image", "filepath"];
 const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
 
 /// The longest table that is read.
-const MAX_TABLE_BYTES: u64 = 256 << 20;
+pub(super) const MAX_TABLE_BYTES: u64 = 256 << 20;
 
 /// The split that a path tells.
 pub fn split_of(path: &[u8]) -> Option<Split> {

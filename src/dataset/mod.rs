@@ -1,8 +1,9 @@
-//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely; the images in files that hold many; and the
-//! same of versions in git.
+//! Folders of images → what there is: files, labels and splits, and the bytes of a file read safely; the images in files that hold many; the same
+//! of versions in git; and embeddings of images that the user computed.
 
 mod container;
 pub mod dvc;
+mod embeddings;
 mod file;
 mod folder;
 pub mod git;
@@ -12,6 +13,7 @@ mod trust;
 mod version;
 
 pub use container::{Container, Images, container_of, is_container, is_item_of, names_companion, names_container, stat_of_container};
+pub use embeddings::Embeddings;
 pub use file::{Buffer, CHANGED_WHILE_READ, read_image, read_text};
 pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
 pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};

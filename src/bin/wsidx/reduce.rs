@@ -9,7 +9,7 @@ use serde::Serialize;
 use wsidx::{
     index::{Clustered, IndexedImage},
     monitor::Monitor as _,
-    reduce::{Fate, reduce},
+    reduce::{Dissimilarity, Fate, dissimilarities, reduce},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ struct Reduced {
     images: Vec<IndexedImage>,
     found: Clustered,
     fates: Vec<Fate>,
+    /// Of each class, and of all.
+    dissimilarities: Option<(Vec<Dissimilarity>, Dissimilarity)>,
 }
 
 impl Reduced {
@@ -47,10 +49,12 @@ pub(crate) fn run(session: &Session, args: &Reduce) -> Outcome {
     let reader = session.reader(args.select.paths.first().map(PathBuf::as_path))?;
     let monitor = session.monitor(if args.format == ListFormat::Text { Format::Text } else { Format::Json });
     let images = reader.images(&args.select.selection(&reader)?)?;
-    let found = reader.cluster(&images, &args.clusters.options(reader.rules()?.edges)?, &monitor)?;
+    let options = args.clusters.options(&reader, &images, reader.rules()?.edges, &monitor)?;
+    let found = reader.cluster(&images, &options, &monitor)?;
     let labels: Vec<_> = images.iter().map(|image| image.label.clone()).collect();
     let fates = reduce(&found.clusters, &labels, &found.spread);
-    let reduced = Reduced { images, found, fates };
+    let dissimilarities = found.from_kept.as_ref().map(|from_kept| dissimilarities(&found.clusters, &labels, &fates, from_kept));
+    let reduced = Reduced { images, found, fates, dissimilarities };
     for (target, way) in [(&args.link, Way::Link), (&args.copy, Way::Copy)] {
         if let Some(target) = target {
             let paths: Vec<&[u8]> = reduced.kept().map(|image| &*image.path).collect();
@@ -81,9 +85,33 @@ struct ReduceJson {
     silhouette: Option<Decimal>,
     inertia: Option<Decimal>,
     modularity: Option<Decimal>,
+    dissimilarity: Option<TableJson>,
     /// Of several images each.
     multiple: Vec<ClusterJson>,
     reduced: Vec<PathJson>,
+}
+
+#[derive(Serialize)]
+struct TableJson {
+    classes: Vec<DissimilarityJson>,
+    all: DissimilarityJson,
+}
+
+#[derive(Serialize)]
+struct DissimilarityJson {
+    label: Option<String>,
+    images: usize,
+    kept: usize,
+    groups: usize,
+    average: Option<Decimal>,
+}
+
+impl From<&Dissimilarity> for DissimilarityJson {
+    fn from(of: &Dissimilarity) -> Self {
+        let Dissimilarity { label, images, kept, groups, average } = of;
+        let label = label.as_deref().map(lossy);
+        Self { label, images: *images, kept: *kept, groups: *groups, average: average.map(Decimal) }
+    }
 }
 
 #[derive(Serialize)]
@@ -103,7 +131,7 @@ struct ImageJson {
 }
 
 fn to_json(reduced: &Reduced) -> ReduceJson {
-    let Reduced { images, found, fates } = reduced;
+    let Reduced { images, found, fates, dissimilarities } = reduced;
     let image = |i: &u32| {
         let i = *i as usize;
         let label = images[i].label.as_deref().map(lossy);
@@ -126,6 +154,9 @@ fn to_json(reduced: &Reduced) -> ReduceJson {
         silhouette: found.quality.silhouette.map(|(silhouette, _)| Decimal(silhouette)),
         inertia: found.quality.inertia.map(Decimal),
         modularity: found.quality.modularity.map(Decimal),
+        dissimilarity: dissimilarities
+            .as_ref()
+            .map(|(classes, all)| TableJson { classes: classes.iter().map(DissimilarityJson::from).collect(), all: all.into() }),
         multiple: reduced.multiple().iter().map(cluster).collect(),
         reduced: reduced.kept().map(|image| PathJson::new(&image.path)).collect(),
     }
@@ -167,6 +198,11 @@ fn text(session: &Session, reduced: &Reduced) -> io::Result<()> {
         table(reduced, &members).write(&mut out, term::width())?;
         writeln!(out)?;
     }
+    if let Some((classes, all)) = &reduced.dissimilarities {
+        writeln!(out, "{bold}average dissimilarity (1 - cosine) to the image kept, of groups of several images{bold:#}")?;
+        table_of_dissimilarities(classes, all).write(&mut out, term::width())?;
+        writeln!(out)?;
+    }
     summary(&mut out, reduced)?;
     out.flush()?;
     drop(out);
@@ -183,6 +219,17 @@ fn table(reduced: &Reduced, members: &[u32]) -> Table {
         let label = term::label(image.label.as_deref());
         let spread = format!("{:.3}", reduced.found.spread[i as usize]);
         table.row([reduced.fates[i as usize].name().to_owned(), spread, label, term::escape(&image.path)].map(Into::into));
+    }
+    table
+}
+
+fn table_of_dissimilarities(classes: &[Dissimilarity], all: &Dissimilarity) -> Table {
+    let titles = ["images", "kept", "groups", "dissimilarity"].map(Column::right);
+    let mut table = Table::new([&[Column::left("label")], &titles[..]].concat());
+    for (label, of) in classes.iter().map(|class| (term::label(class.label.as_deref()), class)).chain([("all".to_owned(), all)]) {
+        let counts = [of.images, of.kept, of.groups].map(|n| term::count(n as u64));
+        let average = of.average.map_or_else(|| "-".to_owned(), |average| format!("{average:.6}"));
+        table.row([&[label], &counts[..], &[average]].concat().into_iter().map(Into::into).collect::<Vec<_>>());
     }
     table
 }

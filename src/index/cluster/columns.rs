@@ -1,4 +1,4 @@
-//! Images → a matrix of points, a row for each image: the columns by which k-means compares them.
+//! Images → a matrix of points, a row for each image: the columns by which k-means and complete linkage compare them.
 
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -15,11 +15,16 @@ use crate::{
 const CHUNK: usize = 1_024;
 
 impl Reader {
-    /// The points, and how many columns there are to choose from. The mean of each column is removed, which moves no image nearer to another.
-    pub(super) fn points(&self, images: &[IndexedImage], columns: Columns, monitor: &dyn Monitor) -> Result<(Array2<f32>, usize)> {
+    /// The points, and how many columns there are to choose from. The mean of each column of coefficients is removed, which moves no image
+    /// nearer to another; embeddings stay as they are, since their angles count.
+    pub(super) fn points(&self, images: &[IndexedImage], columns: &Columns, monitor: &dyn Monitor) -> Result<(Array2<f32>, usize)> {
         let (mut points, of) = match columns {
-            Columns::Analysis { tau, transform } => self.analysis_points(images, tau, transform, monitor)?,
+            Columns::Analysis { tau, transform } => self.analysis_points(images, *tau, *transform, monitor)?,
             Columns::Search => self.search_points(images)?,
+            Columns::Embeddings(embeddings) => {
+                assert_eq!(embeddings.nrows(), images.len(), "an embedding for each image");
+                return Ok((embeddings.as_ref().clone(), embeddings.ncols()));
+            }
         };
         if let Some(mean) = points.mean_axis(Axis(0)) {
             let rows: Vec<_> = points.outer_iter_mut().collect();

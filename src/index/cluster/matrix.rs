@@ -33,7 +33,14 @@ impl Reader {
         let all: Vec<u32> = (0..images.len() as u32).collect();
         let distance = |a: u32, b: u32| 1.0 - f64::from(similarities[[a as usize, b as usize]]);
         let silhouette = silhouette(&clusters, &all, distance).map(|silhouette| (silhouette, all.len()));
-        Ok(Clustered { clusters, spread, asked: Some(k), columns: None, quality: Quality { silhouette, ..Quality::default() } })
+        Ok(Clustered {
+            clusters,
+            spread,
+            asked: Some(k),
+            columns: None,
+            quality: Quality { silhouette, ..Quality::default() },
+            from_kept: None,
+        })
     }
 
     /// The number of clusters by the eigenvalues of the matrix of similarities.

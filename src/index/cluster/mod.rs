@@ -6,6 +6,7 @@
 //! this: the columns are always those that rank-revealing QR chose.
 
 mod columns;
+mod embeddings;
 mod graph;
 mod linkage;
 mod matrix;
@@ -13,7 +14,9 @@ mod matrix;
 pub(super) use self::graph::ClusterIds;
 pub use self::graph::{Cluster, GraphCluster, GraphClusters, GraphMethod};
 
-use ndarray::ArrayView2;
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2};
 
 use super::{IndexedImage, Reader, Transform};
 use crate::{
@@ -27,8 +30,8 @@ use crate::{
 /// Distances that a silhouette may cost, times columns.
 const SILHOUETTE_COST: usize = 2_000_000_000;
 
-/// By which columns k-means compares images.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// By which columns k-means and complete linkage compare images.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Columns {
     /// The paper's: of the raw coefficients of the images at hand those that rank-revealing QR puts first, as many as have a condition number
     /// below τ (10⁵ in the paper).
@@ -40,6 +43,8 @@ pub enum Columns {
     },
     /// The features by which the index searches: a fixed number of normalised coefficients.
     Search,
+    /// Embeddings, a row for each of the images at hand, in their order ([`Reader::embeddings`]).
+    Embeddings(Arc<Array2<f32>>),
 }
 
 /// How images are clustered.
@@ -119,6 +124,9 @@ pub struct Clustered {
     pub columns: Option<[usize; 2]>,
     /// How good they are.
     pub quality: Quality,
+    /// The cosine distance of each image from the one that stays for it, by the columns that were compared; 0 for one that stays. Only where
+    /// the clusters are of cosine distances, by complete linkage.
+    pub from_kept: Option<Vec<f64>>,
 }
 
 impl HowMany {
@@ -139,24 +147,27 @@ impl Reader {
     /// # Errors
     /// [`Error::Input`] for a number of clusters that makes no sense, or none where one is needed; [`Error::Numeric`], [`Error::Damaged`],
     /// [`Error::Interrupted`].
+    ///
+    /// # Panics
+    /// If there are embeddings, but not one for each image.
     pub fn cluster(&self, images: &[IndexedImage], options: &ClusterOptions, monitor: &dyn Monitor) -> Result<Clustered> {
         match &options.method {
-            Method::KMeans(columns) => self.by_kmeans(images, *columns, options, monitor),
+            Method::KMeans(columns) => self.by_kmeans(images, columns, options, monitor),
             Method::Spectral(kind) => self.by_spectral(images, *kind, options, monitor),
-            Method::CompleteLinkage(columns) => self.by_linkage(images, *columns, options, monitor),
+            Method::CompleteLinkage(columns) => self.by_linkage(images, columns, options, monitor),
             Method::Communities(rule) => self.by_pairs(images, rule, |n, pairs| communities(n, &weights(pairs))),
             Method::Threshold(rule) => self.by_pairs(images, rule, |n, pairs| Ok(threshold_groups(n, pairs))),
         }
     }
 
-    fn by_kmeans(&self, images: &[IndexedImage], columns: Columns, options: &ClusterOptions, monitor: &dyn Monitor) -> Result<Clustered> {
+    fn by_kmeans(&self, images: &[IndexedImage], columns: &Columns, options: &ClusterOptions, monitor: &dyn Monitor) -> Result<Clustered> {
         let k = self.how_many(images, options, monitor)?;
         let (points, of) = self.points(images, columns, monitor)?;
         let KMeans { clusters, squared, .. } = kmeans(points.view(), k, options.seed, monitor)?;
         let inertia = Some(squared.iter().sum());
         let quality = Quality { silhouette: silhouette_of_points(&clusters, points.view()), inertia, modularity: None };
         let spread = squared.into_iter().map(f64::sqrt).collect();
-        Ok(Clustered { clusters, spread, asked: Some(k), columns: Some([points.ncols(), of]), quality })
+        Ok(Clustered { clusters, spread, asked: Some(k), columns: Some([points.ncols(), of]), quality, from_kept: None })
     }
 
     /// Clusters of the stored graph among some images, in which all paths of one content are near-duplicates.
@@ -170,7 +181,7 @@ impl Reader {
         let clusters = cluster(images.len(), &pairs)?;
         let spread = spread_of_pairs(&clusters, &pairs);
         let quality = Quality { modularity: modularity(&weights(&pairs), &clusters), ..Quality::default() };
-        Ok(Clustered { clusters, spread, asked: None, columns: None, quality })
+        Ok(Clustered { clusters, spread, asked: None, columns: None, quality, from_kept: None })
     }
 
     /// The pairs of near-duplicates among some images, by their places; copies of one content with a similarity of 1.

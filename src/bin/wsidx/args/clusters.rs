@@ -1,11 +1,12 @@
 //! The arguments of `cluster` and `reduce`, and how images are clustered.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::ValueEnum;
 use wsidx::{
     Error,
-    index::{ClusterOptions, Columns, GapRule, GraphMethod, HowMany, Method, Transform},
+    index::{ClusterOptions, Columns, GapRule, GraphMethod, HowMany, IndexedImage, Method, Reader, Transform},
+    monitor::Monitor,
     similarity::{EdgeRule, Measure},
     spectral::{LaplacianKind, PAPER_GAMMA},
 };
@@ -65,6 +66,12 @@ pub(crate) struct Clusters {
     /// The gap between eigenvalues that counts, for --eigengap paper and printed
     #[arg(long, value_name = "GAP", default_value_t = PAPER_GAMMA, requires = "eigengap")]
     pub(crate) gamma: f64,
+    /// Compare embeddings of your own instead of wavelet coefficients, for kmeans and complete-linkage: a .npy, or a .npz with their paths
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["columns", "tau", "eigengap", "measure", "laplacian"])]
+    pub(crate) embeddings: Option<PathBuf>,
+    /// Whose the embeddings are: their paths in the dataset, one a line, or a .csv with a column `file_name`
+    #[arg(long, value_name = "FILE", requires = "embeddings")]
+    pub(crate) ids: Option<PathBuf>,
     /// The columns by which k-means and complete linkage compare images
     #[arg(long, value_name = "WHICH", default_value = "analysis")]
     pub(crate) columns: ColumnsName,
@@ -83,8 +90,14 @@ pub(crate) struct Clusters {
 }
 
 impl Clusters {
-    /// What is asked of the library; `rule` is that of the dataset.
-    pub(crate) fn options(&self, rule: EdgeRule) -> Result<ClusterOptions, Error> {
+    /// What is asked of the library for these images; `rule` is that of the dataset.
+    pub(crate) fn options(
+        &self,
+        reader: &Reader,
+        images: &[IndexedImage],
+        rule: EdgeRule,
+        monitor: &dyn Monitor,
+    ) -> Result<ClusterOptions, Error> {
         if self.gamma.is_nan() || self.gamma < 0.0 || self.tau.is_nan() || self.tau <= 1.0 {
             return Err(Error::Input("--gamma is at least 0, and --tau more than 1".into()));
         }
@@ -96,9 +109,15 @@ impl Clusters {
             (.., Some(Eigengap::Largest)) => Some(HowMany::Gaps(GapRule::Largest)),
             _ => None,
         };
-        let columns = match self.columns {
-            ColumnsName::Analysis => Columns::Analysis { tau: self.tau, transform: Transform::default() },
-            ColumnsName::Search => Columns::Search,
+        if self.embeddings.is_some() && !matches!(self.method, MethodName::Kmeans | MethodName::CompleteLinkage) {
+            return Err(Error::Input(
+                "--embeddings are compared by --method kmeans and complete-linkage; the others compare pictures".into(),
+            ));
+        }
+        let columns = match (&self.embeddings, self.columns) {
+            (Some(file), _) => Columns::Embeddings(Arc::new(reader.embeddings(images, file, self.ids.as_deref(), monitor)?)),
+            (None, ColumnsName::Analysis) => Columns::Analysis { tau: self.tau, transform: Transform::default() },
+            (None, ColumnsName::Search) => Columns::Search,
         };
         let method = match self.method {
             MethodName::Kmeans => Method::KMeans(columns),
@@ -133,12 +152,20 @@ them are kept, and listed. Nothing is deleted. The number of clusters is told by
 
 The paper's own runs: CIFAR-10 in 47,000 clusters; 500 images of aquarium fish in 470, and by Algorithm 2 in 454.
 
+Embeddings are a matrix with a row for each image, of floats of 16, 32 or 64 bits or of integers: in a .npy, with their paths in
+another file (--ids); or in a .npz, as `embeddings`, with their paths as `ids`:
+  numpy.savez('emb.npz', embeddings=matrix, ids=numpy.array(paths, dtype=str))
+Paths are relative to the root of the dataset, or absolute. --method complete-linkage also tells the average dissimilarity (1 - cosine)
+to the image kept: of each group of several images, then of the groups of each class and of all.
+
 Examples:
   wsidx reduce --split train --clusters 47000 --columns search     Algorithm 1 on all training images
   wsidx reduce train/fish --redundant 0.06                         470 clusters of 500 images
   wsidx reduce train/fish --method spectral --eigengap paper       Algorithm 2
   wsidx reduce --split train --method threshold                    one of each group of near-duplicates
   wsidx reduce train --method complete-linkage --redundant 0.1     90 % of each class
+  wsidx reduce train --method complete-linkage --redundant 0.1 --embeddings emb.npz             by your own embeddings (Birodkar)
+  wsidx reduce train --method complete-linkage --redundant 0.1 --embeddings emb.npy --ids paths.txt
   wsidx reduce train --redundant 0.1 --format csv > reduced.csv    every image, and what becomes of it
   wsidx reduce train --redundant 0.1 --link ../reduced             a folder of hard links to what stays"
 )]

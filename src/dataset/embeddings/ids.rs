@@ -1,0 +1,64 @@
+//! A list of paths in a file → whose each embedding is, row by row.
+//!
+//! A `.csv` has a header with a column `file_name` or one of its other names ([`FILE_COLUMNS`]); any other file has a path a line and nothing
+//! else.
+
+use std::{io::Read, path::Path};
+
+use super::{MOST_ROWS, given};
+use crate::dataset::labels::{FILE_COLUMNS, MAX_TABLE_BYTES};
+
+/// The paths in the file, in its order.
+pub(super) fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let (file, size) = given(path)?;
+    if size > MAX_TABLE_BYTES {
+        return Err(format!("{size} bytes; the limit is {MAX_TABLE_BYTES}"));
+    }
+    let mut text = Vec::new();
+    file.take(MAX_TABLE_BYTES).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    if text.iter().filter(|&&b| b == b'\n').count() as u64 > MOST_ROWS {
+        return Err(format!("it has more than {MOST_ROWS} lines"));
+    }
+    let ids = if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) { of_table(text)? } else { of_lines(text) };
+    match ids.iter().position(Vec::is_empty) {
+        Some(row) => Err(format!("row {row} (from 0) names no image")),
+        None => Ok(ids),
+    }
+}
+
+fn of_lines(text: &[u8]) -> Vec<Vec<u8>> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect()
+}
+
+fn of_table(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);
+    let header = reader.byte_headers().map_err(|e| e.to_string())?.clone();
+    let column = FILE_COLUMNS.iter().find_map(|name| header.iter().position(|h| h.eq_ignore_ascii_case(name.as_bytes())));
+    let column = column.ok_or_else(|| format!("it has no column called {}", FILE_COLUMNS.join(", ")))?;
+    let cell = |record: csv::Result<csv::ByteRecord>| match record {
+        Ok(record) => Ok(record.get(column).unwrap_or_default().to_vec()),
+        Err(e) => Err(e.to_string()),
+    };
+    reader.byte_records().map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_paths_and_tables_have_a_column_of_them() {
+        let paths = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+        assert_eq!(of_lines(b"a.png\r\n b,c.png\n"), paths(&["a.png", " b,c.png"]));
+        assert_eq!((of_lines(b""), of_lines(b"\n"), of_lines(b"a\n\nb")), (paths(&[]), paths(&[]), paths(&["a", "", "b"])));
+        let table = of_table(b"index, filename\n0,a.png\n1,\"b\nc,d.png\"\n").unwrap();
+        assert_eq!(table, paths(&["a.png", "b\nc,d.png"]));
+        assert!(of_table(b"index,name\n0,a.png\n").unwrap_err().contains("no column called file_name"));
+        assert!(of_table(b"file\na\nb,c\n").is_err());
+    }
+}
