@@ -100,11 +100,15 @@ impl<'a, K: Copy> Library<'a, K> {
     }
 
     pub(super) fn outline(&self, key: K) -> Result<Arc<Outline>> {
-        self.registry.outlines.get(self.id(key)?, || Ok(Outline::of(&(self.picture)(key)?)))
+        self.registry.outlines.get(self.id(key)?, || Ok(Outline::of(&*self.picture(key)?)))
     }
 
     pub(super) fn detail(&self, key: K) -> Result<Arc<Detail>> {
-        self.registry.details.get(self.id(key)?, || Ok(Detail::of(&(self.picture)(key)?)))
+        self.registry.details.get(self.id(key)?, || Ok(Detail::of(&*self.picture(key)?)))
+    }
+
+    fn picture(&self, key: K) -> Result<Arc<Picture>> {
+        self.registry.pictures.get(self.id(key)?, || (self.picture)(key))
     }
 
     /// Notes what came of a pair as it lies, for [`Library::as_they_lie`].

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     Result,
+    picture::Picture,
     similarity::{
         KEPT_SIMILARITY,
         register::{Alignment, Detail, Needs, Outline},
@@ -21,9 +22,11 @@ use crate::{
 /// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
-const OUTLINE: usize = 3_500;
+const OUTLINE: usize = 2_700;
 /// Outlines that fit.
 const MOST: usize = KEPT / OUTLINE;
+/// Pictures that are kept: detail is mostly wanted of those whose outline was just made.
+const PICTURES: usize = 64;
 /// Pairs that are noted: what a publication does not ask for is forgotten with it.
 const PAIRS: usize = 1 << 20;
 
@@ -37,6 +40,7 @@ pub(super) fn kept(pair: Option<&Alignment>) -> Kept {
 
 /// What registration has made of pictures, by their contents and as long as there is room for it; and of pairs, if somebody will ask.
 pub(super) struct Registry {
+    pub(super) pictures: Shelf<Picture>,
     pub(super) outlines: Shelf<Outline>,
     pub(super) details: Shelf<Detail>,
     pairs: Option<Mutex<HashMap<[ContentId; 2], Kept>>>,
@@ -49,7 +53,8 @@ impl Registry {
         let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
         let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
         let outlines = if count <= MOST { count.max(1) } else { few(OUTLINE) };
-        Self { outlines: Shelf::new(outlines), details: Shelf::new(few(detail)), pairs: None }
+        let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];
+        Self { pictures: Shelf::new(pictures), outlines: Shelf::new(outlines), details: Shelf::new(details), pairs: None }
     }
 
     /// For one change after the other of an index of so many pictures. It notes pairs.
