@@ -136,7 +136,7 @@ impl Work for Plane<'_> {
     }
 }
 
-/// [`super::levels::normalise`] of a picture of some width and height, zero beyond them, in integers.
+/// As `levels::normalise` does it: of a picture of some width and height, zero beyond them, in integers.
 #[inline(always)]
 fn normalise(luma: &[[f32; N]; N], [width, height]: [usize; 2], out: &mut Vec<[i8; N]>) {
     let mut across = [[[0.0; N]; N + 2 * RADIUS]; 2];
