@@ -24,6 +24,10 @@ use wsidx::{
     wavelet::{Coefficients, Layout, Wavelet},
 };
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZE: u16 = 8;
 /// Images in a folder.
 const FOLDER: usize = 1_000;

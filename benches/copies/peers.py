@@ -2,18 +2,23 @@
 
     python benches/copies/peers.py FOLDER [--only NAME …] [--table]
 
-Needs pillow and numpy, and of imagehash, imagededup, imgdd, pdqhash, difPy and fastdup those that are installed; others are passed over.
+Needs pillow and numpy, and of imagehash, imagededup, imgdd, pdqhash, difPy and fastdup those that are installed, and
+czkawka_cli where it is on the PATH; others are passed over.
 Every tool scores every copy with every photo; a copy is found if its score with its source is above every score, over all transforms, of a
 copy with a photo that is not its source. Libraries that take an image get it upright (EXIF) and as RGB; those that take a file read it
 themselves. Hashes score by their Hamming distance; pdq takes the best of the 8 turns of the copy; difPy its own mean square error with its
-own turns; fastdup the cosine of its own features (a trained model). --table prints all transforms.
+own turns; fastdup the cosine of its own features (a trained model); czkawka, which tells of each copy only the one photo that it groups it
+with, minus the difference that it prints, all other pairs being no impostors, in its favour. --table prints all transforms.
 """
 
 import argparse
 import contextlib
 import csv
-import importlib
+import importlib.util
+import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -114,6 +119,33 @@ def by_fastdup(pool, folder, copies, photos):
     return features[copies] @ features[photos].T
 
 
+def groups_of_czkawka(photo_folder, copy_folder, work, settings):
+    written = os.path.join(work, "groups.json")
+    search = ["-d", photo_folder, "-d", copy_folder, "-r", photo_folder, "-m", "1", "-s", "40", "-N", "-W", "-C", written]
+    own_folders = {"XDG_CONFIG_HOME": work, "XDG_CACHE_HOME": work}
+    subprocess.run(["czkawka_cli", "image", *search, *settings], check=True, env=os.environ | own_folders)
+    with open(written) as file:
+        return json.load(file)
+
+
+def by_czkawka(*settings):
+    """One transform at a time: a copy may be grouped with another copy, and is then of no photo."""
+
+    def scores(pool, folder, copies, photos):
+        at_copy, at_photo = ({os.path.realpath(path): at for at, path in enumerate(paths)} for paths in (copies, photos))
+        scores = np.full((len(copies), len(photos)), -np.inf)
+        with tempfile.TemporaryDirectory() as work:
+            for copy_folder in sorted({os.path.dirname(path) for path in at_copy}):
+                for photo, similar in groups_of_czkawka(os.path.dirname(next(iter(at_photo))), copy_folder, work, settings):
+                    for copy in similar:
+                        scores[at_copy[copy["path"]], at_photo[photo["path"]]] = -copy["difference"]
+        return scores
+
+    return scores
+
+
+LANCZOS = ("-z", "Lanczos3")
+TURNS = ("--geometric-invariance", "mirror-flip-rotate90")
 PEERS = {
     "imagehash phash 64": ("imagehash", hashes(imagehash_bits, "phash", 8)),
     "imagehash phash 256": ("imagehash", hashes(imagehash_bits, "phash", 16)),
@@ -130,7 +162,16 @@ PEERS = {
     "pdq, 8 turns": ("pdqhash", by_pdq_turns),
     "difPy": ("difPy", by_difpy),
     "fastdup": ("fastdup", by_fastdup),
+    "czkawka": ("czkawka_cli", by_czkawka()),
+    "czkawka, 8 turns": ("czkawka_cli", by_czkawka(*TURNS)),
+    "czkawka, Lanczos3": ("czkawka_cli", by_czkawka(*LANCZOS)),
+    "czkawka, Lanczos3, 8 turns": ("czkawka_cli", by_czkawka(*LANCZOS, *TURNS)),
+    "czkawka DoubleGradient, Lanczos3, 8 turns": ("czkawka_cli", by_czkawka("-g", "DoubleGradient", *LANCZOS, *TURNS)),
 }
+
+
+def installed(needed):
+    return importlib.util.find_spec(needed) or shutil.which(needed)
 
 
 def recalls(scores, sources, transforms):
@@ -172,11 +213,9 @@ def main():
     print(f"{len(photos)} photos, {len(copies)} copies, {len(np.unique(transforms))} transforms")
     with ProcessPoolExecutor(2) as pool:
         for name in asked.only:
-            package, work = PEERS[name]
-            try:
-                importlib.import_module(package)
-            except ImportError as error:
-                print(f"{name}: not run: {error}", flush=True)
+            needed, work = PEERS[name]
+            if not installed(needed):
+                print(f"{name}: not run: {needed} is not installed", flush=True)
                 continue
             with output_to_errors():
                 scores = work(pool, asked.folder, copies, photos)

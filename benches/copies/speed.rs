@@ -6,7 +6,7 @@ use wsidx::{
     picture::Picture,
     similarity::{
         Views,
-        register::{Prepared, Turn, register, sketch_score},
+        register::{Prepared, Turn, register, start_score},
         views,
     },
 };
@@ -36,7 +36,7 @@ pub(crate) fn run(folder: &Path, size: u16) {
         black_box(register(a, b, Turn::NONE));
     };
     time("prefilter    ", &impostors, &prepared, &|a, b| {
-        black_box(sketch_score(&a.outline, &b.outline));
+        black_box(start_score(&a.outline, &b.outline));
     });
     time("register any ", &impostors, &prepared, &register_pair);
     // Each picture with its inner 0.8: pairs that nothing ends early.

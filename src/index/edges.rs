@@ -19,6 +19,8 @@ use crate::{
 
 /// Lists whose pairs are registered between two looks at whether to stop.
 const TOGETHER: usize = 4_096;
+/// Steps from list to list within which lists belong together.
+const STEPS: usize = 3;
 
 /// The rows whose edges changed, ascending, with all of their edges now.
 pub(super) type EdgeUpdate = Vec<(u32, Vec<Edge>)>;
@@ -35,9 +37,7 @@ pub(super) struct Candidates<'a> {
 impl Candidates<'_> {
     /// The edges that change with the lists.
     pub(super) fn edges(&self, library: &Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
-        // Rows that share a neighbour are near each other in this order, so that what was read of one still serves the next.
-        let mut changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
-        changed.sort_by_cached_key(|(row, list)| list.iter().map(|neighbor| neighbor.row).min().map_or(*row, |least| least.min(*row)));
+        let changed = together(self.lists.iter().collect());
         monitor.stage("registering", Some(changed.len() as u64));
         let mut changes: Vec<Change> = Vec::new();
         for lists in changed.chunks(TOGETHER) {
@@ -95,6 +95,21 @@ impl Candidates<'_> {
         edges.sort_unstable_by_key(|edge| edge.row);
         Ok((edges != before).then_some(edges))
     }
+}
+
+/// Lists by ascending row, in an order in which those that share neighbours stand together, so that what was read for one still serves the next:
+/// by the least row within three steps, of those by the least within two, and so on.
+fn together(lists: Vec<(u32, &[Neighbor])>) -> Vec<(u32, &[Neighbor])> {
+    let mut least: Vec<[u32; STEPS + 1]> = lists.iter().map(|&(row, _)| [row; STEPS + 1]).collect();
+    for step in (0..STEPS).rev() {
+        let within = |row: u32| lists.binary_search_by_key(&row, |list| list.0).map_or(row, |at| least[at][step + 1]);
+        let reached: Vec<u32> =
+            lists.par_iter().map(|&(row, list)| list.iter().map(|n| within(n.row)).fold(within(row), u32::min)).collect();
+        least.iter_mut().zip(reached).for_each(|(least, reached)| least[step] = reached);
+    }
+    let mut order: Vec<_> = least.into_iter().zip(lists).collect();
+    order.par_sort_unstable_by_key(|&(least, _)| least);
+    order.into_iter().map(|(_, list)| list).collect()
 }
 
 fn has(list: &[Neighbor], row: u32) -> bool {

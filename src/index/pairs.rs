@@ -20,7 +20,7 @@ use crate::{
 /// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
-const OUTLINE: usize = 3_500;
+const OUTLINE: usize = 2_700;
 
 /// Candidates that each view brings beside the nearest of the picture itself: a copy comes first or second under the view that undoes the
 /// change (see the record of pairs).
@@ -63,9 +63,13 @@ impl Asked {
 pub(super) trait Key: Copy + Eq + Hash + Sync + Send {}
 impl<K: Copy + Eq + Hash + Sync + Send> Key for K {}
 
+/// Pictures that are kept: detail is mostly wanted of those whose outline was just made.
+const PICTURES: usize = 64;
+
 /// What registration reads of stored pictures, as long as there is room for it: neighbours share neighbours.
 pub(super) struct Library<'a, K> {
     picture: Box<dyn Fn(K) -> Result<Picture> + Sync + 'a>,
+    pictures: Shelf<K, Picture>,
     outlines: Shelf<K, Outline>,
     details: Shelf<K, Detail>,
 }
@@ -77,15 +81,20 @@ impl<'a, K: Key> Library<'a, K> {
         let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
         let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
         let outlines = if count <= KEPT / OUTLINE { count.max(1) } else { few(OUTLINE) };
-        Self { picture: Box::new(picture), outlines: Shelf::new(outlines), details: Shelf::new(few(detail)) }
+        let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];
+        Self { picture: Box::new(picture), pictures: Shelf::new(pictures), outlines: Shelf::new(outlines), details: Shelf::new(details) }
     }
 
     pub(super) fn outline(&self, key: K) -> Result<Arc<Outline>> {
-        self.outlines.get(key, || Ok(Outline::of(&(self.picture)(key)?)))
+        self.outlines.get(key, || Ok(Outline::of(&*self.picture(key)?)))
     }
 
     pub(super) fn detail(&self, key: K) -> Result<Arc<Detail>> {
-        self.details.get(key, || Ok(Detail::of(&(self.picture)(key)?)))
+        self.details.get(key, || Ok(Detail::of(&*self.picture(key)?)))
+    }
+
+    fn picture(&self, key: K) -> Result<Arc<Picture>> {
+        self.pictures.get(key, || (self.picture)(key))
     }
 }
 

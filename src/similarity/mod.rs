@@ -23,6 +23,7 @@ mod summary;
 mod trial;
 mod views;
 mod wide;
+mod windows;
 mod words;
 
 pub use compare::{Comparison, Decision, compare};

@@ -22,6 +22,7 @@
 use super::{
     pairs::PairMeasure,
     wide::{Work, wide},
+    windows::Grid,
 };
 use crate::{Error, Result, picture::Frame};
 
@@ -122,102 +123,11 @@ impl Ssim {
 /// Values that are worked on together.
 const LANES: usize = 8;
 
-/// How windows lie on a plane.
-#[derive(Clone, Debug)]
-struct Grid {
-    taps: Vec<f64>,
-    border: Border,
-    width: usize,
-    height: usize,
-    /// For a volume: the weights across the planes, from (row) and to (column).
-    across: Option<[[f64; 3]; 3]>,
-}
-
-impl Grid {
-    /// Windows in a row, and rows of windows.
-    #[inline(always)]
-    fn windows(&self) -> [usize; 2] {
-        let lost = match self.border {
-            Border::Inside => self.taps.len() - 1,
-            Border::Repeat => 0,
-        };
-        [self.width - lost, self.height - lost]
-    }
-
-    /// Fills `out` with the window sums around every place, of all planes.
-    #[inline(always)]
-    fn filter(&self, planes: &mut [f64], line: &mut Vec<f64>, out: &mut [f64]) {
-        if let Some(across) = &self.across {
-            mix(planes, across);
-        }
-        let [columns, rows] = self.windows();
-        for (plane, out) in planes.chunks_exact(self.width * self.height).zip(out.chunks_exact_mut(columns * rows)) {
-            for (y, out) in out.chunks_exact_mut(columns).enumerate() {
-                self.down(plane, y, line);
-                weigh(&self.taps, line, |k| k, out);
-            }
-        }
-    }
-
-    /// The weighted sum of the rows that a row of windows covers, in the middle of a line that is continued on both sides.
-    #[inline(always)]
-    fn down(&self, plane: &[f64], y: usize, line: &mut Vec<f64>) {
-        let radius = self.taps.len() / 2;
-        let pad = if self.border == Border::Repeat { radius } else { 0 };
-        line.resize(self.width + 2 * pad, 0.0);
-        let from = |k: usize| (y + k).saturating_sub(pad).min(self.height - 1) * self.width;
-        weigh(&self.taps, plane, from, &mut line[pad..pad + self.width]);
-        let (first, last) = (line[pad], line[pad + self.width - 1]);
-        line[..pad].fill(first);
-        line[pad + self.width..].fill(last);
-    }
-}
-
-/// Writes Σ_k taps\[k\] · from\[start(k) + i\] at every place i, some places at a time.
-#[inline(always)]
-fn weigh(taps: &[f64], from: &[f64], start: impl Fn(usize) -> usize, out: &mut [f64]) {
-    let (chunks, rest) = out.as_chunks_mut::<LANES>();
-    let done = chunks.len() * LANES;
-    for (chunk, sums) in chunks.iter_mut().enumerate() {
-        *sums = [0.0; LANES];
-        for (k, &tap) in taps.iter().enumerate() {
-            let values = &from[start(k) + chunk * LANES..][..LANES];
-            for i in 0..LANES {
-                sums[i] += tap * values[i];
-            }
-        }
-    }
-    for (i, sum) in rest.iter_mut().enumerate() {
-        *sum = taps.iter().enumerate().map(|(k, tap)| tap * from[start(k) + done + i]).sum();
-    }
-}
-
-/// Weighted sums over three planes, place by place.
-#[inline(always)]
-fn mix(planes: &mut [f64], weights: &[[f64; 3]; 3]) {
-    let (red, rest) = planes.split_at_mut(planes.len() / 3);
-    let (green, blue) = rest.split_at_mut(red.len());
-    for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-        let from = [*r, *g, *b];
-        [*r, *g, *b] = [0, 1, 2].map(|to| (0..3).map(|p| from[p] * weights[p][to]).sum());
-    }
-}
-
-/// The weights of a window across three planes, repeated outwards.
-fn across(taps: &[f64]) -> [[f64; 3]; 3] {
-    let (mut weights, radius) = ([[0.0; 3]; 3], taps.len() as isize / 2);
-    for to in 0..3 {
-        for (k, tap) in (-radius..).zip(taps) {
-            weights[(to as isize + k).clamp(0, 2) as usize][to] += tap;
-        }
-    }
-    weights
-}
-
 /// What is known of one frame.
 pub(super) struct Prepared {
     grid: Grid,
-    /// The samples, plane after plane.
+    unbiased: f64,
+    /// The planes, padded.
     samples: Vec<f64>,
     /// The mean of every window, and its variance.
     means: Vec<f64>,
@@ -227,7 +137,7 @@ pub(super) struct Prepared {
 #[derive(Default)]
 pub(super) struct Scratch {
     products: Vec<f64>,
-    line: Vec<f64>,
+    lines: Vec<f64>,
     filtered: Vec<f64>,
 }
 
@@ -241,26 +151,33 @@ impl PairMeasure for Ssim {
             return Err(Error::Input(format!("a window of {} pixels does not fit into {width} × {height}", taps.len())));
         }
         let volume = self.colour == Colour::Volume && frame.planes() == 3;
-        let grid = Grid { across: volume.then(|| across(&taps)), border: self.border, width, height, taps };
-        let samples = samples(frame, self.colour);
-        let [columns, rows] = grid.windows();
-        let windows = columns * rows * (samples.len() / (width * height));
-        let (mut means, mut variances, mut line) = (vec![0.0; windows], vec![0.0; windows], Vec::new());
-        grid.filter(&mut samples.clone(), &mut line, &mut means);
-        let mut squares: Vec<f64> = samples.iter().map(|v| v * v).collect();
-        grid.filter(&mut squares, &mut line, &mut variances);
-        let unbiased = self.unbiased(grid.taps.len());
+        let grid = Grid::new([width, height], &taps, self.border == Border::Repeat, volume);
+        let samples = grid.padded(&samples(frame, self.colour));
+        let means = filtered(&grid, &samples, &vec![1.0; samples.len()]);
+        let (mut variances, unbiased) = (filtered(&grid, &samples, &samples), self.unbiased(taps.len()));
         variances.iter_mut().zip(&means).for_each(|(square, mean)| *square = unbiased * (*square - mean * mean));
-        Ok(Prepared { grid, samples, means, variances })
+        Ok(Prepared { grid, unbiased, samples, means, variances })
     }
 
     fn bytes(&self, frame: &Frame) -> usize {
-        3 * size_of::<f64>() * frame.samples().len()
+        let [width, height] = frame.sides();
+        let repeated = if self.border == Border::Repeat { 2 * (self.taps().len() / 2) } else { 0 };
+        size_of::<f64>() * usize::from(frame.planes()) * width * (3 * height + repeated)
     }
 
     fn similarity(&self, a: &Prepared, b: &Prepared, scratch: &mut Scratch) -> f64 {
         wide(Pair { ssim: self, a, b, scratch })
     }
+}
+
+/// The means of the products in all windows, plane after plane.
+fn filtered(grid: &Grid, a: &[f64], b: &[f64]) -> Vec<f64> {
+    let (mut products, mut lines) = (Vec::new(), Vec::new());
+    grid.products(a, b, &mut products);
+    let mut means = vec![0.0; products.len() / grid.plane() * grid.windows()];
+    let planes = products.chunks_exact(grid.plane()).zip(means.chunks_exact_mut(grid.windows()));
+    planes.for_each(|(plane, means)| grid.filter(plane, &mut lines, means));
+    means
 }
 
 /// The planes that are compared.
@@ -289,54 +206,69 @@ impl Work for Pair<'_> {
 
     #[inline(always)]
     fn run(self) -> f64 {
-        let Self { ssim, a, b, scratch: Scratch { products, line, filtered } } = self;
-        products.resize(a.samples.len(), 0.0);
-        filtered.resize(a.means.len(), 0.0);
-        for ((product, x), y) in products.iter_mut().zip(&a.samples).zip(&b.samples) {
-            *product = x * y;
+        let Self { ssim, a, b, scratch: Scratch { products, lines, filtered } } = self;
+        let (windows, [c1, c2]) = (a.grid.windows(), ssim.constants.map(|k| (k * 255.0).powi(2)));
+        a.grid.products(&a.samples, &b.samples, products);
+        filtered.resize(windows, 0.0);
+        let mut sum = 0.0;
+        for (i, plane) in products.chunks_exact(a.grid.plane()).enumerate() {
+            a.grid.filter(plane, lines, filtered);
+            let windows = i * windows..(i + 1) * windows;
+            let [a, b] = [a, b].map(|of| Windows {
+                means: &of.means[windows.clone()],
+                variances: &of.variances[windows.clone()],
+                unbiased: of.unbiased,
+            });
+            sum += if ssim.is_plain() { plain(a, b, filtered, c1, c2) } else { weighted(ssim.weights, a, b, filtered, c1, c2) };
         }
-        a.grid.filter(products, line, filtered);
-        let unbiased = ssim.unbiased(a.grid.taps.len());
-        let [c1, c2] = ssim.constants.map(|k| (k * 255.0).powi(2));
-        let sum = if ssim.is_plain() {
-            plain(a, b, filtered, unbiased, c1, c2)
-        } else {
-            weighted(ssim.weights, a, b, filtered, unbiased, c1, c2)
-        };
-        (sum / filtered.len() as f64).clamp(-1.0, 1.0)
+        (sum / a.means.len() as f64).clamp(-1.0, 1.0)
     }
 }
 
-/// The sum of equation 13 over all windows, in eight sums of a fixed order.
+/// What is known of the windows of a plane.
+#[derive(Clone, Copy)]
+struct Windows<'a> {
+    means: &'a [f64],
+    variances: &'a [f64],
+    unbiased: f64,
+}
+
+/// The sum of equation 13 over all windows, in eight sums of a fixed order. Two quotients are added by one division, which is what takes
+/// longest: p/q + r/s = (p s + r q)/(q s), the values of two halves of the windows. Leaves those sums in the place of the products.
 #[inline(always)]
-fn plain(a: &Prepared, b: &Prepared, products: &[f64], unbiased: f64, c1: f64, c2: f64) -> f64 {
-    let at = |mx: f64, my: f64, vx: f64, vy: f64, xy: f64| {
-        let (both, covariance) = (mx * my, unbiased * (xy - mx * my));
-        ((2.0 * both + c1) * (2.0 * covariance + c2)) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+fn plain(a: Windows<'_>, b: Windows<'_>, products: &mut [f64], c1: f64, c2: f64) -> f64 {
+    let n = products.len();
+    let (half, unbiased) = (n / 2, a.unbiased);
+    let (mx, my, vx, vy) = (&a.means[..n], &b.means[..n], &a.variances[..n], &b.variances[..n]);
+    let quotient = |i: usize, product: f64| {
+        let both = mx[i] * my[i];
+        let above = (2.0 * both + c1) * (2.0 * unbiased * (product - both) + c2);
+        (above, (mx[i] * mx[i] + my[i] * my[i] + c1) * (vx[i] + vy[i] + c2))
     };
-    let (mx, mx_rest) = a.means.as_chunks::<LANES>();
-    let (my, my_rest) = b.means.as_chunks::<LANES>();
-    let (vx, vx_rest) = a.variances.as_chunks::<LANES>();
-    let (vy, vy_rest) = b.variances.as_chunks::<LANES>();
-    let (xy, xy_rest) = products.as_chunks::<LANES>();
+    let odd = if n % 2 == 1 { quotient(n - 1, products[n - 1]) } else { (0.0, 1.0) };
+    let (low, high) = products.split_at_mut(half);
+    for i in 0..half {
+        let ((p, q), (r, s)) = (quotient(i, low[i]), quotient(i + half, high[i]));
+        low[i] = (p * s + r * q) / (q * s);
+    }
+    let (chunks, rest) = low.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
-    for ((((mx, my), vx), vy), xy) in mx.iter().zip(my).zip(vx).zip(vy).zip(xy) {
+    for chunk in chunks {
         for i in 0..LANES {
-            lanes[i] += at(mx[i], my[i], vx[i], vy[i], xy[i]);
+            lanes[i] += chunk[i];
         }
     }
-    let rest: f64 = (0..xy_rest.len()).map(|i| at(mx_rest[i], my_rest[i], vx_rest[i], vy_rest[i], xy_rest[i])).sum();
-    lanes.iter().sum::<f64>() + rest
+    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>() + odd.0 / odd.1
 }
 
 /// The sum of equation 12 over all windows.
-fn weighted([alpha, beta, gamma]: [f64; 3], a: &Prepared, b: &Prepared, products: &[f64], unbiased: f64, c1: f64, c2: f64) -> f64 {
+fn weighted([alpha, beta, gamma]: [f64; 3], a: Windows<'_>, b: Windows<'_>, products: &[f64], c1: f64, c2: f64) -> f64 {
     let at = |i: usize| {
         let (mx, my, vx, vy) = (a.means[i], b.means[i], a.variances[i], b.variances[i]);
         let spread = (vx.max(0.0) * vy.max(0.0)).sqrt();
         let luminance = (2.0 * mx * my + c1) / (mx * mx + my * my + c1);
         let contrast = (2.0 * spread + c2) / (vx + vy + c2);
-        let structure = (unbiased * (products[i] - mx * my) + c2 / 2.0) / (spread + c2 / 2.0);
+        let structure = (a.unbiased * (products[i] - mx * my) + c2 / 2.0) / (spread + c2 / 2.0);
         luminance.powf(alpha) * contrast.max(0.0).powf(beta) * structure.abs().powf(gamma).copysign(structure)
     };
     (0..products.len()).map(at).sum()

@@ -9,21 +9,19 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{
     affine::Turn,
     boxes::Boxes,
-    coarse::Templates,
+    templates::{FROM, Templates},
     wide::{Work, wide},
 };
 use crate::picture::Picture;
 
 /// The side of the coarsest level.
 pub(super) const COARSE: usize = 16;
-/// The side of the picture that the prefilter compares.
-pub(super) const SKETCH: usize = 8;
 /// The side of the finest level, at most.
 pub(super) const FINE: usize = 64;
 /// Half the side of the window of normalisation.
-const RADIUS: usize = 3;
+pub(super) const RADIUS: usize = 3;
 /// The contrast, in grey levels, below which normalisation fades structure out.
-const NOISE: f32 = 4.0;
+pub(super) const NOISE: f32 = 4.0;
 
 /// One level of the pyramid.
 #[derive(Debug, Clone)]
@@ -50,15 +48,13 @@ impl Level {
     }
 }
 
-/// What tells whether a pair is worth aligning, and where to start: about 3.5 KB a picture.
+/// What tells whether a pair is worth aligning, and where to start: about 2.7 KB a picture.
 #[derive(Debug, Clone)]
 pub struct Outline {
     /// The hash of the picture's samples, by which pairs are put in order.
     pub(super) key: u128,
     /// For the search of starts.
-    pub(super) templates: Templates<COARSE>,
-    /// For the prefilter.
-    pub(super) sketch: Templates<SKETCH>,
+    pub(super) templates: Templates,
 }
 
 impl Outline {
@@ -66,18 +62,12 @@ impl Outline {
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
         let (luma, fine) = luma(picture);
-        let second = resample(&luma, fine, 2 * COARSE);
-        let mut local = Local::default();
-        Self {
-            key: xxh3_128(picture.samples()),
-            templates: Templates::new(&second, &mut local),
-            sketch: Templates::new(&halve(&second, 2 * COARSE), &mut local),
-        }
+        Self { key: xxh3_128(picture.samples()), templates: Templates::new(&resample(&luma, fine, FROM)) }
     }
 
     /// The outline of the turned picture, but for the key.
     pub(super) fn turned(&self, turn: Turn) -> Self {
-        Self { key: self.key, templates: self.templates.turned(turn), sketch: self.sketch.turned(turn) }
+        Self { key: self.key, templates: self.templates.turned(turn) }
     }
 }
 
@@ -184,7 +174,7 @@ fn resample_to(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
 }
 
 /// A plane of rows of some width → its columns, one after another; and back.
-pub(super) fn transposed(plane: &[f32], width: usize) -> Vec<f32> {
+fn transposed(plane: &[f32], width: usize) -> Vec<f32> {
     let mut columns = Vec::with_capacity(plane.len());
     (0..width).for_each(|x| columns.extend(plane[x..].iter().step_by(width)));
     columns
@@ -203,13 +193,13 @@ impl Taps {
     }
 
     /// A plane of rows of the old length, given by columns: its rows made of the new one.
-    pub(super) fn across(&self, columns: &[f32]) -> Vec<f32> {
+    fn across(&self, columns: &[f32]) -> Vec<f32> {
         let rows = columns.len() / self.from;
         transposed(&self.down(columns, rows), rows)
     }
 
     /// A plane of the old number of rows of some width, made of the new number.
-    pub(super) fn down(&self, plane: &[f32], width: usize) -> Vec<f32> {
+    fn down(&self, plane: &[f32], width: usize) -> Vec<f32> {
         let mut out = vec![0.0; width * self.of.len()];
         for (row, taps) in out.chunks_exact_mut(width).zip(&self.of) {
             for &(at, weight) in taps {
@@ -217,6 +207,22 @@ impl Taps {
             }
         }
         out
+    }
+
+    /// The same of rows of one length, put where `out` is zero.
+    #[inline(always)]
+    pub(super) fn reduce<const W: usize>(&self, plane: &[[f32; W]], out: &mut [[f32; W]]) {
+        for (out, taps) in out.iter_mut().zip(&self.of) {
+            for &(at, weight) in taps {
+                out.iter_mut().zip(&plane[at]).for_each(|(out, v)| *out += v * weight);
+            }
+        }
+    }
+
+    /// Sample `i` of a line of the new length, by the definition.
+    #[cfg(test)]
+    pub(super) fn at(&self, i: usize, line: impl Fn(usize) -> f32) -> f32 {
+        self.of[i].iter().map(|&(at, weight)| line(at) * weight).sum()
     }
 }
 
@@ -236,13 +242,13 @@ fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
 
 /// Working memory of [`normalise`].
 #[derive(Debug, Default)]
-pub(super) struct Local {
+struct Local {
     boxes: Boxes,
     sums: [Vec<f32>; 2],
 }
 
 /// (y − μ) / √(σ² + c²) in windows, of a plane no wider and no higher than [`FINE`], put behind what `out` has.
-pub(super) fn normalise(luma: &[f32], width: usize, local: &mut Local, out: &mut Vec<f32>) {
+fn normalise(luma: &[f32], width: usize, local: &mut Local, out: &mut Vec<f32>) {
     wide((luma, width, local, out));
 }
 

@@ -1,14 +1,13 @@
 //! Two Pictures → how one lies on the other, and how well what overlaps agrees: the rule by which a pair is decided.
 //!
 //! 0. **In place**: a pair that fits where it lies, at 16 × 16, is refined from there and from nowhere else.
-//! 1. **Prefilter** ([`sketch_score`], under 5 µs): one picture at 12 sizes, slid over the other, at 8 × 8 (`coarse`). A pair below
-//!    [`SKETCH_SCORE`] ends here.
-//! 2. **Starts**: the same at 16 × 16 gives up to 23 places; a pair whose best is below [`START_SCORE`] ends here. So far an [`Outline`] of
-//!    each picture is enough ([`begin`]).
-//! 3. **Refinement** (`refine`): the best six starts by Gauss–Newton steps to an affine map at 16 × 16, the best three of these at 32 × 32, the
+//! 1. **Prefilter** ([`start_score`], under 5 µs with AVX-512): one picture at 12 sizes, slid over the other at 16 × 16 (`coarse`), gives up to
+//!    23 places to start from; a pair whose best is below [`START_SCORE`] ends here, which are three in four. So far an [`Outline`] of each
+//!    picture is enough ([`begin`]).
+//! 2. **Refinement** (`refine`): the best four starts by Gauss–Newton steps to an affine map at 16 × 16, the best three of these at 32 × 32, the
 //!    best of these at 64 × 64 (pictures of more than 48 samples a side). Blocks that disagree lose their weight. A pair that scores too little
 //!    at 32 × 32, before or after, ends there.
-//! 4. **Agreement** (`agree`): the picture that is shown larger is laid on the grid of the other, and the structure of luma is compared in
+//! 3. **Agreement** (`agree`): the picture that is shown larger is laid on the grid of the other, and the structure of luma is compared in
 //!    windows of 5 × 5, each counted by its texture.
 //!
 //! # Similarity
@@ -31,6 +30,7 @@ mod needs;
 mod refine;
 mod scales;
 mod slide;
+mod templates;
 
 use std::{borrow::Cow, cell::RefCell};
 
@@ -48,11 +48,9 @@ use coarse::Start;
 use refine::{Fit, Fixed, Look};
 
 /// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
-pub const RULE: &str = "registration/4";
+pub const RULE: &str = "registration/5";
 
-/// The score of the prefilter below which a pair is not worth registering.
-pub const SKETCH_SCORE: f32 = 0.5;
-/// The score of the best start below which registration gives up.
+/// The score of the prefilter below which a pair is not worth aligning.
 pub const START_SCORE: f32 = 0.5;
 /// Pictures that score this where they lie are aligned from there, and no other start is looked for.
 const IN_PLACE: f32 = 0.6;
@@ -122,10 +120,10 @@ impl Alignment {
     }
 }
 
-/// The score of the prefilter, 0 to 1; symmetric. Under 5 µs.
+/// The score of the prefilter, 0 to 1: that of the best start; symmetric.
 #[must_use]
-pub fn sketch_score(a: &Outline, b: &Outline) -> f32 {
-    coarse::best_score(&a.sketch, &b.sketch)
+pub fn start_score(a: &Outline, b: &Outline) -> f32 {
+    coarse::starts(&a.templates, &b.templates).first().map_or(0.0, |start| start.score)
 }
 
 /// Registers a pair, the first picture turned first. See the module for the method.
@@ -154,13 +152,10 @@ pub fn begin(a: &Outline, b: &Outline, turn: Turn) -> Option<Begun> {
     let reversed = a.key > b.key;
     let (a, b, turn) = if reversed { (b, a, turn.inverse()) } else { (a, b, turn) };
     let a = if turn == Turn::NONE { Cow::Borrowed(a) } else { Cow::Owned(a.turned(turn)) };
-    let in_place = coarse::score_in_place(&a.templates, &b.templates);
+    let in_place = a.templates.in_place(&b.templates);
     if in_place >= IN_PLACE {
         let starts = Some(vec![Start { map: Affine::IDENTITY, score: in_place }]);
         return Some(Begun { starts, turn, reversed });
-    }
-    if !coarse::reaches(&a.sketch, &b.sketch, SKETCH_SCORE) {
-        return None;
     }
     let starts = coarse::starts(&a.templates, &b.templates);
     let worth = starts.first().is_some_and(|start| start.score >= START_SCORE);

@@ -164,7 +164,7 @@ fn hostile_pictures_of_every_size_do_no_harm() {
                     let found = register(a, b, turn);
                     assert!((0.0..=1.0).contains(&found.similarity) && found.map.0.iter().all(|m| m.is_finite()), "{size} {found:?}");
                 }
-                assert!((0.0..=1.01).contains(&sketch_score(&a.outline, &b.outline)));
+                assert!((0.0..=1.01).contains(&start_score(&a.outline, &b.outline)));
             }
         }
     }
@@ -179,9 +179,9 @@ fn turned_templates_are_templates_of_the_turned_picture() {
     let outline = Outline::of(&picture);
     for turn in Turn::ALL {
         let turned = outline.turned(turn);
-        assert!(sketch_score(&turned.turned(turn.inverse()), &outline) > 0.999);
+        assert!(start_score(&turned.turned(turn.inverse()), &outline) > 0.999);
         let again = Picture::from_samples(picture.shape(), turn.of(picture.samples(), 32)).unwrap();
-        assert!(sketch_score(&Outline::of(&again), &turned) > 0.98, "{turn:?}");
+        assert!(start_score(&Outline::of(&again), &turned) > 0.98, "{turn:?}");
     }
 }
 
