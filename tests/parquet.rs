@@ -25,8 +25,11 @@ fn made(name: &str) -> PathBuf {
     root().join("tests/parquet").join(name)
 }
 
-/// Name, label and bytes of each item; the reason for one that cannot be read.
-fn items(file: &Path) -> Result<Vec<(String, Option<String>, Result<Vec<u8>, String>)>, String> {
+/// Name and label of an item, and its bytes or the reason why it cannot be read.
+type Item = (String, Option<String>, Result<Vec<u8>, String>);
+
+/// All items of a file.
+fn items(file: &Path) -> Result<Vec<Item>, String> {
     let container = Container::open(file).map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let item = |item: usize| {
