@@ -1,7 +1,8 @@
 //! Embeddings that the user computed → a row of numbers for each image that is asked for.
 //!
 //! A `.npy` holds a matrix, with a list of paths in another file; a `.npz` holds both: the array called `embeddings`, or else the only matrix of
-//! numbers in it, and the array called `ids`, or else the only list of text. So does a `.parquet`, in columns of lists and of text. Floats of 16, 32 and 64 bits and integers are read as 32-bit floats,
+//! numbers in it, and the array called `ids`, or else the only list of text. So does a `.parquet`, in columns of lists and of text.
+//! Floats of 16, 32 and 64 bits and integers are read as 32-bit floats,
 //! row after row or column after column. Sizes are held against each other and against limits before memory is taken, and only the rows that
 //! are asked for are kept.
 

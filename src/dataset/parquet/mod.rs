@@ -8,9 +8,9 @@
 //! | [`levels`] | numbers packed in runs → the numbers |
 //! | [`cells`] | a column with a value for each row → the value of any row |
 //!
-//! Its own reader and no library's, for a file may come from anyone: the `parquet` crate (60.1, the newest when this was written) takes memory by what the
-//! heads of pages tell (up to 2 GiB set to zero for a page packed by Snappy, 2³¹ values for a dictionary) before it looks at their bytes, has
-//! decoders that panic, and gives no access to the head of a page that a caller could check first. Here every number is held against a limit
+//! Its own reader and no library's, for a file may come from anyone: the `parquet` crate (60.1, the newest when this was written) takes memory by
+//! what the heads of pages tell (up to 2 GiB set to zero for a page packed by Snappy) before it looks at their bytes, has had decoders that
+//! panic, and gives no access to the head of a page that a caller could check first. Here every number is held against a limit
 //! or against the bytes that are there; indexing and arithmetic that could fail are not used on what the file says.
 
 mod cells;
