@@ -2,8 +2,8 @@
 //!
 //! By `parquet.thrift`, `Encodings.md` and `Compression.md` of Apache Parquet 2.11: pages of versions 1 and 2; values that stand there plain or by
 //! their numbers in the dictionary of the chunk, which is what pyarrow, pandas, Polars and `datasets` write by default; packed by Snappy, gzip,
-//! Zstandard or not. Other encodings and codecs are refused by name. The head of each page is read before anything else of it, and what it tells is held against
-//! the chunk and against limits.
+//! Zstandard or not. Other encodings and codecs are refused by name. The head of each page is read before anything else of it, and what it tells
+//! is held against the chunk and against limits.
 
 use std::{fs::File, io::Read, os::unix::fs::FileExt, sync::Arc};
 
