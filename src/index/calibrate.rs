@@ -123,8 +123,7 @@ impl Reader {
         let ways = if Needs::MIRROR.within(rule.accept) { 2.0 } else { 1.0 };
         // Whether so many pairs can tell that rate is known before they are compared.
         NullDistribution::new(vec![0.0; rows.len()])?.threshold(rate / ways)?;
-        let calibrating =
-            Calibrating { reader: self, rule, library: Library::new(contents, self.settings.size, |row| self.picture_of_row(row)) };
+        let calibrating = Calibrating { reader: self, rule, library: self.library(contents) };
         monitor.stage("looking for impostors", Some(rows.len() as u64));
         let draw = |&row: &u32| {
             monitor.advance(1);

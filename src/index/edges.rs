@@ -1,6 +1,6 @@
 //! Lists that changed → pairs that became candidates or ceased to be, and the edges that come and go with them.
 //!
-//! A pair is a candidate while one of its rows is in the other's list. Whether it is kept is the pair's alone ([`KEPT_SIMILARITY`]), so only
+//! A pair is a candidate while one of its rows is in the other's list. Whether it is kept is the pair's alone (`registry`), so only
 //! new candidates are registered, and the edges after any history are those of a build from nothing.
 
 use rayon::prelude::*;
@@ -10,10 +10,7 @@ use crate::{
     Error, Result,
     knn::{ListUpdate, Neighbor},
     monitor::Monitor,
-    similarity::{
-        Edge, KEPT_SIMILARITY,
-        register::{Needs, Turn, begin},
-    },
+    similarity::{Edge, register::Needs},
     store::view::View,
 };
 
@@ -75,7 +72,7 @@ impl Candidates<'_> {
             if twice || has(&self.before(other)?, row) {
                 continue;
             }
-            changes.extend(similar(row, other, library)?.map(|pair| (row, other, Some(pair))));
+            changes.extend(library.as_they_lie(row, other)?.map(|pair| (row, other, Some(pair))));
         }
         Ok(changes)
     }
@@ -114,11 +111,4 @@ fn together(lists: Vec<(u32, &[Neighbor])>) -> Vec<(u32, &[Neighbor])> {
 
 fn has(list: &[Neighbor], row: u32) -> bool {
     list.iter().any(|neighbor| neighbor.row == row)
-}
-
-/// Similarity and needs of a pair that is worth keeping.
-fn similar(row: u32, other: u32, library: &Library<'_, u32>) -> Result<Option<(f32, Needs)>> {
-    let Some(begun) = begin(&*library.outline(row)?, &*library.outline(other)?, Turn::NONE) else { return Ok(None) };
-    let pair = begun.finish(&*library.detail(row)?, &*library.detail(other)?);
-    Ok((pair.similarity >= KEPT_SIMILARITY).then_some((pair.similarity, pair.needs)))
 }

@@ -17,6 +17,7 @@ use super::{
     CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
     batch::{Contained, Outcome},
     check::{Read, Settled, except},
+    registry::Registry,
     sync::Plan,
 };
 use crate::{
@@ -218,7 +219,11 @@ impl Writer {
         let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
         let reference = OnceLock::from(self.reference(&view)?);
         let (home, settings) = (self.home.clone(), self.settings.clone());
-        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference })
+        if !self.registry.as_ref().is_some_and(|registry| registry.is_for(view.rows())) {
+            self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
+        }
+        let registry = self.registry.clone();
+        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference, registry })
     }
 
     fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {
@@ -334,13 +339,15 @@ impl Reader {
     }
 }
 
-/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits for nobody; reads all packs.
+/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits for nobody; packs that end before
+/// them are not read.
 ///
 /// # Errors
 /// As [`Reader::open`]; those of `visit`.
 pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
     let mut packs = Packs::open(Arc::new(Home::open(root)?.packs()?))?;
-    let replayed = packs.replay(None, &mut |_, record| match record {
+    let from = packs.before_events(since)?;
+    let replayed = packs.replay(from, &mut |_, record| match record {
         PackView::Event(event) if event.seq.to_native() > since => visit(event.seq.to_native(), &event.text),
         _ => Ok(()),
     });

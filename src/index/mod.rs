@@ -27,6 +27,7 @@ mod pairs;
 mod publish;
 mod query;
 mod reader;
+mod registry;
 mod rows;
 mod scores;
 mod status;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Home, lock::Lock, publish::picture_of};
+use super::{Home, lock::Lock, publish::picture_of, registry::Registry};
 use crate::{
     Error, Result,
     feature::Basis,
@@ -89,6 +89,8 @@ pub struct Writer {
     pub(super) regraphed: Option<BTreeSet<u32>>,
     /// Pictures that were decoded in this run.
     pub(super) fresh: Fresh,
+    /// What was registered lately, while somebody watches.
+    pub(super) registry: Option<Arc<Registry>>,
     pub(super) lock: Lock,
     pub(super) who: String,
     /// How the index was found.
@@ -121,6 +123,7 @@ impl Writer {
             reference: None,
             regraphed: None,
             fresh: Fresh::default(),
+            registry: None,
             lock,
             who: who.to_owned(),
             opened: Opened::default(),

@@ -1,26 +1,19 @@
 //! Pictures that are looked up → the rows that may show the same, and which of them do: views bring candidates, registration decides.
 
-use std::{
-    cmp::Ordering,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{cmp::Ordering, sync::Arc};
 
+use super::registry::{Kept, Registry, kept};
 use crate::{
     Result,
     feature::Feature,
     picture::Picture,
     similarity::{
         EdgeRule, Views,
-        register::{Alignment, Begun, Detail, Outline, Prepared, Turn, begin},
+        register::{Alignment, Begun, Detail, Outline, Turn, begin},
         views,
     },
+    store::state::ContentId,
 };
-
-/// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
-const KEPT: usize = 256 << 20;
-/// Bytes of an outline.
-const OUTLINE: usize = 2_700;
 
 /// Candidates that each view brings beside the nearest of the picture itself: a copy comes first or second under the view that undoes the
 /// change (see the record of pairs).
@@ -30,17 +23,31 @@ pub(super) const OF_A_VIEW: usize = 2;
 pub(super) struct Asked {
     /// The features of its views but the first, each with the turn that makes it.
     pub(super) views: Vec<(Turn, Feature)>,
-    prepared: Prepared,
+    /// The content, where what comes of its pairs is to be noted.
+    noting: Option<ContentId>,
+    outline: Arc<Outline>,
+    detail: Arc<Detail>,
 }
 
 impl Asked {
     pub(super) fn of(picture: &Picture, feature: impl Fn(&Picture) -> Feature) -> Self {
-        let views = views(picture, Views::OF_QUERY).iter().skip(1).map(|(kind, view)| (kind.turn, feature(view))).collect();
-        Self { views, prepared: Prepared::of(picture) }
+        let (outline, detail) = (Arc::new(Outline::of(picture)), Arc::new(Detail::of(picture)));
+        Self { views: features_of_views(picture, feature), noting: None, outline, detail }
+    }
+
+    /// The same for a picture that the library knows.
+    pub(super) fn known<K: Copy>(
+        key: K,
+        picture: &Picture,
+        feature: impl Fn(&Picture) -> Feature,
+        library: &Library<'_, K>,
+    ) -> Result<Self> {
+        let (outline, detail) = (library.outline(key)?, library.detail(key)?);
+        Ok(Self { views: features_of_views(picture, feature), noting: Some(library.id(key)?), outline, detail })
     }
 
     /// How it lies on another picture: the best of some turns, an edge before any other; none if under no turn the pair is worth aligning.
-    pub(super) fn best<K: Key>(
+    pub(super) fn best<K: Copy>(
         &self,
         other: K,
         turns: impl Iterator<Item = Turn>,
@@ -48,75 +55,74 @@ impl Asked {
         rule: &EdgeRule,
     ) -> Result<Option<Alignment>> {
         let outline = library.outline(other)?;
-        let begun: Vec<Begun> = turns.filter_map(|turn| begin(&self.prepared.outline, &outline, turn)).collect();
-        if begun.is_empty() {
-            return Ok(None);
+        let mut as_it_lies = false;
+        let turns = turns.inspect(|&turn| as_it_lies |= turn == Turn::NONE);
+        let begun: Vec<Begun> = turns.filter_map(|turn| begin(&self.outline, &outline, turn)).collect();
+        let mut pairs = Vec::with_capacity(begun.len());
+        if !begun.is_empty() {
+            let detail = library.detail(other)?;
+            pairs.extend(begun.iter().map(|begun| begun.finish(&self.detail, &detail)));
         }
-        let detail = library.detail(other)?;
-        let pairs = begun.iter().map(|begun| begun.finish(&self.prepared.detail, &detail));
+        if let Some(own) = self.noting.filter(|_| as_it_lies) {
+            library.note(own, other, kept(pairs.iter().find(|pair| pair.turn == Turn::NONE)))?;
+        }
         let rank = |pair: &Alignment| (rule.accepts(pair), pair.similarity);
-        Ok(pairs.max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal)))
+        Ok(pairs.into_iter().max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal)))
     }
 }
 
-/// What a [`Library`] knows pictures by.
-pub(super) trait Key: Copy + Eq + Hash + Sync + Send {}
-impl<K: Copy + Eq + Hash + Sync + Send> Key for K {}
-
-/// Pictures that are kept: detail is mostly wanted of those whose outline was just made.
-const PICTURES: usize = 64;
-
-/// What registration reads of stored pictures, as long as there is room for it: neighbours share neighbours.
-pub(super) struct Library<'a, K> {
-    picture: Box<dyn Fn(K) -> Result<Picture> + Sync + 'a>,
-    pictures: Shelf<K, Picture>,
-    outlines: Shelf<K, Outline>,
-    details: Shelf<K, Detail>,
+fn features_of_views(picture: &Picture, feature: impl Fn(&Picture) -> Feature) -> Vec<(Turn, Feature)> {
+    views(picture, Views::OF_QUERY).iter().skip(1).map(|(kind, view)| (kind.turn, feature(view))).collect()
 }
 
-impl<'a, K: Key> Library<'a, K> {
-    /// Of about `count` pictures of a side, which `picture` reads.
-    pub(super) fn new(count: usize, side: u16, picture: impl Fn(K) -> Result<Picture> + Sync + 'a) -> Self {
-        // Four planes of f32 at three levels, and chroma.
-        let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
-        let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
-        let outlines = if count <= KEPT / OUTLINE { count.max(1) } else { few(OUTLINE) };
-        let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];
-        Self { picture: Box::new(picture), pictures: Shelf::new(pictures), outlines: Shelf::new(outlines), details: Shelf::new(details) }
+/// Something of pictures, by what a [`Library`] knows them by.
+type Lookup<'a, K, V> = Box<dyn Fn(K) -> Result<V> + Sync + 'a>;
+
+/// What registration reads of stored pictures, and what it made of them before.
+pub(super) struct Library<'a, K> {
+    registry: Arc<Registry>,
+    id: Lookup<'a, K, ContentId>,
+    picture: Lookup<'a, K, Picture>,
+}
+
+impl<'a, K: Copy> Library<'a, K> {
+    /// Of pictures, which `picture` reads, of contents, which `id` names.
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        id: impl Fn(K) -> Result<ContentId> + Sync + 'a,
+        picture: impl Fn(K) -> Result<Picture> + Sync + 'a,
+    ) -> Self {
+        Self { registry, id: Box::new(id), picture: Box::new(picture) }
+    }
+
+    pub(super) fn id(&self, key: K) -> Result<ContentId> {
+        (self.id)(key)
     }
 
     pub(super) fn outline(&self, key: K) -> Result<Arc<Outline>> {
-        self.outlines.get(key, || Ok(Outline::of(&*self.picture(key)?)))
+        self.registry.outlines.get(self.id(key)?, || Ok(Outline::of(&*self.picture(key)?)))
     }
 
     pub(super) fn detail(&self, key: K) -> Result<Arc<Detail>> {
-        self.details.get(key, || Ok(Detail::of(&*self.picture(key)?)))
+        self.registry.details.get(self.id(key)?, || Ok(Detail::of(&*self.picture(key)?)))
     }
 
     fn picture(&self, key: K) -> Result<Arc<Picture>> {
-        self.pictures.get(key, || (self.picture)(key))
-    }
-}
-
-/// A place that one value at a time may have.
-type Slot<K, V> = Mutex<Option<(K, Arc<V>)>>;
-
-/// A direct-mapped cache: every key has one slot, and the last one there has it.
-struct Shelf<K, V>(Vec<Slot<K, V>>);
-
-impl<K: Key, V> Shelf<K, V> {
-    fn new(slots: usize) -> Self {
-        Self((0..slots).map(|_| Mutex::default()).collect())
+        self.registry.pictures.get(self.id(key)?, || (self.picture)(key))
     }
 
-    fn get(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
-        let slot = || self.0[hash as usize % self.0.len()].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, value)) = slot().as_ref().filter(|(known, _)| *known == key) {
-            return Ok(value.clone());
+    /// Notes what came of a pair as it lies, for [`Library::as_they_lie`].
+    fn note(&self, own: ContentId, other: K, pair: Kept) -> Result<()> {
+        self.registry.note(own, self.id(other)?, pair);
+        Ok(())
+    }
+
+    /// What is kept of a pair as it lies.
+    pub(super) fn as_they_lie(&self, a: K, b: K) -> Result<Kept> {
+        if let Some(noted) = self.registry.noted(self.id(a)?, self.id(b)?) {
+            return Ok(noted);
         }
-        let value = Arc::new(make()?);
-        *slot() = Some((key, value.clone()));
-        Ok(value)
+        let Some(begun) = begin(&*self.outline(a)?, &*self.outline(b)?, Turn::NONE) else { return Ok(None) };
+        Ok(kept(Some(&begun.finish(&*self.detail(a)?, &*self.detail(b)?))))
     }
 }

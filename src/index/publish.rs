@@ -16,6 +16,7 @@ use super::{
     edges::Candidates,
     open::{Fresh, Shown},
     pairs::Library,
+    registry::Registry,
     rows::{LiveChange, OldLists, Rows, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
@@ -196,6 +197,7 @@ impl Writer {
         let library = self.library(&grown, lists.len());
         let edges = Candidates { old, lists: &lists }.edges(&library, monitor)?;
         drop(library);
+        self.registry.iter().for_each(|registry| registry.forget_pairs());
         let reference = self.reference_after(old, &rows, &lists)?;
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);
@@ -219,7 +221,8 @@ impl Writer {
         }
         self.reference = reference;
         self.unpublished = Some((self.mark.generation, Touched::default()));
-        self.shown = Some(Shown { view: Arc::new(View::open(medium)?), reaches: Some(reaches) });
+        let view = old.map_or_else(|| View::open(medium), |old| View::open_after(medium, old))?;
+        self.shown = Some(Shown { view: Arc::new(view), reaches: Some(reaches) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(published)
@@ -314,13 +317,14 @@ impl Writer {
     /// The pictures of the rows that so many changed lists can name.
     fn library<'a>(&'a self, grown: &'a Grown, lists: usize) -> Library<'a, u32> {
         let named = lists.saturating_mul(1 + usize::from(self.settings.neighbors));
-        Library::new(named.min(grown.rows()), self.settings.size, |row| self.picture_of_row(grown, row).map(Cow::into_owned))
+        let registry = self.registry.clone().unwrap_or_else(|| Arc::new(Registry::new(named.min(grown.rows()), self.settings.size)));
+        let id = |row| grown.id(row).copied().ok_or_else(lost);
+        Library::new(registry, id, |row| self.picture_of_row(grown, row).map(Cow::into_owned))
     }
 
     /// The picture of a row of a generation in the making.
     pub(super) fn picture_of_row(&self, grown: &Grown, row: u32) -> Result<Cow<'_, Picture>> {
         let content = grown.id(row).and_then(|id| Some((id, self.state.content(id)?.place)));
-        let lost = || Error::Damaged { what: "a row of the view has no content".into(), mend: "run `wsidx rebuild`" };
         content.ok_or_else(lost).and_then(|(id, place)| self.picture(id, place))
     }
 
@@ -339,4 +343,8 @@ impl Writer {
             ..Manifest::default()
         }
     }
+}
+
+fn lost() -> Error {
+    Error::Damaged { what: "a row of the view has no content".into(), mend: "run `wsidx rebuild`" }
 }

@@ -12,7 +12,7 @@ use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
-    pairs::{Asked, Library, OF_A_VIEW},
+    pairs::{Asked, OF_A_VIEW},
 };
 use crate::{
     Result,
@@ -123,7 +123,7 @@ impl Reader {
         let own = self.feature(&picture);
         let asked = Asked::of(&picture, |view| self.feature(view));
         let (nearest, turns) = self.candidates(&own, &asked, k)?;
-        let library = Library::new(turns.len(), self.settings.size, |row| self.picture_of_row(row));
+        let library = self.library(turns.len());
         let decide = |(row, turns): (u32, Turns)| -> Result<Option<(bool, Match)>> {
             let pair = asked.best(row, turns.into_iter(), &library, rule)?;
             let is_edge = pair.is_some_and(|pair| rule.accepts(&pair));

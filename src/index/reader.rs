@@ -10,7 +10,9 @@ use super::{
     Home,
     crops::has_crops,
     open::incomplete,
+    pairs::Library,
     publish::{coefficients_of, picture_of},
+    registry::Registry,
 };
 use crate::{
     Error, Result,
@@ -35,6 +37,8 @@ pub struct Reader {
     pub(super) packs: Records,
     /// The scores that anomalies are held against, once they were needed.
     pub(super) reference: OnceLock<Arc<Reference>>,
+    /// What a writer that asks has registered lately.
+    pub(super) registry: Option<Arc<Registry>>,
 }
 
 impl Reader {
@@ -68,7 +72,7 @@ impl Reader {
                 mend: "run `wsidx sync`",
             });
         }
-        let reader = Self { home, settings, view: Arc::new(view), basis, packs, reference: OnceLock::new() };
+        let reader = Self { home, settings, view: Arc::new(view), basis, packs, reference: OnceLock::new(), registry: None };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
             false => Ok(reader),
@@ -107,6 +111,16 @@ impl Reader {
     pub(super) fn picture_of_row(&self, row: u32) -> Result<Picture> {
         let (id, place) = self.view.content(row)?;
         picture_of(&self.read(place, &id)?, &self.settings)
+    }
+
+    /// The pictures of the rows, about `count` of which are registered.
+    pub(super) fn library(&self, count: usize) -> Library<'_, u32> {
+        Library::new(self.registry(count), |row| Ok(self.view.content(row)?.0), |row| self.picture_of_row(row))
+    }
+
+    /// Where about `count` pictures are registered.
+    pub(super) fn registry(&self, count: usize) -> Arc<Registry> {
+        self.registry.clone().unwrap_or_else(|| Arc::new(Registry::new(count, self.settings.size)))
     }
 
     /// A stored content.

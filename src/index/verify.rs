@@ -6,7 +6,6 @@ use super::{
     Reader, Writer,
     crops::crop_features,
     edges::Candidates,
-    pairs::Library,
     publish::{coefficients_of, picture_of},
     query::ById,
 };
@@ -185,7 +184,7 @@ impl Reader {
 
     /// The edges that a build from nothing gives.
     fn verify_edges(&self, lists: &ListUpdate, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
-        let library = Library::new(self.view.rows(), self.settings.size, |row| self.picture_of_row(row));
+        let library = self.library(self.view.rows());
         let built = Candidates { old: None, lists }.edges(&library, monitor)?;
         let built = built.iter().map(|(row, edges)| (*row, edges.as_slice()));
         self.verify_rows(built, |row| self.view.edges(row), "its edges are not those", found)

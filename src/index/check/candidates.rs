@@ -76,16 +76,21 @@ impl Request<'_> {
         Own { whole, crops }
     }
 
+    /// The nearest rows of the requested contents, as many as a list holds and one more, for the content itself.
+    pub(super) fn in_base(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<Neighbor>>> {
+        let (view, base) = (&self.reader.view, Live(&self.base.live));
+        let k = usize::from(self.reader.settings.neighbors) + 1;
+        view.search(|rows| nearest(planes.as_planes(), rows, &base, k, &ById(view), &Admit::default()))
+    }
+
     /// The nearest of the base and of the requested contents before, as many as a list holds.
-    pub(super) fn near(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<(u32, Candidate)>>> {
+    pub(super) fn near(&self, planes: &OwnedPlanes, in_base: &[Vec<Neighbor>]) -> Vec<Vec<(u32, Candidate)>> {
         let k = usize::from(self.reader.settings.neighbors);
-        let view = &self.reader.view;
         let base = Live(&self.base.live);
-        let in_base = view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default()))?;
         let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
         let in_request = self.among_new(planes, planes, k + 1, &base, Some(&before));
-        let merged = in_base.into_iter().zip(in_request).zip(self.requested);
-        Ok(merged.map(|((rows, new), own)| self.merge(&rows, &new, own, k)).collect())
+        let merged = in_base.iter().zip(in_request).zip(self.requested);
+        merged.map(|((rows, new), own)| self.merge(rows, &new, own, k)).collect()
     }
 
     /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
@@ -170,12 +175,15 @@ impl Request<'_> {
     }
 
     /// How far each requested content is from others of dataset and request.
-    pub(super) fn apart(&self, planes: &OwnedPlanes, monitor: &dyn Monitor) -> Result<Vec<Apart>> {
+    pub(super) fn apart(&self, planes: &OwnedPlanes, in_base: Vec<Vec<Neighbor>>, monitor: &dyn Monitor) -> Result<Vec<Apart>> {
         let view = &self.reader.view;
         let words = view.live_words()?;
         let live = Live(&words);
         let k = ANOMALY_NEIGHBOR + 1;
-        let in_view = view.search(|rows| nearest(planes.as_planes(), rows, &live, k, &ById(view), &Admit::default()))?;
+        let in_view = match words == self.base.live && usize::from(self.reader.settings.neighbors) >= ANOMALY_NEIGHBOR {
+            true => in_base,
+            false => view.search(|rows| nearest(planes.as_planes(), rows, &live, k, &ById(view), &Admit::default()))?,
+        };
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }

@@ -84,13 +84,14 @@ impl Request<'_> {
     pub(super) fn judge(&self, monitor: &dyn Monitor) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
         let own = self.own();
         let quiet = self.requested.partition_point(|requested| requested.items.iter().all(|&item| item < self.before));
-        let near = self.near(&own.whole)?.split_off(quiet);
-        let apart = self.apart(&own.whole, monitor)?.split_off(quiet);
+        let in_base = self.in_base(&own.whole)?;
+        let near = self.near(&own.whole, &in_base).split_off(quiet);
+        let apart = self.apart(&own.whole, in_base, monitor)?.split_off(quiet);
         let reference = self.reader.reference()?;
         monitor.stage("registering", Some(self.requested.len() as u64));
         let all = self.reader.view.rows() + self.requested.len();
         let count = all.min(self.requested.len() * MOST_PICTURES);
-        let library = Library::new(count, self.reader.settings.size, |candidate| self.picture(candidate));
+        let library = Library::new(self.reader.registry(count), |candidate| self.content(candidate), |candidate| self.picture(candidate));
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
             pairs.extend(self.together(quiet + chunk * TOGETHER, near, &own, &library, monitor)?);
@@ -117,7 +118,10 @@ impl Request<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Vec<Pairs>> {
         let some = &self.requested[first..first + near.len()];
-        let asked: Vec<Asked> = some.par_iter().map(|own| Asked::of(&own.read.picture, |view| self.reader.feature(view))).collect();
+        let of = |(own, place): (&Requested, usize)| {
+            Asked::known(Candidate::Requested(place), &own.read.picture, |view| self.reader.feature(view), library)
+        };
+        let asked: Vec<Asked> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
         let candidates = self.candidates(first, &asked, own)?;
         let one = |(i, candidates): (usize, Candidates)| {
             if monitor.cancelled() {
@@ -135,11 +139,15 @@ impl Request<'_> {
         self.requested[own].items.iter().copied().find(|&item| item >= self.before).unwrap_or(self.before)
     }
 
-    pub(super) fn id(&self, candidate: Candidate) -> ContentId {
+    fn content(&self, candidate: Candidate) -> Result<ContentId> {
         match candidate {
-            Candidate::Row(row) => self.reader.view.content(row).map_or([0xff; 32], |(id, _)| id),
-            Candidate::Requested(i) => self.requested[i].read.id,
+            Candidate::Row(row) => Ok(self.reader.view.content(row)?.0),
+            Candidate::Requested(i) => Ok(self.requested[i].read.id),
         }
+    }
+
+    pub(super) fn id(&self, candidate: Candidate) -> ContentId {
+        self.content(candidate).unwrap_or([0xff; 32])
     }
 
     /// The nearest, and the edges among all candidates.
@@ -195,10 +203,7 @@ impl Request<'_> {
     /// Id of a candidate, and its paths outside the request.
     pub(super) fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
-            Candidate::Row(row) => {
-                let (id, _) = self.reader.view.content(row)?;
-                Ok((id, self.base.occurrences(self.reader, row)?))
-            }
+            Candidate::Row(row) => Ok((self.content(candidate)?, self.base.occurrences(self.reader, row)?)),
             Candidate::Requested(i) => Ok((self.requested[i].read.id, Vec::new())),
         }
     }

@@ -82,6 +82,22 @@ impl Packs {
         Ok(self.reach(Some(position))?.is_some())
     }
 
+    /// Where a replay may begin that is to visit every event above a number: in the newest pack whose first event is none of those behind the
+    /// next one; `None`: at the base. Of the packs from there on it reads what comes before their first events.
+    ///
+    /// # Errors
+    /// As [`Packs::reaches`].
+    pub fn before_events(&self, after: u64) -> Result<Option<Position>> {
+        self.sound()?;
+        let spans = if after == 0 { None } else { self.reach(None)? };
+        for span in spans.iter().flat_map(|(_, spans)| spans).rev() {
+            if first_event(self.chain(), *span)?.is_some_and(|first| first <= after.saturating_add(1)) {
+                return Ok(Some(Position { pack: span.pack, offset: HEADER }));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn chain(&self) -> Chain<'_> {
         Chain { medium: &*self.medium, fronts: &self.fronts }
     }
@@ -120,6 +136,23 @@ fn visit_span(chain: Chain<'_>, span: Span, start: u64, replay: &mut Replay, vis
     }
     replay.note(Damage { pack, offset: end, len: doubtful });
     Ok(())
+}
+
+/// The number of the first event in a pack.
+fn first_event(chain: Chain<'_>, span: Span) -> Result<Option<u64>> {
+    if !chain.fronts.contains_key(&span.pack) {
+        return Ok(None);
+    }
+    let mut scan = Scan::new(chain.medium, span.pack, HEADER, span.end)?;
+    while let Some((step, window)) = scan.step()? {
+        let Step::Record(found) = step else { continue };
+        if found.head.kind == kind::EVENT
+            && let Some(View::Event(event)) = View::decode(found.head.kind, Scan::payload(window, found)?)
+        {
+            return Ok(Some(event.seq.to_native()));
+        }
+    }
+    Ok(None)
 }
 
 fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut Replay, visit: &mut Visit<'_>) -> Result<()> {
@@ -218,5 +251,40 @@ impl Reader {
         bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
         self.medium.read(&name, place.offset, &mut bytes).map_err(Error::io("reading", &path))?;
         Ok(Some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::medium::Memory;
+
+    #[test]
+    fn events_are_found_without_the_packs_that_end_before_them() {
+        let mut packs = Packs::create(Arc::new(Memory::new()), b"settings").unwrap().with_max_pack_bytes(600);
+        let commit = |generation| Commit { generation, at: 0, contents: 0, paths: 0, state: 0 };
+        for seq in 1..=40 {
+            // Some batches tell of nothing.
+            let events =
+                if seq % 5 == 0 { Vec::new() } else { vec![Record::Event(Event { seq: seq - seq / 5, at: 0, text: vec![7; 90] })] };
+            packs.append(&events, &commit(seq)).unwrap();
+        }
+        let events_from = |packs: &mut Packs, from, after| {
+            let mut events = Vec::new();
+            let visit = &mut |_, record: View<'_>| {
+                events.extend(if let View::Event(event) = record { Some(event.seq.to_native()).filter(|seq| *seq > after) } else { None });
+                Ok(())
+            };
+            packs.replay(from, visit).unwrap();
+            events
+        };
+        let mut begun = std::collections::BTreeSet::new();
+        for after in 0..40 {
+            let from = packs.before_events(after).unwrap();
+            begun.insert(from.map(|from| from.pack));
+            assert_eq!(events_from(&mut packs, from, after), (after + 1..=32).collect::<Vec<_>>(), "{after}");
+        }
+        assert!(begun.len() > 5, "{begun:?}");
+        assert_eq!(packs.before_events(0).unwrap(), None);
     }
 }

@@ -44,8 +44,32 @@ pub(super) struct Checked {
     good: Vec<AtomicU64>,
 }
 
+/// Where the files of a view are opened, and which of them were opened before.
+#[derive(Clone, Copy)]
+pub(super) struct Opening<'a> {
+    pub(super) medium: &'a dyn Medium,
+    /// By name: a file of an earlier generation, which has grown since or not.
+    pub(super) known: &'a dyn Fn(&str) -> Option<&'a Checked>,
+}
+
+impl<'a> Opening<'a> {
+    /// For the first time.
+    pub(super) fn anew(medium: &'a dyn Medium) -> Self {
+        Self { medium, known: &|_| None }
+    }
+
+    /// What was found good before is not checked again: published bytes are never written again.
+    pub(super) fn open(self, entry: &FileEntry) -> Result<Checked> {
+        match (self.known)(&entry.name) {
+            Some(known) if known.entry == *entry => Ok(known.again()),
+            Some(known) => Checked::open(self.medium, entry).inspect(|opened| opened.believe(known)),
+            None => Checked::open(self.medium, entry),
+        }
+    }
+}
+
 impl Checked {
-    pub(super) fn open(medium: &dyn Medium, entry: &FileEntry) -> Result<Self> {
+    fn open(medium: &dyn Medium, entry: &FileEntry) -> Result<Self> {
         let blocks = entry.len.div_ceil(BLOCK as u64);
         if blocks != entry.sums.len() as u64 {
             return Err(damaged(&format!("{} has {} checksums for {blocks} blocks", entry.name, entry.sums.len())));
@@ -54,6 +78,26 @@ impl Checked {
             medium.map(&entry.name, entry.len).map_err(|source| Error::Io { doing: "mapping", path: medium.path(&entry.name), source })?;
         let good = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Ok(Self { bytes, entry: entry.clone(), good })
+    }
+
+    /// The same map.
+    fn again(&self) -> Self {
+        let good = self.good.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect();
+        Self { bytes: self.bytes.clone(), entry: self.entry.clone(), good }
+    }
+
+    /// Takes the full blocks for good that an earlier map of the file has found to be so.
+    fn believe(&self, earlier: &Self) {
+        let full = earlier.entry.sums.iter().take(earlier.entry.len as usize / BLOCK).zip(&self.entry.sums);
+        for (block, _) in full.enumerate().filter(|(_, (before, now))| before == now) {
+            let bit = earlier.good[block / 64].load(Ordering::Relaxed) & (1 << (block % 64));
+            self.good[block / 64].fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// The name of the file.
+    pub(super) fn name(&self) -> &str {
+        &self.entry.name
     }
 
     pub(super) fn len(&self) -> usize {
@@ -99,4 +143,32 @@ impl Checked {
 /// An error that sends the reader to the writer, who builds the view again.
 pub(super) fn damaged(what: &str) -> Error {
     Error::Damaged { what: format!("view: {what}"), mend: "run `wsidx rebuild`" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::medium::Memory;
+
+    #[test]
+    fn what_was_good_is_believed_of_a_file_that_has_grown_and_nothing_else_is() {
+        let medium = Memory::new();
+        let bytes: Vec<u8> = (0..3 * BLOCK + 9).map(|i| ((i * i) >> 7) as u8).collect();
+        medium.create("f-1").unwrap();
+        medium.append("f-1", &bytes[..BLOCK + 5]).unwrap();
+        let [first, grown] = [&bytes[..BLOCK + 5], &bytes].map(|bytes| FileEntry::of("f-1".into(), bytes));
+        let opened = Opening::anew(&medium).open(&first).unwrap();
+        let good = |file: &Checked| file.good[0].load(Ordering::Relaxed);
+        let again = |entry: &FileEntry| Opening { medium: &medium, known: &|name| (name == opened.name()).then_some(&opened) }.open(entry);
+        medium.append("f-1", &bytes[BLOCK + 5..]).unwrap();
+        assert_eq!((good(&again(&first).unwrap()), good(&again(&grown).unwrap())), (0, 0), "nothing was checked yet");
+        opened.all().unwrap();
+        // The second block has grown, and is another one now.
+        assert_eq!((good(&again(&first).unwrap()), good(&again(&grown).unwrap())), (0b11, 0b1));
+        assert_eq!(again(&grown).unwrap().all().unwrap(), bytes);
+        let mut other = grown.clone();
+        other.sums[0] ^= 1;
+        assert_eq!(good(&again(&other).unwrap()), 0, "it is not the same block");
+        assert!(again(&other).unwrap().all().is_err());
+    }
 }

@@ -7,14 +7,13 @@
 use rayon::prelude::*;
 
 use super::{
-    blocks::{Checked, FileEntry, damaged},
+    blocks::{Checked, FileEntry, Opening, damaged},
     table::stay,
 };
 use crate::{
     Result,
     store::{
         bytes::{Packer, Unpacker},
-        medium::Medium,
         packs::Place,
         state::ContentId,
     },
@@ -54,8 +53,8 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn open(medium: &dyn Medium, entries: &[FileEntry]) -> Result<Self> {
-        let runs = entries.iter().map(|entry| Checked::open(medium, entry)).collect::<Result<Vec<_>>>()?;
+    pub(super) fn open(from: Opening<'_>, entries: &[FileEntry]) -> Result<Self> {
+        let runs = entries.iter().map(|entry| from.open(entry)).collect::<Result<Vec<_>>>()?;
         match runs.iter().all(|run| run.len().is_multiple_of(4)) {
             true => Ok(Self { runs }),
             false => Err(damaged("an order of rows is cut")),
@@ -82,8 +81,8 @@ impl Order {
         Ok(None)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
-        self.runs.iter().try_for_each(|run| run.all().map(|_| ()))
+    pub(super) fn runs(&self) -> &[Checked] {
+        &self.runs
     }
 
     /// The rows of the run that takes in the rows `new`, sorted by their ids in `contents`, and how many of the oldest runs stay before it.

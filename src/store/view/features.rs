@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    blocks::{BLOCK, Checked, FileEntry, damaged},
+    blocks::{BLOCK, Checked, FileEntry, Opening, damaged},
     writing::{Writing, failed},
 };
 use crate::{
@@ -35,9 +35,9 @@ pub struct Features {
 
 impl Features {
     /// The features of `rows` rows, of `columns` columns each.
-    pub(super) fn open(medium: &dyn Medium, entries: &[FileEntry; FILES], rows: usize, columns: usize) -> Result<Self> {
+    pub(super) fn open(from: Opening<'_>, entries: &[FileEntry; FILES], rows: usize, columns: usize) -> Result<Self> {
         let stride = stride_of(columns);
-        let open = |i: usize| Checked::open(medium, &entries[i]);
+        let open = |i: usize| from.open(&entries[i]);
         let files = [open(HIGH)?, open(LOW)?, open(NORMS)?];
         let bytes = rows.checked_mul(stride);
         match bytes == Some(files[HIGH].len()) && bytes == Some(files[LOW].len()) && files[NORMS].len() == rows * size_of::<Norms>() {
@@ -86,9 +86,8 @@ impl Features {
         Ok(Row { high: bytes(HIGH)?, low: bytes(LOW)? })
     }
 
-    /// Checks every block.
-    pub(super) fn check(&self) -> Result<()> {
-        self.files.iter().try_for_each(|file| file.all().map(|_| ()))
+    pub(super) fn files(&self) -> &[Checked] {
+        &self.files
     }
 }
 

@@ -17,7 +17,7 @@ mod record;
 mod table;
 mod writing;
 
-use std::io;
+use std::{collections::HashMap, io};
 
 pub use blocks::FileEntry;
 pub use features::{Features, GrowingFeatures};
@@ -27,7 +27,7 @@ pub use record::{PathRecord, RowRecord, pack_edges, pack_list, pack_names, row_k
 pub use table::{Changes, Table, Visit};
 
 use self::{
-    blocks::{Checked, damaged},
+    blocks::{Checked, Opening, damaged},
     contents::Order,
     manifest::TABLES,
 };
@@ -62,9 +62,23 @@ impl View {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::Io`] where there is no whole view.
     pub fn open(medium: &dyn Medium) -> Result<Self> {
+        Self::open_with(Opening::anew(medium))
+    }
+
+    /// The same after an earlier generation: blocks that were found good there are not checked again.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn open_after(medium: &dyn Medium, earlier: &Self) -> Result<Self> {
+        let files: HashMap<&str, &Checked> = earlier.files().map(|file| (file.name(), file)).collect();
+        Self::open_with(Opening { medium, known: &|name| files.get(name).copied() })
+    }
+
+    fn open_with(from: Opening<'_>) -> Result<Self> {
+        let medium = from.medium;
         let mut manifest = read_manifest(medium)?;
         loop {
-            let missing = match Self::map(medium, manifest.clone()) {
+            let missing = match Self::map(from, manifest.clone()) {
                 Err(Error::Io { source, path, doing }) if source.kind() == io::ErrorKind::NotFound => Error::Io { doing, path, source },
                 other => return other,
             };
@@ -76,18 +90,18 @@ impl View {
         }
     }
 
-    fn map(medium: &dyn Medium, manifest: Manifest) -> Result<Self> {
+    fn map(from: Opening<'_>, manifest: Manifest) -> Result<Self> {
         let (rows, columns) = (manifest.rows() as usize, manifest.basis.len());
         let [high, low, norms, contents, live] = manifest.columns.clone();
-        let features = Features::open(medium, &[high, low, norms], rows, columns)?;
-        let (contents, live) = (Checked::open(medium, &contents)?, Checked::open(medium, &live)?);
+        let features = Features::open(from, &[high, low, norms], rows, columns)?;
+        let (contents, live) = (from.open(&contents)?, from.open(&live)?);
         if (contents.len(), live.len()) != (rows * contents::RECORD, rows.div_ceil(64) * 8) {
             return Err(damaged("the files of rows do not fit together"));
         }
-        let of_crops = |crops: &CropRows| Features::open(medium, &crops.files, rows.saturating_mul(crops.places as usize), columns);
+        let of_crops = |crops: &CropRows| Features::open(from, &crops.files, rows.saturating_mul(crops.places as usize), columns);
         let crops = manifest.crops.as_ref().map(of_crops).transpose()?;
-        let order = Order::open(medium, &manifest.order)?;
-        let table = |kind: TableKind| Table::open(medium, &manifest.tables[kind as usize]);
+        let order = Order::open(from, &manifest.order)?;
+        let table = |kind: TableKind| Table::open(from, &manifest.tables[kind as usize]);
         let [names, paths, lists] = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
         let tables = [names, paths, lists, table(TableKind::Edges)?, table(TableKind::Aliases)?];
         Ok(Self { manifest, features, contents, live, crops, order, tables })
@@ -259,11 +273,13 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn check(&self) -> Result<()> {
-        self.features.check()?;
-        [&self.contents, &self.live].into_iter().try_for_each(|file| file.all().map(|_| ()))?;
-        self.crops.iter().try_for_each(Features::check)?;
-        self.order.check()?;
-        self.tables.iter().try_for_each(Table::check)
+        self.files().try_for_each(|file| file.all().map(|_| ()))
+    }
+
+    fn files(&self) -> impl Iterator<Item = &Checked> {
+        let of_crops = self.crops.iter().flat_map(Features::files);
+        let of_rows = self.features.files().iter().chain([&self.contents, &self.live]).chain(of_crops);
+        of_rows.chain(self.order.runs()).chain(self.tables.iter().flat_map(Table::files))
     }
 }
 

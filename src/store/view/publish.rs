@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io, ops::Range, panic::resume_unwind, thread::B
 
 use super::{
     Changes, FileEntry, Manifest, View,
+    blocks::Opening,
     contents::{Order, RECORD, id_in, pack_content},
     features::{GrowingFeatures, OF_CROPS, OF_PICTURES, behind, planes},
     manifest::{self, TABLES, TableKind},
@@ -153,7 +154,7 @@ pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Dra
     let [high, low, norms, contents] = grown.files;
     manifest.columns = [high, low, norms, contents, folder.write(LIVE, &live)?];
     for (kind, changes) in TableKind::ALL.into_iter().zip(changes) {
-        let nothing = Table::open(medium, &[])?;
+        let nothing = Table::open(Opening::anew(medium), &[])?;
         let (table, runs) = old.map_or((&nothing, &[][..]), |view| (view.table(kind), view.manifest.tables[kind as usize].as_slice()));
         let (stay, run) = table.write(changes, medium, folder.name(kind.name()))?;
         manifest.tables[kind as usize] = runs[..stay].iter().cloned().chain(run).collect();
@@ -195,7 +196,7 @@ impl Publisher<'_> {
 
     /// The runs of the order of rows, with the new ones.
     fn order(&self, old: Option<&View>, grown: &Grown) -> Result<Vec<FileEntry>> {
-        let nothing = Order::open(self.medium, &[])?;
+        let nothing = Order::open(Opening::anew(self.medium), &[])?;
         let (order, runs) = old.map_or((&nothing, &[][..]), |view| (&view.order, view.manifest.order.as_slice()));
         if grown.new.is_empty() {
             return Ok(runs.to_vec());

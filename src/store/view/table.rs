@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 use super::{
-    blocks::{Checked, FileEntry, damaged},
+    blocks::{Checked, FileEntry, Opening, damaged},
     writing::Writing,
 };
 use crate::{
@@ -89,8 +89,8 @@ struct Run {
 }
 
 impl Run {
-    fn open(medium: &dyn Medium, entry: &FileEntry) -> Result<Self> {
-        let file = Checked::open(medium, entry)?;
+    fn open(from: Opening<'_>, entry: &FileEntry) -> Result<Self> {
+        let file = from.open(entry)?;
         let bad = || damaged(&format!("{} is no run", entry.name));
         let trailer = file.len().checked_sub(8).ok_or_else(bad)?;
         let count = Unpacker(file.get(trailer..trailer + 8)?).u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(bad)?;
@@ -193,8 +193,8 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn open(medium: &dyn Medium, entries: &[FileEntry]) -> Result<Self> {
-        let runs = entries.iter().map(|entry| Run::open(medium, entry)).collect::<Result<_>>()?;
+    pub(super) fn open(from: Opening<'_>, entries: &[FileEntry]) -> Result<Self> {
+        let runs = entries.iter().map(|entry| Run::open(from, entry)).collect::<Result<_>>()?;
         Ok(Self { runs })
     }
 
@@ -223,9 +223,8 @@ impl Table {
         Ok(())
     }
 
-    /// Checks every block.
-    pub(super) fn check(&self) -> Result<()> {
-        self.runs.iter().try_for_each(|run| run.file.all().map(|_| ()))
+    pub(super) fn files(&self) -> impl Iterator<Item = &Checked> {
+        self.runs.iter().map(|run| &run.file)
     }
 
     /// Writes the run that takes in `changes`. Returns how many of the oldest runs stay before it, and the run, unless nothing changed.
@@ -306,12 +305,12 @@ mod tests {
                         None => all.remove(key),
                     };
                 }
-                let table = Table::open(&medium, &entries).unwrap();
+                let table = Table::open(Opening::anew(&medium), &entries).unwrap();
                 let changes = Changes::new(change.len(), |visit| change.iter().try_for_each(|(key, value)| visit(key, value.as_deref())));
                 let (stay, run) = table.write(changes, &medium, format!("t-{step}")).unwrap();
                 entries.truncate(stay);
                 entries.extend(run);
-                let table = Table::open(&medium, &entries).unwrap();
+                let table = Table::open(Opening::anew(&medium), &entries).unwrap();
                 let mut read = BTreeMap::new();
                 table
                     .for_each(|key, value| {

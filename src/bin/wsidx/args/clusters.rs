@@ -209,8 +209,8 @@ pub(crate) enum ClusterFormat {
 
 A cluster is named by the smallest content id in it, whatever happened before. So it keeps its name when images come or go, unless
 the one that names it leaves or one with a smaller id joins; when clusters merge the smallest name stays, and when one splits the
-part with the naming image keeps it. `query` and `check` name the spectral cluster of near-duplicates. The whole dataset is
-clustered; a selection says which clusters are shown.
+part with the naming image keeps it. `query` and `check` name the spectral cluster of near-duplicates, but none in a component of
+more than 2,048 contents. The whole dataset is clustered; a selection says which clusters are shown.
 
 Examples:
   wsidx cluster                                 all clusters, those of most images first

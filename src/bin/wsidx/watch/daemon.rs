@@ -17,7 +17,7 @@ use super::{
     actions::Actions,
     args::{Settings, Watch},
     clock,
-    handful::{MOMENT, is_full},
+    handful::{Full, MOMENT, is_full},
     inbox::{Inbox, Request, Waiting},
     lines,
     log::{Log, Working},
@@ -65,8 +65,8 @@ pub(super) struct Daemon<'a> {
     pub(super) ready: bool,
     pub(super) paused: bool,
     stopping: bool,
-    /// Why nothing can be written, and when that is tried again.
-    pub(super) full: Option<(String, Instant)>,
+    /// Why nothing can be written.
+    pub(super) full: Option<Full>,
     /// The number of the last event whose line was written.
     pub(super) told: u64,
     pub(super) unsaved: Option<Instant>,

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use wsidx::{
     Error,
-    dataset::stat_of_file,
+    dataset::{index_folder, stat_of_file},
     index::{Arrival, Arrivals, Taken, Told},
 };
 
@@ -23,16 +24,49 @@ use super::{
 use crate::Failure;
 
 /// Files that are taken in at once: what a crash can make be read again.
-const HANDFUL: usize = 256;
+const HANDFUL: usize = 512;
 /// A path that has left waits for a file to which it may have moved: a moment for the other half of the news, and at the most so long while files
 /// are waiting to be read.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 const MOVE: Duration = Duration::from_secs(2);
 /// While the disk is full.
 const RETRY: Duration = Duration::from_secs(5);
+/// Room that must have come since a write failed, where there was none: every try that fails leaves a begun pack.
+const MORE_ROOM: u64 = 1 << 20;
+/// With so much room it was not the room that was lacking, but a quota or a limit, of which nothing can be known beforehand.
+const ROOM: u64 = 64 << 20;
 
 /// Of each file of a handful: how often it was tried, since when it is as it is, and since when it could be taken.
 type Settled = HashMap<Name, (u32, Instant, Instant)>;
+
+/// The disk is full.
+#[derive(Debug)]
+pub(super) struct Full {
+    pub(super) why: String,
+    /// Bytes that were free when a write failed.
+    room: u64,
+    next_try: Instant,
+}
+
+impl Full {
+    fn new(root: &Path, why: String, now: Instant) -> Self {
+        Self { why, room: room(root), next_try: now + RETRY }
+    }
+
+    /// Whether a write may succeed now; if not, that is asked again later.
+    fn may_end(&mut self, now: Instant, room: impl FnOnce() -> u64) -> bool {
+        if now < self.next_try {
+            return false;
+        }
+        self.next_try = now + RETRY;
+        self.room >= ROOM || room() >= self.room.saturating_add(MORE_ROOM)
+    }
+}
+
+/// Bytes that are free for the index of `root`; plenty where the system does not say.
+fn room(root: &Path) -> u64 {
+    rustix::fs::statvfs(index_folder(root)).map_or(u64::MAX, |system| system.f_bavail.saturating_mul(system.f_frsize))
+}
 
 impl Daemon<'_> {
     /// Takes in what has settled.
@@ -134,14 +168,14 @@ impl Daemon<'_> {
         }
         // What the disk holds is read again when there is room.
         self.store = None;
-        self.full = Some((error.to_string(), now + RETRY));
+        self.full = Some(Full::new(&self.root, error.to_string(), now));
         self.degraded(&format!("the disk is full, and nothing is taken in: {error}"))
     }
 
     /// Whether the index can be written to; one that was closed for want of space is opened again.
     fn is_open(&mut self) -> Result<bool, Failure> {
-        let Some((_, at)) = &self.full else { return Ok(true) };
-        if Instant::now() < *at {
+        let Some(full) = &mut self.full else { return Ok(true) };
+        if !full.may_end(Instant::now(), || room(&self.root)) {
             return Ok(false);
         }
         match open(&self.root, &self.who, false, self.log, &self.notice, None) {
@@ -155,7 +189,7 @@ impl Daemon<'_> {
                 Ok(true)
             }
             Err(e) if is_full(&e) || matches!(e, Error::Locked { .. }) => {
-                self.full = Some((e.to_string(), Instant::now() + RETRY));
+                self.full = Some(Full::new(&self.root, e.to_string(), Instant::now()));
                 Ok(false)
             }
             Err(e) => Err(e.into()),
@@ -185,4 +219,24 @@ impl Daemon<'_> {
 pub(super) fn is_full(error: &Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_tried_again_when_there_is_more_room_and_a_quota_every_so_often() {
+        let start = Instant::now();
+        let mut full = Full { why: String::new(), room: 4_096, next_try: start + RETRY };
+        assert!(!full.may_end(start, || panic!("it is too early to ask")));
+        for step in 1..100 {
+            assert!(!full.may_end(start + RETRY * step, || 4_096 + MORE_ROOM - 1));
+        }
+        assert!(!full.may_end(start + RETRY * 99, || panic!("it was asked just now")));
+        assert!(full.may_end(start + RETRY * 100, || 4_096 + MORE_ROOM));
+        let mut quota = Full { why: String::new(), room: ROOM, next_try: start };
+        assert!(quota.may_end(start, || 0));
+        assert!(!quota.may_end(start, || 0));
+    }
 }

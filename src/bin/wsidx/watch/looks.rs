@@ -12,6 +12,7 @@ use wsidx::{
         Found, Listing, contains, is_container, is_hidden, names_companion, names_image, names_table, stat_of_file, tables_above, to_path,
         to_relative,
     },
+    store::state::Stat,
 };
 
 use super::{
@@ -215,8 +216,7 @@ impl Daemon<'_> {
         let (files, gone) = writer.differences(listing, &[scope], intake);
         let settle = self.settings.settle;
         for Found { path, stat } in files {
-            let rests = |time: i64| clock::age(time).is_some_and(|age| age >= settle);
-            match rests(stat.mtime_ns) && (stat.ctime_ns == 0 || rests(stat.ctime_ns)) {
+            match has_rested(&stat, settle, clock::age) {
                 true => self.queue.found(path, now),
                 false => self.queue.noticed(path, stat, now, settle),
             }
@@ -227,5 +227,31 @@ impl Daemon<'_> {
         let count = gone.len();
         gone.into_iter().for_each(|path| self.queue.left(path, now));
         count
+    }
+}
+
+/// Whether a file has not changed for the settle time by its own word; `age` says how long ago a time was, and nothing of one that lies in the
+/// future: then the clock was set, and the file is waited for by a clock that cannot be.
+fn has_rested(stat: &Stat, settle: Duration, age: impl Fn(i64) -> Option<Duration>) -> bool {
+    let rests = |time: i64| age(time).is_some_and(|age| age >= settle);
+    rests(stat.mtime_ns) && (stat.ctime_ns == 0 || rests(stat.ctime_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_from_the_future_has_not_rested_whatever_the_clock_says() {
+        let settle = Duration::from_secs(2);
+        let stat = |mtime_ns, ctime_ns| Stat { mtime_ns, ctime_ns, ..Stat::default() };
+        // The clock stands at 100 s.
+        let age = |time: i64| u64::try_from(100_000_000_000 - time).ok().map(Duration::from_nanos);
+        let seconds = |seconds: i64| seconds * 1_000_000_000;
+        for (mtime, ctime, expected) in
+            [(98, 98, true), (98, 0, true), (99, 98, false), (98, 99, false), (101, 98, false), (10, 10_000, false)]
+        {
+            assert_eq!(has_rested(&stat(seconds(mtime), seconds(ctime)), settle, age), expected, "{mtime} {ctime}");
+        }
     }
 }

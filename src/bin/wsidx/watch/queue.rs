@@ -229,4 +229,35 @@ mod tests {
         queue.closed(name("a"), start);
         assert_eq!((queue.len(), queue.gone().count()), (1, 0));
     }
+
+    /// How long files wait, seen at first and then unreadable, if their times are so long ago at each look.
+    fn waits(ages: [Option<Duration>; 8]) -> Vec<u64> {
+        let (mut queue, start) = (Queue::default(), Instant::now());
+        queue.seen(name("a"), stat(1), start, SETTLE);
+        let mut waits = Vec::new();
+        for age in ages {
+            let Some(now) = queue.next() else { break };
+            assert!(queue.pop(now - Duration::from_millis(1), SETTLE, |_| Some((stat(1), age))).is_none(), "it is not due yet");
+            let popped = queue.pop(now, SETTLE, |_| Some((stat(1), age)));
+            let Some((path, tries, changed, Some(Due::Take { growing, .. }))) = popped else { panic!("it is due") };
+            waits.push((now - start).as_secs());
+            if growing {
+                queue.again(path, changed, tries, now, SETTLE);
+            }
+        }
+        waits
+    }
+
+    #[test]
+    fn a_clock_that_is_set_neither_holds_a_file_nor_makes_it_spin() {
+        let (now, hour) = (Some(Duration::ZERO), Some(Duration::from_secs(3_600)));
+        let steady = [now; 8];
+        assert_eq!(waits(steady), [2, 4, 8, 16, 32, 64]);
+        // Set back, for all the time or for a while: the times of the file lie in the future.
+        assert_eq!(waits([None; 8]), waits(steady));
+        assert_eq!(waits([now, None, None, now, now, None, now, now]), waits(steady));
+        // Set forward: an unreadable file is taken for what it is at the next look, and never before it has settled.
+        assert_eq!(waits([now, now, hour, now, now, now, now, now]), [2, 4, 8]);
+        assert_eq!(waits([hour; 8]), [2]);
+    }
 }

@@ -103,7 +103,7 @@ impl Daemon<'_> {
             });
             trouble.chain(root.polled.iter().map(move |why| format!("{name} is polled: {why}"))).collect::<Vec<_>>()
         });
-        of_roots.chain(self.full.iter().map(|(why, _)| format!("the disk is full: {why}")))
+        of_roots.chain(self.full.iter().map(|full| format!("the disk is full: {}", full.why)))
     }
 
     pub(super) fn status(&self) -> String {

@@ -102,8 +102,12 @@ fn is_top(path: &Path) -> bool {
 /// The kind of a file system on which changes by others are not told.
 #[cfg(target_os = "linux")]
 fn network(path: &Path) -> Option<&'static str> {
-    // The numbers of statfs(2) and the kernel's magic.h.
-    let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
+    named(rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff)
+}
+
+/// By the numbers of statfs(2) and the kernel's magic.h.
+#[cfg(target_os = "linux")]
+fn named(kind: u64) -> Option<&'static str> {
     Some(match kind {
         0x6969 => "NFS",
         0x517b | 0xff53_4d42 | 0xfe53_4d42 => "SMB",
@@ -126,6 +130,35 @@ fn network(_: &Path) -> Option<&'static str> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn file_systems_that_others_write_to_are_polled_and_those_of_this_machine_are_not() {
+        for kind in [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x0bd0_0bd0] {
+            assert!(named(kind).is_some(), "{kind:#x}");
+        }
+        // ext4, tmpfs, XFS, Btrfs, overlay, ZFS.
+        for kind in [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0x794c_7630, 0x2fc1_2fc1] {
+            assert_eq!(named(kind), None, "{kind:#x}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let asked = |backend| Root::new(folder.path(), Vec::new(), backend, Instant::now());
+        assert_eq!(asked(Backend::Native).polled, None);
+        assert!(asked(Backend::Poll).polled.is_some());
+        // Signed numbers of types are those of the table, too.
+        assert_eq!(asked(Backend::Auto).polled.is_some(), network(folder.path()).is_some());
+    }
+
+    #[test]
+    fn what_is_polled_is_looked_at_within_the_settle_time_and_the_rest_as_often_as_was_asked() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), Instant::now());
+        let next = |backend| {
+            let mut root = Root::new(folder.path(), Vec::new(), backend, now);
+            root.looked(now, Duration::from_secs(300), Duration::from_secs(2));
+            root.next_look - now
+        };
+        assert_eq!((next(Backend::Poll), next(Backend::Native)), (Duration::from_secs(5), Duration::from_secs(300)));
+    }
 
     #[test]
     fn a_folder_that_goes_is_lost_and_one_that_comes_in_its_place_is_back() {

@@ -1,0 +1,153 @@
+//! Pictures and pairs that were registered → what was made of them, for those who ask again: neighbours share neighbours, and the pairs of a new
+//! content that a check has registered as they lie are those that its list makes edges of.
+//!
+//! A pair is registered in one order whoever asks, and from the stored samples, so what a check found is bit for bit what the edges would be
+//! made of (`similarity::register`, "Symmetry and determinism").
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    Result,
+    picture::Picture,
+    similarity::{
+        KEPT_SIMILARITY,
+        register::{Alignment, Detail, Needs, Outline},
+    },
+    store::state::ContentId,
+};
+
+/// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
+const KEPT: usize = 256 << 20;
+/// Bytes of an outline.
+const OUTLINE: usize = 2_700;
+/// Outlines that fit.
+const MOST: usize = KEPT / OUTLINE;
+/// Pictures that are kept: detail is mostly wanted of those whose outline was just made.
+const PICTURES: usize = 64;
+/// Pairs that are noted: what a publication does not ask for is forgotten with it.
+const PAIRS: usize = 1 << 20;
+
+/// What an index keeps of a pair, if it keeps it: similarity, and the changes that make one of the other.
+pub(super) type Kept = Option<(f32, Needs)>;
+
+/// What is worth keeping of a pair; none where registration gave up early.
+pub(super) fn kept(pair: Option<&Alignment>) -> Kept {
+    pair.filter(|pair| pair.similarity >= KEPT_SIMILARITY).map(|pair| (pair.similarity, pair.needs))
+}
+
+/// What registration has made of pictures, by their contents and as long as there is room for it; and of pairs, if somebody will ask.
+pub(super) struct Registry {
+    pub(super) pictures: Shelf<Picture>,
+    pub(super) outlines: Shelf<Outline>,
+    pub(super) details: Shelf<Detail>,
+    pairs: Option<Mutex<HashMap<[ContentId; 2], Kept>>>,
+}
+
+impl Registry {
+    /// For about `count` pictures of a side, all at once.
+    pub(super) fn new(count: usize, side: u16) -> Self {
+        // Four planes of f32 at three levels, and chroma.
+        let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
+        let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
+        let outlines = if count <= MOST { count.max(1) } else { few(OUTLINE) };
+        let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];
+        Self { pictures: Shelf::new(pictures), outlines: Shelf::new(outlines), details: Shelf::new(details), pairs: None }
+    }
+
+    /// For one change after the other of an index of so many pictures. It notes pairs.
+    pub(super) fn lasting(pictures: usize, side: u16) -> Self {
+        let growing = if pictures <= MOST { (pictures + pictures / 4 + 4_096).min(MOST) } else { pictures };
+        Self { pairs: Some(Mutex::default()), ..Self::new(growing, side) }
+    }
+
+    /// Whether it is large enough for so many pictures, or as large as any.
+    pub(super) fn is_for(&self, pictures: usize) -> bool {
+        pictures <= self.outlines.0.len() || (pictures > MOST && self.outlines.0.len() < MOST)
+    }
+
+    fn pairs(&self) -> Option<MutexGuard<'_, HashMap<[ContentId; 2], Kept>>> {
+        self.pairs.as_ref().map(|pairs| pairs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what came of a pair as it lies.
+    pub(super) fn note(&self, a: ContentId, b: ContentId, pair: Kept) {
+        if let Some(mut pairs) = self.pairs().filter(|pairs| pairs.len() < PAIRS) {
+            pairs.insert(ordered(a, b), pair);
+        }
+    }
+
+    /// What came of a pair as it lies, if that was noted.
+    pub(super) fn noted(&self, a: ContentId, b: ContentId) -> Option<Kept> {
+        self.pairs()?.get(&ordered(a, b)).copied()
+    }
+
+    /// Forgets all pairs.
+    pub(super) fn forget_pairs(&self) {
+        if let Some(mut pairs) = self.pairs() {
+            *pairs = HashMap::new();
+        }
+    }
+}
+
+fn ordered(a: ContentId, b: ContentId) -> [ContentId; 2] {
+    if a <= b { [a, b] } else { [b, a] }
+}
+
+/// A place that one value at a time may have.
+type Slot<V> = Mutex<Option<(ContentId, Arc<V>)>>;
+
+/// A direct-mapped cache: every content has one slot, and the last one there has it.
+pub(super) struct Shelf<V>(Vec<Slot<V>>);
+
+impl<V> Shelf<V> {
+    fn new(slots: usize) -> Self {
+        Self((0..slots).map(|_| Mutex::default()).collect())
+    }
+
+    /// What is there of a content, or else is made.
+    pub(super) fn get(&self, id: ContentId, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
+        // Ids are hashes already.
+        let [a, b, c, d, e, f, g, h, ..] = id;
+        let at = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.0.len() as u64;
+        let slot = || self.0[at as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = slot().as_ref().filter(|(known, _)| *known == id) {
+            return Ok(value.clone());
+        }
+        let value = Arc::new(make()?);
+        *slot() = Some((id, value.clone()));
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noted_pair_is_known_from_both_sides_until_it_is_forgotten() {
+        let (a, b, pair) = ([1; 32], [2; 32], Some((0.75, Needs::CROP)));
+        let registry = Registry::lasting(10, 32);
+        registry.note(b, a, pair);
+        registry.note(a, a, None);
+        assert_eq!((registry.noted(a, b), registry.noted(b, a), registry.noted(a, a)), (Some(pair), Some(pair), Some(None)));
+        registry.forget_pairs();
+        assert_eq!(registry.noted(a, b), None);
+        let passing = Registry::new(10, 32);
+        passing.note(a, b, pair);
+        assert_eq!(passing.noted(a, b), None);
+    }
+
+    #[test]
+    fn a_registry_lasts_while_the_index_grows_into_it() {
+        for pictures in [0, 1_000, MOST - 1, MOST, MOST + 1, 100 * MOST] {
+            let registry = Registry::lasting(pictures, 32);
+            assert!(registry.is_for(pictures), "{pictures}");
+            assert!(registry.outlines.0.len() <= MOST);
+        }
+        assert!(!Registry::lasting(1_000, 32).is_for(6_000));
+        assert!(!Registry::lasting(MOST, 32).is_for(MOST + 1));
+    }
+}
