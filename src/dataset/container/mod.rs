@@ -29,6 +29,6 @@ mod parquet;
 mod pickle;
 mod tar;
 
-pub(super) use name::split_item;
 pub use name::{container_of, is_container, is_item_of, names_companion, names_container};
+pub(super) use name::{is_container_among, split_item};
 pub use open::{Container, Images, stat_of_container};

@@ -80,6 +80,13 @@ pub fn names_container(path: &[u8]) -> bool {
     Kind::of(path).is_some()
 }
 
+/// Whether a path is that of a container, where `has` knows which files are there.
+pub(in crate::dataset) fn is_container_among<E>(path: &[u8], has: impl FnOnce(&[u8]) -> Result<bool, E>) -> Result<bool, E> {
+    let folder = &path[..path.len() - file_name(path).len()];
+    let beside = |name: &str| has(&[folder, name.as_bytes()].concat());
+    Kind::of(path).map_or(Ok(false), |kind| kind.witness().map_or(Ok(true), beside))
+}
+
 /// Whether a file has the name of one that says what is in a container beside it.
 pub fn names_companion(path: &[u8]) -> bool {
     let name = file_name(path);
