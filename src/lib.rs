@@ -43,7 +43,7 @@
 //! - [`verdict`]: evidence → redundant, influential, anomaly or novel; the policy.
 //! - [`reduce`]: clusters and labels → what to keep, and what is influential.
 //! - [`store`]: packs (the truth), catalog (sled), view (what readers map), and their format.
-//! - [`dataset`]: folders, containers of many images, labels and splits, and versions of them in git.
+//! - [`dataset`]: folders, containers of many images, labels and splits, versions of them in git, and embeddings.
 //! - [`index`]: joins the stages: create, sync and what a watcher takes in; query, check, verify; groups, clusters, leaks, outliers, and the
 //!   analyses of a selection.
 

@@ -68,6 +68,9 @@ fn clusters_images_kept_and_dissimilarities_are_those_of_scikit_learn_for_every_
         ("stored.npz", None),
         ("packed.npz", None),
         ("packed.npz", Some("ids.txt")),
+        ("lists.parquet", None),
+        ("fixed.parquet", None),
+        ("lists.parquet", Some("ids.txt")),
     ];
     for (file, ids) in files {
         let (file, ids) = (made(file), ids.map(made));
@@ -167,7 +170,8 @@ fn embeddings_that_cannot_be_used_are_refused_with_the_reason_and_nothing_is_mad
     by_values(b"", "it is cut off");
 
     refused(&["--embeddings", text(&made("f4.npy"))], "--ids FILE");
-    refused(&["--embeddings", text(&made("ids.csv"))], "read from .npy and .npz");
+    refused(&["--embeddings", text(&made("unequal.parquet"))], "have not all as many numbers as each other");
+    refused(&["--embeddings", text(&made("ids.csv"))], "read from .npy, .npz and .parquet");
     refused(&["--embeddings", "nothing.npy"], "nothing.npy: no such file");
     refused(&["--embeddings", "cat"], "no regular file");
     refused(&["--ids", "ids.txt"], "--embeddings");
@@ -216,12 +220,12 @@ fn read(file: &Path, ids: Option<&Path>) -> bool {
 fn files_that_are_cut_or_changed_anywhere_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let ids = made("ids.txt");
-    for name in ["f4.npy", "fortran_f8.npy", "stored.npz", "packed.npz"] {
+    for name in ["f4.npy", "fortran_f8.npy", "stored.npz", "packed.npz", "lists.parquet"] {
         let (bytes, file) = (fs::read(made(name)).unwrap(), folder.path().join(name));
         let ids = name.ends_with("npy").then_some(&*ids);
         fs::write(&file, &bytes).unwrap();
         assert!(read(&file, ids), "{name}");
-        for at in (0..bytes.len()).step_by(3) {
+        for at in (0..bytes.len()).step_by(7) {
             fs::write(&file, &bytes[..at]).unwrap();
             assert!(!read(&file, ids), "{name} cut at {at}");
             for flip in [0x01, 0x80, 0xff] {

@@ -508,6 +508,25 @@ fn a_dataset_below_the_top_of_the_repository_is_judged_by_itself() {
 }
 
 #[test]
+fn files_that_hold_many_images_are_told_of_since_they_are_not_looked_into() {
+    let tree = repository(&[]);
+    let staged = |files: &[&str]| {
+        files.iter().for_each(|file| write(tree.path(), file, file.as_bytes()));
+        git(tree.path(), ["add", "."]);
+        let run = wsidx(tree.path(), ["check", "--staged"]).expect(0);
+        git(tree.path(), ["commit", "-qm", "files"]);
+        run.stderr
+    };
+    assert!(
+        staged(&["train/shard-0.tar", "train/data_batch_1.bin"])
+            .contains("2 changed files that hold many images, as `train/data_batch_1.bin`")
+    );
+    // CIFAR-100 for Python calls its files train and test; others do, too.
+    assert!(!staged(&["test", ".hidden.tar", "train/notes.txt"]).contains("many images"));
+    assert!(staged(&["cifar/test", "cifar/meta"]).contains("1 changed file that holds many images, as `cifar/test`"));
+}
+
+#[test]
 fn a_repository_below_the_root_of_the_dataset_is_judged_against_its_own_tree() {
     let tree = tempfile::tempdir().unwrap();
     let (root, top) = (tree.path(), tree.path().join("train"));

@@ -24,7 +24,7 @@ pub fn names_table(path: &[u8]) -> bool {
 
 /// The names of the column that says which image a row is of.
 pub(super) const FILE_COLUMNS: [&str; 6] = ["file_name", "filename", "file", "path", "image", "filepath"];
-const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
+pub(super) const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
 
 /// The longest table that is read.
 pub(super) const MAX_TABLE_BYTES: u64 = 256 << 20;

@@ -9,6 +9,7 @@ mod folder;
 pub mod git;
 mod labels;
 mod naming;
+mod parquet;
 mod trust;
 mod version;
 

@@ -1,6 +1,6 @@
 """Makes the files beside it: embeddings as NumPy saves them, and what scikit-learn and plain Python find in them.
 
-    pip install numpy scikit-learn && python tests/embeddings/make.py
+    pip install numpy pyarrow scikit-learn && python tests/embeddings/make.py
 
 26 embeddings of three classes around a few directions, in multiples of 1/64, so that each of the types holds them exactly. reference.json has
 the clusters of each class by AgglomerativeClustering(linkage="complete", metric="cosine"), which image is kept of each, and the table of
@@ -11,6 +11,8 @@ import json
 import pathlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.lib import format as npy
 from sklearn.cluster import AgglomerativeClustering
 
@@ -34,6 +36,12 @@ for version in 2, 3:
         npy.write_array(file, points.astype("<f4"), version=(version, 0))
 np.savez(folder / "stored.npz", embeddings=points.astype("<f4"), ids=ids)
 np.savez_compressed(folder / "packed.npz", features=points.astype("<f8"), paths=ids.astype("S"), epoch=np.array(3))
+lists = pa.array(points.astype("f4").tolist(), pa.list_(pa.float32()))
+pq.write_table(pa.table({"file_name": paths, "embedding": lists}), folder / "lists.parquet", row_group_size=10)
+fixed = pa.FixedSizeListArray.from_arrays(pa.array(points.ravel()), 5)
+table = pa.table({"note": ["x"] * len(paths), "vector": fixed, "filepath": paths})
+pq.write_table(table, folder / "fixed.parquet", compression="zstd", data_page_version="2.0", data_page_size=100, write_batch_size=3)
+pq.write_table(pa.table({"ids": paths, "v": [[1.0] * (4 + 2 * (i % 2)) for i in range(26)]}), folder / "unequal.parquet")
 np.save(folder / "objects.npy", points.astype(object), allow_pickle=True)
 (folder / "ids.txt").write_text("".join(path + "\n" for path in paths))
 (folder / "ids.csv").write_text("index,filename\n" + "".join(f"{row},{path}\n" for row, path in enumerate(paths)))

@@ -125,7 +125,7 @@ fn text(session: &Session, root: &Path, summary: &SyncSummary, seconds: &[(&'sta
     if !session.quiet && summary.paths == 0 && summary.undecodable.is_empty() {
         writeln!(
             talk,
-            "no image found: files are known by their names (png, jpg, jpeg, webp, gif, bmp, tiff, pnm, qoi; CIFAR batches, IDX, tar)"
+            "no image found: files are known by their names (png, jpg, jpeg, webp, gif, bmp, tiff, pnm, qoi; CIFAR batches, IDX, tar, Parquet)"
         )?;
     }
     Ok(())

@@ -76,6 +76,7 @@ impl Versioned {
 
     /// Judges the new images of a version; with `only`, those at and below these paths.
     pub(crate) fn judge(&self, version: &Version<'_>, only: &[Vec<u8>], options: &CheckOptions, monitor: &dyn Monitor) -> Result<Judged> {
+        tell_containers(version, monitor)?;
         if version.is_quiet() {
             return Ok(self.nothing());
         }
@@ -144,6 +145,17 @@ fn added(version: &Version<'_>) -> Result<(Vec<Exception>, usize)> {
         None => 0,
     };
     Ok((lines, pairs))
+}
+
+/// Images in files that hold many are not judged in versions: nobody shall think that they were.
+fn tell_containers(version: &Version<'_>, monitor: &dyn Monitor) -> Result<()> {
+    let containers = version.containers()?;
+    if let Some(first) = containers.first() {
+        let files = term::counted(containers.len() as u64, "changed file that holds", "changed files that hold");
+        let first = term::escape(first);
+        monitor.note(&format!("{files} many images, as `{first}`: in git such are not looked into; `wsidx check {first}` judges them"));
+    }
+    Ok(())
 }
 
 fn outside(path: &Path, root: &Path) -> Error {

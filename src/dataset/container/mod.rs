@@ -9,6 +9,7 @@
 //! | `data_batch_N`, `test_batch`; `train`, `test` beside `meta` | CIFAR-10, CIFAR-100, for Python | its number |
 //! | `…-idx3-ubyte`, `….idx3-ubyte`, also with `.gz` | IDX, as of MNIST | its number |
 //! | `….tar` | a tar of image files, as of WebDataset | the name of the member |
+//! | `….parquet` | a table with a column of images, as of Hugging Face | its row, from 0, and column: `12:image` |
 //!
 //! An item has the path `file#item`. A path that is there is itself, whatever it is called; only where there is none, what stands before a
 //! `#` may be a container. Where both could be meant, the file counts and is passed over by `sync`, which says so.
@@ -24,9 +25,10 @@ mod damage;
 mod idx;
 mod name;
 mod open;
+mod parquet;
 mod pickle;
 mod tar;
 
-pub(super) use name::split_item;
 pub use name::{container_of, is_container, is_item_of, names_companion, names_container};
+pub(super) use name::{is_container_among, split_item};
 pub use open::{Container, Images, stat_of_container};

@@ -13,13 +13,14 @@ pub(super) enum Kind {
     Cifar100Python,
     Idx,
     Tar,
+    Parquet,
 }
 
 impl Kind {
     /// The kind that a name promises.
     pub(super) fn of(path: &[u8]) -> Option<Self> {
         let name = file_name(path);
-        let batch = |rest: Option<&[u8]>| rest.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
+        let batch = |rest: Option<&[u8]>| rest.is_some_and(is_number);
         match name {
             b"test_batch.bin" => Some(Self::Cifar10),
             b"test_batch" => Some(Self::Cifar10Python),
@@ -28,6 +29,7 @@ impl Kind {
             _ if batch(name.strip_prefix(b"data_batch_").and_then(|rest| rest.strip_suffix(b".bin"))) => Some(Self::Cifar10),
             _ if batch(name.strip_prefix(b"data_batch_")) => Some(Self::Cifar10Python),
             _ if name.len() > 4 && name.ends_with(b".tar") => Some(Self::Tar),
+            _ if name.len() > 8 && name.ends_with(b".parquet") => Some(Self::Parquet),
             _ if without_gz(name).ends_with(b"idx3-ubyte") => Some(Self::Idx),
             _ => None,
         }
@@ -37,7 +39,8 @@ impl Kind {
     fn may_hold(self, item: &[u8]) -> bool {
         match self {
             Self::Tar => names_image(item),
-            _ => !item.is_empty() && item.iter().all(u8::is_ascii_digit),
+            Self::Parquet => item.iter().position(|&b| b == b':').is_some_and(|at| is_number(&item[..at]) && at + 1 < item.len()),
+            _ => is_number(item),
         }
     }
 
@@ -60,6 +63,10 @@ impl Kind {
     }
 }
 
+fn is_number(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
+
 fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
@@ -71,6 +78,13 @@ fn without_gz(name: &[u8]) -> &[u8] {
 /// Whether a file has the name of a container.
 pub fn names_container(path: &[u8]) -> bool {
     Kind::of(path).is_some()
+}
+
+/// Whether a path is that of a container, where `has` knows which files are there.
+pub(in crate::dataset) fn is_container_among<E>(path: &[u8], has: impl FnOnce(&[u8]) -> Result<bool, E>) -> Result<bool, E> {
+    let folder = &path[..path.len() - file_name(path).len()];
+    let beside = |name: &str| has(&[folder, name.as_bytes()].concat());
+    Kind::of(path).map_or(Ok(false), |kind| kind.witness().map_or(Ok(true), beside))
 }
 
 /// Whether a file has the name of one that says what is in a container beside it.
@@ -125,10 +139,12 @@ mod tests {
     #[test]
     fn containers_are_known_by_name_and_so_are_their_items() {
         let names = ["a/data_batch_1.bin", "test_batch.bin", "train.bin", "x-train-images-idx3-ubyte", "t10k-images.idx3-ubyte.gz"];
-        for name in names.into_iter().chain(["data_batch_5", "a/test_batch", "train", "a.b.tar"]) {
+        for name in names.into_iter().chain(["data_batch_5", "a/test_batch", "train", "a.b.tar", "data/train-00000-of-00001.parquet"]) {
             assert!(names_container(name.as_bytes()), "{name}");
         }
-        for name in ["data_batch_.bin", "data_batch_1x.bin", "model.bin", "train-labels-idx1-ubyte", "a.png", "", "train.bin/x", ".tar"] {
+        for name in
+            ["data_batch_.bin", "data_batch_1x.bin", "model.bin", "train-labels-idx1-ubyte", "a.png", "", "train.bin/x", ".tar", ".parquet"]
+        {
             assert!(!names_container(name.as_bytes()), "{name}");
         }
         assert_eq!(split_item(b"a/test_batch.bin#12"), Some((&b"a/test_batch.bin"[..], &b"12"[..])));
@@ -137,6 +153,10 @@ mod tests {
         }
         assert_eq!(split_item(b"train#y/a.tar#b/c#d.png"), Some((&b"train#y/a.tar"[..], &b"b/c#d.png"[..])));
         assert_eq!(split_item(b"a.tar#b/c.txt"), None);
+        assert_eq!(split_item(b"a.parquet#12:image#1"), Some((&b"a.parquet"[..], &b"12:image#1"[..])));
+        for path in ["a.parquet#12", "a.parquet#image", "a.parquet#:image", "a.parquet#12:"] {
+            assert_eq!(split_item(path.as_bytes()), None, "{path}");
+        }
         assert_eq!(split_item(b"x#y/test_batch.bin#0"), Some((&b"x#y/test_batch.bin"[..], &b"0"[..])));
     }
 

@@ -11,7 +11,7 @@ use std::{
 use super::{
     cifar, idx,
     name::{Kind, container_of, is_container, split_item, split_of_name},
-    tar,
+    parquet, tar,
 };
 use crate::{
     Error, Result,
@@ -74,6 +74,7 @@ impl Container {
                 Kind::Idx => idx::open(path, file, size)?,
                 Kind::Cifar10Python | Kind::Cifar100Python => cifar::open_python(path, file, size, kind)?,
                 Kind::Tar => return Ok(Self { path: path.to_owned(), stat, items: Box::new(tar::open(file, size)?) }),
+                Kind::Parquet => return Ok(Self { path: path.to_owned(), stat, items: Box::new(parquet::open(file, size)?) }),
             };
             Ok(Self { path: path.to_owned(), stat, items: Box::new(items) })
         };

@@ -1,12 +1,14 @@
 //! Embeddings that the user computed → a row of numbers for each image that is asked for.
 //!
 //! A `.npy` holds a matrix, with a list of paths in another file; a `.npz` holds both: the array called `embeddings`, or else the only matrix of
-//! numbers in it, and the array called `ids`, or else the only list of text. Floats of 16, 32 and 64 bits and integers are read as 32-bit floats,
+//! numbers in it, and the array called `ids`, or else the only list of text. So does a `.parquet`, in columns of lists and of text.
+//! Floats of 16, 32 and 64 bits and integers are read as 32-bit floats,
 //! row after row or column after column. Sizes are held against each other and against limits before memory is taken, and only the rows that
 //! are asked for are kept.
 
 mod ids;
 mod npy;
+mod table;
 mod zip;
 
 use std::{
@@ -18,6 +20,7 @@ use ndarray::Array2;
 
 use self::{
     npy::{Header, Type},
+    table::Table,
     zip::Part,
 };
 use crate::{Error, Result, dataset::file::plain};
@@ -33,10 +36,16 @@ const MOST_ROWS: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Embeddings {
     path: PathBuf,
-    file: File,
-    matrix: Array,
+    matrix: Matrix,
     columns: usize,
     ids: Vec<Vec<u8>>,
+}
+
+/// Where the numbers are.
+#[derive(Debug)]
+enum Matrix {
+    Array(File, Array),
+    Table(Table),
 }
 
 /// An array in a file.
@@ -48,18 +57,18 @@ struct Array {
 }
 
 impl Embeddings {
-    /// Reads whose the embeddings in a file are, and checks how many there are; `ids` is the file with their paths, which a `.npz` may do
-    /// without.
+    /// Reads whose the embeddings in a file are, and checks how many there are; `ids` is the file with their paths, which a `.npz` and
+    /// a `.parquet` may do without.
     ///
     /// # Errors
     /// [`Error::Input`] with the file and the reason.
     pub fn open(path: &Path, ids: Option<&Path>) -> Result<Self> {
         let of = |path: &Path, reason: String| Error::Input(format!("{}: {reason}", path.display()));
         let listed = ids.map(|ids| ids::read(ids).map_err(|reason| of(ids, reason))).transpose()?;
-        let (file, matrix, ids) = arrays(path, listed).map_err(|reason| of(path, reason))?;
-        let (rows, columns) = shape(&matrix.header).map_err(|reason| of(path, reason))?;
+        let (matrix, ids) = matrix(path, listed).map_err(|reason| of(path, reason))?;
+        let (rows, columns) = matrix.shape().map_err(|reason| of(path, reason))?;
         match rows == ids.len() as u64 {
-            true => Ok(Self { path: path.to_owned(), file, matrix, columns, ids }),
+            true => Ok(Self { path: path.to_owned(), matrix, columns, ids }),
             false => Err(of(path, format!("it has {rows} embeddings, but there are {} paths to say whose they are", ids.len()))),
         }
     }
@@ -81,14 +90,22 @@ impl Embeddings {
     pub fn rows(&self, places: &[Option<u32>], count: usize) -> Result<Array2<f32>> {
         assert_eq!(places.len(), self.ids.len(), "a place for each embedding");
         let of = |reason: String| Error::Input(format!("{}: {reason}", self.path.display()));
-        let bytes = (count as u64).checked_mul(4 * self.columns as u64);
+        let bytes = (count as u64).checked_mul(4).and_then(|bytes| bytes.checked_mul(self.columns as u64));
         if bytes.is_none_or(|bytes| bytes > MOST_BYTES) {
             let what =
                 format!("{count} embeddings of {} numbers take more than {} GiB; select fewer images", self.columns, MOST_BYTES >> 30);
             return Err(of(what));
         }
         let mut rows = Array2::zeros((count, self.columns));
-        self.read(places, &mut rows).map_err(of)?;
+        let mut take = |row: usize, column: usize, value: f32| {
+            if let Some(place) = places[row] {
+                rows[[place as usize, column]] = value;
+            }
+        };
+        match &self.matrix {
+            Matrix::Array(file, array) => array.each(file, [places.len(), self.columns], &mut take).map_err(of)?,
+            Matrix::Table(table) => table.each(&mut take).map_err(of)?,
+        }
         for (id, place) in self.ids.iter().zip(places) {
             let Some(place) = place else { continue };
             let row = rows.row(*place as usize);
@@ -101,16 +118,27 @@ impl Embeddings {
         }
         Ok(rows)
     }
+}
 
-    fn read(&self, places: &[Option<u32>], rows: &mut Array2<f32>) -> std::result::Result<(), String> {
-        let Array { part, header, .. } = &self.matrix;
-        let mut source = part.open(&self.file);
+impl Matrix {
+    /// Rows and columns.
+    fn shape(&self) -> std::result::Result<(u64, usize), String> {
+        match self {
+            Self::Array(_, array) => shape(&array.header),
+            Self::Table(table) => Ok((table.rows(), table.columns)),
+        }
+    }
+}
+
+impl Array {
+    /// Calls `take` with each number of a matrix, and its row and column.
+    fn each(&self, file: &File, [rows, columns]: [usize; 2], take: &mut dyn FnMut(usize, usize, f32)) -> std::result::Result<(), String> {
+        let Self { part, header, .. } = self;
+        let mut source = part.open(file);
         npy::header(&mut source)?;
-        let (mut row, mut column, last) = (0, 0, if header.fortran { places.len() } else { self.columns });
-        header.each(&mut source, (places.len() * self.columns) as u64, |value| {
-            if let Some(place) = places[row] {
-                rows[[place as usize, column]] = header.number(value);
-            }
+        let (mut row, mut column, last) = (0, 0, if header.fortran { rows } else { columns });
+        header.each(&mut source, (rows * columns) as u64, |value| {
+            take(row, column, header.number(value));
             let (fast, slow) = if header.fortran { (&mut row, &mut column) } else { (&mut column, &mut row) };
             *fast += 1;
             if *fast == last {
@@ -131,18 +159,26 @@ fn given(path: &Path) -> std::result::Result<(File, u64), String> {
 }
 
 /// The matrix, and whose its rows are.
-fn arrays(path: &Path, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(File, Array, Vec<Vec<u8>>), String> {
+fn matrix(path: &Path, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(Matrix, Vec<Vec<u8>>), String> {
     let has_end = |end: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(end));
     let (file, size) = given(path)?;
+    if has_end("parquet") {
+        return table::open(file, size, listed).map(|(table, ids)| (Matrix::Table(table), ids));
+    }
     if has_end("npy") {
         let ids =
             listed.ok_or("say whose the embeddings are by --ids FILE: their paths, one a line, or a .csv with a column `file_name`")?;
         let matrix = array("it".into(), Part::whole(size), &file)?;
-        return Ok((file, matrix, ids));
+        return Ok((Matrix::Array(file, matrix), ids));
     }
     if !has_end("npz") {
-        return Err("embeddings are read from .npy and .npz".to_owned());
+        return Err("embeddings are read from .npy, .npz and .parquet".to_owned());
     }
+    arrays(file, size, listed)
+}
+
+/// The same in an archive of arrays.
+fn arrays(file: File, size: u64, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(Matrix, Vec<Vec<u8>>), String> {
     let members = zip::members(&file, size)?.into_iter().filter_map(|member| {
         let name = String::from_utf8(member.name).ok()?.strip_suffix(".npy")?.to_owned();
         Some((name, member.part))
@@ -155,7 +191,7 @@ fn arrays(path: &Path, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(Fil
         None => text(choose(&arrays, "ids", "a list of text, unless --ids says whose the embeddings are", is_text)?, &file)?,
     };
     let (name, part, header) = (matrix.name.clone(), matrix.part, matrix.header.clone());
-    Ok((file, Array { name, part, header }, ids))
+    Ok((Matrix::Array(file, Array { name, part, header }), ids))
 }
 
 fn is_text(header: &Header) -> bool {

@@ -12,7 +12,7 @@ use std::{
 use super::{CommitRange, Entry, Listed, Offset, RawChange, Repository, parse_diff, parse_tree};
 use crate::{
     Error, Result,
-    dataset::{Change, Labels, VersionFile, contains, dvc::is_dvc_file, names_image, names_table},
+    dataset::{Change, Labels, VersionFile, container::is_container_among, contains, dvc::is_dvc_file, names_image, names_table},
     store::alias::Alias,
     verdict::{ALLOW_FILE, BASELINE_FILE, Label, Rules, Split},
 };
@@ -199,6 +199,22 @@ impl Version<'_> {
             && !self.changes.iter().any(|change| is_dvc_file(&change.path))
     }
 
+    /// Changed files of the dataset that hold many images. They are not looked into.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn containers(&self) -> Result<Vec<Arc<[u8]>>> {
+        let mut containers = Vec::new();
+        for change in self.changes.iter().filter(|change| change.new.is_some_and(|new| new.is_file()) && !is_hidden(&change.path)) {
+            // Listed only where the name alone does not tell.
+            let has = |path: &[u8]| Ok(self.listing()?.iter().any(|(known, _)| **known == *path));
+            if is_container_among(&change.path, has)? {
+                containers.extend(self.offset.map(&change.path));
+            }
+        }
+        Ok(containers)
+    }
+
     /// What is there after the change. With `only`, just the changed files at and below these paths are judged.
     ///
     /// # Errors
@@ -298,7 +314,11 @@ fn take(left: &mut HashMap<Known, usize>, known: &Known) -> bool {
 
 /// By its name, and not hidden: as in a folder.
 pub(super) fn is_image(path: &[u8]) -> bool {
-    names_image(path) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+    names_image(path) && !is_hidden(path)
+}
+
+fn is_hidden(path: &[u8]) -> bool {
+    path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
 }
 
 fn is_exceptions(path: &[u8]) -> bool {
@@ -307,5 +327,5 @@ fn is_exceptions(path: &[u8]) -> bool {
 }
 
 pub(super) fn is_table(path: &[u8]) -> bool {
-    names_table(path) && !path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+    names_table(path) && !is_hidden(path)
 }

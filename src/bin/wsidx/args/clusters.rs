@@ -66,7 +66,7 @@ pub(crate) struct Clusters {
     /// The gap between eigenvalues that counts, for --eigengap paper and printed
     #[arg(long, value_name = "GAP", default_value_t = PAPER_GAMMA, requires = "eigengap")]
     pub(crate) gamma: f64,
-    /// Compare embeddings of your own instead of wavelet coefficients, for kmeans and complete-linkage: a .npy, or a .npz with their paths
+    /// Compare embeddings of your own instead of wavelet coefficients, for kmeans and complete-linkage: a .npy, or a .npz or .parquet with their paths
     #[arg(long, value_name = "FILE", conflicts_with_all = ["columns", "tau", "eigengap", "measure", "laplacian"])]
     pub(crate) embeddings: Option<PathBuf>,
     /// Whose the embeddings are: their paths in the dataset, one a line, or a .csv with a column `file_name`
@@ -153,7 +153,7 @@ them are kept, and listed. Nothing is deleted. The number of clusters is told by
 The paper's own runs: CIFAR-10 in 47,000 clusters; 500 images of aquarium fish in 470, and by Algorithm 2 in 454.
 
 Embeddings are a matrix with a row for each image, of floats of 16, 32 or 64 bits or of integers: in a .npy, with their paths in
-another file (--ids); or in a .npz, as `embeddings`, with their paths as `ids`:
+another file (--ids); or in a .npz, as `embeddings`, with their paths as `ids`; or in a .parquet, as lists, with a column `file_name`:
   numpy.savez('emb.npz', embeddings=matrix, ids=numpy.array(paths, dtype=str))
 Paths are relative to the root of the dataset, or absolute. --method complete-linkage also tells the average dissimilarity (1 - cosine)
 to the image kept: of each group of several images, then of the groups of each class and of all.
