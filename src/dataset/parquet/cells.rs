@@ -14,6 +14,8 @@ use super::{
 
 /// Bytes of unpacked pages that are kept; one page is kept whatever it takes.
 const KEPT: usize = 256 << 20;
+/// Pages that are kept, since all of them are looked through.
+const MOST_KEPT: usize = 64;
 
 /// Where the values of a column are.
 #[derive(Debug)]
@@ -80,7 +82,8 @@ impl Cells {
         let located = self.pages.get(at).ok_or("there is no such page")?;
         let found = Arc::new(self.unpack(parquet, located, &mut unpacked)?);
         unpacked.pages.push_back((at, Arc::clone(&found)));
-        while unpacked.pages.len() > 1 && unpacked.pages.iter().map(|(_, values)| values.weight()).sum::<usize>() > KEPT {
+        let weighs = |pages: &VecDeque<(usize, Arc<Values>)>| pages.iter().map(|(_, values)| values.weight()).sum::<usize>();
+        while unpacked.pages.len() > 1 && (unpacked.pages.len() > MOST_KEPT || weighs(&unpacked.pages) > KEPT) {
             unpacked.pages.pop_front();
         }
         Ok(found)
