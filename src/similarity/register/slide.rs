@@ -35,7 +35,7 @@ impl Kernel {
             (Self::Avx2, is_x86_feature_detected!("avx2")),
         ];
         #[cfg(not(target_arch = "x86_64"))]
-        let wide = [];
+        let wide: [(Self, bool); 0] = [];
         wide.into_iter().filter_map(|(kernel, detected)| detected.then_some(kernel)).chain([Self::Portable])
     }
 }
