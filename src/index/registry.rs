@@ -19,7 +19,8 @@ use crate::{
     store::state::ContentId,
 };
 
-/// Bytes of outlines that are kept where all of them fit; where they do not, a cache finds little again, and has an eighth. So have details.
+/// Bytes of outlines that are kept where all of them fit; where they do not, what is looked at together must fit, and an eighth does. So it is
+/// with details.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
 const OUTLINE: usize = 2_700;

@@ -1,6 +1,6 @@
 //! Names of files → which of them are containers, which files belong to them, and the split that they tell.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{convert::Infallible, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use crate::{dataset::names_image, verdict::Split};
 
@@ -114,11 +114,10 @@ pub fn container_of(path: &Path) -> Option<&Path> {
 
 /// Whether a regular file is a container by its name and by what is beside it. What is packed is none where it is beside its unpacked form.
 pub fn is_container(path: &Path) -> bool {
-    let Some(kind) = Kind::of(path.as_os_str().as_bytes()) else { return false };
-    let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_file());
-    let name = path.as_os_str().as_bytes();
-    let unpacked = name.strip_suffix(b".gz").map(|name| Path::new(OsStr::from_bytes(name)));
-    is_file(path) && kind.witness().is_none_or(|witness| is_file(&path.with_file_name(witness))) && !unpacked.is_some_and(is_file)
+    let is_file = |path: &[u8]| Path::new(OsStr::from_bytes(path)).symlink_metadata().is_ok_and(|meta| meta.is_file());
+    let path = path.as_os_str().as_bytes();
+    let by_name = is_container_among(path, |beside| Ok::<_, Infallible>(is_file(beside))) == Ok(true);
+    by_name && is_file(path) && !path.strip_suffix(b".gz").is_some_and(is_file)
 }
 
 /// The split that the name of a container tells: that of its first word that is the name of one.

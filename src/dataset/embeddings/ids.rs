@@ -20,11 +20,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     if text.iter().filter(|&&b| b == b'\n').count() as u64 > MOST_ROWS {
         return Err(format!("it has more than {MOST_ROWS} lines"));
     }
-    let ids = if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) { of_table(text)? } else { of_lines(text) };
-    match ids.iter().position(Vec::is_empty) {
-        Some(row) => Err(format!("row {row} (from 0) names no image")),
-        None => Ok(ids),
-    }
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) { of_table(text) } else { Ok(of_lines(text)) }
 }
 
 fn of_lines(text: &[u8]) -> Vec<Vec<u8>> {

@@ -64,8 +64,11 @@ impl Embeddings {
     /// [`Error::Input`] with the file and the reason.
     pub fn open(path: &Path, ids: Option<&Path>) -> Result<Self> {
         let of = |path: &Path, reason: String| Error::Input(format!("{}: {reason}", path.display()));
-        let listed = ids.map(|ids| ids::read(ids).map_err(|reason| of(ids, reason))).transpose()?;
+        let (listed, told_in) = (ids.map(|ids| ids::read(ids).map_err(|reason| of(ids, reason))).transpose()?, ids.unwrap_or(path));
         let (matrix, ids) = matrix(path, listed).map_err(|reason| of(path, reason))?;
+        if let Some(row) = ids.iter().position(Vec::is_empty) {
+            return Err(of(told_in, format!("row {row} (from 0) names no image")));
+        }
         let (rows, columns) = matrix.shape().map_err(|reason| of(path, reason))?;
         match rows == ids.len() as u64 {
             true => Ok(Self { path: path.to_owned(), matrix, columns, ids }),
