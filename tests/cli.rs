@@ -133,7 +133,7 @@ fn check_gives_the_contract_and_the_exit_code_of_the_policy() {
     let near = of("train/dog/near.ppm");
     assert_eq!((&near["schema"], &near["verdict"], &near["conflicts"]), (&"wsidx.check/1".into(), &"influential".into(), &1.into()));
     assert_eq!((&near["reject"], &near["exact"], &near["calibrated"]), (&true.into(), &false.into(), &false.into()));
-    assert_eq!((&near["rule"], &near["label"]), (&"registration/5".into(), &"dog".into()));
+    assert_eq!((&near["rule"], &near["label"]), (&"registration/6".into(), &"dog".into()));
     assert!(near["similarity"].as_f64().unwrap() >= 0.7);
     assert_eq!(near["nearest"][0]["path"], "train/cat/4.ppm");
     let leak = of("test/cat/leak.ppm");

@@ -17,22 +17,48 @@ pub(super) struct Start {
     pub(super) score: f32,
 }
 
-/// The best place for every size and role, best first.
-pub(super) fn starts(a: &Templates, b: &Templates) -> Vec<Start> {
-    let mut all: Vec<Start> = inside(a, b).collect();
-    all.extend(inside(b, a).skip(1).filter_map(|start| Some(Start { map: start.map.inverse()?, ..start })));
-    all.sort_by(|a, b| b.score.total_cmp(&a.score));
-    all
+/// Where one of two pictures, as a part, fits best into the other at some size.
+pub(super) struct Place {
+    size: usize,
+    offset: [usize; 2],
+    second_is_part: bool,
+    pub(super) score: f32,
 }
 
-/// The best place for every size of one picture in the other; small sizes, which fit by chance, count for less.
-fn inside<'a>(part: &'a Templates, whole: &Templates) -> impl Iterator<Item = Start> + use<'a> {
-    let frame = Frame::new(whole.template(0));
-    (0..EIGHTHS.len()).map(move |size| {
-        let template = part.slid(size);
-        let (score, offset) = frame.slide(&template);
-        let scale = template.size.map(|n| n as f32 / N as f32);
-        let shift = [0, 1].map(|i| (offset[i] as f32 - OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
-        Start { map: Affine::scale_and_shift(scale, shift), score: score * (scale[0] * scale[1]).sqrt().sqrt() }
-    })
+impl Place {
+    fn start(&self) -> Option<Start> {
+        let scale = scale(self.size);
+        let shift = [0, 1].map(|i| (self.offset[i] as f32 - OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
+        let map = Affine::scale_and_shift(scale, shift);
+        Some(Start { map: if self.second_is_part { map.inverse()? } else { map }, score: self.score })
+    }
+}
+
+/// The best place for every size and role.
+pub(super) fn places(a: &Templates, b: &Templates) -> Vec<Place> {
+    let mut places = Vec::with_capacity(2 * EIGHTHS.len() - 1);
+    let mut frame = Frame::empty();
+    // At full size both roles are one.
+    for (part, whole, first_size, second_is_part) in [(a, b, 0, false), (b, a, 1, true)] {
+        frame.fill(whole.whole());
+        for size in first_size..EIGHTHS.len() {
+            let (score, offset) = frame.slide(&part.slid(size));
+            let [across, down] = scale(size);
+            // Small sizes fit by chance, and count for less.
+            places.push(Place { size, offset, second_is_part, score: score * (across * down).sqrt().sqrt() });
+        }
+    }
+    places
+}
+
+/// Where to start from, best first.
+pub(super) fn starts(places: &[Place]) -> Vec<Start> {
+    let mut starts: Vec<Start> = places.iter().filter_map(Place::start).collect();
+    starts.sort_by(|a, b| b.score.total_cmp(&a.score));
+    starts
+}
+
+/// The width and height of a part, that of the whole being one.
+fn scale(size: usize) -> [f32; 2] {
+    EIGHTHS[size].map(|n| n as f32 / 8.0)
 }

@@ -30,6 +30,8 @@ mod needs;
 mod refine;
 mod scales;
 mod slide;
+#[cfg(target_arch = "x86_64")]
+mod slide_vnni;
 mod templates;
 
 use std::{borrow::Cow, cell::RefCell};
@@ -48,7 +50,7 @@ use coarse::Start;
 use refine::{Fit, Fixed, Look};
 
 /// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
-pub const RULE: &str = "registration/5";
+pub const RULE: &str = "registration/6";
 
 /// The score of the prefilter below which a pair is not worth aligning.
 pub const START_SCORE: f32 = 0.5;
@@ -123,7 +125,7 @@ impl Alignment {
 /// The score of the prefilter, 0 to 1: that of the best start; symmetric.
 #[must_use]
 pub fn start_score(a: &Outline, b: &Outline) -> f32 {
-    coarse::starts(&a.templates, &b.templates).first().map_or(0.0, |start| start.score)
+    coarse::places(&a.templates, &b.templates).iter().fold(0.0, |best, place| place.score.max(best))
 }
 
 /// Registers a pair, the first picture turned first. See the module for the method.
@@ -157,9 +159,9 @@ pub fn begin(a: &Outline, b: &Outline, turn: Turn) -> Option<Begun> {
         let starts = Some(vec![Start { map: Affine::IDENTITY, score: in_place }]);
         return Some(Begun { starts, turn, reversed });
     }
-    let starts = coarse::starts(&a.templates, &b.templates);
-    let worth = starts.first().is_some_and(|start| start.score >= START_SCORE);
-    worth.then_some(Begun { starts: Some(starts), turn, reversed })
+    let places = coarse::places(&a.templates, &b.templates);
+    let worth = places.iter().any(|place| place.score >= START_SCORE);
+    worth.then(|| Begun { starts: Some(coarse::starts(&places)), turn, reversed })
 }
 
 impl Begun {

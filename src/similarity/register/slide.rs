@@ -5,16 +5,18 @@
 #![allow(unsafe_code)]
 
 use super::levels::COARSE as N;
+#[cfg(target_arch = "x86_64")]
+use super::slide_vnni::{self, Quads};
 
 /// What a template may stick out.
 pub(super) const OVERHANG: usize = N / 8;
 /// The side of a picture with its overhang on both sides, and the length of its rows, so far as they are read.
-const SIDE: usize = N + 2 * OVERHANG;
+pub(super) const SIDE: usize = N + 2 * OVERHANG;
 const ROW: usize = 32;
-/// Offsets that lie side by side, at most; of a template that is half as wide as the picture there are 13.
-const LANES: usize = 16;
-/// Offsets that lie one above the other, at most.
-const DOWN: usize = 13;
+/// Offsets that lie side by side, at most.
+pub(super) const LANES: usize = 16;
+/// Widths of templates: five to eight eighths of N.
+pub(super) const WIDTHS: usize = 4;
 
 /// The instructions that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,25 +32,21 @@ impl Kernel {
     /// What the processor has, the best first.
     fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        let wide = [
-            (Self::Vnni, is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")),
-            (Self::Avx2, is_x86_feature_detected!("avx2")),
-        ];
+        let wide = [(Self::Vnni, slide_vnni::detected()), (Self::Avx2, is_x86_feature_detected!("avx2"))];
         #[cfg(not(target_arch = "x86_64"))]
         let wide: [(Self, bool); 0] = [];
         wide.into_iter().filter_map(|(kernel, detected)| detected.then_some(kernel)).chain([Self::Portable])
     }
 }
 
-/// A picture with zeros around it.
+/// A picture with zeros around it. It is filled where it lies and never moved.
 pub(super) struct Frame {
     samples: Samples,
     kernel: Kernel,
-    /// The sums of squares over all rectangles that begin at its corner.
-    squares: [[i32; ROW]; SIDE + 1],
+    energies: Energies,
 }
 
-/// Samples as a kernel reads them; never moved.
+/// Samples as a kernel reads them.
 #[allow(clippy::large_enum_variant)]
 enum Samples {
     /// Each with the one to its right.
@@ -57,12 +55,12 @@ enum Samples {
     Quads(Quads),
 }
 
-/// For every fourth column, and every row with one more after them: the words of four samples, each plus 128, that begin there and at the next
-/// fifteen columns.
+/// For each width of a template and each column where it may begin: the sums of squares of that many columns, over all rows before some row.
 #[repr(align(64))]
-struct Quads([[[u32; LANES]; SIDE + 1]; N / 4]);
+pub(super) struct Energies(pub(super) [[[i32; LANES]; SIDE + 1]; WIDTHS]);
 
-/// The rows of a template, those beyond its width zero, its width and height, the sum of its values and that of their squares.
+/// The rows of a template, those beyond its width zero, its width and height (five to eight eighths of N), the sum of its values and that of
+/// their squares.
 pub(super) struct Slid<'a> {
     pub(super) rows: &'a [[i8; N]],
     pub(super) size: [usize; 2],
@@ -71,37 +69,43 @@ pub(super) struct Slid<'a> {
 }
 
 impl Frame {
-    pub(super) fn new(rows: &[[i8; N]]) -> Self {
-        Self::with(Kernel::all().next().unwrap_or(Kernel::Portable), rows)
+    /// A frame without a picture.
+    #[inline(always)]
+    pub(super) fn empty() -> Self {
+        Self::of(Kernel::all().next().unwrap_or(Kernel::Portable))
     }
 
-    fn with(kernel: Kernel, rows: &[[i8; N]]) -> Self {
-        let mut framed = [[0i8; ROW]; SIDE];
-        framed[OVERHANG..].iter_mut().zip(rows).for_each(|(framed, row)| framed[OVERHANG..][..N].copy_from_slice(row));
+    #[inline(always)]
+    fn of(kernel: Kernel) -> Self {
         let samples = match kernel {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Vnni => Samples::Quads(Quads::of(&framed)),
-            _ => {
-                Samples::Pairs(framed.map(|row| std::array::from_fn(|x| [row[x], if x + 1 < ROW { row[x + 1] } else { 0 }].map(i16::from))))
-            }
+            Kernel::Vnni => Samples::Quads(Quads::new()),
+            _ => Samples::Pairs([[[0; 2]; ROW]; SIDE]),
         };
-        let mut squares = [[0; ROW]; SIDE + 1];
-        for (y, row) in framed.iter().enumerate() {
-            let mut sum = 0;
-            for x in 0..ROW - 1 {
-                sum += i32::from(row[x]) * i32::from(row[x]);
-                squares[y + 1][x + 1] = squares[y][x + 1] + sum;
+        Self { samples, kernel, energies: Energies([[[0; LANES]; SIDE + 1]; WIDTHS]) }
+    }
+
+    /// Puts a picture into it.
+    pub(super) fn fill(&mut self, rows: &[[i8; N]; N]) {
+        match &mut self.samples {
+            #[cfg(target_arch = "x86_64")]
+            Samples::Quads(quads) => quads.fill(rows, &mut self.energies),
+            Samples::Pairs(pairs) => {
+                for (row, pairs) in rows.iter().zip(&mut pairs[OVERHANG..]) {
+                    let mut framed = [0; ROW + 1];
+                    framed[OVERHANG..][..N].copy_from_slice(row);
+                    *pairs = std::array::from_fn(|x| [framed[x], framed[x + 1]].map(i16::from));
+                }
+                self.energies.fill(rows);
             }
         }
-        Self { samples, kernel, squares }
     }
 
     /// The best correlation of a template over all offsets, and its offset, counted from the overhang; the first of equals.
     pub(super) fn slide(&self, template: &Slid<'_>) -> (f32, [usize; 2]) {
         match (&self.samples, self.kernel) {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: there are quads only where the processor has AVX-512 with VNNI.
-            (Samples::Quads(quads), _) => unsafe { self.slide_vnni(quads, template) },
+            (Samples::Quads(quads), _) => quads.slide(&self.energies, template),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has AVX2.
             (Samples::Pairs(pairs), Kernel::Avx2) => unsafe { self.slide_avx2(pairs, template) },
@@ -121,89 +125,93 @@ impl Frame {
         rows.iter_mut().zip(template.rows).for_each(|(out, row)| *out = row.map(i16::from));
         let [width, height] = template.size;
         let [across, down] = offsets(template.size);
+        let energies = self.energies.of(width);
         let mut best = Best::NONE;
         for y in 0..down {
-            let (top, bottom, seen) = (&self.squares[y], &self.squares[y + height], &pairs[y..y + height]);
+            let (above, below, seen) = (&energies[y], &energies[y + height], &pairs[y..y + height]);
             if across <= LANES / 2 {
                 let [dots] = dots::<1, AVX2>(&rows[..height], seen, width);
-                best.offer(&dots, top, bottom, [0, y], width, across);
+                best.offer(&dots, above, below, [0, y]);
             } else {
                 let [dots, more] = dots::<2, AVX2>(&rows[..height], seen, width);
-                best.offer(&dots, top, bottom, [0, y], width, across);
-                best.offer(&more, top, bottom, [LANES / 2, y], width, across);
+                best.offer(&dots, above, below, [0, y]);
+                best.offer(&more, above, below, [LANES / 2, y]);
             }
         }
-        best.of(template)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    fn slide_vnni(&self, quads: &Quads, template: &Slid<'_>) -> (f32, [usize; 2]) {
-        let [width, height] = template.size;
-        let [across, down] = offsets(template.size);
-        let mut dots = [[0; LANES]; DOWN];
-        // An even number of rows of offsets is computed with one more.
-        match down | 1 {
-            ..=5 => quads.dots::<5>(template, &mut dots),
-            7 => quads.dots::<7>(template, &mut dots),
-            9 => quads.dots::<9>(template, &mut dots),
-            11 => quads.dots::<11>(template, &mut dots),
-            _ => quads.dots::<DOWN>(template, &mut dots),
-        }
-        let mut best = Best::NONE;
-        for (y, dots) in dots[..down].iter().enumerate() {
-            best.offer(dots, &self.squares[y], &self.squares[y + height], [0, y], width, across);
-        }
-        best.of(template)
+        best.of(template, across)
     }
 }
 
 /// The offsets of a template of some width and height: side by side, and one above the other.
-fn offsets(size: [usize; 2]) -> [usize; 2] {
+pub(super) fn offsets(size: [usize; 2]) -> [usize; 2] {
     size.map(|length| SIDE - length + 1)
 }
 
-/// The best so far: the square of its dot product, and the energy that it is divided by.
-struct Best {
-    square: f32,
-    energy: f32,
-    offset: [usize; 2],
+impl Energies {
+    #[inline(always)]
+    fn fill(&mut self, rows: &[[i8; N]; N]) {
+        for (y, row) in rows.iter().enumerate().map(|(y, row)| (y + OVERHANG, row)) {
+            let mut before = [0; ROW];
+            for (x, &value) in row.iter().enumerate().map(|(x, value)| (x + OVERHANG, value)) {
+                before[x + 1] = before[x] + i32::from(value) * i32::from(value);
+            }
+            let whole = before[OVERHANG + N];
+            before[OVERHANG + N..].fill(whole);
+            for (width, table) in self.0.iter_mut().enumerate().map(|(i, table)| ((i + 5) * N / 8, table)) {
+                let mut sums = table[y];
+                for (l, sum) in sums.iter_mut().enumerate() {
+                    *sum += before[l + width] - before[l];
+                }
+                table[y + 1] = sums;
+            }
+        }
+        for table in &mut self.0 {
+            let whole = table[OVERHANG + N];
+            table[OVERHANG + N..].fill(whole);
+        }
+    }
+
+    /// Those for a width.
+    #[inline(always)]
+    pub(super) fn of(&self, width: usize) -> &[[i32; LANES]; SIDE + 1] {
+        &self.0[width * 8 / N - 5]
+    }
+}
+
+/// The best row so far of each column of offsets: the square of its dot product, and the energy that it is divided by.
+pub(super) struct Best {
+    pub(super) squares: [f32; LANES],
+    pub(super) energies: [f32; LANES],
+    pub(super) rows: [i32; LANES],
 }
 
 impl Best {
-    const NONE: Self = Self { square: 0.0, energy: 1.0, offset: [OVERHANG; 2] };
+    pub(super) const NONE: Self = Self { squares: [0.0; LANES], energies: [1.0; LANES], rows: [0; LANES] };
 
-    /// Takes the better of some neighbouring offsets, of which those before `across` exist. Nothing is divided.
+    /// Takes what is better of a row of offsets, from the column `x` on; of equals, what was there. Nothing is divided.
     #[inline(always)]
-    fn offer<const L: usize>(
-        &mut self,
-        dots: &[i32; L],
-        top: &[i32; ROW],
-        bottom: &[i32; ROW],
-        [x, y]: [usize; 2],
-        width: usize,
-        across: usize,
-    ) {
-        let [near, far] = [top, bottom].map(|sums| [&sums[x..][..L], &sums[x + width..][..L]]);
-        let (mut squares, mut energies, mut any) = ([0f32; L], [0f32; L], false);
+    fn offer<const L: usize>(&mut self, dots: &[i32; L], above: &[i32; LANES], below: &[i32; LANES], [x, y]: [usize; 2]) {
         for l in 0..L {
-            let dot = if dots[l] > 0 && x + l < across { dots[l] as f32 } else { 0.0 };
-            squares[l] = dot * dot;
-            energies[l] = (far[1][l] - near[1][l] - far[0][l] + near[0][l]) as f32;
-            any |= squares[l] * self.energy > self.square * energies[l];
-        }
-        if any {
-            for l in 0..L {
-                if squares[l] * self.energy > self.square * energies[l] {
-                    *self = Self { square: squares[l], energy: energies[l], offset: [x + l, y] };
-                }
+            let dot = if dots[l] > 0 { dots[l] as f32 } else { 0.0 };
+            let (square, energy) = (dot * dot, (below[x + l] - above[x + l]) as f32);
+            if square * self.energies[x + l] > self.squares[x + l] * energy {
+                (self.squares[x + l], self.energies[x + l], self.rows[x + l]) = (square, energy, y as i32);
             }
         }
     }
 
-    /// As a correlation with the template.
-    fn of(&self, template: &Slid<'_>) -> (f32, [usize; 2]) {
-        ((self.square / (template.energy.max(1) as f32 * self.energy)).sqrt(), self.offset)
+    /// The best of the columns that exist, as a correlation with the template; of equals that of the first row, and there the first.
+    #[inline(always)]
+    pub(super) fn of(&self, template: &Slid<'_>, across: usize) -> (f32, [usize; 2]) {
+        // Bits of positive numbers are in the order of these.
+        let mut best = 0;
+        for l in 0..LANES {
+            let ratio = if l < across { self.squares[l] / self.energies[l] } else { 0.0 };
+            best = best.max(u64::from(ratio.to_bits()) << 32 | u64::from(u32::MAX - (self.rows[l] as u32 * LANES as u32 + l as u32)));
+        }
+        let (ratio, place) = (f32::from_bits((best >> 32) as u32), (u32::MAX - best as u32) as usize);
+        let offset = if ratio > 0.0 { [place % LANES, place / LANES] } else { [OVERHANG; 2] };
+        ((ratio / template.energy.max(1) as f32).sqrt(), offset)
     }
 }
 
@@ -259,51 +267,9 @@ fn dots_avx2<const G: usize>(template: &[[i16; N]], rows: &[[[i16; 2]; ROW]], us
     out
 }
 
-#[cfg(target_arch = "x86_64")]
-impl Quads {
-    fn of(samples: &[[i8; ROW]; SIDE]) -> Self {
-        const { assert!(N - 4 + LANES + 3 <= ROW) };
-        let mut quads = [[[0x8080_8080; LANES]; SIDE + 1]; N / 4];
-        for (y, row) in samples.iter().enumerate() {
-            let row = row.map(|v| (v as u8) ^ 128);
-            for (c, quads) in quads.iter_mut().enumerate() {
-                for (l, quad) in quads[y].iter_mut().enumerate() {
-                    let x = 4 * c + l;
-                    *quad = u32::from_le_bytes([row[x], row[x + 1], row[x + 2], row[x + 3]]);
-                }
-            }
-        }
-        Self(quads)
-    }
-
-    /// The dot products of a template with what it covers, at `D` rows of offsets: (a + 128) · b summed, less 128 times the sum of the template.
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    #[inline]
-    fn dots<const D: usize>(&self, template: &Slid<'_>, out: &mut [[i32; LANES]; DOWN]) {
-        use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32, _mm512_load_si512, _mm512_set1_epi32, _mm512_storeu_si512};
-        const { assert!(D <= DOWN) };
-        let used = template.size[0].div_ceil(4);
-        let mut sums = [_mm512_set1_epi32(-128 * template.sum); D];
-        for (r, row) in template.rows.iter().enumerate() {
-            for (quad, seen) in row.as_chunks::<4>().0[..used].iter().zip(&self.0) {
-                let quad = _mm512_set1_epi32(i32::from_le_bytes(quad.map(|v| v as u8)));
-                for (sum, seen) in sums.iter_mut().zip(&seen[r..r + D]) {
-                    // SAFETY: sixteen words that begin at a multiple of 64 bytes.
-                    let seen = unsafe { _mm512_load_si512(seen.as_ptr().cast::<__m512i>()) };
-                    *sum = _mm512_dpbusd_epi32(*sum, seen, quad);
-                }
-            }
-        }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            // SAFETY: the place has the sixteen integers that are written.
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast::<__m512i>(), sum) };
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::templates::EIGHTHS, *};
 
     /// By the definition, at every offset.
     fn slow(whole: &[[i8; N]], template: &Slid<'_>) -> (f32, [usize; 2]) {
@@ -329,14 +295,21 @@ mod tests {
     /// A picture, and templates of every size that are cut from another one, are slid as the definition says.
     fn slid_alike(whole: impl Fn(usize, usize) -> i8, other: impl Fn(usize, usize) -> i8) {
         let whole: [[i8; N]; N] = std::array::from_fn(|y| std::array::from_fn(|x| whole(x, y)));
-        for size in (N / 2..=N).flat_map(|w| (N / 2..=N).map(move |h| [w, h])) {
+        for size in EIGHTHS.map(|eighths| eighths.map(|n| n * N / 8)) {
             let cut = |x: usize, y: usize| if x < size[0] && y < size[1] { other(x, y) } else { 0 };
             let rows: [[i8; N]; N] = std::array::from_fn(|y| std::array::from_fn(|x| cut(x, y)));
             let of_all = |f: fn(i32) -> i32| rows.iter().flatten().map(|&v| f(v.into())).sum();
             let template = Slid { rows: &rows[..size[1]], size, sum: of_all(|v| v), energy: of_all(|v| v * v) };
-            let (score, offset) = Frame::new(&whole).slide(&template);
+            let slide = |kernel: Kernel| {
+                let mut frame = Frame::of(kernel);
+                // Nothing is left of what it held.
+                frame.fill(&[[100; N]; N]);
+                frame.fill(&whole);
+                frame.slide(&template)
+            };
+            let (score, offset) = slide(Kernel::Portable);
             for kernel in Kernel::all() {
-                assert_eq!((score, offset), Frame::with(kernel, &whole).slide(&template), "{kernel:?} {size:?}");
+                assert_eq!((score, offset), slide(kernel), "{kernel:?} {size:?}");
             }
             let (slow_score, slow_offset) = slow(&whole, &template);
             assert!((score - slow_score).abs() < 1e-5, "{size:?} {score} {slow_score}");

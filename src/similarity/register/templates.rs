@@ -47,6 +47,12 @@ impl Templates {
         &self.rows[first_row(size)..first_row(size + 1)]
     }
 
+    /// The picture as it is.
+    pub(super) fn whole(&self) -> &[[i8; N]; N] {
+        const { assert!(EIGHTHS[0][0] == 8 && EIGHTHS[0][1] == 8) };
+        &self.rows.as_chunks().0[0]
+    }
+
     /// The template of a size.
     pub(super) fn slid(&self, size: usize) -> Slid<'_> {
         let [sum, energy] = self.sums[size];
