@@ -83,7 +83,7 @@ impl Arena {
         let mut shelf = self.shelves[place / SHELF].lock().unwrap_or_else(PoisonError::into_inner);
         let list = &mut shelf[place % SHELF * self.k..][..self.k];
         if insert(list, neighbor, order) {
-            self.reach[place].fetch_min(reach_of(list), Relaxed);
+            self.reach[place].store(reach_of(list), Relaxed);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::{
     bound::{QueryBound, high_limit, target_bound},
-    kernel::{GROUP, Kernel, TILE},
+    kernel::{GROUP, Kernel, Sieves, TILE},
     pack::{QueryBlock, TileBuffer},
     planes::Planes,
 };
@@ -152,6 +152,7 @@ impl<M: Meeting> Join<'_, M> {
     fn work(&self, task: &Task) {
         let rows = &self.queries.rows[task.queries.clone()];
         let mut bench = Bench {
+            sieves: self.kernel.sieves(),
             start: task.queries.start,
             block: QueryBlock::new(self.kernel, &self.queries.planes, rows),
             query_reach: Vec::with_capacity(rows.len()),
@@ -186,7 +187,7 @@ impl<M: Meeting> Join<'_, M> {
             if self.triangle && first + 1 >= targets.end {
                 return;
             }
-            let masks = self.kernel.survivors(bench.block.group(group), bench.tile.tile());
+            let masks = bench.sieves.survivors(bench.block.group(group), bench.tile.tile());
             if masks != [0; GROUP] {
                 self.measure(bench, first, masks);
                 self.settle(bench);
@@ -254,6 +255,7 @@ impl<M: Meeting> Join<'_, M> {
 
 /// What a task works on: its packed queries and the tile at hand, with the reaches that their bounds come from.
 struct Bench {
+    sieves: Sieves,
     /// Place of the first query.
     start: usize,
     block: QueryBlock,

@@ -12,17 +12,17 @@ use super::{
     planes::{Norms, Row},
 };
 #[cfg(target_arch = "x86_64")]
-use super::{kernel_avx2, kernel_vnni};
+use super::{kernel_amx, kernel_avx2, kernel_vnni};
 use std::fmt;
 
 /// Queries in a group.
-pub(super) const GROUP: usize = 8;
+pub(super) const GROUP: usize = 16;
 /// Targets in a tile.
 pub(super) const TILE: usize = 48;
 /// Rows that [`Kernel::dots`] takes at once.
 pub(super) const RUN: usize = 16;
 
-/// Sixteen targets at one step, a word each; aligned, so that no load crosses a cache line.
+/// Sixteen queries or targets at one step, a word each; aligned, so that no load crosses a cache line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line(pub(super) [u32; 16]);
@@ -30,10 +30,10 @@ pub(super) struct Line(pub(super) [u32; 16]);
 /// Lines of one step of a tile.
 pub(super) const LINES: usize = TILE / 16;
 
-/// One group of queries as packed: a word per step and query, and the bounds.
+/// One group of queries as packed: a line per step, or as many words of each query in turn ([`Form::Rows`]), and the bounds.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    pub(super) words: &'a [[u32; GROUP]],
+    pub(super) words: &'a [Line],
     pub(super) bounds: &'a [QueryBound; GROUP],
 }
 
@@ -51,6 +51,8 @@ pub(super) struct Tile<'a> {
 pub(super) enum Form {
     /// Four bytes, those of queries offset by 0, or by 128 for a kernel that takes them as unsigned.
     Bytes { offset: u8 },
+    /// Four bytes; those of a query lie together.
+    Rows,
     /// Two `i16`.
     Shorts,
     /// The bits of one `f32`.
@@ -63,6 +65,8 @@ pub struct Kernel(Isa);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     #[cfg(target_arch = "x86_64")]
     Vnni,
     #[cfg(target_arch = "x86_64")]
@@ -81,6 +85,9 @@ impl Kernel {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
+            if kernel_amx::detected() {
+                found.push(Self(Isa::Amx));
+            }
             if kernel_vnni::detected() {
                 found.push(Self(Isa::Vnni));
             }
@@ -105,10 +112,12 @@ impl Kernel {
         Self::available().first().copied().unwrap_or(Self(Isa::Portable))
     }
 
-    /// Its name: `avx512-vnni`, `avx2`, `neon-dotprod`, `neon` or `portable`.
+    /// Its name: `amx-int8`, `avx512-vnni`, `avx2`, `neon-dotprod`, `neon` or `portable`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => "amx-int8",
             #[cfg(target_arch = "x86_64")]
             Isa::Vnni => "avx512-vnni",
             #[cfg(target_arch = "x86_64")]
@@ -125,6 +134,8 @@ impl Kernel {
     pub(super) fn form(self) -> Form {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Form::Rows,
+            #[cfg(target_arch = "x86_64")]
             Isa::Vnni => Form::Bytes { offset: 128 },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Form::Shorts,
@@ -134,22 +145,12 @@ impl Kernel {
         }
     }
 
-    /// Which pairs survive (`bound`): bit `j` of word `i` for query `i` and target `j`.
-    ///
-    /// # Panics
-    /// If the group and the tile differ in steps.
-    pub(super) fn survivors(self, group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
-        assert_eq!(group.words.len() * LINES, tile.lines.len(), "steps of group and tile");
-        match self.0 {
+    /// Makes this thread ready for [`Sieves::survivors`].
+    pub(super) fn sieves(self) -> Sieves {
+        Sieves {
+            kernel: self,
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => kernel_vnni::survivors(group, tile),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => kernel_avx2::survivors(group, tile),
-            #[cfg(target_arch = "aarch64")]
-            Isa::Dotprod => kernel_neon::survivors_by_fours(group, tile),
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => kernel_neon::survivors(group, tile),
-            Isa::Portable => kernel_portable::survivors(group, tile),
+            tiles: (self.0 == Isa::Amx).then(kernel_amx::Tiles::new),
         }
     }
 
@@ -161,7 +162,7 @@ impl Kernel {
         assert!(query.len().is_multiple_of(64) && rows.len() == RUN * query.len(), "{} bytes of rows", rows.len());
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => kernel_vnni::dots(query, rows),
+            Isa::Amx | Isa::Vnni => kernel_vnni::dots(query, rows),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::dots(query, rows),
             #[cfg(target_arch = "aarch64")]
@@ -176,7 +177,7 @@ impl Kernel {
     pub(super) fn wanted(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> u32 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => kernel_vnni::wanted(sieve, norms, dots),
+            Isa::Amx | Isa::Vnni => kernel_vnni::wanted(sieve, norms, dots),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::wanted(sieve, norms, dots),
             _ => kernel_portable::wanted(sieve, norms, dots),
@@ -187,7 +188,7 @@ impl Kernel {
     pub(super) fn wanted_by_either(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, reach),
+            Isa::Amx | Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, reach),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::wanted_by_either(sieve, norms, dots, reach),
             _ => kernel_portable::wanted_by_either(sieve, norms, dots, reach),
@@ -205,10 +206,42 @@ impl Kernel {
         assert!(same && len.is_multiple_of(64), "halves of {len} bytes");
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => kernel_vnni::squared_distance(a, b),
+            Isa::Amx | Isa::Vnni => kernel_vnni::squared_distance(a, b),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => kernel_avx2::squared_distance(a, b),
             _ => kernel_portable::squared_distance(a, b),
+        }
+    }
+}
+
+/// A kernel on a thread that is ready for its blocks of pairs, for a piece of work that waits for nothing.
+pub(super) struct Sieves {
+    kernel: Kernel,
+    #[cfg(target_arch = "x86_64")]
+    tiles: Option<kernel_amx::Tiles>,
+}
+
+impl Sieves {
+    /// Which pairs survive (`bound`): bit `j` of word `i` for query `i` and target `j`.
+    ///
+    /// # Panics
+    /// If the group and the tile differ in steps.
+    pub(super) fn survivors(&self, group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
+        assert_eq!(group.words.len() * LINES, tile.lines.len(), "steps of group and tile");
+        #[cfg(target_arch = "x86_64")]
+        if let Some(tiles) = &self.tiles {
+            return tiles.survivors(group, tile);
+        }
+        match self.kernel.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => kernel_vnni::survivors(group, tile),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::survivors(group, tile),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Dotprod => kernel_neon::survivors_by_fours(group, tile),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => kernel_neon::survivors(group, tile),
+            _ => kernel_portable::survivors(group, tile),
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn detected() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// See [`super::kernel::Kernel::survivors`]; called only if [`detected`].
+/// See [`super::kernel::Sieves::survivors`]; called only if [`detected`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
     unsafe { survivors_256(group, tile) }
@@ -76,6 +76,8 @@ fn survivors_256(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     for line in 0..LINES {
         quarter::<0>(group, tile, line, &mut masks);
         quarter::<4>(group, tile, line, &mut masks);
+        quarter::<8>(group, tile, line, &mut masks);
+        quarter::<12>(group, tile, line, &mut masks);
     }
     masks
 }
@@ -90,7 +92,7 @@ fn quarter<const FIRST: usize>(group: Group<'_>, tile: Tile<'_>, line: usize, ma
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
         let (words, _) = lines[line].0.as_chunks::<8>();
         let targets = [load(&words[0]), load(&words[1])];
-        for (sums, &query) in sums.iter_mut().zip(&queries[FIRST..FIRST + 4]) {
+        for (sums, &query) in sums.iter_mut().zip(&queries.0[FIRST..FIRST + 4]) {
             let query = _mm256_set1_epi32(query as i32);
             for (sum, &target) in sums.iter_mut().zip(&targets) {
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(query, target));

@@ -9,29 +9,31 @@
 use super::kernel::{GROUP, Group, LINES, Line, RUN, TILE, Tile};
 use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
-/// Vectors of four targets that meet all queries at once: 24 sums, 3 targets and 2 vectors of queries take 29 of 32 registers.
+/// Queries that meet targets at once.
+const HALF: usize = GROUP / 2;
+/// Vectors of four targets that meet half of the queries at once: 24 sums, 3 targets and 2 vectors of queries take 29 of 32 registers.
 const WIDE: usize = 3;
 /// Such parts of a tile.
 const PARTS: usize = TILE / (4 * WIDE);
 
-/// The sums of a group with one part of a tile.
-type Sums = [[int32x4_t; WIDE]; GROUP];
+/// The sums of half a group with one part of a tile.
+type Sums = [[int32x4_t; WIDE]; HALF];
 
 /// Whether this processor multiplies bytes by fours.
 pub(super) fn has_dot_products() -> bool {
     is_aarch64_feature_detected!("dotprod")
 }
 
-/// See [`super::kernel::Kernel::survivors`]; for words of [`super::kernel::Form::Floats`].
+/// See [`super::kernel::Sieves::survivors`]; for words of [`super::kernel::Form::Floats`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     // SAFETY: NEON is part of the architecture.
-    unsafe { survive(group, tile, |group, tile, part| float_sums(group, tile, part)) }
+    unsafe { survive(group, tile, |half, part| float_sums(group, tile, half, part)) }
 }
 
-/// See [`super::kernel::Kernel::survivors`]; for words of [`super::kernel::Form::Bytes`] without offset, and only if [`has_dot_products`].
+/// See [`super::kernel::Sieves::survivors`]; for words of [`super::kernel::Form::Bytes`] without offset, and only if [`has_dot_products`].
 pub(super) fn survivors_by_fours(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     // SAFETY: NEON is part of the architecture, and a `Kernel` of this kind exists only if `has_dot_products`.
-    unsafe { survive(group, tile, |group, tile, part| byte_sums(group, tile, part)) }
+    unsafe { survive(group, tile, |half, part| byte_sums(group, tile, half, part)) }
 }
 
 /// See [`super::kernel::Kernel::dots`].
@@ -86,15 +88,17 @@ fn total([a, b, c, d]: [int32x4_t; 4]) -> i32 {
 /// The bits of the pairs whose sums suffice.
 #[inline]
 #[target_feature(enable = "neon")]
-fn survive(group: Group<'_>, tile: Tile<'_>, sums: impl Fn(Group<'_>, Tile<'_>, usize) -> Sums) -> [u64; GROUP] {
+fn survive(group: Group<'_>, tile: Tile<'_>, sums: impl Fn(usize, usize) -> Sums) -> [u64; GROUP] {
     let (start, other) = (tile.start.as_chunks::<4>().0, tile.other.as_chunks::<4>().0);
     let (bits, mut masks) = (load(&[1, 2, 4, 8]), [0; GROUP]);
-    for part in 0..PARTS {
-        for ((mask, sums), bound) in masks.iter_mut().zip(sums(group, tile, part)).zip(group.bounds) {
-            for (vector, sum) in (WIDE * part..).zip(sums) {
-                let needed = vminq_s32(vdupq_n_s32(bound.own), vaddq_s32(vdupq_n_s32(bound.half), load_sums(&other[vector])));
-                let passes = vcgeq_s32(vqaddq_s32(load_sums(&start[vector]), sum), needed);
-                *mask |= u64::from(vaddvq_u32(vandq_u32(passes, bits))) << (4 * vector);
+    for (half, (masks, bounds)) in masks.as_chunks_mut::<HALF>().0.iter_mut().zip(group.bounds.as_chunks::<HALF>().0).enumerate() {
+        for part in 0..PARTS {
+            for ((mask, sums), bound) in masks.iter_mut().zip(sums(half, part)).zip(bounds) {
+                for (vector, sum) in (WIDE * part..).zip(sums) {
+                    let needed = vminq_s32(vdupq_n_s32(bound.own), vaddq_s32(vdupq_n_s32(bound.half), load_sums(&other[vector])));
+                    let passes = vcgeq_s32(vqaddq_s32(load_sums(&start[vector]), sum), needed);
+                    *mask |= u64::from(vaddvq_u32(vandq_u32(passes, bits))) << (4 * vector);
+                }
             }
         }
     }
@@ -102,11 +106,11 @@ fn survive(group: Group<'_>, tile: Tile<'_>, sums: impl Fn(Group<'_>, Tile<'_>, 
 }
 
 #[target_feature(enable = "neon")]
-fn float_sums(group: Group<'_>, tile: Tile<'_>, part: usize) -> Sums {
-    let mut sums = [[vdupq_n_f32(0.0); WIDE]; GROUP];
+fn float_sums(group: Group<'_>, tile: Tile<'_>, half: usize, part: usize) -> Sums {
+    let mut sums = [[vdupq_n_f32(0.0); WIDE]; HALF];
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
         let targets = targets(lines, part);
-        for (sums, queries) in sums.as_chunks_mut::<4>().0.iter_mut().zip(queries.as_chunks::<4>().0) {
+        for (sums, queries) in sums.as_chunks_mut::<4>().0.iter_mut().zip(queries.0.as_chunks::<HALF>().0[half].as_chunks::<4>().0) {
             let queries = vreinterpretq_f32_u32(load(queries));
             for (at, target) in targets.into_iter().enumerate() {
                 let target = vreinterpretq_f32_u32(target);
@@ -121,11 +125,11 @@ fn float_sums(group: Group<'_>, tile: Tile<'_>, part: usize) -> Sums {
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn byte_sums(group: Group<'_>, tile: Tile<'_>, part: usize) -> Sums {
-    let mut sums = [[vdupq_n_s32(0); WIDE]; GROUP];
+fn byte_sums(group: Group<'_>, tile: Tile<'_>, half: usize, part: usize) -> Sums {
+    let mut sums = [[vdupq_n_s32(0); WIDE]; HALF];
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
         let targets = targets(lines, part);
-        for (sums, queries) in sums.as_chunks_mut::<4>().0.iter_mut().zip(queries.as_chunks::<4>().0) {
+        for (sums, queries) in sums.as_chunks_mut::<4>().0.iter_mut().zip(queries.0.as_chunks::<HALF>().0[half].as_chunks::<4>().0) {
             let queries = vreinterpretq_s8_u32(load(queries));
             for (at, target) in targets.into_iter().enumerate() {
                 let target = vreinterpretq_s8_u32(target);

@@ -10,7 +10,7 @@ use super::{
     planes::{Norms, Row},
 };
 
-/// See [`super::kernel::Kernel::survivors`].
+/// See [`super::kernel::Sieves::survivors`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     let mut masks = [0; GROUP];
     for line in 0..LINES {
@@ -25,7 +25,7 @@ pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
 fn two_queries(group: Group<'_>, tile: Tile<'_>, line: usize, first: usize, masks: &mut [u64; GROUP]) {
     let mut sums = [[0.0_f32; 16]; 2];
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
-        let [a, b] = [f32::from_bits(queries[first]), f32::from_bits(queries[first + 1])];
+        let [a, b] = [f32::from_bits(queries.0[first]), f32::from_bits(queries.0[first + 1])];
         for (at, &target) in lines[line].0.iter().enumerate() {
             sums[0][at] += a * f32::from_bits(target);
             sums[1][at] += b * f32::from_bits(target);

@@ -5,19 +5,22 @@
 #![allow(unsafe_code)]
 
 use super::{
-    bound::Sieve,
-    kernel::{GROUP, Group, LINES, RUN, Tile},
+    bound::{QueryBound, Sieve},
+    kernel::{GROUP, Group, LINES, Line, RUN, TILE, Tile},
     kernel_portable,
     planes::{Norms, Row},
 };
 use std::arch::x86_64::*;
+
+/// Queries whose sums are in registers at once: 24 sums, 3 targets and a query take 28 of 32.
+const HALF: usize = GROUP / 2;
 
 /// Whether this processor has what the functions here need.
 pub(super) fn detected() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")
 }
 
-/// See [`super::kernel::Kernel::survivors`]; called only if [`detected`].
+/// See [`super::kernel::Sieves::survivors`]; called only if [`detected`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
     unsafe { survivors_512(group, tile) }
@@ -65,22 +68,45 @@ fn load<T>(from: &[T; 16]) -> __m512i {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn survivors_512(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
+    let (bounds, _) = group.bounds.as_chunks::<HALF>();
+    let mut masks = [0; GROUP];
+    for (half, masks) in masks.as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
+        *masks = half_of_survivors(group.words, half, &bounds[half], tile);
+    }
+    masks
+}
+
+/// Half of a group, whose sums fit the registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn half_of_survivors(words: &[Line], half: usize, bounds: &[QueryBound; HALF], tile: Tile<'_>) -> [u64; HALF] {
     let (start, _) = tile.start.as_chunks::<16>();
-    let (other, _) = tile.other.as_chunks::<16>();
     let (steps, _) = tile.lines.as_chunks::<LINES>();
-    let mut sums = [[load(&start[0]), load(&start[1]), load(&start[2])]; GROUP];
-    for (queries, lines) in group.words.iter().zip(steps) {
+    let mut sums = [[load(&start[0]), load(&start[1]), load(&start[2])]; HALF];
+    for (queries, lines) in words.iter().zip(steps) {
         let targets = [load(&lines[0].0), load(&lines[1].0), load(&lines[2].0)];
-        for (sums, &query) in sums.iter_mut().zip(queries) {
+        for (sums, &query) in sums.iter_mut().zip(&queries.0.as_chunks::<HALF>().0[half]) {
             let query = _mm512_set1_epi32(query as i32);
             for (sum, &target) in sums.iter_mut().zip(&targets) {
                 *sum = _mm512_dpbusd_epi32(*sum, query, target);
             }
         }
     }
+    passing(&sums, bounds, tile.other)
+}
+
+/// The bits of the comparison that `bound` defines, for each query.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn passing<const QUERIES: usize>(
+    sums: &[[__m512i; LINES]; QUERIES],
+    bounds: &[QueryBound; QUERIES],
+    other: &[i32; TILE],
+) -> [u64; QUERIES] {
+    let (other, _) = other.as_chunks::<16>();
     let other = [load(&other[0]), load(&other[1]), load(&other[2])];
-    let mut masks = [0; GROUP];
-    for ((mask, sums), bound) in masks.iter_mut().zip(&sums).zip(group.bounds) {
+    let mut masks = [0; QUERIES];
+    for ((mask, sums), bound) in masks.iter_mut().zip(sums).zip(bounds) {
         let (own, half) = (_mm512_set1_epi32(bound.own), _mm512_set1_epi32(bound.half));
         for (at, (&sum, &other)) in sums.iter().zip(&other).enumerate() {
             let needed = _mm512_min_epi32(own, _mm512_add_epi32(half, other));

@@ -4,7 +4,7 @@
 //! same on every CPU, for every SIMD width and for any number of threads; ties are broken by a [`RowOrder`]. Nothing is approximate.
 //!
 //! # Method
-//! 1. Only the high bytes of the rows ([`Planes`]) are multiplied, 8 queries × 48 targets at a time in registers (`kernel`), blocked as a
+//! 1. Only the high bytes of the rows ([`Planes`]) are multiplied, 16 queries × 48 targets at a time in registers (`kernel`), blocked as a
 //!    matrix product is blocked for registers, L1 and L2 (Goto and van de Geijn 2008, *Anatomy of high-performance matrix multiplication*,
 //!    section 4).
 //! 2. A pair leaves the registers only if its high bytes cannot prove it farther than the worst neighbour either side still holds
@@ -34,6 +34,8 @@ mod bound;
 mod enter;
 mod join;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod kernel_amx;
 #[cfg(target_arch = "x86_64")]
 mod kernel_avx2;
 #[cfg(target_arch = "aarch64")]

@@ -1,8 +1,8 @@
 //! Rows of high bytes → groups of queries and tiles of targets, transposed so that a kernel reads them front to back.
 //!
 //! A word holds four values, two or one ([`Form`]). A step of a group is one word of each of its
-//! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. Where the bytes of queries are
-//! offset by 128, the accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower (`bound`).
+//! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. Only with [`Form::Rows`] a group is not transposed. Where
+//! the bytes of queries are offset by 128, the accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower (`bound`).
 
 use super::{
     bound::{FAR, QueryBound},
@@ -15,7 +15,7 @@ const NOBODY: i32 = -(1 << 30);
 
 /// Packed queries with their bounds, all open at first.
 pub(super) struct QueryBlock {
-    words: Vec<[u32; GROUP]>,
+    words: Vec<Line>,
     steps: usize,
     pub(super) bounds: Vec<[QueryBound; GROUP]>,
 }
@@ -25,12 +25,15 @@ impl QueryBlock {
     pub(super) fn new(kernel: Kernel, planes: &Planes<'_>, rows: &[u32]) -> Self {
         let steps = steps(kernel, planes);
         let groups = rows.len().div_ceil(GROUP);
-        let mut block = Self { words: vec![[0; GROUP]; groups * steps], steps, bounds: vec![[QueryBound::EMPTY; GROUP]; groups] };
+        let mut block = Self { words: vec![Line([0; GROUP]); groups * steps], steps, bounds: vec![[QueryBound::EMPTY; GROUP]; groups] };
         for (at, &row) in rows.iter().enumerate() {
-            let words = &mut block.words[at / GROUP * steps..][..steps];
+            let (lines, place) = (&mut block.words[at / GROUP * steps..][..steps], at % GROUP);
             let high = planes.row(row).high;
             let flip = u32::from_le_bytes([offset(kernel); 4]);
-            each_word(kernel.form(), high, |step, word| words[step][at % GROUP] = word ^ flip);
+            match kernel.form() {
+                Form::Rows => each_word(Form::Rows, high, |step, word| lines[place * (steps / 16) + step / 16].0[step % 16] = word),
+                form => each_word(form, high, |step, word| lines[step].0[place] = word ^ flip),
+            }
         }
         block
     }
@@ -46,13 +49,14 @@ impl QueryBlock {
     }
 }
 
-/// Room for one packed tile.
+/// Room for one packed tile. It begins with what kernels load at once, aligned for them.
+#[repr(C, align(64))]
 pub(super) struct TileBuffer {
-    kernel: Kernel,
-    lines: Vec<Line>,
     start: [i32; TILE],
     /// What each target wants, `other_b`; for the caller to set.
     pub(super) other: [i32; TILE],
+    lines: Vec<Line>,
+    kernel: Kernel,
 }
 
 impl TileBuffer {
@@ -87,7 +91,7 @@ fn offset(kernel: Kernel) -> u8 {
 
 fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
     match kernel.form() {
-        Form::Bytes { .. } => planes.stride() / 4,
+        Form::Bytes { .. } | Form::Rows => planes.stride() / 4,
         Form::Shorts => planes.stride() / 2,
         Form::Floats => planes.stride(),
     }
@@ -98,7 +102,7 @@ fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
 fn each_word(form: Form, high: &[i8], mut put: impl FnMut(usize, u32)) {
     let short = |h: i8| u32::from(i16::from(h) as u16);
     match form {
-        Form::Bytes { .. } => {
+        Form::Bytes { .. } | Form::Rows => {
             for (step, four) in high.as_chunks::<4>().0.iter().enumerate() {
                 put(step, u32::from_le_bytes(four.map(|h| h as u8)));
             }
@@ -131,7 +135,7 @@ mod tests {
     fn a_packed_pair_survives_exactly_if_its_high_bytes_allow_it() {
         let mut random = Lcg(3);
         for case in 0..60 {
-            let (count, queries) = (1 + random.below(48) as usize, 1 + random.below(8) as usize);
+            let (count, queries) = (1 + random.below(48) as usize, 1 + random.below(GROUP as u32) as usize);
             let planes = random_planes(48, 1 + random.below(200) as usize, &mut random);
             let planes = planes.as_planes();
             let rows: Vec<u32> = (0..count as u32).collect();
@@ -144,7 +148,7 @@ mod tests {
                 let mut tile = TileBuffer::new(kernel, &planes);
                 tile.pack(&planes, &rows);
                 tile.other[..count].fill(crate::knn::bound::target_bound(other));
-                let masks = kernel.survivors(block.group(0), tile.tile());
+                let masks = kernel.sieves().survivors(block.group(0), tile.tile());
                 for (a, mask) in masks.iter().enumerate() {
                     for b in 0..48 {
                         let found = mask >> b & 1 == 1;
