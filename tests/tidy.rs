@@ -37,6 +37,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/knn/kernel_vnni.rs",
     "src/similarity/register/slide.rs",
     "src/similarity/register/slide_vnni.rs",
+    "src/similarity/register/sums.rs",
     "src/similarity/wide.rs",
     "src/store/medium/bytes.rs",
 ];

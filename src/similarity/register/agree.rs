@@ -12,12 +12,10 @@ use super::{
     at,
     boxes::Boxes,
     levels::{COARSE, Detail, Level},
-    refine::{below, samples, whole},
+    samples::{LANES, below, samples, whole},
     wide::{Work, wide},
 };
 
-/// Sums that run side by side.
-const LANES: usize = 8;
 /// Half the side of a window.
 const RADIUS: usize = 2;
 /// The variance, in grey levels squared, at which structure is as strong as what may be noise.

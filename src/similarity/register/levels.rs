@@ -209,13 +209,15 @@ impl Taps {
         out
     }
 
-    /// The same of rows of one length, put where `out` is zero.
+    /// The same of rows of one length.
     #[inline(always)]
     pub(super) fn reduce<const W: usize>(&self, plane: &[[f32; W]], out: &mut [[f32; W]]) {
         for (out, taps) in out.iter_mut().zip(&self.of) {
+            let mut sums = [0.0; W];
             for &(at, weight) in taps {
-                out.iter_mut().zip(&plane[at]).for_each(|(out, v)| *out += v * weight);
+                sums.iter_mut().zip(&plane[at]).for_each(|(sum, v)| *sum += v * weight);
             }
+            *out = sums;
         }
     }
 

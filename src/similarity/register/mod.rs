@@ -28,10 +28,12 @@ mod coarse;
 mod levels;
 mod needs;
 mod refine;
+mod samples;
 mod scales;
 mod slide;
 #[cfg(target_arch = "x86_64")]
 mod slide_vnni;
+mod sums;
 mod templates;
 
 use std::{borrow::Cow, cell::RefCell};

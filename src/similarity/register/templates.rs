@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use super::{
     affine::Turn,
     levels::{COARSE as N, NOISE, RADIUS, Taps},
+    samples::{below, whole},
     slide::Slid,
     wide::{Work, wide},
 };
@@ -16,6 +17,8 @@ pub(super) const EIGHTHS: [[usize; 2]; 12] =
 const STEPS: f32 = 32.0;
 /// The side of the plane that templates are made from.
 pub(super) const FROM: usize = 2 * N;
+/// The length of a row of N samples with zeros around them.
+const WIDE: usize = N + 8;
 /// What makes five to eight eighths of N of [`FROM`] samples.
 static TAPS: LazyLock<[Taps; 4]> = LazyLock::new(|| std::array::from_fn(|i| Taps::new(FROM, (i + 5) * N / 8)));
 
@@ -35,10 +38,7 @@ impl Templates {
 
     fn of_rows(rows: Vec<[i8; N]>) -> Self {
         let mut templates = Self { rows, sums: [[0; 2]; EIGHTHS.len()] };
-        templates.sums = std::array::from_fn(|size| {
-            let values = templates.template(size).as_flattened();
-            [values.iter().map(|&v| i32::from(v)).sum(), dot(values, values)]
-        });
+        templates.sums = wide(&templates);
         templates
     }
 
@@ -99,6 +99,28 @@ impl Work for Dot<'_> {
     }
 }
 
+/// The sums of the values of each template, and of their squares.
+impl Work for &Templates {
+    type Found = [[i32; 2]; EIGHTHS.len()];
+
+    #[inline(always)]
+    fn run(self) -> Self::Found {
+        let mut found = [[0; 2]; EIGHTHS.len()];
+        for (size, found) in found.iter_mut().enumerate() {
+            let mut sums = [[0; N]; 2];
+            for row in self.template(size) {
+                for x in 0..N {
+                    let v = i32::from(row[x]);
+                    sums[0][x] += v;
+                    sums[1][x] += v * v;
+                }
+            }
+            *found = sums.map(|sums| sums.iter().sum());
+        }
+        found
+    }
+}
+
 /// The rows of a turned template of some width and height.
 fn turned_rows(rows: &[[i8; N]], turn: Turn, [width, height]: [usize; 2]) -> Vec<[i8; N]> {
     let mut turned = vec![[0; N]; if turn.quarters() % 2 == 1 { width } else { height }];
@@ -125,16 +147,22 @@ impl Work for Plane<'_> {
 
     #[inline(always)]
     fn run(self) -> Self::Found {
-        let columns: [[f32; FROM]; FROM] = std::array::from_fn(|x| std::array::from_fn(|y| self.0[y * FROM + x]));
+        let mut columns = [[0.0; FROM]; FROM];
+        transpose(self.0.as_chunks().0, &mut columns);
         // At every width that occurs; what is beyond it is zero.
-        let across: [[[f32; N]; FROM]; 4] = std::array::from_fn(|i| {
+        let mut across = [[[0.0; WIDE]; FROM]; 4];
+        for (across, taps) in across.iter_mut().zip(&*TAPS) {
             let mut narrow = [[0.0; FROM]; N];
-            TAPS[i].reduce(&columns, &mut narrow);
-            std::array::from_fn(|y| std::array::from_fn(|x| narrow[x][y]))
-        });
+            taps.reduce(&columns, &mut narrow);
+            for (y, row) in across.iter_mut().enumerate() {
+                for x in 0..N {
+                    row[RADIUS + x] = narrow[x][y];
+                }
+            }
+        }
         let mut rows = Vec::with_capacity(first_row(EIGHTHS.len()));
         for [width, height] in EIGHTHS {
-            let mut luma = [[0.0; N]; N];
+            let mut luma = [[0.0; WIDE]; N];
             TAPS[height - 5].reduce(&across[width - 5], &mut luma);
             normalise(&luma, [width, height].map(|n| n * N / 8), &mut rows);
         }
@@ -142,17 +170,24 @@ impl Work for Plane<'_> {
     }
 }
 
+/// Rows → columns.
+#[inline(always)]
+fn transpose<const W: usize, const H: usize>(rows: &[[f32; W]], columns: &mut [[f32; H]; W]) {
+    for (y, row) in rows[..H].iter().enumerate() {
+        for x in 0..W {
+            columns[x][y] = row[x];
+        }
+    }
+}
+
 /// As `levels::normalise` does it: of a picture of some width and height, zero beyond them, in integers.
 #[inline(always)]
-fn normalise(luma: &[[f32; N]; N], [width, height]: [usize; 2], out: &mut Vec<[i8; N]>) {
+fn normalise(luma: &[[f32; WIDE]; N], [width, height]: [usize; 2], out: &mut Vec<[i8; N]>) {
     let mut across = [[[0.0; N]; N + 2 * RADIUS]; 2];
     for (y, row) in luma[..height].iter().enumerate() {
-        let mut padded = [0.0; N + 2 * RADIUS];
-        padded[RADIUS..][..N].copy_from_slice(row);
-        let squared = padded.map(|v| v * v);
         for x in 0..N {
-            across[0][y + RADIUS][x] = window(|k| padded[x + k]);
-            across[1][y + RADIUS][x] = window(|k| squared[x + k]);
+            across[0][y + RADIUS][x] = window(|k| row[x + k]);
+            across[1][y + RADIUS][x] = window(|k| row[x + k] * row[x + k]);
         }
     }
     // Samples of a line that are in the window around one of them.
@@ -160,18 +195,25 @@ fn normalise(luma: &[[f32; N]; N], [width, height]: [usize; 2], out: &mut Vec<[i
     let columns: [f32; N] = std::array::from_fn(|x| inside(x, width));
     let steps: [f32; N] = std::array::from_fn(|x| if x < width { STEPS } else { 0.0 });
     for (y, luma) in luma[..height].iter().enumerate() {
-        let (rows, mut row) = (inside(y, height), [0; N]);
+        let (rows, mut row) = (inside(y, height), [0i32; N]);
         for x in 0..N {
             let [sum, square] = [window(|k| across[0][y + k][x]), window(|k| across[1][y + k][x])];
             let n = columns[x] * rows;
             let mean = sum / n;
             let variance = square / n - mean * mean;
             let variance = if variance > 0.0 { variance } else { 0.0 };
-            let value = (luma[x] - mean) / (variance + NOISE * NOISE).sqrt();
-            row[x] = (value * steps[x]).clamp(-127.0, 127.0) as i8;
+            let value = (luma[RADIUS + x] - mean) / (variance + NOISE * NOISE).sqrt();
+            row[x] = truncated((value * steps[x]).clamp(-127.0, 127.0));
         }
-        out.push(row);
+        out.push(row.map(|v| v as i8));
     }
+}
+
+/// A number above −128 and below 128 without its fraction: what `as` gives, but side by side.
+#[inline(always)]
+fn truncated(v: f32) -> i32 {
+    let size = whole(below(v.abs(), 128.0)) as i32;
+    if v < 0.0 { -size } else { size }
 }
 
 /// The sum over a window, in the order of [`super::boxes`].
@@ -195,6 +237,13 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_truncated_as_a_cast_does_it() {
+        for v in (-255_999..=255_999).map(|v| v as f32 / 2_000.0).chain([-0.0, f32::MIN_POSITIVE, 126.999_99, -126.999_99]) {
+            assert_eq!(truncated(v), v as i32, "{v}");
+        }
+    }
+
+    #[test]
     fn templates_are_the_picture_at_each_size_normalised() {
         let luma: Vec<f32> = (0..FROM * FROM).map(|i| ((i * 7919) >> 2) as f32 % 251.0).collect();
         let templates = Templates::new(&luma);
@@ -207,7 +256,8 @@ mod tests {
                 assert!((found - expected).abs() <= 1.01, "{size:?} {x} {y}: {found} {expected}");
             }
             let slid = templates.slid(i);
-            assert_eq!(slid.sum, slid.rows.as_flattened().iter().map(|&v| i32::from(v)).sum::<i32>());
+            let values = slid.rows.as_flattened().iter().map(|&v| i32::from(v));
+            assert_eq!([slid.sum, slid.energy], [values.clone().sum::<i32>(), values.map(|v| v * v).sum()]);
         }
     }
 }
