@@ -50,8 +50,8 @@ pub(super) struct Registry {
 impl Registry {
     /// For about `count` pictures of a side, all at once.
     pub(super) fn new(count: usize, side: u16) -> Self {
-        // Four planes of f32 at three levels, and chroma.
-        let detail = 24 * usize::from(side.clamp(32, 64)).pow(2);
+        // Two planes of f32 at three levels, and chroma.
+        let detail = 13 * usize::from(side.clamp(32, 64)).pow(2);
         let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
         let outlines = if count <= MOST { count.max(1) } else { few(OUTLINE) };
         let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];

@@ -4,13 +4,12 @@
 //! same bits.
 #![allow(unsafe_code)]
 
-#[cfg(target_arch = "x86_64")]
-use super::levels::FINE;
 use super::{
     affine::Affine,
     at,
-    levels::Level,
+    levels::{FINE, Level},
     samples::{LANES, Lanes, samples},
+    wide::{Work, wide},
 };
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -65,13 +64,7 @@ impl Blocks {
     pub(super) fn of(level: &Level) -> Self {
         let (n, size) = (level.side, level.side / BLOCKS);
         let mut samples = vec![[[0.0; BLOCKS]; 3]; n * size];
-        for (plane, values) in [&level.norm, &level.slope[0], &level.slope[1]].into_iter().enumerate() {
-            for (row, samples) in values.chunks_exact(n).zip(samples.chunks_exact_mut(size)) {
-                for (block, values) in row.chunks_exact(size).enumerate() {
-                    samples.iter_mut().zip(values).for_each(|(sample, &value)| sample[plane][block] = value);
-                }
-            }
-        }
+        wide((level, &mut samples[..]));
         let mut places = vec![[0.0; BLOCKS]; size];
         (0..n).for_each(|x| places[x % size][x / size] = at(x, n));
         Self { side: n, samples, places }
@@ -167,6 +160,48 @@ impl Blocks {
             }
         }
         found
+    }
+}
+
+impl Work for (&Level, &mut [[Lanes; 3]]) {
+    type Found = ();
+
+    /// Puts samples and slopes in order: half the differences of the neighbours, one-sided at the border.
+    #[inline(always)]
+    fn run(self) {
+        let (Level { side: n, norm, .. }, samples) = self;
+        let row = |y: usize| &norm[y * n..][..*n];
+        for (y, samples) in samples.chunks_exact_mut(n / BLOCKS).enumerate() {
+            let (above, below) = (y.saturating_sub(1), (y + 1).min(n - 1));
+            let factor = 1.0 / (below - above) as f32;
+            let (here, above, below) = (row(y), row(above), row(below));
+            let [mut across, mut down] = [[0.0; FINE]; 2];
+            for x in 1..n - 1 {
+                across[x] = 0.5 * (here[x + 1] - here[x - 1]);
+            }
+            (across[0], across[n - 1]) = (here[1] - here[0], here[n - 1] - here[n - 2]);
+            for x in 0..*n {
+                down[x] = factor * (below[x] - above[x]);
+            }
+            for (plane, line) in [here, &across[..*n], &down[..*n]].into_iter().enumerate() {
+                match samples.len() {
+                    2 => spread::<2>(line, plane, samples),
+                    4 => spread::<4>(line, plane, samples),
+                    _ => spread::<8>(line, plane, samples),
+                }
+            }
+        }
+    }
+}
+
+/// Gives each block its part of a line.
+#[inline(always)]
+fn spread<const SIZE: usize>(line: &[f32], plane: usize, samples: &mut [[Lanes; 3]]) {
+    let parts = &line.as_chunks::<SIZE>().0[..BLOCKS];
+    for (k, sample) in samples[..SIZE].iter_mut().enumerate() {
+        for l in 0..BLOCKS {
+            sample[plane][l] = parts[l][k];
+        }
     }
 }
 
