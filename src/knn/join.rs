@@ -12,6 +12,7 @@ use super::{
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::{
+    cmp::Reverse,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -139,6 +140,11 @@ impl<M: Meeting> Join<'_, M> {
                     tasks.push(Task { queries: queries.clone(), targets });
                 }
             }
+        }
+        if self.triangle {
+            // A run of targets stays in the cache with its lists while blocks of queries come and go, which are smaller. Its own come first: as
+            // long as both rows of a pair look far, one measurement serves both.
+            tasks.sort_by_key(|task| (task.targets.start, Reverse(task.queries.start)));
         }
         tasks
     }
