@@ -33,11 +33,7 @@ pub(super) struct Templates {
 impl Templates {
     /// Of a square plane of luma of [`FROM`] samples a side.
     pub(super) fn new(luma: &[f32]) -> Self {
-        Self::of_rows(wide(Plane(luma)))
-    }
-
-    fn of_rows(rows: Vec<[i8; N]>) -> Self {
-        let mut templates = Self { rows, sums: [[0; 2]; EIGHTHS.len()] };
+        let mut templates = Self { rows: wide(Plane(luma)), sums: [[0; 2]; EIGHTHS.len()] };
         templates.sums = wide(&templates);
         templates
     }
@@ -69,13 +65,14 @@ impl Templates {
     /// Those of the turned picture.
     pub(super) fn turned(&self, turn: Turn) -> Self {
         let sideways = turn.quarters() % 2 == 1;
-        let mut rows = Vec::with_capacity(self.rows.len());
-        for [width, height] in EIGHTHS {
+        let (mut rows, mut sums) = (Vec::with_capacity(self.rows.len()), self.sums);
+        for ([width, height], sums) in EIGHTHS.into_iter().zip(&mut sums) {
             let before = if sideways { [height, width] } else { [width, height] };
             let source = EIGHTHS.iter().position(|&eighths| eighths == before).unwrap_or(0);
             rows.extend(turned_rows(self.template(source), turn, before.map(|n| n * N / 8)));
+            *sums = self.sums[source];
         }
-        Self::of_rows(rows)
+        Self { rows, sums }
     }
 }
 
@@ -110,9 +107,9 @@ impl Work for &Templates {
             let mut sums = [[0; N]; 2];
             for row in self.template(size) {
                 for x in 0..N {
-                    let v = i32::from(row[x]);
-                    sums[0][x] += v;
-                    sums[1][x] += v * v;
+                    let v = i16::from(row[x]);
+                    sums[0][x] += i32::from(v);
+                    sums[1][x] += i32::from(v * v);
                 }
             }
             *found = sums.map(|sums| sums.iter().sum());
@@ -258,6 +255,14 @@ mod tests {
             let slid = templates.slid(i);
             let values = slid.rows.as_flattened().iter().map(|&v| i32::from(v));
             assert_eq!([slid.sum, slid.energy], [values.clone().sum::<i32>(), values.map(|v| v * v).sum()]);
+        }
+    }
+
+    #[test]
+    fn turned_templates_have_the_sums_of_their_own_values() {
+        let luma: Vec<f32> = (0..FROM * FROM).map(|i| ((i * 7919) >> 2) as f32 % 251.0).collect();
+        for turned in Turn::ALL.map(|turn| Templates::new(&luma).turned(turn)) {
+            assert_eq!(turned.sums, wide(&turned));
         }
     }
 }
