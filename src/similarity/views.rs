@@ -107,7 +107,8 @@ fn cut(picture: &Picture, part: Part) -> Picture {
         for &(y, q) in &rows {
             let [above, below] = [y, y + 1].map(|y| &plane[y * n..][..n]);
             let value = |&(x, p): &(usize, f32)| {
-                let [above, below] = [above, below].map(|row| between(f32::from(row[x]), f32::from(row[x + 1]), p));
+                let above = between(f32::from(above[x]), f32::from(above[x + 1]), p);
+                let below = between(f32::from(below[x]), f32::from(below[x + 1]), p);
                 (between(above, below, q) + 0.5) as u8
             };
             cut.extend(columns.iter().map(value));
