@@ -181,13 +181,15 @@ impl Writer {
         monitor: &dyn Monitor,
     ) -> Result<Published> {
         let shown = old.map(|view| view.manifest().generation);
-        let touched = match self.unpublished.take() {
+        let mut touched = match self.unpublished.take() {
             Some((since, touched)) if shown == Some(since) => touched,
             _ => self.touched_since(old)?,
         };
-        let rows = Rows::assign(&self.state, old, &touched)?;
+        let (rows, new) = Rows::assign(&self.state, old, std::mem::take(&mut touched.contents))?;
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
-        self.features(&rows.new, basis, &mut growing, monitor)?;
+        self.features(&new, basis, &mut growing, monitor)?;
+        // Of a million contents 48 MB, which lists can use.
+        drop(new);
         let grown = growing.finish()?;
         let crops = crops.then(|| self.crop_rows(medium, old, &grown, basis, monitor)).transpose()?;
         self.fresh = Fresh::default();

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::atomic::{AtomicBool, Ordering as Memory},
 };
 
@@ -23,8 +23,8 @@ use crate::{
 /// Rows of a generation in the making.
 pub(super) struct Rows<'a> {
     pub(super) old: Option<&'a View>,
-    base: u32,
-    pub(super) new: Vec<(ContentId, Place)>,
+    /// Old and new.
+    count: usize,
     /// Rows of the new contents, sorted by id.
     numbers: Vec<(ContentId, u32)>,
     /// Old rows whose content the packs hold elsewhere now.
@@ -34,32 +34,34 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// New rows follow the old ones in the order in which the packs hold their contents.
-    pub(super) fn assign(state: &State, old: Option<&'a View>, touched: &Touched) -> Result<Self> {
+    /// The rows, and the contents of the new ones, which follow the old ones in the order in which the packs hold their contents.
+    pub(super) fn assign(state: &State, old: Option<&'a View>, touched: HashSet<ContentId>) -> Result<(Self, Vec<(ContentId, Place)>)> {
         let base = old.map_or(0, View::rows) as u32;
-        let mut rows = Self { old, base, new: Vec::new(), numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
-        for id in &touched.contents {
-            let row = old.map_or(Ok(None), |view| view.row_of(id))?;
-            rows.touched.extend(row.map(|row| (row, *id)));
-            let Some(entry) = state.content(id) else { continue };
+        let mut new: Vec<(ContentId, Place)> = Vec::new();
+        let mut rows = Self { old, count: 0, numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
+        for id in touched {
+            let row = old.map_or(Ok(None), |view| view.row_of(&id))?;
+            rows.touched.extend(row.map(|row| (row, id)));
+            let Some(entry) = state.content(&id) else { continue };
             match (row, old) {
                 (Some(row), Some(view)) => {
                     if view.content(row)?.1 != entry.place {
                         rows.moved.insert(row, entry.place);
                     }
                 }
-                _ => rows.new.push((*id, entry.place)),
+                _ => new.push((id, entry.place)),
             }
         }
-        rows.new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
-        if u64::from(base) + rows.new.len() as u64 >= u64::from(u32::MAX) {
+        new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
+        if u64::from(base) + new.len() as u64 >= u64::from(u32::MAX) {
             return Err(Error::Input("an index holds at most 4,294,967,294 contents".into()));
         }
-        rows.numbers = rows.new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
+        rows.count = base as usize + new.len();
+        rows.numbers = new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
         rows.numbers.par_sort_unstable();
-        rows.touched.extend(rows.new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
+        rows.touched.extend(new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
         rows.touched.par_sort_unstable();
-        Ok(rows)
+        Ok((rows, new))
     }
 
     /// The row of a content.
@@ -72,7 +74,7 @@ impl<'a> Rows<'a> {
 
     /// Rows, old and new.
     pub(super) fn count(&self) -> usize {
-        self.base as usize + self.new.len()
+        self.count
     }
 }
 
