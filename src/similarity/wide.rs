@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 /// Work that is compiled twice. What shall be wide of it must be `inline(always)`, [`Work::run`] first of all; closures that are called in
-/// both versions are not.
+/// both versions are not, nor are those that go through `array::from_fn` or `map` of an array, which cost a call for each element then.
 pub(super) trait Work {
     type Found;
 

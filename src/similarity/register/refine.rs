@@ -5,7 +5,7 @@
 //! of a block, which is the square of its correlation: blocks that disagree (a logo, a caption) do not pull (iteratively reweighted, section
 //! 4.2 of part 2 of the same authors).
 //!
-//! The eight blocks of a row are computed side by side, each in its own order, so that vectors of any width give the same bits.
+//! What is summed over blocks at a map is summed in `sums`. The moments, too, are those of the eight blocks of a row side by side.
 
 use super::{
     affine::Affine,
