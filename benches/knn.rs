@@ -232,7 +232,7 @@ fn query(rows: usize, columns: usize) {
         let (seconds, _) = best(5, ask);
         println!("query  {rows:>9} x {columns:<5} {:<12} {:>9.3} ms {:>7.1} GB/s", kernel.name(), seconds * 1e3, giga / seconds);
     }
-    for count in [2, 4, 8, 16, 64] {
+    for count in [2, 4, 8, 18, 64, 256, 257, 1_024] {
         let mut asked = OwnedPlanes::new(columns);
         for row in 0..count {
             asked.push(&planes.row(row * 7).values().take(columns).map(|v| v as i16).collect::<Vec<_>>());

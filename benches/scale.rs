@@ -1,10 +1,10 @@
 //! A whole index at 10,000, 100,000 and 1,000,000 images: build, add, remove, query; time, bytes, memory.
 //!
-//! `cargo bench --bench scale [-- [crowded] N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar coefficients
+//! `cargo bench --bench scale [-- [crowded] [keep] N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar coefficients
 //! have a falling spectrum. Two of a cluster correlate by 0.3, and one image in thirty is another with a little noise, as in CIFAR-10. With
 //! `crowded` two of a cluster correlate by 0.6, which is the worst case: all pairs of all lists are registered to the end. They are written as
 //! PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a daemon's does, and asked by processes that
-//! are new each time. Everything is durable and published when the clock stops. Memory is anonymous memory (Linux): what is mapped from the
+//! are new each time; `keep` leaves the index below the target folder. Everything is durable and published when the clock stops. Memory is anonymous memory (Linux): what is mapped from the
 //! index can be dropped by the system at any time, and is not counted.
 
 use std::{
@@ -214,7 +214,7 @@ fn sizes(folder: &Path, rows: usize) {
     }
 }
 
-fn scale(count: usize, crowded: bool) {
+fn scale(count: usize, crowded: bool, keep: bool) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scale-{count}")).join("images");
     let _ = fs::remove_dir_all(root.parent().expect("has one"));
     fs::create_dir_all(&root).expect("a folder");
@@ -244,12 +244,15 @@ fn scale(count: usize, crowded: bool) {
     let (writer, seconds, peak) = measured(|| Writer::open(&root, "bench", false, &Silent).expect("a writer"));
     println!("writer opened            {seconds:>9.4} s  {peak:>6.0} MB anonymous");
     drop(writer);
-    let _ = fs::remove_dir_all(root.parent().expect("has one"));
+    if !keep {
+        let _ = fs::remove_dir_all(root.parent().expect("has one"));
+    }
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let counts: Vec<usize> = arguments.iter().filter_map(|arg| arg.parse().ok()).collect();
     let counts = if counts.is_empty() { vec![10_000, 100_000, 1_000_000] } else { counts };
-    counts.into_iter().for_each(|count| scale(count, arguments.iter().any(|arg| arg == "crowded")));
+    let told = |word: &str| arguments.iter().any(|arg| arg == word);
+    counts.into_iter().for_each(|count| scale(count, told("crowded"), told("keep")));
 }

@@ -243,11 +243,18 @@ impl Writer {
     /// Remembers what the last commits changed, for the next publication and the next save.
     pub(super) fn note_touched(&mut self) {
         let touched = self.state.take_touched();
-        self.unsaved.extend(&touched);
+        // Where nearly all is new everything is compared, which takes no longer, and the keys are not kept twice.
+        if touched.contents.len() as u64 > self.state.stored() / 2 {
+            self.unpublished = None;
+        }
         match &mut self.unpublished {
-            Some((_, unpublished)) if unpublished.is_empty() => *unpublished = touched,
+            Some((_, unpublished)) if unpublished.is_empty() => *unpublished = touched.clone(),
             Some((_, unpublished)) => unpublished.extend(&touched),
             None => {}
+        }
+        match self.unsaved.is_empty() {
+            true => self.unsaved = touched,
+            false => self.unsaved.extend(&touched),
         }
     }
 

@@ -131,7 +131,7 @@ impl Reader {
         let all = vec![u64::MAX; rows.len().div_ceil(64)];
         let (planes, k) = (planes.as_planes(), usize::from(self.settings.neighbors));
         // Places are in the order of ids, so ties go to the smaller id.
-        let lists = nearest(planes, planes, &Live(&all), k, &ByNumber, &Admit { limits: None, excluded: Some(&itself) });
+        let lists = nearest(planes, planes, &Live(&all), k, &ByNumber, &Admit { excluded: Some(&itself), ..Admit::default() });
         let ranked = self.rank(rows, &lists, by);
         let reference = Reference::new(ranked.iter().map(|ranked| (ranked.distance, std::iter::empty())));
         let named = |ranked: &Ranked| {

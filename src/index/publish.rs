@@ -181,11 +181,14 @@ impl Writer {
         monitor: &dyn Monitor,
     ) -> Result<Published> {
         let shown = old.map(|view| view.manifest().generation);
-        let mut touched = match self.unpublished.take() {
-            Some((since, touched)) if shown == Some(since) => touched,
-            _ => self.touched_since(old)?,
+        let touched = match (self.unpublished.take(), old) {
+            (Some((since, touched)), Some(_)) if shown == Some(since) => Some(touched),
+            (_, Some(view)) => Some(self.touched_since(view)?),
+            // From nothing: everything, which need not be listed.
+            (_, None) => None,
         };
-        let (rows, new) = Rows::assign(&self.state, old, std::mem::take(&mut touched.contents))?;
+        let (contents, paths) = touched.map(|Touched { contents, paths }| (contents, paths)).unzip();
+        let (rows, new) = Rows::assign(&self.state, old.zip(contents))?;
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
         self.features(&new, basis, &mut growing, monitor)?;
         // Of a million contents 48 MB, which lists can use.
@@ -212,7 +215,7 @@ impl Writer {
         let manifest = Manifest { crops, ..self.manifest(basis, &live.words) };
         let changes = [
             changed_names(&self.state, &rows),
-            changed_paths(&self.state, &rows, &touched),
+            changed_paths(&self.state, &rows, paths.as_ref()),
             changed_lists(&lists),
             changed_edges(&edges),
             changed_aliases(&self.state, &rows),
@@ -245,16 +248,14 @@ impl Writer {
     }
 
     /// Everything that differs, or may differ, between the state and a view.
-    fn touched_since(&self, old: Option<&View>) -> Result<Touched> {
+    fn touched_since(&self, view: &View) -> Result<Touched> {
         let mut touched = self.state.everything();
-        if let Some(view) = old {
-            view.table(TableKind::Paths).for_each(|path, _| {
-                touched.paths.insert(path.into());
-                Ok(())
-            })?;
-            for row in 0..view.rows() as u32 {
-                touched.contents.insert(view.content(row)?.0);
-            }
+        view.table(TableKind::Paths).for_each(|path, _| {
+            touched.paths.insert(path.into());
+            Ok(())
+        })?;
+        for row in 0..view.rows() as u32 {
+            touched.contents.insert(view.content(row)?.0);
         }
         Ok(touched)
     }

@@ -163,12 +163,14 @@ impl Reader {
         // One search for all: the rows are read once.
         let mut queries = OwnedPlanes::new(self.basis.len());
         [own].into_iter().chain(asked.views.iter().map(|(_, feature)| feature)).for_each(|feature| queries.push(&feature.0));
-        let found = self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k, &order, &Admit::default()))?;
+        let most: Vec<usize> = std::iter::once(k).chain(asked.views.iter().map(|_| OF_A_VIEW)).collect();
+        let admit = Admit { most: Some(&most), ..Admit::default() };
+        let found = self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k.max(OF_A_VIEW), &order, &admit))?;
         let mut found = found.into_iter();
         let nearest: BTreeMap<u32, u32> = found.next().unwrap_or_default().into_iter().map(|n| (n.row, n.distance)).collect();
         let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
         for (list, (turn, _)) in found.zip(&asked.views) {
-            for neighbor in list.iter().take(OF_A_VIEW) {
+            for neighbor in list {
                 turns.entry(neighbor.row).or_default().insert(*turn);
             }
         }

@@ -3,8 +3,11 @@
 use std::{
     borrow::Cow,
     cmp::Ordering,
-    collections::{BTreeMap, HashSet},
-    sync::atomic::{AtomicBool, Ordering as Memory},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering as Memory},
+    },
 };
 
 use rayon::prelude::*;
@@ -15,7 +18,7 @@ use crate::{
     knn::{ListSource, ListUpdate, Neighbor, RowOrder},
     store::{
         packs::Place,
-        state::{ContentId, Holds, State, Touched},
+        state::{ContentId, Holds, State},
         view::{Changes, Grown, PathRecord, TableKind, View, pack_edges, pack_list, pack_names, row_key},
     },
 };
@@ -35,23 +38,14 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// The rows, and the contents of the new ones, which follow the old ones in the order in which the packs hold their contents.
-    pub(super) fn assign(state: &State, old: Option<&'a View>, touched: HashSet<ContentId>) -> Result<(Self, Vec<(ContentId, Place)>)> {
-        let base = old.map_or(0, View::rows) as u32;
-        let mut new: Vec<(ContentId, Place)> = Vec::new();
-        let mut rows = Self { old, count: 0, numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
-        for id in touched {
-            let row = old.map_or(Ok(None), |view| view.row_of(&id))?;
-            rows.touched.extend(row.map(|row| (row, id)));
-            let Some(entry) = state.content(&id) else { continue };
-            match (row, old) {
-                (Some(row), Some(view)) => {
-                    if view.content(row)?.1 != entry.place {
-                        rows.moved.insert(row, entry.place);
-                    }
-                }
-                _ => new.push((id, entry.place)),
-            }
-        }
+    pub(super) fn assign(state: &State, old: Option<(&'a View, HashSet<ContentId>)>) -> Result<(Self, Vec<(ContentId, Place)>)> {
+        let mut rows =
+            Self { old: old.as_ref().map(|(view, _)| *view), count: 0, numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
+        let base = rows.old.map_or(0, View::rows) as u32;
+        let mut new: Vec<(ContentId, Place)> = match old {
+            Some((view, touched)) => rows.touched(state, view, touched)?,
+            None => state.contents().map(|(id, entry)| (*id, entry.place)).collect(),
+        };
         new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
         if u64::from(base) + new.len() as u64 >= u64::from(u32::MAX) {
             return Err(Error::Input("an index holds at most 4,294,967,294 contents".into()));
@@ -62,6 +56,21 @@ impl<'a> Rows<'a> {
         rows.touched.extend(new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
         rows.touched.par_sort_unstable();
         Ok((rows, new))
+    }
+
+    /// Notes which rows of the old view were touched; gives the touched contents that have none.
+    fn touched(&mut self, state: &State, view: &View, touched: HashSet<ContentId>) -> Result<Vec<(ContentId, Place)>> {
+        let mut new = Vec::new();
+        for id in touched {
+            let row = view.row_of(&id)?;
+            self.touched.extend(row.map(|row| (row, id)));
+            match (row, state.content(&id)) {
+                (Some(row), Some(entry)) if view.content(row)?.1 != entry.place => drop(self.moved.insert(row, entry.place)),
+                (None, Some(entry)) => new.push((id, entry.place)),
+                _ => {}
+            }
+        }
+        Ok(new)
     }
 
     /// The row of a content.
@@ -133,10 +142,11 @@ pub(super) fn changed_names<'a>(state: &'a State, rows: &'a Rows<'_>) -> Changes
     })
 }
 
-/// What the touched paths hold, if that changed.
-pub(super) fn changed_paths<'a>(state: &'a State, rows: &'a Rows<'_>, touched: &'a Touched) -> Changes<'a> {
-    Changes::new(touched.paths.len(), |visit| {
-        for path in &touched.paths {
+/// What the touched paths hold, if that changed; of a view from nothing, what all paths hold.
+pub(super) fn changed_paths<'a>(state: &'a State, rows: &'a Rows<'_>, touched: Option<&'a BTreeSet<Arc<[u8]>>>) -> Changes<'a> {
+    Changes::new(touched.map_or(state.paths().len(), BTreeSet::len), move |visit| {
+        let (all, some) = (touched.is_none().then(|| state.paths().keys()), touched);
+        for path in all.into_iter().flatten().chain(some.into_iter().flatten()) {
             let new = match state.paths().get(path).map(|entry| &entry.holds) {
                 Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
                 Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.to_string())),

@@ -107,6 +107,8 @@ impl Writer {
         let mut plan = self.plan(listing, &options.scopes, &mut labels, &naming);
         let mut summary = SyncSummary { unchanged: plan.unchanged, skipped, ..SyncSummary::default() };
         let read = self.read(&mut plan, &mut labels, (started, naming), options, &mut summary, monitor);
+        // Of a million files 48 MB, which the catalog can use.
+        plan.read = Vec::new();
         let left = if read.is_ok() { self.leave(&plan, options.at, &mut summary) } else { Ok(()) };
         // After a commit that failed the state has what the packs have not, and must not be saved.
         if let (Ok(()) | Err(Error::Interrupted), Ok(())) = (&read, &left) {

@@ -57,11 +57,6 @@ impl Best {
         self.heap
     }
 
-    /// The neighbours in no order.
-    pub(super) fn unsorted(&self) -> &[Neighbor] {
-        &self.heap
-    }
-
     fn rise(&mut self, order: &dyn RowOrder) {
         let mut at = self.heap.len() - 1;
         while at > 0 {
@@ -92,15 +87,25 @@ impl Best {
 
 /// Heaps that several threads offer to, each with its reach beside it, to be read without waiting and without touching the heap.
 pub(super) struct Desks {
+    most: Vec<usize>,
     reach: Vec<AtomicU32>,
     bests: Vec<Mutex<Best>>,
 }
 
 impl Desks {
-    /// `count` copies of `empty`.
-    pub(super) fn new(count: usize, empty: &Best) -> Self {
-        let reach = (0..count).map(|_| AtomicU32::new(empty.reach())).collect();
-        Self { reach, bests: (0..count).map(|_| Mutex::new(empty.clone())).collect() }
+    /// One for each of these, which are empty.
+    pub(super) fn new(bests: impl Iterator<Item = Best>) -> Self {
+        let bests: Vec<Best> = bests.collect();
+        Self {
+            most: bests.iter().map(|best| best.k).collect(),
+            reach: bests.iter().map(|best| AtomicU32::new(best.reach())).collect(),
+            bests: bests.into_iter().map(Mutex::new).collect(),
+        }
+    }
+
+    /// How many neighbours desk `at` keeps, at the most.
+    pub(super) fn most(&self, at: usize) -> usize {
+        self.most[at]
     }
 
     /// How far desk `at` still looks; may be out of date, and is then larger than it need be.
@@ -120,9 +125,10 @@ impl Desks {
         }
     }
 
-    /// The heaps, in order.
-    pub(super) fn into_bests(self) -> impl Iterator<Item = Best> {
-        self.bests.into_iter().map(|best| best.into_inner().unwrap_or_else(PoisonError::into_inner))
+    /// What each keeps, best first, in order.
+    pub(super) fn into_sorted(self, order: &dyn RowOrder) -> Vec<Vec<Neighbor>> {
+        let sorted = |best: Mutex<Best>| best.into_inner().unwrap_or_else(PoisonError::into_inner).into_sorted(order);
+        self.bests.into_iter().map(sorted).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::kernel_neon;
 use super::{
     bound::{QueryBound, Sieve},
     kernel_portable,
-    planes::{Norms, Row},
+    planes::{MAX_STRIDE, Norms, Row},
 };
 #[cfg(target_arch = "x86_64")]
 use super::{kernel_amx, kernel_avx2, kernel_vnni};
@@ -154,6 +154,18 @@ impl Kernel {
         }
     }
 
+    /// Packs 16 rows of high bytes: word `step` of row `i` goes to place `i` of line `LINES × step` of `lines`. Returns the sums of their bytes.
+    ///
+    /// # Panics
+    /// If the rows are not equally long, or not a multiple of 64 bytes, or there are too few lines.
+    pub(super) fn pack(self, rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx | Isa::Vnni => kernel_vnni::pack(rows, lines),
+            _ => kernel_portable::pack_words(self.form(), rows, lines),
+        }
+    }
+
     /// The dot products of `query` with [`RUN`] consecutive rows.
     ///
     /// # Panics
@@ -193,6 +205,17 @@ impl Kernel {
             Isa::Avx2 => kernel_avx2::wanted_by_either(sieve, norms, dots, reach),
             _ => kernel_portable::wanted_by_either(sieve, norms, dots, reach),
         }
+    }
+
+    /// `H`: the squared distance of two rows of high bytes, modulo 2³² (of valid rows it stays below 2²⁴).
+    ///
+    /// # Panics
+    /// If they differ in length, or are not a multiple of 64 bytes.
+    #[inline]
+    pub(super) fn high_distance(self, a: &[i8], b: &[i8]) -> i32 {
+        static ZEROS: [i8; MAX_STRIDE] = [0; MAX_STRIDE];
+        let of = |low| Row { high: &ZEROS[..a.len()], low };
+        self.squared_distance(of(a), of(b)) as i32
     }
 
     /// The exact squared distance, modulo 2³² (valid rows stay below).
@@ -270,6 +293,17 @@ mod tests {
                 let found = kernel.squared_distance(planes.row(0), planes.row(1));
                 assert_eq!(i64::from(found), squared_distance(&planes, 0, &planes, 1), "{kernel:?} {case}");
             }
+        }
+    }
+
+    #[test]
+    fn every_kernel_measures_high_bytes_alone() {
+        let mut random = Lcg(11);
+        for _ in 0..200 {
+            let planes = random_planes(2, 1 + random.below(300) as usize, &mut random);
+            let [a, b] = [0, 1].map(|row| planes.as_planes().row(row).high);
+            let apart: i32 = a.iter().zip(b).map(|(&x, &y)| (i32::from(x) - i32::from(y)).pow(2)).sum();
+            Kernel::available().into_iter().for_each(|kernel| assert_eq!(kernel.high_distance(a, b), apart, "{kernel:?}"));
         }
     }
 

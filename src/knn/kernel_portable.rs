@@ -6,9 +6,48 @@
 
 use super::{
     bound::{QueryBound, Sieve},
-    kernel::{GROUP, Group, LINES, RUN, TILE, Tile},
+    kernel::{Form, GROUP, Group, LINES, Line, RUN, TILE, Tile},
     planes::{Norms, Row},
 };
+
+/// See [`super::kernel::Kernel::pack`].
+pub(super) fn pack_words(form: Form, rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
+    let mut sums = [0; 16];
+    for (at, row) in rows.iter().enumerate() {
+        each_word(form, row, |step, word| lines[LINES * step].0[at] = word);
+        sums[at] = sum(row);
+    }
+    sums
+}
+
+/// Calls `put` with each word of a row, in order; earlier values in lower bytes.
+#[inline(always)]
+pub(super) fn each_word(form: Form, high: &[i8], mut put: impl FnMut(usize, u32)) {
+    let short = |h: i8| u32::from(i16::from(h) as u16);
+    match form {
+        Form::Bytes { .. } | Form::Rows => {
+            for (step, four) in high.as_chunks::<4>().0.iter().enumerate() {
+                put(step, u32::from_le_bytes(four.map(|h| h as u8)));
+            }
+        }
+        Form::Shorts => {
+            for (step, &[first, second]) in high.as_chunks::<2>().0.iter().enumerate() {
+                put(step, short(first) | short(second) << 16);
+            }
+        }
+        Form::Floats => {
+            for (step, &h) in high.iter().enumerate() {
+                put(step, f32::from(h).to_bits());
+            }
+        }
+    }
+}
+
+/// The sum of signed bytes, as a sum of unsigned ones: processors have an instruction for that.
+fn sum(bytes: &[i8]) -> i32 {
+    let unsigned: u32 = bytes.iter().map(|&b| u32::from(b as u8 ^ 0x80)).sum();
+    unsigned as i32 - 128 * bytes.len() as i32
+}
 
 /// See [`super::kernel::Sieves::survivors`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {

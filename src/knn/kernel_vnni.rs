@@ -26,6 +26,14 @@ pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     unsafe { survivors_512(group, tile) }
 }
 
+/// See [`super::kernel::Kernel::pack`]; called only if [`detected`].
+pub(super) fn pack(rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
+    let stride = rows[0].len();
+    assert!(stride.is_multiple_of(64) && rows.iter().all(|row| row.len() == stride), "rows of {stride} bytes");
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { pack_512(rows, lines) }
+}
+
 /// See [`super::kernel::Kernel::dots`]; called only if [`detected`].
 pub(super) fn dots(query: &[i8], rows: &[i8]) -> [i32; RUN] {
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
@@ -68,31 +76,37 @@ fn load<T>(from: &[T; 16]) -> __m512i {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn survivors_512(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
-    let (bounds, _) = group.bounds.as_chunks::<HALF>();
+    const QUARTER: usize = HALF / 2;
+    let asking = GROUP - group.bounds.iter().rev().take_while(|&&bound| bound == QueryBound::EMPTY).count();
     let mut masks = [0; GROUP];
-    for (half, masks) in masks.as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
-        *masks = half_of_survivors(group.words, half, &bounds[half], tile);
+    for first in (0..asking).step_by(HALF) {
+        match asking - first {
+            ..=2 => some_survivors::<2>(group, first, tile, &mut masks),
+            3..=QUARTER => some_survivors::<QUARTER>(group, first, tile, &mut masks),
+            _ => some_survivors::<HALF>(group, first, tile, &mut masks),
+        }
     }
     masks
 }
 
-/// Half of a group, whose sums fit the registers.
+/// Some queries of a group, whose sums fit the registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn half_of_survivors(words: &[Line], half: usize, bounds: &[QueryBound; HALF], tile: Tile<'_>) -> [u64; HALF] {
+fn some_survivors<const QUERIES: usize>(group: Group<'_>, first: usize, tile: Tile<'_>, masks: &mut [u64; GROUP]) {
     let (start, _) = tile.start.as_chunks::<16>();
     let (steps, _) = tile.lines.as_chunks::<LINES>();
-    let mut sums = [[load(&start[0]), load(&start[1]), load(&start[2])]; HALF];
-    for (queries, lines) in words.iter().zip(steps) {
+    let mut sums = [[load(&start[0]), load(&start[1]), load(&start[2])]; QUERIES];
+    for (queries, lines) in group.words.iter().zip(steps) {
         let targets = [load(&lines[0].0), load(&lines[1].0), load(&lines[2].0)];
-        for (sums, &query) in sums.iter_mut().zip(&queries.0.as_chunks::<HALF>().0[half]) {
+        for (sums, &query) in sums.iter_mut().zip(&queries.0[first..first + QUERIES]) {
             let query = _mm512_set1_epi32(query as i32);
             for (sum, &target) in sums.iter_mut().zip(&targets) {
                 *sum = _mm512_dpbusd_epi32(*sum, query, target);
             }
         }
     }
-    passing(&sums, bounds, tile.other)
+    let (bounds, _) = group.bounds[first..].as_chunks::<QUERIES>();
+    masks[first..first + QUERIES].copy_from_slice(&passing(&sums, &bounds[0], tile.other));
 }
 
 /// The bits of the comparison that `bound` defines, for each query.
@@ -114,6 +128,52 @@ pub(super) fn passing<const QUERIES: usize>(
         }
     }
     masks
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn pack_512(rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
+    let ones = _mm512_set1_epi8(1);
+    let mut sums = _mm512_setzero_si512();
+    for start in (0..rows[0].len()).step_by(64) {
+        let mut words = [_mm512_setzero_si512(); 16];
+        for (words, row) in words.iter_mut().zip(rows) {
+            // SAFETY: `pack` has asserted that all rows are equally long and 64 divides that, so 64 bytes follow `start`.
+            *words = unsafe { _mm512_loadu_si512(row.as_ptr().add(start).cast()) };
+        }
+        for (step, words) in (start / 4..).zip(transposed(words)) {
+            sums = _mm512_dpbusd_epi32(sums, ones, words);
+            // SAFETY: 64 bytes are writable behind the reference.
+            unsafe { _mm512_storeu_si512(lines[LINES * step].0.as_mut_ptr().cast(), words) };
+        }
+    }
+    let mut out = [0; 16];
+    // SAFETY: 16 × 4 bytes are writable.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sums) };
+    out
+}
+
+/// Lane `i` of vector `j` of the result is lane `j` of vector `i`: words, pairs and then quarters of vectors change places.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let mut out = [_mm512_setzero_si512(); 16];
+    // Word `c` of each quarter of four rows, for the four quarters of rows.
+    let mut quads = [[_mm512_setzero_si512(); 4]; 4];
+    for (quads, rows) in quads.iter_mut().zip(rows.as_chunks::<4>().0) {
+        let [a, b] = [0, 2].map(|i| _mm512_unpacklo_epi32(rows[i], rows[i + 1]));
+        let [c, d] = [0, 2].map(|i| _mm512_unpackhi_epi32(rows[i], rows[i + 1]));
+        *quads = [_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b), _mm512_unpacklo_epi64(c, d), _mm512_unpackhi_epi64(c, d)];
+    }
+    for c in 0..4 {
+        let [u, v, w, x] = [quads[0][c], quads[1][c], quads[2][c], quads[3][c]];
+        let [even, odd] = [_mm512_shuffle_i32x4::<0x88>(u, v), _mm512_shuffle_i32x4::<0xdd>(u, v)];
+        let [more_even, more_odd] = [_mm512_shuffle_i32x4::<0x88>(w, x), _mm512_shuffle_i32x4::<0xdd>(w, x)];
+        out[c] = _mm512_shuffle_i32x4::<0x88>(even, more_even);
+        out[c + 4] = _mm512_shuffle_i32x4::<0x88>(odd, more_odd);
+        out[c + 8] = _mm512_shuffle_i32x4::<0xdd>(even, more_even);
+        out[c + 12] = _mm512_shuffle_i32x4::<0xdd>(odd, more_odd);
+    }
+    out
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

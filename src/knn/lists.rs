@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(one, run(2));
         assert_eq!(one, run(4));
         let itself: Vec<Option<u32>> = (0..9_000).map(Some).collect();
-        let admit = crate::knn::Admit { limits: None, excluded: Some(&itself) };
+        let admit = crate::knn::Admit { excluded: Some(&itself), ..crate::knn::Admit::default() };
         let found = crate::knn::nearest(planes, planes, &Live(&live), 6, &order, &admit);
         assert!(one.len() > 8_000);
         assert!(one.iter().all(|(row, list)| found[row as usize] == list));

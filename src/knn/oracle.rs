@@ -39,6 +39,7 @@ pub fn within(
             .map(|(row, distance)| Neighbor { row, distance: distance as u32 })
             .collect();
         list.sort_by(|&a, &b| compare(a, b, order));
+        list.truncate(admit.most(query as usize));
         list
     };
     (0..queries.rows() as u32).map(list).collect()
@@ -68,7 +69,7 @@ pub fn nearest(
 #[must_use]
 pub fn lists(planes: &Planes<'_>, live: &Live<'_>, k: usize, order: &dyn RowOrder) -> Vec<Vec<Neighbor>> {
     let itself: Vec<Option<u32>> = (0..planes.rows() as u32).map(Some).collect();
-    let mut lists = nearest(planes, planes, live, k, order, &Admit { limits: None, excluded: Some(&itself) });
+    let mut lists = nearest(planes, planes, live, k, order, &Admit { excluded: Some(&itself), ..Admit::default() });
     for (row, list) in (0..).zip(&mut lists) {
         if !live.contains(row) {
             list.clear();

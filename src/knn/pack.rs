@@ -7,13 +7,16 @@
 use super::{
     bound::{FAR, QueryBound},
     kernel::{Form, GROUP, Group, Kernel, LINES, Line, TILE, Tile},
+    kernel_portable::each_word,
     planes::Planes,
 };
+use std::ops::Range;
 
 /// Where the accumulator of a place without a target starts: so low that it never survives.
 const NOBODY: i32 = -(1 << 30);
 
 /// Packed queries with their bounds, all open at first.
+#[derive(Clone)]
 pub(super) struct QueryBlock {
     words: Vec<Line>,
     steps: usize,
@@ -67,14 +70,30 @@ impl TileBuffer {
 
     /// Packs up to [`TILE`] `rows` of `planes`; the other places stay empty and want nothing.
     pub(super) fn pack(&mut self, planes: &Planes<'_>, rows: &[u32]) {
+        self.pack_rows(planes, rows.len(), |at| rows[at] as usize);
+    }
+
+    /// The same of rows that follow each other.
+    pub(super) fn pack_run(&mut self, planes: &Planes<'_>, rows: Range<usize>) {
+        self.pack_rows(planes, rows.len(), |at| rows.start + at);
+    }
+
+    #[inline(always)]
+    fn pack_rows(&mut self, planes: &Planes<'_>, count: usize, row: impl Fn(usize) -> usize) {
         self.start = [NOBODY; TILE];
         self.other = [FAR; TILE];
-        for (at, &row) in rows.iter().enumerate().take(TILE) {
-            let (high, half) = (planes.row(row).high, (planes.norms()[row as usize].high.min(1 << 29) >> 1) as i32);
-            let lines = &mut self.lines[at / 16..];
-            each_word(self.kernel.form(), high, |step, word| lines[LINES * step].0[at % 16] = word);
-            let offset = if offset(self.kernel) == 0 { 0 } else { 128 * sum(high) };
-            self.start[at] = -offset - half;
+        let (stride, high) = (planes.stride(), planes.high());
+        let high = |at: usize| &high[row(at) * stride..][..stride];
+        for first in (0..count.min(TILE)).step_by(16) {
+            let here = first..count.min(first + 16);
+            // A place without a row takes any.
+            let rows = std::array::from_fn(|i| high((first + i).min(here.end - 1)));
+            let sums = self.kernel.pack(&rows, &mut self.lines[first / 16..]);
+            let halves: [i32; 16] =
+                std::array::from_fn(|i| (planes.norms()[row((first + i).min(here.end - 1))].high.min(1 << 29) >> 1) as i32);
+            let offset = i32::from(offset(self.kernel));
+            let start: [i32; 16] = std::array::from_fn(|i| -offset * sums[i] - halves[i]);
+            self.start[here.clone()].copy_from_slice(&start[..here.len()]);
         }
     }
 
@@ -97,39 +116,30 @@ fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
     }
 }
 
-/// Calls `put` with each word of a row, in order; earlier values in lower bytes.
-#[inline(always)]
-fn each_word(form: Form, high: &[i8], mut put: impl FnMut(usize, u32)) {
-    let short = |h: i8| u32::from(i16::from(h) as u16);
-    match form {
-        Form::Bytes { .. } | Form::Rows => {
-            for (step, four) in high.as_chunks::<4>().0.iter().enumerate() {
-                put(step, u32::from_le_bytes(four.map(|h| h as u8)));
-            }
-        }
-        Form::Shorts => {
-            for (step, &[first, second]) in high.as_chunks::<2>().0.iter().enumerate() {
-                put(step, short(first) | short(second) << 16);
-            }
-        }
-        Form::Floats => {
-            for (step, &h) in high.iter().enumerate() {
-                put(step, f32::from(h).to_bits());
-            }
-        }
-    }
-}
-
-/// The sum of signed bytes, as a sum of unsigned ones: processors have an instruction for that.
-fn sum(bytes: &[i8]) -> i32 {
-    let unsigned: u32 = bytes.iter().map(|&b| u32::from(b as u8 ^ 0x80)).sum();
-    unsigned as i32 - 128 * bytes.len() as i32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::knn::oracle::{Lcg, random_planes};
+    use crate::knn::{
+        kernel_portable::pack_words,
+        oracle::{Lcg, random_planes},
+    };
+
+    #[test]
+    fn every_kernel_packs_rows_as_they_are_packed_word_by_word() {
+        let mut random = Lcg(4);
+        for stride in [64, 128, 192, 1024] {
+            let bytes: Vec<i8> = (0..16 * stride).map(|_| random.below(256) as u8 as i8).collect();
+            let rows = std::array::from_fn(|at| &bytes[at * stride..][..stride]);
+            for kernel in Kernel::available() {
+                let blank = vec![Line([7; 16]); LINES * stride];
+                let (mut found, mut expected) = (blank.clone(), blank);
+                let sums = kernel.pack(&rows, &mut found[1..]);
+                assert_eq!(sums, pack_words(kernel.form(), &rows, &mut expected[1..]), "{kernel:?}");
+                assert!(found.iter().zip(&expected).all(|(a, b)| a.0 == b.0), "{kernel:?} {stride}");
+                assert_eq!(sums.map(i64::from), rows.map(|row| row.iter().map(|&b| i64::from(b)).sum::<i64>()));
+            }
+        }
+    }
 
     #[test]
     fn a_packed_pair_survives_exactly_if_its_high_bytes_allow_it() {

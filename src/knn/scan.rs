@@ -1,85 +1,204 @@
-//! One query → its best neighbours by reading the high plane front to back: cheaper than packing when queries are few.
+//! Some queries → their best neighbours by reading the high plane front to back, once for all of them.
 //!
-//! The plane is cut into parts that are scanned in parallel, each with a heap of its own and one shared reach, which only ever shrinks.
+//! The plane is cut into parts that are scanned in parallel. The best so far of each query is shared by all, and so is its reach, which only
+//! ever shrinks.
 //! Within a part the bound (see `bound`) uses the largest low norm of a piece of rows. There is no early stop on partial sums (see `mod`).
+//!
+//! Low bytes are read of few rows, for a mapped file would be touched all over: each row that is among the best for a while is somewhere else.
+//! High bytes say how far a row is at least, and about how far. So of a piece only the rows that seem to be among the best are measured at
+//! once; the others that may be are candidates, and in the end they are measured, nearest by their high bytes first, as long as they may be.
 
 use super::{
-    best::Best,
-    bound::{OPEN, Sieve},
-    kernel::{Kernel, RUN},
+    best::Desks,
+    bound::{QueryBound, Sieve, high_limit},
+    kernel::{GROUP, Kernel, RUN, TILE},
+    pack::{QueryBlock, TileBuffer},
     planes::{Norms, Planes, Row},
-    rows::{Neighbor, RowOrder},
+    rows::{Admit, Live, Neighbor, RowOrder},
 };
 use rayon::prelude::*;
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::ops::Range;
 
+/// Rows under one bound, which fit L2.
+pub(super) const PIECE: usize = 32 * TILE;
 /// Rows scanned by one task.
-pub(super) const PART: usize = 1 << 14;
-/// Rows under one bound.
-pub(super) const PIECE: usize = 1 << 10;
+pub(super) const PART: usize = 10 * PIECE;
+/// Up to this many queries a pass each over the rows of a piece is cheaper than packing them (see `benches/knn.rs`).
+const FEW: usize = 2;
+/// Candidates of a query in a part, at the most, and those that are left to the end.
+const ROOM: usize = 1 << 14;
+const LEFT: usize = 1 << 10;
 
-/// One query and what it may find.
-pub(super) struct Scan<'a, A> {
+/// Some queries and what they may find.
+pub(super) struct Scan<'a> {
     pub(super) kernel: Kernel,
-    pub(super) query: Row<'a>,
-    pub(super) norms: Norms,
+    pub(super) queries: Planes<'a>,
+    /// The queries that ask, by row: none of them zero.
+    pub(super) asking: &'a [u32],
     pub(super) targets: Planes<'a>,
+    pub(super) live: &'a Live<'a>,
     pub(super) order: &'a dyn RowOrder,
-    /// Whether a row that is not zero may be found.
-    pub(super) admits: A,
+    pub(super) admit: &'a Admit<'a>,
+    /// What those that ask keep.
+    pub(super) desks: &'a Desks,
 }
 
-impl<A: Fn(u32) -> bool + Sync> Scan<'_, A> {
-    /// The best among the rows under `end`, starting from `best`, which is empty.
-    pub(super) fn run(&self, best: &Best, end: u32) -> Vec<Neighbor> {
-        let rows = self.targets.rows().min(end as usize);
-        let reach = AtomicU32::new(best.reach());
-        let parts: Vec<Best> = (0..rows.div_ceil(PART))
-            .into_par_iter()
-            .map(|part| {
-                let mut best = best.clone();
-                for first in (part * PART..rows.min((part + 1) * PART)).step_by(PIECE) {
-                    self.piece(first, rows.min(first + PIECE), &mut best, &reach);
-                }
-                best
-            })
-            .collect();
-        let mut all = best.clone();
-        for &neighbor in parts.iter().flat_map(Best::unsorted) {
-            all.offer(neighbor, self.order);
-        }
-        all.into_sorted(self.order)
-    }
+/// A row that may be among the best, and its `H`.
+#[derive(Clone, Copy)]
+struct Candidate {
+    row: u32,
+    apart: i32,
+}
 
-    /// Rows `first` to `end`; both within one part.
-    fn piece(&self, first: usize, end: usize, best: &mut Best, reach: &AtomicU32) {
-        self.targets.scanning(first..end);
-        let low = greatest_low(&self.targets, first..end);
-        let mut sieve = Sieve::new(self.norms, reach.load(Ordering::Relaxed), low);
-        each_run(self.kernel, self.query.high, &self.targets, first..end, |row, norms, dots| {
-            let mut found = self.kernel.wanted(&sieve, norms, dots);
-            if found == 0 {
-                return;
-            }
-            while found != 0 {
-                self.meet((row + found.trailing_zeros() as usize) as u32, best);
-                found &= found - 1;
-            }
-            let known = reach.fetch_min(best.reach(), Ordering::Relaxed).min(best.reach());
-            sieve = Sieve::new(self.norms, known, low);
+impl Scan<'_> {
+    /// Offers those that ask all that they may keep.
+    pub(super) fn run(&self) {
+        let end = self.asking.iter().map(|&query| self.admit.limit(query as usize)).max().unwrap_or(0);
+        let rows = self.targets.rows().min(end as usize);
+        let block = (self.asking.len() > FEW).then(|| QueryBlock::new(self.kernel, &self.queries, self.asking));
+        let part = |part: usize| self.part(part * PART..rows.min((part + 1) * PART), block.clone());
+        let parts: Vec<Vec<Vec<Candidate>>> = (0..rows.div_ceil(PART)).into_par_iter().map(part).collect();
+        (0..self.asking.len()).into_par_iter().for_each(|at| {
+            let mut candidates: Vec<Candidate> = parts.iter().flat_map(|candidates| &candidates[at]).copied().collect();
+            self.measure(at, &mut candidates);
         });
     }
 
-    fn meet(&self, row: u32, best: &mut Best) {
-        let is_zero = self.targets.norms().get(row as usize).is_none_or(|norms| norms.is_zero());
-        if !is_zero && (self.admits)(row) {
-            self.targets.measuring(row);
-            let distance = self.kernel.squared_distance(self.query, self.targets.row(row));
-            best.offer(Neighbor { row, distance }, self.order);
+    /// The candidates of a part that are left to the end, for each that asks.
+    fn part(&self, rows: Range<usize>, mut block: Option<QueryBlock>) -> Vec<Vec<Candidate>> {
+        let mut candidates = vec![Vec::new(); self.asking.len()];
+        let mut tile = TileBuffer::new(self.kernel, &self.targets);
+        let mut next = rows.start;
+        while next < rows.end {
+            // At first nothing is known of how far the best are: small pieces tell soon.
+            let piece = next..rows.end.min(next + (next - rows.start).clamp(TILE, PIECE));
+            next = piece.end;
+            self.targets.scanning(piece.clone());
+            let before: Vec<usize> = candidates.iter().map(Vec::len).collect();
+            match &mut block {
+                Some(block) => self.piece_by_tiles(piece, block, &mut tile, &mut candidates),
+                None => candidates.iter_mut().enumerate().for_each(|(at, candidates)| self.piece_by_runs(piece.clone(), at, candidates)),
+            }
+            for (at, (candidates, before)) in candidates.iter_mut().zip(before).enumerate().filter(|(_, (now, before))| now.len() > *before)
+            {
+                self.measure_best(at, candidates, before);
+            }
         }
+        candidates.iter_mut().enumerate().for_each(|(at, candidates)| self.thin(at, candidates, LEFT));
+        candidates
+    }
+
+    /// One query on its way through a piece.
+    fn piece_by_runs(&self, piece: Range<usize>, at: usize, candidates: &mut Vec<Candidate>) {
+        let low = greatest_low(&self.targets, piece.clone());
+        let sieve = Sieve::new(self.norms(at), self.desks.reach(at), low);
+        each_run(self.kernel, self.row(at).high, &self.targets, piece, |row, others, dots| {
+            let found = self.kernel.wanted(&sieve, others, dots);
+            if found != 0 {
+                self.meet(at, row, u64::from(found), candidates);
+            }
+        });
+    }
+
+    /// All queries on their way through a piece.
+    fn piece_by_tiles(&self, piece: Range<usize>, block: &mut QueryBlock, tile: &mut TileBuffer, candidates: &mut [Vec<Candidate>]) {
+        let low = greatest_low(&self.targets, piece.clone());
+        for at in 0..candidates.len() {
+            let norms = self.norms(at);
+            block.bounds[at / GROUP][at % GROUP] = QueryBound::new(norms.high, high_limit(self.desks.reach(at), norms.low, low));
+        }
+        let sieves = self.kernel.sieves();
+        for first in piece.clone().step_by(TILE) {
+            tile.pack_run(&self.targets, first..piece.end.min(first + TILE));
+            for group in 0..block.groups() {
+                let masks = sieves.survivors(block.group(group), tile.tile());
+                for (at, mask) in (group * GROUP..).zip(masks).filter(|(_, mask)| *mask != 0) {
+                    self.meet(at, first, mask, &mut candidates[at]);
+                }
+            }
+        }
+    }
+
+    /// A query meets the rows of a mask that begins at `first`: those that it may find are candidates.
+    fn meet(&self, at: usize, first: usize, mut mask: u64, candidates: &mut Vec<Candidate>) {
+        while mask != 0 {
+            let row = (first + mask.trailing_zeros() as usize) as u32;
+            mask &= mask - 1;
+            // Runs are filled up past the last row.
+            let is_row = self.targets.norms().get(row as usize).is_some_and(|norms| !norms.is_zero());
+            if is_row && self.live.contains(row) && self.admit.admits(self.asking[at] as usize, row) {
+                let candidate = Candidate { row, apart: self.apart(at, row) };
+                candidates.extend(self.may_be(at, candidate).then_some(candidate));
+            }
+        }
+        if candidates.len() >= ROOM {
+            self.thin(at, candidates, ROOM / 2);
+        }
+    }
+
+    /// Measures those of the last candidates, from `before` on, that seem to be among the best, as many as there can be, and drops those that
+    /// then cannot be.
+    fn measure_best(&self, at: usize, candidates: &mut Vec<Candidate>, before: usize) {
+        let mut last = candidates.split_off(before.min(candidates.len()));
+        last.sort_unstable_by_key(|candidate| (candidate.apart, candidate.row));
+        let most = self.desks.most(at).min(last.len());
+        let seems_near = |candidate: &Candidate| self.estimate(at, *candidate) <= u64::from(self.desks.reach(at));
+        let near = last[..most].iter().take_while(|candidate| seems_near(candidate) && self.measured(at, **candidate)).count();
+        candidates.extend(last[near..].iter().copied().filter(|candidate| self.may_be(at, *candidate)));
+    }
+
+    /// Drops candidates that are none any more; if more than `most` are left, all are measured.
+    fn thin(&self, at: usize, candidates: &mut Vec<Candidate>, most: usize) {
+        candidates.retain(|candidate| self.may_be(at, *candidate));
+        if candidates.len() > most {
+            self.measure(at, candidates);
+        }
+    }
+
+    /// Measures candidates, nearest by their high bytes first, as long as they may be among the best.
+    fn measure(&self, at: usize, candidates: &mut Vec<Candidate>) {
+        candidates.retain(|candidate| self.may_be(at, *candidate));
+        candidates.sort_unstable_by_key(|candidate| (candidate.apart, candidate.row));
+        for candidate in candidates.drain(..) {
+            if self.may_be(at, candidate) {
+                self.measured(at, candidate);
+            }
+        }
+    }
+
+    /// Measures a candidate; true.
+    fn measured(&self, at: usize, Candidate { row, .. }: Candidate) -> bool {
+        self.targets.measuring(row);
+        let distance = self.kernel.squared_distance(self.row(at), self.targets.row(row));
+        self.desks.offer(at, Neighbor { row, distance }, self.order);
+        true
+    }
+
+    /// Whether a candidate may be among the best.
+    fn may_be(&self, at: usize, Candidate { row, apart }: Candidate) -> bool {
+        apart <= high_limit(self.desks.reach(at), self.norms(at).low, self.targets.norms()[row as usize].low)
+    }
+
+    /// About how far a candidate is: as far as if low bytes had nothing to do with high bytes or with each other.
+    fn estimate(&self, at: usize, Candidate { row, apart }: Candidate) -> u64 {
+        let lows = [self.norms(at).low, self.targets.norms()[row as usize].low].map(|low| u64::from(low).pow(2));
+        ((apart.max(0) as u64) << 16).saturating_add(lows[0]).saturating_add(lows[1])
+    }
+
+    fn row(&self, at: usize) -> Row<'_> {
+        self.queries.row(self.asking[at])
+    }
+
+    fn norms(&self, at: usize) -> Norms {
+        self.queries.norms()[self.asking[at] as usize]
+    }
+
+    /// `H` of a pair: the squared distance of rows that are as their high bytes.
+    fn apart(&self, at: usize, row: u32) -> i32 {
+        let stride = self.targets.stride();
+        let start = row as usize * stride;
+        let (query, target) = (self.row(at).high, &self.targets.high()[start..start + stride]);
+        self.kernel.high_distance(query, target)
     }
 }
 
@@ -116,4 +235,4 @@ pub(super) fn each_run(
     }
 }
 
-const _: () = assert!(PART.is_multiple_of(PIECE) && PIECE.is_multiple_of(RUN) && OPEN == u32::MAX, "parts are whole pieces");
+const _: () = assert!(PIECE.is_multiple_of(RUN) && PIECE.is_multiple_of(TILE), "pieces are whole runs and tiles");

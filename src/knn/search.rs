@@ -1,6 +1,6 @@
 //! Queries → their nearest rows, or all rows within a radius: exact, in parallel, the same for any number of threads.
 //!
-//! Few queries are scanned one by one (`scan`), many are joined in blocks (`join`).
+//! Some queries are scanned for together (`scan`), many are joined in blocks (`join`).
 
 use super::{
     best::{Best, Desks},
@@ -11,8 +11,9 @@ use super::{
     rows::{Admit, Live, Neighbor, RowOrder, taking_part},
     scan::Scan,
 };
-/// Up to this many queries a scan each is cheaper than a join (see `benches/knn.rs`).
-const FEW: usize = 4;
+
+/// Up to this many queries one scan for all is cheaper than a join (see `benches/knn.rs`).
+const SOME: usize = 64;
 
 /// The `k` nearest targets of each query, best first: by distance, then by `order`.
 ///
@@ -47,7 +48,7 @@ pub fn nearest_with(
     order: &dyn RowOrder,
     admit: &Admit<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    Search { kernel, queries, targets, live, order, admit }.run(&Best::new(k, OPEN))
+    Search { kernel, queries, targets, live, order, admit }.run(k, OPEN)
 }
 
 /// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
@@ -82,7 +83,7 @@ pub fn within_with(
     order: &dyn RowOrder,
     admit: &Admit<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    Search { kernel, queries, targets, live, order, admit }.run(&Best::new(usize::MAX, radius_squared))
+    Search { kernel, queries, targets, live, order, admit }.run(usize::MAX, radius_squared)
 }
 
 struct Search<'a> {
@@ -95,43 +96,37 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What each query keeps, if all start from `empty`.
-    fn run(&self, empty: &Best) -> Vec<Vec<Neighbor>> {
+    /// What each query keeps of what is within a radius, at most `k`.
+    fn run(&self, k: usize, radius_squared: u32) -> Vec<Vec<Neighbor>> {
         assert_eq!(self.queries.stride(), self.targets.stride(), "strides of queries and targets");
         self.admit.assert_covers(self.queries.rows());
         self.queries.scanning_all();
-        let mut lists = vec![Vec::new(); self.queries.rows()];
         let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
-        if asking.len() <= FEW {
-            for query in asking {
-                lists[query as usize] = self.scan(query, empty);
-            }
+        let desks = Desks::new(asking.iter().map(|&query| Best::new(self.admit.most(query as usize).min(k), radius_squared)));
+        if asking.len() <= SOME {
+            self.scan(&asking, &desks)
         } else {
-            for (query, best) in asking.iter().zip(self.join(&asking, empty)) {
-                lists[*query as usize] = best.into_sorted(self.order);
-            }
+            self.join(&asking, &desks)
         }
+        let mut lists = vec![Vec::new(); self.queries.rows()];
+        asking.iter().zip(desks.into_sorted(self.order)).for_each(|(&query, list)| lists[query as usize] = list);
         lists
     }
 
-    fn scan(&self, query: u32, empty: &Best) -> Vec<Neighbor> {
-        let at = query as usize;
-        let admits = |row| self.live.contains(row) && self.admit.admits(at, row);
-        self.queries.measuring(query);
-        let (row, norms) = (self.queries.row(query), self.queries.norms()[at]);
-        let scan = Scan { kernel: self.kernel, query: row, norms, targets: self.targets, order: self.order, admits };
-        scan.run(empty, self.admit.limit(at))
+    fn scan(&self, asking: &[u32], desks: &Desks) {
+        let Self { kernel, queries, targets, live, order, admit } = *self;
+        asking.iter().for_each(|&query| queries.measuring(query));
+        Scan { kernel, queries, asking, targets, live, order, admit, desks }.run();
     }
 
-    fn join(&self, asking: &[u32], empty: &Best) -> Vec<Best> {
+    fn join(&self, asking: &[u32], desks: &Desks) {
         self.targets.scanning_all();
         let rows = taking_part(&self.targets, self.live);
-        let asked = Asked { asking, rows: &rows, desks: Desks::new(asking.len(), empty), search: self };
+        let asked = Asked { asking, rows: &rows, desks, search: self };
         let course = Course::new(&|_, _| (), &|| false, pairs_among(0));
         let sides = (Side::new(self.queries, asking), Side::new(self.targets, &rows));
-        match across(self.kernel, sides.0, sides.1, &asked, &course) {
-            Ok(()) => asked.desks.into_bests().collect(),
-            Err(_) => unreachable!("this course is never cancelled"),
+        if across(self.kernel, sides.0, sides.1, &asked, &course).is_err() {
+            unreachable!("this course is never cancelled");
         }
     }
 }
@@ -140,7 +135,7 @@ impl Search<'_> {
 struct Asked<'a> {
     asking: &'a [u32],
     rows: &'a [u32],
-    desks: Desks,
+    desks: &'a Desks,
     search: &'a Search<'a>,
 }
 
@@ -184,8 +179,12 @@ mod tests {
         let limits: Vec<u32> = (0..queries.rows()).map(|_| random.below(targets.rows() as u32 + 3)).collect();
         let excluded: Vec<Option<u32>> =
             (0..queries.rows() as u32).map(|row| [None, Some(row), Some(0)][random.below(3) as usize]).collect();
-        let admit =
-            Admit { limits: (random.below(2) == 0).then_some(&limits[..]), excluded: (random.below(2) == 0).then_some(&excluded[..]) };
+        let most: Vec<usize> = (0..queries.rows()).map(|_| [0, 2, 5, usize::MAX][random.below(4) as usize]).collect();
+        let admit = Admit {
+            limits: (random.below(2) == 0).then_some(&limits[..]),
+            excluded: (random.below(2) == 0).then_some(&excluded[..]),
+            most: (random.below(2) == 0).then_some(&most[..]),
+        };
         let k = [0, 1, 3, 16, 400][random.below(5) as usize];
         let live = Live(&live);
         let nearest = oracle::nearest(&queries, &targets, &live, k, &order, &admit);
@@ -228,7 +227,7 @@ mod tests {
         let (targets, order) = (planes.as_planes(), Shuffled::new(40_000, &mut random));
         let live = bits(40_000, 7, &mut random);
         let queries = random_planes(3, 5, &mut random);
-        let admit = Admit { limits: Some(&[40_000, 20_001, 3]), excluded: None };
+        let admit = Admit { limits: Some(&[40_000, 20_001, 3]), ..Admit::default() };
         let expected = oracle::nearest(&queries.as_planes(), &targets, &Live(&live), 20, &order, &admit);
         assert!(expected[0].len() == 20, "the case is not empty");
         for kernel in Kernel::available() {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rkyv::{Archive, Deserialize, Serialize, rancor::BoxedError, util::AlignedVec};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 use super::{
     alias::{pack_aliases, unpack_aliases},
@@ -299,7 +299,7 @@ where
 }
 
 fn checksum(key: &[u8], payload: &[u8]) -> [u8; 8] {
-    xxh3_64_with_seed(payload, xxh3_64_with_seed(key, 0)).to_le_bytes()
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(key), payload).to_le_bytes()
 }
 
 #[cfg(test)]

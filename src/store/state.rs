@@ -10,7 +10,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use super::{alias::Alias, bytes::Packer, holders::Holders, packs::Place};
 use crate::verdict::{Label, Occurrence, Split};
@@ -344,8 +344,8 @@ impl State {
 }
 
 fn content_hash(id: &ContentId, aliases: &[Alias]) -> u128 {
-    let of_alias = |alias: &Alias| xxh3_128(&[&id[..], &alias.to_bytes()].concat());
-    aliases.iter().map(of_alias).fold(xxh3_128(id), u128::wrapping_add)
+    let of_alias = |alias: &Alias| XxHash3_128::oneshot(&[&id[..], &alias.to_bytes()].concat());
+    aliases.iter().map(of_alias).fold(XxHash3_128::oneshot(id), u128::wrapping_add)
 }
 
 fn path_hash(path: &[u8], entry: &PathEntry) -> u128 {
@@ -362,7 +362,7 @@ fn path_hash(path: &[u8], entry: &PathEntry) -> u128 {
     [size, mtime_ns as u64, ctime_ns as u64, inode].into_iter().for_each(|number| bytes.u64(number));
     bytes.u8(Split::code(entry.split) << 1 | u8::from(entry.label.is_some()));
     bytes.bytes(entry.label.as_deref().unwrap_or_default());
-    xxh3_128(&bytes.0)
+    XxHash3_128::oneshot(&bytes.0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! LL band of the Haar transform up to its scale. Each level is made free of brightness and contrast in windows of 7 × 7: n = (y − μ) / √(σ² + c²)
 //! (divisive normalisation, as in Mittal et al. 2012, "No-reference image quality assessment in the spatial domain", equation 1).
 
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use super::{
     affine::Turn,
@@ -58,7 +58,7 @@ impl Outline {
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
         let (luma, fine) = luma(picture);
-        Self { key: xxh3_128(picture.samples()), templates: Templates::new(&resample(&luma, fine, FROM)) }
+        Self { key: XxHash3_128::oneshot(picture.samples()), templates: Templates::new(&resample(&luma, fine, FROM)) }
     }
 
     /// The outline of the turned picture, but for the key.

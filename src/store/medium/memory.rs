@@ -179,7 +179,7 @@ impl Memory {
 /// A coin thrown by a key.
 fn is_kept<T: AsRef<[u8]>>(key: &[T]) -> bool {
     let key: Vec<u8> = key.iter().flat_map(|part| part.as_ref().iter().copied()).collect();
-    xxhash_rust::xxh3::xxh3_64(&key) & 1 == 1
+    twox_hash::XxHash3_64::oneshot(&key) & 1 == 1
 }
 
 fn names_after(state: &State, names: Names) -> BTreeMap<String, u64> {

@@ -5,7 +5,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Bytes of a pack's header. The first record, the preface, begins here.
 pub(super) const HEADER: u64 = 64;
@@ -105,7 +105,7 @@ impl Header {
         bytes.extend(self.previous_end.to_le_bytes());
         bytes.extend(u32::from(self.snapshot).to_le_bytes());
         bytes.resize(56, 0);
-        bytes.extend(xxh3_64(&bytes).to_le_bytes());
+        bytes.extend(XxHash3_64::oneshot(&bytes).to_le_bytes());
         bytes
     }
 
@@ -116,7 +116,7 @@ impl Header {
         if body_fields.take() != Some(MAGIC) {
             return Err(Flaw::Foreign);
         }
-        if xxh3_64(body) != u64::from_le_bytes(*sum) {
+        if XxHash3_64::oneshot(body) != u64::from_le_bytes(*sum) {
             return Err(Flaw::Broken);
         }
         match body_fields.u32() {
@@ -154,14 +154,14 @@ fn head_sum(front: &[u8], pack: u32, offset: u64) -> u64 {
     for (to, from) in covered.iter_mut().zip(front.iter().copied().chain(place)) {
         *to = from;
     }
-    xxh3_64(&covered)
+    XxHash3_64::oneshot(&covered)
 }
 
 impl Head {
     /// The head of a payload. `None` if it is larger than a record may be.
     pub(super) fn of(kind: u8, payload: &[u8]) -> Option<Self> {
         let len = u32::try_from(payload.len()).ok().filter(|&len| u64::from(len) <= MAX_PAYLOAD)?;
-        Some(Self { kind, len, sum: xxh3_64(payload) })
+        Some(Self { kind, len, sum: XxHash3_64::oneshot(payload) })
     }
 
     /// The 32 bytes of the head for a record at this place.
@@ -189,7 +189,7 @@ impl Head {
 
     /// Whether this is the payload that was written.
     pub(super) fn fits(self, payload: &[u8]) -> bool {
-        payload.len() as u64 == u64::from(self.len) && xxh3_64(payload) == self.sum
+        payload.len() as u64 == u64::from(self.len) && XxHash3_64::oneshot(payload) == self.sum
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
         let mut newer = HEADER.encode();
         newer[8] = 2;
         assert_eq!(Header::decode(&newer, 7), Err(Flaw::Broken));
-        let sum = xxh3_64(&newer[..56]).to_le_bytes();
+        let sum = XxHash3_64::oneshot(&newer[..56]).to_le_bytes();
         newer[56..].copy_from_slice(&sum);
         assert_eq!(Header::decode(&newer, 7), Err(Flaw::Version(2)));
         assert_eq!(Header::decode(&[0x50; 64], 7), Err(Flaw::Foreign));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::{
     Error, Result,
@@ -33,7 +33,7 @@ pub struct FileEntry {
 impl FileEntry {
     /// Of a file with this content.
     pub fn of(name: String, bytes: &[u8]) -> Self {
-        Self { name, len: bytes.len() as u64, sums: bytes.par_chunks(BLOCK).map(xxh3_64).collect() }
+        Self { name, len: bytes.len() as u64, sums: bytes.par_chunks(BLOCK).map(XxHash3_64::oneshot).collect() }
     }
 }
 
@@ -132,7 +132,7 @@ impl Checked {
         }
         let start = block * BLOCK;
         let end = (start + BLOCK).min(self.bytes.len());
-        if xxh3_64(&self.bytes[start..end]) != self.entry.sums[block] {
+        if XxHash3_64::oneshot(&self.bytes[start..end]) != self.entry.sums[block] {
             return Err(damaged(&format!("block {block} of {} does not match its checksum", self.entry.name)));
         }
         word.fetch_or(bit, Ordering::Relaxed);

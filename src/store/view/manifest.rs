@@ -1,6 +1,6 @@
 //! The manifest ⇄ bytes: the one small file whose rename makes a generation visible.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::blocks::{FileEntry, damaged};
 use crate::{
@@ -196,7 +196,7 @@ impl Manifest {
 }
 
 fn checksum(version: u32, body: &[u8]) -> u64 {
-    xxh3_64(body) ^ u64::from(version).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    XxHash3_64::oneshot(body) ^ u64::from(version).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn pack_file(out: &mut Packer, file: &FileEntry) {

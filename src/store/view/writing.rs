@@ -3,7 +3,7 @@
 use std::io;
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::blocks::{BLOCK, FileEntry};
 use crate::{Error, Result, store::medium::Medium};
@@ -66,7 +66,7 @@ impl<'a> Writing<'a> {
         }
         let piece = &self.buffer[..end];
         self.medium.append(&self.name, &piece[self.written..]).map_err(failed(self.medium, &self.name))?;
-        self.sums.par_extend(piece.par_chunks(BLOCK).map(xxh3_64));
+        self.sums.par_extend(piece.par_chunks(BLOCK).map(XxHash3_64::oneshot));
         self.buffer.drain(..end);
         self.written = 0;
         Ok(())
@@ -78,7 +78,7 @@ impl<'a> Writing<'a> {
         if self.grown || !self.made {
             self.write(self.buffer.len())?;
         } else {
-            self.sums.extend((!self.buffer.is_empty()).then(|| xxh3_64(&self.buffer)));
+            self.sums.extend((!self.buffer.is_empty()).then(|| XxHash3_64::oneshot(&self.buffer)));
         }
         Ok(FileEntry { name: self.name, len: len as u64, sums: self.sums })
     }
