@@ -34,15 +34,16 @@ pub(super) struct Candidates<'a> {
 impl Candidates<'_> {
     /// The edges that change with the lists.
     pub(super) fn edges(&self, library: &Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
-        let changed = together(self.lists.iter().collect());
+        let changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
         monitor.stage("registering", Some(changed.len() as u64));
         let mut changes: Vec<Change> = Vec::new();
-        for lists in changed.chunks(TOGETHER) {
-            let of_row = |&(row, list): &(u32, &[Neighbor])| {
+        for places in together(&changed).chunks(TOGETHER) {
+            let of_row = |&place: &u32| {
+                let (row, list) = changed[place as usize];
                 monitor.advance(1);
                 if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, list, library) }
             };
-            changes.extend(lists.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.into_iter().flatten());
+            changes.extend(places.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.into_iter().flatten());
         }
         let both = changes.iter().flat_map(|&(a, b, pair)| [(a, b, pair), (b, a, pair)]);
         let mut both: Vec<Change> = both.collect();
@@ -94,9 +95,9 @@ impl Candidates<'_> {
     }
 }
 
-/// Lists by ascending row, in an order in which those that share neighbours stand together, so that what was read for one still serves the next:
-/// by the least row within three steps, of those by the least within two, and so on.
-fn together(lists: Vec<(u32, &[Neighbor])>) -> Vec<(u32, &[Neighbor])> {
+/// The places of lists by ascending row, in an order in which those that share neighbours stand together, so that what was read for one still
+/// serves the next: by the least row within three steps, of those by the least within two, and so on.
+fn together(lists: &[(u32, &[Neighbor])]) -> Vec<u32> {
     let mut least: Vec<[u32; STEPS + 1]> = lists.iter().map(|&(row, _)| [row; STEPS + 1]).collect();
     for step in (0..STEPS).rev() {
         let within = |row: u32| lists.binary_search_by_key(&row, |list| list.0).map_or(row, |at| least[at][step + 1]);
@@ -104,9 +105,9 @@ fn together(lists: Vec<(u32, &[Neighbor])>) -> Vec<(u32, &[Neighbor])> {
             lists.par_iter().map(|&(row, list)| list.iter().map(|n| within(n.row)).fold(within(row), u32::min)).collect();
         least.iter_mut().zip(reached).for_each(|(least, reached)| least[step] = reached);
     }
-    let mut order: Vec<_> = least.into_iter().zip(lists).collect();
-    order.par_sort_unstable_by_key(|&(least, _)| least);
-    order.into_iter().map(|(_, list)| list).collect()
+    let mut order: Vec<u32> = (0..lists.len() as u32).collect();
+    order.par_sort_unstable_by_key(|&place| least[place as usize]);
+    order
 }
 
 fn has(list: &[Neighbor], row: u32) -> bool {

@@ -199,11 +199,13 @@ impl Writer {
         let live = self.live(&rows)?;
         let mut reaches = self.reaches(old, reaches)?;
         let lists = self.lists(old, &reaches, &grown, &live, monitor)?;
+        let known = self.reference.take();
         let library = self.library(&grown, lists.len());
-        let edges = Candidates { old, lists: &lists }.edges(&library, monitor)?;
+        let (edges, reference) =
+            rayon::join(|| Candidates { old, lists: &lists }.edges(&library, monitor), || self.reference_after(known, old, &rows, &lists));
+        let (edges, reference) = (edges?, reference?);
         drop(library);
         self.registry.iter().for_each(|registry| registry.forget_pairs());
-        let reference = self.reference_after(old, &rows, &lists)?;
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);
         reaches.resize(rows.count(), u32::MAX);

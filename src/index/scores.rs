@@ -43,9 +43,15 @@ impl Writer {
         Ok(self.reference.clone().unwrap_or_default())
     }
 
-    /// The scores after a change of the lists and of where contents occur, if anybody has needed them before.
-    pub(super) fn reference_after(&mut self, old: Option<&View>, rows: &Rows<'_>, lists: &ListUpdate) -> Result<Option<Arc<Reference>>> {
-        let (Some(mut reference), Some(old)) = (self.reference.take(), old) else { return Ok(None) };
+    /// The scores after a change of the lists and of where contents occur, if anybody has needed them `before`.
+    pub(super) fn reference_after(
+        &self,
+        before: Option<Arc<Reference>>,
+        old: Option<&View>,
+        rows: &Rows<'_>,
+        lists: &ListUpdate,
+    ) -> Result<Option<Arc<Reference>>> {
+        let (Some(mut reference), Some(old)) = (before, old) else { return Ok(None) };
         let known = old.rows() as u32;
         let touched = |row: u32| rows.touched.binary_search_by_key(&row, |(row, _)| *row).ok().map(|at| &rows.touched[at].1);
         let changed: BTreeSet<u32> = lists.iter().map(|(row, _)| row).chain(rows.touched.iter().map(|(row, _)| *row)).collect();

@@ -9,7 +9,7 @@ use super::kernel_neon;
 use super::{
     bound::{QueryBound, Sieve},
     kernel_portable,
-    planes::{MAX_STRIDE, Norms, Row},
+    planes::{Norms, Row},
 };
 #[cfg(target_arch = "x86_64")]
 use super::{kernel_amx, kernel_avx2, kernel_vnni};
@@ -213,9 +213,14 @@ impl Kernel {
     /// If they differ in length, or are not a multiple of 64 bytes.
     #[inline]
     pub(super) fn high_distance(self, a: &[i8], b: &[i8]) -> i32 {
-        static ZEROS: [i8; MAX_STRIDE] = [0; MAX_STRIDE];
-        let of = |low| Row { high: &ZEROS[..a.len()], low };
-        self.squared_distance(of(a), of(b)) as i32
+        assert!(a.len() == b.len() && a.len().is_multiple_of(64), "high bytes: {} and {}", a.len(), b.len());
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx | Isa::Vnni => kernel_vnni::high_distance(a, b),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel_avx2::high_distance(a, b),
+            _ => kernel_portable::high_distance(a, b),
+        }
     }
 
     /// The exact squared distance, modulo 2³² (valid rows stay below).

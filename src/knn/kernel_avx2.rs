@@ -62,6 +62,16 @@ pub(super) fn squared_distance(a: Row<'_>, b: Row<'_>) -> u32 {
     unsafe { wide(a, b) }
 }
 
+/// See [`super::kernel::Kernel::high_distance`]; called only if [`detected`].
+pub(super) fn high_distance(a: &[i8], b: &[i8]) -> i32 {
+    #[target_feature(enable = "avx2")]
+    fn wide(a: &[i8], b: &[i8]) -> i32 {
+        kernel_portable::high_distance(a, b)
+    }
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { wide(a, b) }
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load<T>(from: &[T; 8]) -> __m256i {

@@ -126,6 +126,12 @@ fn bits(pass: &[u32; RUN]) -> u32 {
     pass.iter().enumerate().fold(0, |bits, (at, &pass)| bits | pass << at)
 }
 
+/// See [`super::kernel::Kernel::high_distance`].
+#[inline(always)]
+pub(super) fn high_distance(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(&a, &b)| (i32::from(a) - i32::from(b)).pow(2)).fold(0, i32::wrapping_add)
+}
+
 /// See [`super::kernel::Kernel::squared_distance`]: `Σ(256 d + e)² = 2¹⁶ Σd² + 2⁹ Σde + Σe²` with the differences `d` of the high and `e`
 /// of the low bytes.
 #[inline(always)]

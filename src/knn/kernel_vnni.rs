@@ -60,6 +60,13 @@ pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32;
     unsafe { wide(sieve, norms, dots, reach) }
 }
 
+/// See [`super::kernel::Kernel::high_distance`]; called only if [`detected`].
+#[inline]
+pub(super) fn high_distance(a: &[i8], b: &[i8]) -> i32 {
+    // SAFETY: a `Kernel` of this kind exists only if `detected`.
+    unsafe { high_distance_512(a, b) }
+}
+
 /// See [`super::kernel::Kernel::squared_distance`]; called only if [`detected`].
 pub(super) fn squared_distance(a: Row<'_>, b: Row<'_>) -> u32 {
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
@@ -213,6 +220,19 @@ fn lane_sums(v: [__m512i; 16]) -> __m512i {
     let fold = |a, b| _mm512_add_epi32(_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
     let four = |at: usize| quad(pair(v[at], v[at + 1]), pair(v[at + 2], v[at + 3]));
     fold(fold(four(0), four(4)), fold(four(8), four(12)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn high_distance_512(a: &[i8], b: &[i8]) -> i32 {
+    let mut sum = _mm512_setzero_si512();
+    for (a, b) in a.as_chunks::<32>().0.iter().zip(b.as_chunks::<32>().0) {
+        // SAFETY: 32 bytes behind each reference.
+        let (a, b) = unsafe { (_mm256_loadu_si256(a.as_ptr().cast()), _mm256_loadu_si256(b.as_ptr().cast())) };
+        let difference = _mm512_sub_epi16(_mm512_cvtepi8_epi16(a), _mm512_cvtepi8_epi16(b));
+        sum = _mm512_dpwssd_epi32(sum, difference, difference);
+    }
+    _mm512_reduce_add_epi32(sum)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

@@ -1,8 +1,11 @@
 //! Trials of all parts together: long histories, thread counts, and that nothing is read before it was announced.
 
 use super::{
-    Admit, Guard, Kernel, ListSource, ListUpdate, Live, Neighbor, NoLists, Norms, OwnedPlanes, Planes, Update, Watch, nearest,
+    Admit, ByNumber, Guard, Kernel, ListSource, ListUpdate, Live, Neighbor, NoLists, Norms, OwnedPlanes, Planes, Update, Watch,
+    bound::high_limit,
+    nearest,
     oracle::{Lcg, Shuffled, bits, lists, random_planes},
+    scan::{PART, PIECE},
     update_lists, update_lists_with,
 };
 use std::{
@@ -185,7 +188,7 @@ fn nothing_is_read_that_was_not_announced() {
             let back = four(planes.as_planes(), &live, &some, &[], &known, &order);
             known.lay(&back, 4);
         }
-        for count in [2, 20] {
+        for count in [2, 20, 80] {
             let mut queries = OwnedPlanes::new(planes.as_planes().stride());
             for row in 0..count {
                 queries.push(&planes.as_planes().row(row).values().map(|v| v as i16).collect::<Vec<_>>());
@@ -196,5 +199,42 @@ fn nothing_is_read_that_was_not_announced() {
             reads_only_what_it_announces(&queries, ask_both);
             assert!(measured > 0 && measured <= rows);
         }
+    }
+}
+
+/// Rows of full length, whose column `j` is weighted by `1 / (j + 1)`.
+fn falling(rows: usize, random: &mut Lcg) -> OwnedPlanes {
+    let mut planes = OwnedPlanes::new(70);
+    for _ in 0..rows {
+        let row: Vec<f64> = (1..=70).map(|j| (f64::from(random.below(2_001)) - 1_000.0) / f64::from(j)).collect();
+        let length = row.iter().map(|v| v * v).sum::<f64>().sqrt().max(1.0);
+        planes.push(&row.iter().map(|v| (v * 32_000.0 / length) as i16).collect::<Vec<_>>());
+    }
+    planes
+}
+
+/// A scan reads the low bytes of the rows that the high bytes cannot exclude in the end, and of as many for each piece of the plane as a query
+/// may find, at the most.
+#[test]
+fn a_scan_reads_low_bytes_of_few_rows() {
+    const K: usize = 2;
+    const ROWS: usize = 20_000;
+    let mut random = Lcg(17);
+    let planes = falling(ROWS, &mut random);
+    let live = vec![u64::MAX; ROWS.div_ceil(64)];
+    for count in [1, 18] {
+        let queries = falling(count, &mut random);
+        let ask = |targets: Planes<'_>| nearest(queries.as_planes(), targets, &Live(&live), K, &ByNumber, &Admit::default());
+        let measured = reads_only_what_it_announces(&planes, ask);
+        let (asked, targets) = (queries.as_planes(), planes.as_planes());
+        let farthest: Vec<u32> = ask(targets).iter().map(|list| list.last().map_or(0, |last| last.distance)).collect();
+        let may_be = |query: usize, row: u32| {
+            let apart = Kernel::best().high_distance(asked.row(query as u32).high, targets.row(row).high);
+            apart <= high_limit(farthest[query], asked.norms()[query].low, targets.norms()[row as usize].low)
+        };
+        let needed = (0..ROWS as u32).filter(|&row| (0..count).any(|query| may_be(query, row))).count();
+        let pieces = ROWS.div_ceil(PIECE) + 6 * ROWS.div_ceil(PART);
+        assert!(measured <= needed + count * K * pieces, "{count} queries: {measured} rows, {needed} needed");
+        assert!(measured < ROWS / 4, "{count} queries: {measured} rows");
     }
 }

@@ -13,8 +13,6 @@ mod kernel_portable;
 
 /// What the kernels see of `src/knn/planes.rs`.
 mod planes {
-    pub const MAX_STRIDE: usize = 65_536;
-
     #[derive(Clone, Copy, Debug)]
     pub struct Norms {
         pub high: u32,

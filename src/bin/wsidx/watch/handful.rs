@@ -24,7 +24,7 @@ use super::{
 use crate::Failure;
 
 /// Files that are taken in at once: what a crash can make be read again.
-const HANDFUL: usize = 512;
+const HANDFUL: usize = 1_024;
 /// A path that has left waits for a file to which it may have moved: a moment for the other half of the news, and at the most so long while files
 /// are waiting to be read.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
