@@ -104,9 +104,9 @@ impl Search<'_> {
         let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
         let desks = Desks::new(asking.iter().map(|&query| Best::new(self.admit.most(query as usize).min(k), radius_squared)));
         if asking.len() <= SOME {
-            self.scan(&asking, &desks)
+            self.scan(&asking, &desks);
         } else {
-            self.join(&asking, &desks)
+            self.join(&asking, &desks);
         }
         let mut lists = vec![Vec::new(); self.queries.rows()];
         asking.iter().zip(desks.into_sorted(self.order)).for_each(|(&query, list)| lists[query as usize] = list);
