@@ -1,11 +1,11 @@
 //! A whole index at 10,000, 100,000 and 1,000,000 images: build, add, remove, query; time, bytes, memory.
 //!
-//! `cargo bench --bench scale [-- [crowded] [keep] N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar coefficients
-//! have a falling spectrum. Two of a cluster correlate by 0.3, and one image in thirty is another with a little noise, as in CIFAR-10. With
-//! `crowded` two of a cluster correlate by 0.6, which is the worst case: all pairs of all lists are registered to the end. They are written as
-//! PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a daemon's does, and asked by processes that
-//! are new each time; `keep` leaves the index below the target folder. Everything is durable and published when the clock stops. Memory is anonymous memory (Linux): what is mapped from the
-//! index can be dropped by the system at any time, and is not counted.
+//! `cargo bench --bench scale [-- [crowded] [keep] N…]`. The images are 8 × 8 colour pictures made here, in clusters of 50, whose Haar
+//! coefficients have a falling spectrum. Two of a cluster correlate by 0.3, and one image in thirty is another with a little noise, as in
+//! CIFAR-10. With `crowded` two of a cluster correlate by 0.6, which is the worst case: all pairs of all lists are registered to the end. They
+//! are written as PPM files below the target folder (4 KB of disk each), indexed by a writer that stays open, as a daemon's does, and asked by
+//! processes that are new each time. Everything is durable and published when the clock stops. Memory is anonymous memory (Linux): what is
+//! mapped from the index can be dropped by the system at any time, and is not counted. `keep` leaves images and index where they are.
 
 use std::{
     fs,

@@ -180,14 +180,7 @@ impl Writer {
         crops: bool,
         monitor: &dyn Monitor,
     ) -> Result<Published> {
-        let shown = old.map(|view| view.manifest().generation);
-        let touched = match (self.unpublished.take(), old) {
-            (Some((since, touched)), Some(_)) if shown == Some(since) => Some(touched),
-            (_, Some(view)) => Some(self.touched_since(view)?),
-            // From nothing: everything, which need not be listed.
-            (_, None) => None,
-        };
-        let (contents, paths) = touched.map(|Touched { contents, paths }| (contents, paths)).unzip();
+        let (contents, paths) = self.touched(old)?.map(|Touched { contents, paths }| (contents, paths)).unzip();
         let (rows, new) = Rows::assign(&self.state, old.zip(contents))?;
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
         self.features(&new, basis, &mut growing, monitor)?;
@@ -233,6 +226,15 @@ impl Writer {
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(published)
+    }
+
+    /// What a view shows otherwise than the state, or may; from nothing that is everything, which need not be listed.
+    fn touched(&mut self, old: Option<&View>) -> Result<Option<Touched>> {
+        match (self.unpublished.take(), old) {
+            (Some((since, touched)), Some(view)) if view.manifest().generation == since => Ok(Some(touched)),
+            (_, Some(view)) => self.touched_since(view).map(Some),
+            (_, None) => Ok(None),
+        }
     }
 
     /// How far each list of the old rows reaches; 0 for those that are not live. Kept while the writer stays; else read from all lists once.

@@ -1,8 +1,8 @@
 //! Some queries → their best neighbours by reading the high plane front to back, once for all of them.
 //!
-//! The plane is cut into parts that are scanned in parallel. The best so far of each query is shared by all, and so is its reach, which only
-//! ever shrinks.
-//! Within a part the bound (see `bound`) uses the largest low norm of a piece of rows. There is no early stop on partial sums (see `mod`).
+//! The plane is cut into parts that are scanned in parallel. The best so far of each query are shared by all, and so is its reach, which only
+//! ever shrinks. The bound (see `bound`) is one for a piece of rows, with their largest low norm. There is no early stop on partial sums (see
+//! `mod`).
 //!
 //! Low bytes are read of few rows, for a mapped file would be touched all over: each row that is among the best for a while is somewhere else.
 //! High bytes say how far a row is at least, and about how far. So of a piece only the rows that seem to be among the best are measured at
@@ -25,7 +25,7 @@ pub(super) const PIECE: usize = 32 * TILE;
 pub(super) const PART: usize = 10 * PIECE;
 /// Up to this many queries a pass each over the rows of a piece is cheaper than packing them (see `benches/knn.rs`).
 const FEW: usize = 2;
-/// Candidates of a query in a part, at the most, and those that are left to the end.
+/// Candidates of a query in a part, at the most, and those of a part that are left to the end: with more, all are measured.
 const ROOM: usize = 1 << 14;
 const LEFT: usize = 1 << 10;
 
@@ -143,8 +143,12 @@ impl Scan<'_> {
         last.sort_unstable_by_key(|candidate| (candidate.apart, candidate.row));
         let most = self.desks.most(at).min(last.len());
         let seems_near = |candidate: &Candidate| self.estimate(at, *candidate) <= u64::from(self.desks.reach(at));
-        let near = last[..most].iter().take_while(|candidate| seems_near(candidate) && self.measured(at, **candidate)).count();
-        candidates.extend(last[near..].iter().copied().filter(|candidate| self.may_be(at, *candidate)));
+        let mut measured = 0;
+        while measured < most && seems_near(&last[measured]) {
+            self.offer(at, last[measured]);
+            measured += 1;
+        }
+        candidates.extend(last[measured..].iter().copied().filter(|candidate| self.may_be(at, *candidate)));
     }
 
     /// Drops candidates that are none any more; if more than `most` are left, all are measured.
@@ -161,17 +165,16 @@ impl Scan<'_> {
         candidates.sort_unstable_by_key(|candidate| (candidate.apart, candidate.row));
         for candidate in candidates.drain(..) {
             if self.may_be(at, candidate) {
-                self.measured(at, candidate);
+                self.offer(at, candidate);
             }
         }
     }
 
-    /// Measures a candidate; true.
-    fn measured(&self, at: usize, Candidate { row, .. }: Candidate) -> bool {
+    /// Measures a candidate for whoever keeps it.
+    fn offer(&self, at: usize, Candidate { row, .. }: Candidate) {
         self.targets.measuring(row);
         let distance = self.kernel.squared_distance(self.row(at), self.targets.row(row));
         self.desks.offer(at, Neighbor { row, distance }, self.order);
-        true
     }
 
     /// Whether a candidate may be among the best.
