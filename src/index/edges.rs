@@ -33,7 +33,7 @@ pub(super) struct Candidates<'a> {
 
 impl Candidates<'_> {
     /// The edges that change with the lists.
-    pub(super) fn edges(&self, library: &Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
+    pub(super) fn edges(&self, library: Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
         let changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
         monitor.stage("registering", Some(changed.len() as u64));
         let mut changes: Vec<Change> = Vec::new();
@@ -41,12 +41,15 @@ impl Candidates<'_> {
             let of_row = |&place: &u32| {
                 let (row, list) = changed[place as usize];
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, list, library) }
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, list, &library) }
             };
             changes.extend(places.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.into_iter().flatten());
         }
+        // Of a million rows 90 MB, which their edges can use.
+        drop((library, changed));
         let both = changes.iter().flat_map(|&(a, b, pair)| [(a, b, pair), (b, a, pair)]);
         let mut both: Vec<Change> = both.collect();
+        drop(changes);
         both.par_sort_unstable_by_key(|&(row, other, _)| (row, other));
         both.dedup_by_key(|&mut (row, other, _)| (row, other));
         let of_row = |changes: &[Change]| Ok(self.changed(changes)?.map(|edges| (changes[0].0, edges)));

@@ -76,7 +76,7 @@ fn features_of_views(picture: &Picture, feature: impl Fn(&Picture) -> Feature) -
 }
 
 /// Something of pictures, by what a [`Library`] knows them by.
-type Lookup<'a, K, V> = Box<dyn Fn(K) -> Result<V> + Sync + 'a>;
+type Lookup<'a, K, V> = Box<dyn Fn(K) -> Result<V> + Send + Sync + 'a>;
 
 /// What registration reads of stored pictures, and what it made of them before.
 pub(super) struct Library<'a, K> {
@@ -89,8 +89,8 @@ impl<'a, K: Copy> Library<'a, K> {
     /// Of pictures, which `picture` reads, of contents, which `id` names.
     pub(super) fn new(
         registry: Arc<Registry>,
-        id: impl Fn(K) -> Result<ContentId> + Sync + 'a,
-        picture: impl Fn(K) -> Result<Picture> + Sync + 'a,
+        id: impl Fn(K) -> Result<ContentId> + Send + Sync + 'a,
+        picture: impl Fn(K) -> Result<Picture> + Send + Sync + 'a,
     ) -> Self {
         Self { registry, id: Box::new(id), picture: Box::new(picture) }
     }

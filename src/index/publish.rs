@@ -195,9 +195,8 @@ impl Writer {
         let known = self.reference.take();
         let library = self.library(&grown, lists.len());
         let (edges, reference) =
-            rayon::join(|| Candidates { old, lists: &lists }.edges(&library, monitor), || self.reference_after(known, old, &rows, &lists));
+            rayon::join(|| Candidates { old, lists: &lists }.edges(library, monitor), || self.reference_after(known, old, &rows, &lists));
         let (edges, reference) = (edges?, reference?);
-        drop(library);
         self.registry.iter().for_each(|registry| registry.forget_pairs());
         monitor.stage("publishing", None);
         let k = usize::from(self.settings.neighbors);

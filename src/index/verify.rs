@@ -185,7 +185,7 @@ impl Reader {
     /// The edges that a build from nothing gives.
     fn verify_edges(&self, lists: &ListUpdate, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
         let library = self.library(self.view.rows());
-        let built = Candidates { old: None, lists }.edges(&library, monitor)?;
+        let built = Candidates { old: None, lists }.edges(library, monitor)?;
         let built = built.iter().map(|(row, edges)| (*row, edges.as_slice()));
         self.verify_rows(built, |row| self.view.edges(row), "its edges are not those", found)
     }
