@@ -24,7 +24,7 @@ pub(super) fn sample(plane: &[u8], n: usize, place: [f32; 2]) -> Option<f32> {
 }
 
 /// A picture whose planes are made from those of another, each of the same length.
-pub(super) fn each_plane(picture: &Picture, make: impl Fn(&[u8]) -> Vec<u8>) -> Picture {
+pub(super) fn each_plane(picture: &Picture, mut make: impl FnMut(&[u8]) -> Vec<u8>) -> Picture {
     let mut samples = Vec::with_capacity(picture.samples().len());
     (0..usize::from(picture.shape().planes)).for_each(|i| samples.extend_from_slice(&make(picture.plane(i))));
     Picture::from_samples(picture.shape(), samples).expect("as many samples as before")

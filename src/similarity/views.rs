@@ -102,16 +102,21 @@ fn cut(picture: &Picture, part: Part) -> Picture {
     let n = usize::from(picture.shape().size);
     let [left, top, right, bottom] = part;
     let (columns, rows) = (taps(n, left, right), taps(n, top, bottom));
+    let (mut across, mut done) = (vec![0.0; n * n], vec![false; n]);
     each_plane(picture, |plane| {
+        done.fill(false);
         let mut cut = Vec::with_capacity(plane.len());
         for &(y, q) in &rows {
-            let [above, below] = [y, y + 1].map(|y| &plane[y * n..][..n]);
-            let value = |&(x, p): &(usize, f32)| {
-                let above = between(f32::from(above[x]), f32::from(above[x + 1]), p);
-                let below = between(f32::from(below[x]), f32::from(below[x + 1]), p);
-                (between(above, below, q) + 0.5) as u8
-            };
-            cut.extend(columns.iter().map(value));
+            // A row is brought to its length once, whichever rows are made of it.
+            for y in [y, y + 1] {
+                if !std::mem::replace(&mut done[y], true) {
+                    let line = &plane[y * n..][..n];
+                    let made = columns.iter().map(|&(x, p)| between(f32::from(line[x]), f32::from(line[x + 1]), p));
+                    across[y * n..][..n].iter_mut().zip(made).for_each(|(to, value)| *to = value);
+                }
+            }
+            let (above, below) = across[y * n..][..2 * n].split_at(n);
+            cut.extend(above.iter().zip(below).map(|(&above, &below)| (between(above, below, q) + 0.5) as u8));
         }
         cut
     })
