@@ -119,8 +119,16 @@ fn build(rows: usize, columns: usize) {
     let planes = clustered(rows, columns);
     let live = vec![u64::MAX; rows.div_ceil(64)];
     let added: Vec<u32> = (0..rows as u32).collect();
-    let update =
-        Update { planes: planes.as_planes(), live: Live(&live), added: &added, removed: &[], old: &NoLists, k: 16, order: &ByNumber };
+    let update = Update {
+        planes: planes.as_planes(),
+        live: Live(&live),
+        added: &added,
+        removed: &[],
+        old: &NoLists,
+        k: 16,
+        spare: 0,
+        order: &ByNumber,
+    };
     let products = rows as f64 * rows as f64 / 2.0 * columns as f64;
     for kernel in Kernel::available() {
         let runs = if kernel == Kernel::best() { 5 } else { 1 };
@@ -148,6 +156,7 @@ fn memory() -> (f64, f64) {
 /// Builds all lists, then adds and removes rows: the whole life of an index of `rows` rows.
 fn scale(rows: usize, columns: usize) {
     const K: usize = 16;
+    const SPARE: usize = 4;
     let planes = clustered(rows, columns);
     let (high, low) = (Aligned::new(planes.as_planes().high()), Aligned::new(planes.as_planes().low()));
     let norms = planes.as_planes().norms().to_vec();
@@ -156,7 +165,7 @@ fn scale(rows: usize, columns: usize) {
     let mut live = vec![u64::MAX; rows.div_ceil(64)];
     let all: Vec<u32> = (0..rows as u32).collect();
     let run = |name: &str, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, runs| {
-        let update = Update { planes, live: Live(live), added, removed, old, k: K, order: &ByNumber };
+        let update = Update { planes, live: Live(live), added, removed, old, k: K, spare: SPARE, order: &ByNumber };
         forget_peak();
         let (_, before) = memory();
         let (wall, cpu) = best(runs, || changed(&update));
@@ -262,8 +271,16 @@ fn serve(file: &str, columns: usize, lists: &str) -> std::io::Result<()> {
     let (live, added): (Vec<u64>, Vec<u32>) = (vec![u64::MAX; rows.div_ceil(64)], (0..rows as u32).collect());
     for line in std::io::stdin().lines() {
         line?;
-        let update =
-            Update { planes: planes.as_planes(), live: Live(&live), added: &added, removed: &[], old: &NoLists, k: 16, order: &ByNumber };
+        let update = Update {
+            planes: planes.as_planes(),
+            live: Live(&live),
+            added: &added,
+            removed: &[],
+            old: &NoLists,
+            k: 16,
+            spare: 0,
+            order: &ByNumber,
+        };
         let (start, used) = (Instant::now(), cpu());
         let built = changed(&update);
         println!("{} {}", start.elapsed().as_secs_f64(), cpu() - used);

@@ -20,7 +20,29 @@ const TOGETHER: usize = 4_096;
 const STEPS: usize = 3;
 
 /// The rows whose edges changed, ascending, with all of their edges now.
-pub(super) type EdgeUpdate = Vec<(u32, Vec<Edge>)>;
+#[derive(Default)]
+pub(super) struct EdgeUpdate {
+    /// Each with the place behind its last edge.
+    rows: Vec<(u32, usize)>,
+    edges: Vec<Edge>,
+}
+
+impl EdgeUpdate {
+    fn push(&mut self, row: u32, edges: &[Edge]) {
+        self.edges.extend_from_slice(edges);
+        self.rows.push((row, self.edges.len()));
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &[Edge])> {
+        let starts = std::iter::once(0).chain(self.rows.iter().map(|&(_, end)| end));
+        self.rows.iter().zip(starts).map(|(&(row, end), start)| (row, &self.edges[start..end]))
+    }
+}
 
 /// What became of the pairs of a row: the other row, and the pair if it is kept.
 type Change = (u32, u32, Option<(f32, Needs)>);
@@ -29,31 +51,35 @@ type Change = (u32, u32, Option<(f32, Needs)>);
 pub(super) struct Candidates<'a> {
     pub(super) old: Option<&'a View>,
     pub(super) lists: &'a ListUpdate,
+    /// Members of a list that count.
+    pub(super) k: usize,
 }
 
 impl Candidates<'_> {
     /// The edges that change with the lists.
     pub(super) fn edges(&self, library: Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
-        let changed: Vec<(u32, &[Neighbor])> = self.lists.iter().collect();
-        monitor.stage("registering", Some(changed.len() as u64));
-        let mut changes: Vec<Change> = Vec::new();
-        for places in together(&changed).chunks(TOGETHER) {
+        monitor.stage("registering", Some(self.lists.len() as u64));
+        let mut changes: Vec<Vec<Change>> = Vec::new();
+        for places in together(self.lists).chunks(TOGETHER) {
             let of_row = |&place: &u32| {
-                let (row, list) = changed[place as usize];
+                let (row, list) = self.lists.nth(place as usize);
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, list, &library) }
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, self.counting(list), &library) }
             };
-            changes.extend(places.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.into_iter().flatten());
+            changes.push(places.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.concat());
         }
-        // Of a million rows 90 MB, which their edges can use.
-        drop((library, changed));
-        let both = changes.iter().flat_map(|&(a, b, pair)| [(a, b, pair), (b, a, pair)]);
-        let mut both: Vec<Change> = both.collect();
-        drop(changes);
+        // Of a million rows 64 MB, which their edges can use.
+        drop(library);
+        let mut both: Vec<Change> = Vec::with_capacity(2 * changes.iter().map(Vec::len).sum::<usize>());
+        changes.into_iter().flatten().for_each(|(a, b, pair)| both.extend([(a, b, pair), (b, a, pair)]));
         both.par_sort_unstable_by_key(|&(row, other, _)| (row, other));
         both.dedup_by_key(|&mut (row, other, _)| (row, other));
-        let of_row = |changes: &[Change]| Ok(self.changed(changes)?.map(|edges| (changes[0].0, edges)));
-        both.chunk_by(|a, b| a.0 == b.0).filter_map(|changes| of_row(changes).transpose()).collect()
+        let kept = both.iter().filter(|(_, _, pair)| pair.is_some()).count();
+        let mut edges = EdgeUpdate { rows: Vec::new(), edges: Vec::with_capacity(kept) };
+        for changes in both.chunk_by(|a, b| a.0 == b.0) {
+            self.changed(changes)?.iter().for_each(|now| edges.push(changes[0].0, now));
+        }
+        Ok(edges)
     }
 
     /// The pairs of a row that are candidates no more, and those that are now and similar.
@@ -62,7 +88,7 @@ impl Candidates<'_> {
         let mut changes = Vec::new();
         for gone in before.iter().filter(|neighbor| !has(list, neighbor.row)) {
             let still = match self.lists.get(gone.row) {
-                Some(list) => has(list, row),
+                Some(list) => has(self.counting(list), row),
                 None => has(&self.before(gone.row)?, row),
             };
             if !still {
@@ -72,13 +98,18 @@ impl Candidates<'_> {
         for new in list.iter().filter(|neighbor| !has(&before, neighbor.row)) {
             let other = new.row;
             // Of two rows that are new to each other the smaller one looks at the pair.
-            let twice = other < row && self.lists.get(other).is_some_and(|list| has(list, row));
+            let twice = other < row && self.lists.get(other).is_some_and(|list| has(self.counting(list), row));
             if twice || has(&self.before(other)?, row) {
                 continue;
             }
             changes.extend(library.as_they_lie(row, other)?.map(|pair| (row, other, Some(pair))));
         }
         Ok(changes)
+    }
+
+    /// The members of a list that count.
+    fn counting<'l>(&self, list: &'l [Neighbor]) -> &'l [Neighbor] {
+        &list[..list.len().min(self.k)]
     }
 
     /// The published list of a row.
@@ -100,12 +131,15 @@ impl Candidates<'_> {
 
 /// The places of lists by ascending row, in an order in which those that share neighbours stand together, so that what was read for one still
 /// serves the next: by the least row within three steps, of those by the least within two, and so on.
-fn together(lists: &[(u32, &[Neighbor])]) -> Vec<u32> {
-    let mut least: Vec<[u32; STEPS + 1]> = lists.iter().map(|&(row, _)| [row; STEPS + 1]).collect();
+fn together(lists: &ListUpdate) -> Vec<u32> {
+    let mut least: Vec<[u32; STEPS + 1]> = lists.iter().map(|(row, _)| [row; STEPS + 1]).collect();
     for step in (0..STEPS).rev() {
-        let within = |row: u32| lists.binary_search_by_key(&row, |list| list.0).map_or(row, |at| least[at][step + 1]);
-        let reached: Vec<u32> =
-            lists.par_iter().map(|&(row, list)| list.iter().map(|n| within(n.row)).fold(within(row), u32::min)).collect();
+        let within = |row: u32| lists.position(row).map_or(row, |at| least[at][step + 1]);
+        let of_list = |at: usize| {
+            let (row, list) = lists.nth(at);
+            list.iter().map(|neighbor| within(neighbor.row)).fold(within(row), u32::min)
+        };
+        let reached: Vec<u32> = (0..lists.len()).into_par_iter().map(of_list).collect();
         least.iter_mut().zip(reached).for_each(|(least, reached)| least[step] = reached);
     }
     let mut order: Vec<u32> = (0..lists.len() as u32).collect();

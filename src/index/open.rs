@@ -72,7 +72,7 @@ pub struct Writer {
     pub(super) home: Home,
     pub(super) settings: Settings,
     pub(super) packs: Packs,
-    catalog: Box<dyn Catalog>,
+    pub(super) catalog: Box<dyn Catalog>,
     pub(super) state: State,
     pub(super) mark: Mark,
     /// The search basis that the packs name, once they were replayed or one was chosen.

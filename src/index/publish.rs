@@ -17,7 +17,7 @@ use super::{
     open::{Fresh, Shown},
     pairs::Library,
     registry::Registry,
-    rows::{LiveChange, OldLists, Rows, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
+    rows::{LiveChange, OldLists, Rows, SPARE, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
 };
 use crate::{
     Error, Result,
@@ -180,6 +180,10 @@ impl Writer {
         crops: bool,
         monitor: &dyn Monitor,
     ) -> Result<Published> {
+        if old.is_none() {
+            // Lists and pairs of all contents need room, and the catalog is up to date.
+            self.catalog.rest();
+        }
         let (contents, paths) = self.touched(old)?.map(|Touched { contents, paths }| (contents, paths)).unzip();
         let (rows, new) = Rows::assign(&self.state, old.zip(contents))?;
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
@@ -192,14 +196,15 @@ impl Writer {
         let live = self.live(&rows)?;
         let mut reaches = self.reaches(old, reaches)?;
         let lists = self.lists(old, &reaches, &grown, &live, monitor)?;
-        let known = self.reference.take();
+        let (known, k) = (self.reference.take(), usize::from(self.settings.neighbors));
         let library = self.library(&grown, lists.len());
-        let (edges, reference) =
-            rayon::join(|| Candidates { old, lists: &lists }.edges(library, monitor), || self.reference_after(known, old, &rows, &lists));
+        let (edges, reference) = rayon::join(
+            || Candidates { old, lists: &lists, k }.edges(library, monitor),
+            || self.reference_after(known, old, &rows, &lists),
+        );
         let (edges, reference) = (edges?, reference?);
         self.registry.iter().for_each(|registry| registry.forget_pairs());
         monitor.stage("publishing", None);
-        let k = usize::from(self.settings.neighbors);
         reaches.resize(rows.count(), u32::MAX);
         // A row that comes back to nobody has the empty list that it left with.
         live.added.iter().for_each(|&row| reaches[row as usize] = u32::MAX);
@@ -216,7 +221,7 @@ impl Writer {
         ];
         publish(medium, old, grown, Draft { manifest, live: live.words, changes })?;
         if let Some(regraphed) = &mut self.regraphed {
-            regraphed.extend(edges.iter().map(|(row, _)| *row));
+            regraphed.extend(edges.iter().map(|(row, _)| row));
         }
         self.reference = reference;
         self.unpublished = Some((self.mark.generation, Touched::default()));
@@ -244,7 +249,7 @@ impl Writer {
             (None, None) => Ok(Vec::new()),
             (None, Some(view)) => {
                 let words = view.live_words()?;
-                let reach = |row| if Live(&words).contains(row) { Ok(reach_of(&view.list(row)?, k)) } else { Ok(0) };
+                let reach = |row| if Live(&words).contains(row) { Ok(reach_of(&view.whole_list(row)?, k)) } else { Ok(0) };
                 (0..view.rows() as u32).into_par_iter().map(reach).collect()
             }
         }
@@ -310,6 +315,7 @@ impl Writer {
             removed: &live.removed,
             old: &old,
             k: usize::from(self.settings.neighbors),
+            spare: SPARE,
             order: grown,
         };
         let watch = Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() };

@@ -28,19 +28,24 @@ pub(super) struct Rows<'a> {
     pub(super) old: Option<&'a View>,
     /// Old and new.
     count: usize,
-    /// Rows of the new contents, sorted by id.
-    numbers: Vec<(ContentId, u32)>,
     /// Old rows whose content the packs hold elsewhere now.
     pub(super) moved: BTreeMap<u32, Place>,
-    /// Rows whose content was touched, ascending.
+    /// Rows whose content was touched, ascending; the new ones are the last.
     pub(super) touched: Vec<(u32, ContentId)>,
+    /// Where new rows are in `touched`, in the order of their contents.
+    by_content: Vec<u32>,
 }
 
 impl<'a> Rows<'a> {
     /// The rows, and the contents of the new ones, which follow the old ones in the order in which the packs hold their contents.
     pub(super) fn assign(state: &State, old: Option<(&'a View, HashSet<ContentId>)>) -> Result<(Self, Vec<(ContentId, Place)>)> {
-        let mut rows =
-            Self { old: old.as_ref().map(|(view, _)| *view), count: 0, numbers: Vec::new(), moved: BTreeMap::new(), touched: Vec::new() };
+        let mut rows = Self {
+            old: old.as_ref().map(|(view, _)| *view),
+            count: 0,
+            moved: BTreeMap::new(),
+            touched: Vec::new(),
+            by_content: Vec::new(),
+        };
         let base = rows.old.map_or(0, View::rows) as u32;
         let mut new: Vec<(ContentId, Place)> = match old {
             Some((view, touched)) => rows.touched(state, view, touched)?,
@@ -51,10 +56,11 @@ impl<'a> Rows<'a> {
             return Err(Error::Input("an index holds at most 4,294,967,294 contents".into()));
         }
         rows.count = base as usize + new.len();
-        rows.numbers = new.iter().zip(base..).map(|((id, _), row)| (*id, row)).collect();
-        rows.numbers.par_sort_unstable();
-        rows.touched.extend(new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
         rows.touched.par_sort_unstable();
+        let first = rows.touched.len();
+        rows.touched.extend(new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
+        rows.by_content = (first as u32..rows.touched.len() as u32).collect();
+        rows.by_content.par_sort_unstable_by_key(|&at| &rows.touched[at as usize].1);
         Ok((rows, new))
     }
 
@@ -75,8 +81,8 @@ impl<'a> Rows<'a> {
 
     /// The row of a content.
     pub(super) fn of(&self, id: &ContentId) -> Result<Option<u32>> {
-        match self.numbers.binary_search_by_key(&id, |(id, _)| id) {
-            Ok(at) => Ok(Some(self.numbers[at].1)),
+        match self.by_content.binary_search_by_key(&id, |&at| &self.touched[at as usize].1) {
+            Ok(at) => Ok(Some(self.touched[self.by_content[at] as usize].0)),
             Err(_) => self.old.map_or(Ok(None), |view| view.row_of(id)),
         }
     }
@@ -103,7 +109,7 @@ pub(super) struct OldLists<'a> {
 
 impl ListSource for OldLists<'_> {
     fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
-        let list = self.view.map_or(Ok(Vec::new()), |view| view.list(row));
+        let list = self.view.map_or(Ok(Vec::new()), |view| view.whole_list(row));
         Cow::Owned(list.unwrap_or_else(|_| {
             self.damaged.store(true, Memory::Relaxed);
             Vec::new()
@@ -115,7 +121,10 @@ impl ListSource for OldLists<'_> {
     }
 }
 
-/// How far each list reaches: the distance of its last member if it has `k`, else as far as can be.
+/// Neighbours that a list is built with beyond those that count: so many may be removed before it is built anew, which is a search of all rows.
+pub(super) const SPARE: usize = 4;
+
+/// How far each list reaches: the distance of its last member if it has `k` or more, else as far as can be.
 pub(super) fn reach_of(list: &[Neighbor], k: usize) -> u32 {
     list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
 }
@@ -186,7 +195,7 @@ pub(super) fn changed_aliases<'a>(state: &'a State, rows: &'a Rows<'_>) -> Chang
 /// The edges that changed.
 pub(super) fn changed_edges(edges: &EdgeUpdate) -> Changes<'_> {
     Changes::new(edges.len(), |visit| {
-        edges.iter().try_for_each(|(row, edges)| visit(&row_key(*row), (!edges.is_empty()).then(|| pack_edges(edges)).as_deref()))
+        edges.iter().try_for_each(|(row, edges)| visit(&row_key(row), (!edges.is_empty()).then(|| pack_edges(edges)).as_deref()))
     })
 }
 

@@ -2,11 +2,11 @@
 //! either kind are joined.
 
 use super::{
-    arena::{Arena, NOBODY, insert, reach_of},
+    arena::{Arena, NOBODY, insert, taken},
     bound::OPEN,
     join::Meeting,
     lists::{Change, Update},
-    rows::{Neighbor, RowOrder},
+    rows::{Neighbor, RowOrder, compare},
 };
 use std::{
     collections::HashMap,
@@ -69,7 +69,11 @@ impl<'a> Kept<'a> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let kept = Self { reach, shards, places: change.places, update };
         for &row in &change.thinned {
-            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, kept.start(row));
+            let list = kept.start(row);
+            if let Some(reach) = kept.reach.get(row as usize) {
+                reach.store(kept.reach_of(&list), Ordering::Relaxed);
+            }
+            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, list);
         }
         kept
     }
@@ -91,6 +95,12 @@ impl<'a> Kept<'a> {
         self.reach.get(row as usize).map_or(OPEN, |reach| reach.load(Ordering::Relaxed))
     }
 
+    /// How far such a list reaches: as far as its last member, or everywhere if it holds all rows there were.
+    fn reach_of(&self, list: &[Neighbor]) -> u32 {
+        let list = taken(list);
+        list.last().filter(|_| list.len() >= self.update.k).map_or(OPEN, |last| last.distance)
+    }
+
     /// Offers a neighbour to a row.
     pub(super) fn offer(&self, row: u32, neighbor: Neighbor) {
         if neighbor.distance > self.reach(row) {
@@ -100,18 +110,26 @@ impl<'a> Kept<'a> {
         let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
         let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
         let reach = if let Some(list) = shard.get_mut(&row) {
-            insert(list, neighbor, self.update.order);
-            reach_of(list)
+            self.enter(list, neighbor);
+            self.reach_of(list)
         } else {
             let mut list = self.start(row);
-            if !insert(&mut list, neighbor, self.update.order) {
+            if !self.enter(&mut list, neighbor) {
                 return;
             }
-            reach_of(shard.entry(row).or_insert(list))
+            self.reach_of(shard.entry(row).or_insert(list))
         };
         if let Some(known) = self.reach.get(row as usize) {
             known.store(reach, Ordering::Relaxed);
         }
+    }
+
+    /// Puts a neighbour into a list, if it belongs there: after the last of a list that does not hold all rows, others may come before it.
+    fn enter(&self, list: &mut [Neighbor], neighbor: Neighbor) -> bool {
+        let members = taken(list);
+        let is_behind = members.last().is_some_and(|last| compare(neighbor, *last, self.update.order).is_gt());
+        let is_unknown = is_behind && members.len() >= self.update.k;
+        !is_unknown && insert(list, neighbor, self.update.order)
     }
 
     /// The lists that something entered or that have lost a member.

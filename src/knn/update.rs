@@ -80,11 +80,26 @@ impl ListUpdate {
         self.index.iter().map(|&(row, place)| (row, self.list(place)))
     }
 
+    /// The `at`th of [`ListUpdate::iter`].
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn nth(&self, at: usize) -> (u32, &[Neighbor]) {
+        let (row, place) = self.index[at];
+        (row, self.list(place))
+    }
+
+    /// Which of [`ListUpdate::iter`] is that of a row, if it has changed. O(log n).
+    #[must_use]
+    pub fn position(&self, row: u32) -> Option<usize> {
+        self.index.binary_search_by_key(&row, |entry| entry.0).ok()
+    }
+
     /// The new list of a row, if it has changed. O(log n).
     #[must_use]
     pub fn get(&self, row: u32) -> Option<&[Neighbor]> {
-        let at = self.index.binary_search_by_key(&row, |entry| entry.0).ok()?;
-        Some(self.list(self.index[at].1))
+        self.position(row).map(|at| self.nth(at).1)
     }
 
     fn list(&self, place: u32) -> &[Neighbor] {

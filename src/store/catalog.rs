@@ -10,6 +10,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rkyv::{Archive, Deserialize, Serialize, rancor::BoxedError, util::AlignedVec};
@@ -48,6 +50,9 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`Error::Io`]; what is kept is then not whole, and will be refused by [`Catalog::load`].
     fn store(&mut self, state: &State, touched: &Touched, mark: Mark) -> Result<()>;
+
+    /// Gives back the memory that it holds, if it holds much. What comes next takes a moment longer.
+    fn rest(&mut self);
 
     /// Forgets everything.
     ///
@@ -89,6 +94,9 @@ struct MarkValue {
 }
 
 const MARK: &[u8] = b"mark";
+
+/// How long sled may take to let go of a catalog that was closed.
+const LOCKED: Duration = Duration::from_secs(4);
 
 /// Records in one batch of sled; larger ones take memory out of proportion.
 const BATCH: usize = 500;
@@ -148,6 +156,11 @@ impl Catalog for SledCatalog {
         catch_unwind(AssertUnwindSafe(|| trees.store(state, touched, mark)))
             .unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked".into())))
             .map_err(|e| failed("writing", &folder, e))
+    }
+
+    /// sled holds some 130 MB for a million contents.
+    fn rest(&mut self) {
+        self.db = None;
     }
 
     fn clear(&mut self) -> Result<()> {
@@ -255,13 +268,22 @@ impl PathValue {
     }
 }
 
+/// Opens the catalog. Only the writer of the index does, so a lock is one that sled has not yet let go: it closes files in other threads.
 fn open(folder: &Path) -> Result<Trees> {
     let config = sled::Config::new().path(folder).cache_capacity(16 << 20).flush_every_ms(None);
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    let open = || {
         let db = config.open()?;
         Ok(Trees { contents: db.open_tree("contents")?, paths: db.open_tree("paths")?, db })
-    }));
-    opened.unwrap_or_else(|_| Err(sled::Error::Corruption { at: None, bt: () })).map_err(|e| failed("opening", folder, e))
+    };
+    let give_up = Instant::now() + LOCKED;
+    loop {
+        let opened = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(sled::Error::Corruption { at: None, bt: () }));
+        let is_locked = |e: &sled::Error| matches!(e, sled::Error::Io(e) if e.to_string().contains("could not acquire lock"));
+        match opened {
+            Err(e) if is_locked(&e) && Instant::now() < give_up => thread::sleep(LOCKED / 200),
+            opened => return opened.map_err(|e| failed("opening", folder, e)),
+        }
+    }
 }
 
 fn failed(doing: &'static str, folder: &Path, error: sled::Error) -> Error {
@@ -341,7 +363,10 @@ mod tests {
         catalog.store(&s, &touched, MARK_1).unwrap();
         s.apply(Change::Gone(vec![7; 8].into(), 5), 5);
         let touched = s.take_touched();
-        catalog.store(&s, &touched, Mark { generation: 2, ..MARK_1 }).unwrap();
+        for _ in 0..20 {
+            catalog.rest();
+            catalog.store(&s, &touched, Mark { generation: 2, ..MARK_1 }).unwrap();
+        }
         drop(catalog);
         let (loaded, mark) = SledCatalog::new(folder.path().join("catalog")).load().unwrap();
         assert_eq!((loaded.hash(), all(&loaded)), (s.hash(), all(&s)));

@@ -31,7 +31,7 @@ use self::{
     contents::Order,
     manifest::TABLES,
 };
-use super::{alias::Alias, medium::Medium, packs::Place, state::ContentId};
+use super::{alias::Alias, medium::Medium, packs::Place, settings::Settings, state::ContentId};
 use crate::{
     Error, Result,
     feature::{Basis, Feature},
@@ -54,6 +54,8 @@ pub struct View {
     crops: Option<Features>,
     order: Order,
     tables: [Table; TABLES],
+    /// Members of a list that count.
+    neighbors: usize,
 }
 
 impl View {
@@ -104,7 +106,8 @@ impl View {
         let table = |kind: TableKind| Table::open(from, &manifest.tables[kind as usize]);
         let [names, paths, lists] = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
         let tables = [names, paths, lists, table(TableKind::Edges)?, table(TableKind::Aliases)?];
-        Ok(Self { manifest, features, contents, live, crops, order, tables })
+        let neighbors = Settings::from_text(&manifest.settings).map_or(usize::MAX, |settings| settings.neighbors.into());
+        Ok(Self { manifest, features, contents, live, crops, order, tables, neighbors })
     }
 
     /// Whether this generation is still the one that is published.
@@ -255,6 +258,16 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn list(&self, row: u32) -> Result<Vec<Neighbor>> {
+        let mut list = self.whole_list(row)?;
+        list.truncate(self.neighbors);
+        Ok(list)
+    }
+
+    /// The list of a row with the neighbours that are kept beyond those that count, so that it can lose some.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn whole_list(&self, row: u32) -> Result<Vec<Neighbor>> {
         let Some(bytes) = self.table(TableKind::Lists).get(&row_key(row))? else { return Ok(Vec::new()) };
         record::unpack_list(bytes).ok_or_else(|| damaged(&format!("the list of row {row} is malformed")))
     }
