@@ -1,13 +1,14 @@
 """The figures of `wsidx watch`: latency, throughput, a large move, and kills.
 
-    python3 benches/watch.py DATA [--wsidx target/release/wsidx] [--work FOLDER] [latency] [png] [photos] [move] [kills]
+    python3 benches/watch.py DATA [--wsidx target/release/wsidx] [--work FOLDER] [latency] [png] [natural] [photos] [move] [kills]
 
 DATA holds `cifar10/{train,test}/<class>/*.png` (60,000 files) and `photos/*.JPEG`. All work is in a new folder below --work (by default the
 system's folder for temporary files), which must be on a disk and not in memory, since syncs are a part of what is measured. Run it on a machine
 that does nothing else. Without a name all parts run, about fifteen minutes on two cores.
 
-Each part begins with an index of the 60,000 images, made once and copied. New contents are images of the dataset with a few bytes behind their
-end, so that half of the verdicts are near-duplicates with all their evidence: the dear case; the others are noise of 32 x 32 pixels.
+Most parts begin with an index of the 60,000 images, made once and copied. New contents are images of the dataset with a few bytes behind their
+end, so that half of the verdicts are near-duplicates with all their evidence: the dear case; the others are noise of 32 x 32 pixels. `natural`
+drops the test images over training images instead.
 """
 
 import argparse
@@ -133,8 +134,24 @@ class Bench:
         print(f"latency over {len(self.images):,} images, ms: p50 {at(.5):.1f}, p90 {at(.9):.1f}, p99 {at(.99):.1f}, most {seconds[-1]:.1f}; {watch.memory()} MB")
         watch.stop()
 
-    def stream(self, name, files, *arguments):
-        root = self.dataset()
+    def natural(self):
+        """The 10,000 test images, over the training images and over 10,000 of them."""
+        test = [image.read_bytes() for image in self.images if "test" in image.parts]
+        train = [image for image in self.images if "train" in image.parts]
+        random.Random(6).shuffle(test)
+        for some in [random.Random(7).sample(train, 10_000), train]:
+            root = self.work / f"natural-{len(some)}"
+            for image in some:
+                to = root / image.relative_to(self.data / "cifar10")
+                to.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(image, to)
+            (root / "in").mkdir()
+            subprocess.run([self.program, "sync", "--init", "--quiet"], cwd=root, check=True, stderr=subprocess.DEVNULL)
+            print(f"over {len(some):,} images: ", end="")
+            self.stream("png", test, root=root)
+
+    def stream(self, name, files, *arguments, root=None):
+        root = root or self.dataset()
         watch = self.ready(root, "in", *arguments)
         began = time.perf_counter()
         for i, content in enumerate(files):
@@ -239,7 +256,7 @@ def main():
     work = Path(tempfile.mkdtemp(prefix="wsidx-watch-", dir=args.work))
     try:
         bench = Bench(args.data.resolve(), str(Path(args.wsidx).resolve()), work)
-        for part in args.parts or ["latency", "png", "photos", "move", "kills"]:
+        for part in args.parts or ["latency", "png", "natural", "photos", "move", "kills"]:
             getattr(bench, part)()
             sys.stdout.flush()
     finally:
