@@ -53,11 +53,31 @@ impl<'a> Fresh<'a> {
 /// Number of parts of the table of lists that have changed, each behind its own lock.
 const SHARDS: usize = 64;
 
+/// A list that may have changed, and whether it began with all rows there were: then whoever is offered belongs to it.
+struct Entered {
+    list: Box<[Neighbor]>,
+    is_whole: bool,
+}
+
+impl Entered {
+    /// How far it reaches: as far as its last member, or everywhere while it has all rows and room.
+    fn reach(&self) -> u32 {
+        let members = if self.is_whole { &self.list } else { taken(&self.list) };
+        members.last().map_or(0, |last| last.distance)
+    }
+
+    /// Takes a neighbour if it belongs there: after the last of a list that has not all rows, others may come before it.
+    fn enter(&mut self, neighbor: Neighbor, order: &dyn RowOrder) -> bool {
+        let is_before = |last: &Neighbor| compare(neighbor, *last, order).is_lt();
+        (self.is_whole || taken(&self.list).last().is_some_and(is_before)) && insert(&mut self.list, neighbor, order)
+    }
+}
+
 /// Lists that start from the old ones and are read only when something enters; by row.
 pub(super) struct Kept<'a> {
     /// How far each row looks, by row number; empty where nobody asks.
     reach: Vec<AtomicU32>,
-    shards: Vec<Mutex<HashMap<u32, Box<[Neighbor]>>>>,
+    shards: Vec<Mutex<HashMap<u32, Entered>>>,
     places: usize,
     update: &'a Update<'a>,
 }
@@ -69,36 +89,31 @@ impl<'a> Kept<'a> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let kept = Self { reach, shards, places: change.places, update };
         for &row in &change.thinned {
-            let list = kept.start(row);
+            let entered = kept.start(row);
             if let Some(reach) = kept.reach.get(row as usize) {
-                reach.store(kept.reach_of(&list), Ordering::Relaxed);
+                reach.store(entered.reach(), Ordering::Relaxed);
             }
-            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, list);
+            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, entered);
         }
         kept
     }
 
-    fn shard(&self, row: u32) -> &Mutex<HashMap<u32, Box<[Neighbor]>>> {
+    fn shard(&self, row: u32) -> &Mutex<HashMap<u32, Entered>> {
         &self.shards[row as usize % SHARDS]
     }
 
     /// The old list without the rows that left.
-    fn start(&self, row: u32) -> Box<[Neighbor]> {
+    fn start(&self, row: u32) -> Entered {
         let mut list: Vec<Neighbor> = self.update.old.list(row).to_vec();
+        let is_whole = list.len() < self.update.k;
         list.retain(|neighbor| self.update.live.contains(neighbor.row));
         list.resize(self.places, NOBODY);
-        list.into_boxed_slice()
+        Entered { list: list.into_boxed_slice(), is_whole }
     }
 
     /// How far a row still looks; may be out of date, and is then larger than it need be.
     fn reach(&self, row: u32) -> u32 {
         self.reach.get(row as usize).map_or(OPEN, |reach| reach.load(Ordering::Relaxed))
-    }
-
-    /// How far such a list reaches: as far as its last member, or everywhere if it holds all rows there were.
-    fn reach_of(&self, list: &[Neighbor]) -> u32 {
-        let list = taken(list);
-        list.last().filter(|_| list.len() >= self.update.k).map_or(OPEN, |last| last.distance)
     }
 
     /// Offers a neighbour to a row.
@@ -109,33 +124,25 @@ impl<'a> Kept<'a> {
         // Only damaged rows are so far apart; a free place stays a free place.
         let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
         let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
-        let reach = if let Some(list) = shard.get_mut(&row) {
-            self.enter(list, neighbor);
-            self.reach_of(list)
+        let reach = if let Some(entered) = shard.get_mut(&row) {
+            entered.enter(neighbor, self.update.order);
+            entered.reach()
         } else {
-            let mut list = self.start(row);
-            if !self.enter(&mut list, neighbor) {
+            let mut entered = self.start(row);
+            if !entered.enter(neighbor, self.update.order) {
                 return;
             }
-            self.reach_of(shard.entry(row).or_insert(list))
+            shard.entry(row).or_insert(entered).reach()
         };
         if let Some(known) = self.reach.get(row as usize) {
             known.store(reach, Ordering::Relaxed);
         }
     }
 
-    /// Puts a neighbour into a list, if it belongs there: after the last of a list that does not hold all rows, others may come before it.
-    fn enter(&self, list: &mut [Neighbor], neighbor: Neighbor) -> bool {
-        let members = taken(list);
-        let is_behind = members.last().is_some_and(|last| compare(neighbor, *last, self.update.order).is_gt());
-        let is_unknown = is_behind && members.len() >= self.update.k;
-        !is_unknown && insert(list, neighbor, self.update.order)
-    }
-
     /// The lists that something entered or that have lost a member.
     pub(super) fn into_lists(self) -> impl Iterator<Item = (u32, Box<[Neighbor]>)> {
         let shards = self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
-        shards.flatten()
+        shards.flatten().map(|(row, entered)| (row, entered.list))
     }
 }
 
@@ -219,5 +226,35 @@ impl Meeting for Asking<'_> {
 
     fn meet(&self, query: usize, target: usize, distance: u32) {
         self.fresh.offer(query, self.rest[target], distance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::knn::ByNumber;
+
+    #[test]
+    fn what_a_list_takes_does_not_depend_on_the_order_of_offers() {
+        let at = |distance: u32| Neighbor { row: distance, distance };
+        for (members, is_whole, expected) in
+            [(vec![], true, vec![3, 5, 8, 9]), (vec![4, 6], true, vec![3, 4, 5, 6]), (vec![4, 6, 7], false, vec![3, 4, 5, 6])]
+        {
+            let mut list: Vec<Neighbor> = members.iter().copied().map(at).collect();
+            list.resize(4, NOBODY);
+            let offers = [9, 3, 8, 5];
+            for turn in 0..offers.len() {
+                let mut entered = Entered { list: list.clone().into_boxed_slice(), is_whole };
+                for i in 0..offers.len() {
+                    entered.enter(at(offers[(i + turn) % offers.len()]), &ByNumber);
+                }
+                assert_eq!(taken(&entered.list).iter().map(|n| n.distance).collect::<Vec<_>>(), expected, "{members:?} {turn}");
+                assert_eq!(entered.reach(), expected[3]);
+            }
+        }
+        let eroded = Entered { list: vec![at(4), NOBODY].into_boxed_slice(), is_whole: false };
+        assert_eq!(eroded.reach(), 4);
+        let whole = Entered { is_whole: true, ..eroded };
+        assert_eq!(whole.reach(), OPEN);
     }
 }
