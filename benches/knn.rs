@@ -115,20 +115,16 @@ fn changed(update: &Update<'_>) -> ListUpdate {
     update_lists_with(Kernel::best(), update, &Watch::none()).unwrap_or_default()
 }
 
+/// Lists of 16 of all rows.
+fn from_nothing<'a>(planes: &'a OwnedPlanes, live: &'a [u64], added: &'a [u32]) -> Update<'a> {
+    Update { planes: planes.as_planes(), live: Live(live), added, removed: &[], old: &NoLists, k: 16, spare: 0, order: &ByNumber }
+}
+
 fn build(rows: usize, columns: usize) {
     let planes = clustered(rows, columns);
     let live = vec![u64::MAX; rows.div_ceil(64)];
     let added: Vec<u32> = (0..rows as u32).collect();
-    let update = Update {
-        planes: planes.as_planes(),
-        live: Live(&live),
-        added: &added,
-        removed: &[],
-        old: &NoLists,
-        k: 16,
-        spare: 0,
-        order: &ByNumber,
-    };
+    let update = from_nothing(&planes, &live, &added);
     let products = rows as f64 * rows as f64 / 2.0 * columns as f64;
     for kernel in Kernel::available() {
         let runs = if kernel == Kernel::best() { 5 } else { 1 };
@@ -271,16 +267,7 @@ fn serve(file: &str, columns: usize, lists: &str) -> std::io::Result<()> {
     let (live, added): (Vec<u64>, Vec<u32>) = (vec![u64::MAX; rows.div_ceil(64)], (0..rows as u32).collect());
     for line in std::io::stdin().lines() {
         line?;
-        let update = Update {
-            planes: planes.as_planes(),
-            live: Live(&live),
-            added: &added,
-            removed: &[],
-            old: &NoLists,
-            k: 16,
-            spare: 0,
-            order: &ByNumber,
-        };
+        let update = from_nothing(&planes, &live, &added);
         let (start, used) = (Instant::now(), cpu());
         let built = changed(&update);
         println!("{} {}", start.elapsed().as_secs_f64(), cpu() - used);

@@ -98,13 +98,17 @@ class Bench:
         for i in range(count):
             yield rng.choice(self.images).read_bytes() + b"%d.%d" % (seed, i) if i % 2 == 0 else noise(seed * 1_000_000 + i)
 
+    def index(self, root):
+        """Makes an index of a folder, and a folder `in` in it."""
+        subprocess.run([self.program, "sync", "--init", "--quiet"], cwd=root, check=True, stderr=subprocess.DEVNULL)
+        (root / "in").mkdir()
+
     def dataset(self):
         """A dataset of the 60,000 images, with an empty folder `in`."""
         base = self.work / "base"
         if not base.exists():
             shutil.copytree(self.data / "cifar10", base, ignore=shutil.ignore_patterns(".wsidx"))
-            subprocess.run([self.program, "sync", "--init", "--quiet"], cwd=base, check=True, stderr=subprocess.DEVNULL)
-            (base / "in").mkdir()
+            self.index(base)
         root = self.work / "root"
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["cp", "-a", base, root], check=True)
@@ -145,8 +149,7 @@ class Bench:
                 to = root / image.relative_to(self.data / "cifar10")
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(image, to)
-            (root / "in").mkdir()
-            subprocess.run([self.program, "sync", "--init", "--quiet"], cwd=root, check=True, stderr=subprocess.DEVNULL)
+            self.index(root)
             print(f"over {len(some):,} images: ", end="")
             self.stream("png", test, root=root)
 
@@ -168,11 +171,11 @@ class Bench:
         photos = sorted((self.data / "photos").iterdir())
         root = self.work / "photos"
         shutil.rmtree(root, ignore_errors=True)
-        (root / "in").mkdir(parents=True)
+        root.mkdir()
         for number in range(4):
             for photo in photos:
                 (root / f"{number}-{photo.name}").write_bytes(photo.read_bytes() + b"%d" % number)
-        subprocess.run([self.program, "sync", "--init", "--quiet"], cwd=root, check=True, stderr=subprocess.DEVNULL)
+        self.index(root)
         watch = self.ready(root, "in")
         count, began = 0, time.perf_counter()
         for number in range(4, 12):

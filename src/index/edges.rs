@@ -20,7 +20,6 @@ const TOGETHER: usize = 4_096;
 const STEPS: usize = 3;
 
 /// The rows whose edges changed, ascending, with all of their edges now.
-#[derive(Default)]
 pub(super) struct EdgeUpdate {
     /// Each with the place behind its last edge.
     rows: Vec<(u32, usize)>,
@@ -77,7 +76,9 @@ impl Candidates<'_> {
         let kept = both.iter().filter(|(_, _, pair)| pair.is_some()).count();
         let mut edges = EdgeUpdate { rows: Vec::new(), edges: Vec::with_capacity(kept) };
         for changes in both.chunk_by(|a, b| a.0 == b.0) {
-            self.changed(changes)?.iter().for_each(|now| edges.push(changes[0].0, now));
+            if let Some(now) = self.changed(changes)? {
+                edges.push(changes[0].0, &now);
+            }
         }
         Ok(edges)
     }

@@ -39,7 +39,7 @@ pub(super) fn insert(list: &mut [Neighbor], new: Neighbor, order: &dyn RowOrder)
 }
 
 /// The distance beyond which such a list refuses, inclusive; [`OPEN`] while a place is free.
-pub(super) fn reach_of(list: &[Neighbor]) -> u32 {
+fn reach_of(list: &[Neighbor]) -> u32 {
     list.last().map_or(0, |worst| worst.distance)
 }
 

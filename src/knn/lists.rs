@@ -305,6 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_all_rows_there_were_takes_as_many_new_ones_as_it_has_room_for() {
+        let mut random = Lcg(12);
+        for (few, many) in [(1, 9), (4, 300), (6, 4_000)] {
+            let planes = random_planes(many, 20, &mut random);
+            let (planes, order) = (planes.as_planes(), Shuffled::new(many, &mut random));
+            let live = bits(many, 0, &mut random);
+            let before: Vec<u64> = (0..many.div_ceil(64)).map(|word| if word == 0 { (1 << few) - 1 } else { 0 }).collect();
+            let mut lists = vec![Vec::new(); many];
+            for (before, after) in [(vec![0; before.len()], &before), (before.clone(), &live)] {
+                let added = without(many, after, &before);
+                let update = Update { planes, live: Live(after), added: &added, removed: &[], old: &lists, k: 6, spare: 4, order: &order };
+                let result = update_lists(&update, &Watch::none()).unwrap();
+                lay(&mut lists, &result);
+                assert_eq!(lists, oracle::lists(&planes, &Live(after), 10, &order), "{few} rows, then {many}");
+            }
+        }
+    }
+
+    #[test]
     fn any_number_of_threads_builds_the_same_and_it_is_what_a_search_finds() {
         let mut random = Lcg(4);
         let planes = random_planes(9_000, 24, &mut random);

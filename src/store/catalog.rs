@@ -51,7 +51,7 @@ pub trait Catalog: Send + Sync {
     /// [`Error::Io`]; what is kept is then not whole, and will be refused by [`Catalog::load`].
     fn store(&mut self, state: &State, touched: &Touched, mark: Mark) -> Result<()>;
 
-    /// Gives back the memory that it holds, if it holds much. What comes next takes a moment longer.
+    /// Gives back the memory that it holds. What comes next takes a moment longer.
     fn rest(&mut self);
 
     /// Forgets everything.
