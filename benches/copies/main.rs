@@ -7,6 +7,7 @@
 
 mod candidates;
 mod cifar;
+mod columns;
 mod crops;
 mod data;
 mod photos;
@@ -23,10 +24,11 @@ fn main() {
         ["photos", folder, ref options @ ..] => photos::run(Path::new(folder), options),
         ["cifar", folder, pairs, ref options @ ..] => cifar::run(Path::new(folder), Path::new(pairs), options),
         ["candidates", folder, distractors] => candidates::run(Path::new(folder), Path::new(distractors)),
+        ["columns", folder, distractors] => columns::run(Path::new(folder), Path::new(distractors)),
         ["crops", folder, distractors] => crops::run(Path::new(folder), Path::new(distractors)),
         ["speed", folder, size] => speed::run(Path::new(folder), size.parse().unwrap_or(64)),
         _ => println!(
-            "usage: cargo bench --bench copies -- photos FOLDER | cifar FOLDER PAIRS.csv | candidates FOLDER CIFAR | crops FOLDER CIFAR | speed FOLDER SIZE"
+            "usage: cargo bench --bench copies -- photos FOLDER | cifar FOLDER PAIRS.csv | candidates FOLDER CIFAR | columns FOLDER CIFAR | crops FOLDER CIFAR | speed FOLDER SIZE"
         ),
     }
 }

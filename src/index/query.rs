@@ -12,13 +12,13 @@ use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
-    pairs::{Asked, OF_A_VIEW},
+    pairs::{AMONG, Asked, FIRST_COLUMNS, OF_A_VIEW},
 };
 use crate::{
     Result,
     dataset::{Buffer, Images},
     feature::{Feature, SCALE},
-    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
+    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by_first},
     picture::{Limits, decode},
     similarity::{
         EdgeRule,
@@ -107,8 +107,8 @@ impl Reader {
     /// exactly, by the distance of their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in
     /// the index.
     ///
-    /// Near-duplicates are looked for among the `k` nearest of the image and the two nearest of each of its other views; where the index has
-    /// rows of crops, also among the two contents of which a crop is nearest to each view.
+    /// Near-duplicates are looked for among the `k` nearest of the image and two of the nearest of each of its other views (of the eight nearest by
+    /// the first 64 columns the two nearest by all); where the index has rows of crops, also among the two contents of which a crop is nearest to each view.
     ///
     /// # Errors
     /// [`crate::Error::Undecodable`] for the file, [`crate::Error::Damaged`] for the index.
@@ -160,28 +160,36 @@ impl Reader {
     pub(super) fn candidates(&self, own: &Feature, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
         let live = self.view.live_words()?;
         let order = ById(&self.view);
-        // One search for all: the rows are read once.
-        let mut queries = OwnedPlanes::new(self.basis.len());
-        [own].into_iter().chain(asked.views.iter().map(|(_, feature)| feature)).for_each(|feature| queries.push(&feature.0));
-        let most: Vec<usize> = std::iter::once(k).chain(asked.views.iter().map(|_| OF_A_VIEW)).collect();
-        let admit = Admit { most: Some(&most), ..Admit::default() };
-        let found = self.view.search(|planes| nearest(queries.as_planes(), planes, &Live(&live), k.max(OF_A_VIEW), &order, &admit))?;
-        let mut found = found.into_iter();
-        let nearest: BTreeMap<u32, u32> = found.next().unwrap_or_default().into_iter().map(|n| (n.row, n.distance)).collect();
+        let mut whole = OwnedPlanes::new(self.basis.len());
+        whole.push(&own.0);
+        let found = self.view.search(|rows| nearest(whole.as_planes(), rows, &Live(&live), k, &order, &Admit::default()))?;
+        let nearest: BTreeMap<u32, u32> = found.into_iter().flatten().map(|n| (n.row, n.distance)).collect();
         let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
-        for (list, (turn, _)) in found.zip(&asked.views) {
-            for neighbor in list {
-                turns.entry(neighbor.row).or_default().insert(*turn);
-            }
-        }
-        let by_crops = self.nearest_by_crops(&queries, &Live(&live), OF_A_VIEW, &order)?;
-        let of_query = std::iter::once(Turn::NONE).chain(asked.views.iter().map(|(turn, _)| *turn));
-        for (list, turn) in by_crops.iter().zip(of_query) {
+        let mut sought = OwnedPlanes::new(self.basis.len());
+        asked.views.iter().for_each(|(_, feature)| sought.push(&feature.0));
+        let (asking, columns, admit) = (sought.as_planes(), FIRST_COLUMNS, Admit::default());
+        let some = self.view.search(|rows| nearest_by_first(columns, asking, rows, &Live(&live), AMONG, &order, &admit))?;
+        let by_views = some.into_iter().zip(&asked.views).map(|(some, (_, feature))| self.nearest_to_view(some, feature));
+        let by_views = by_views.collect::<Result<Vec<_>>>()?;
+        // By crops the picture itself as well.
+        sought.push(&own.0);
+        let by_crops = self.nearest_by_crops(&sought, &Live(&live), OF_A_VIEW, &order)?;
+        let of = |views: Vec<Vec<Neighbor>>| views.into_iter().zip(asked.views.iter().map(|(turn, _)| *turn).chain([Turn::NONE]));
+        for (list, turn) in of(by_views).chain(of(by_crops)) {
             for neighbor in list {
                 turns.entry(neighbor.row).or_default().insert(turn);
             }
         }
         Ok((nearest, turns))
+    }
+
+    /// The nearest of some rows to a view.
+    fn nearest_to_view(&self, some: Vec<Neighbor>, feature: &Feature) -> Result<Vec<Neighbor>> {
+        let measured = some.into_iter().map(|Neighbor { row, .. }| Ok(Neighbor { row, distance: self.view.distance(feature, row)? }));
+        let mut near: Vec<Neighbor> = measured.collect::<Result<_>>()?;
+        near.sort_by(|a, b| a.distance.cmp(&b.distance).then_with(|| ById(&self.view).compare(a.row, b.row)));
+        near.truncate(OF_A_VIEW);
+        Ok(near)
     }
 
     /// The stored list of a path of the dataset.

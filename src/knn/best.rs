@@ -87,25 +87,25 @@ impl Best {
 
 /// Heaps that several threads offer to, each with its reach beside it, to be read without waiting and without touching the heap.
 pub(super) struct Desks {
-    most: Vec<usize>,
+    most: usize,
     reach: Vec<AtomicU32>,
     bests: Vec<Mutex<Best>>,
 }
 
 impl Desks {
-    /// One for each of these, which are empty.
-    pub(super) fn new(bests: impl Iterator<Item = Best>) -> Self {
-        let bests: Vec<Best> = bests.collect();
+    /// So many, which keep at most `k`, none farther than `radius` (squared).
+    pub(super) fn new(count: usize, k: usize, radius: u32) -> Self {
+        let best = Best::new(k, radius);
         Self {
-            most: bests.iter().map(|best| best.k).collect(),
-            reach: bests.iter().map(|best| AtomicU32::new(best.reach())).collect(),
-            bests: bests.into_iter().map(Mutex::new).collect(),
+            most: k,
+            reach: (0..count).map(|_| AtomicU32::new(best.reach())).collect(),
+            bests: (0..count).map(|_| Mutex::new(best.clone())).collect(),
         }
     }
 
-    /// How many neighbours desk `at` keeps, at the most.
-    pub(super) fn most(&self, at: usize) -> usize {
-        self.most[at]
+    /// How many neighbours a desk keeps, at the most.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// How far desk `at` still looks; may be out of date, and is then larger than it need be.

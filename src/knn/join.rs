@@ -119,7 +119,7 @@ struct Task {
 
 impl<M: Meeting> Join<'_, M> {
     fn run(&self, course: &Course<'_>) -> Result<()> {
-        assert_eq!(self.queries.planes.stride(), self.targets.planes.stride(), "strides of queries and targets");
+        assert_eq!(self.queries.planes.width(), self.targets.planes.width(), "strides of queries and targets");
         self.tasks().into_par_iter().with_max_len(1).try_for_each(|task| {
             course.go_on()?;
             self.work(&task);
@@ -129,7 +129,7 @@ impl<M: Meeting> Join<'_, M> {
     }
 
     fn tasks(&self) -> Vec<Task> {
-        let block = (BLOCK_BYTES / self.queries.planes.stride()).next_multiple_of(GROUP);
+        let block = (BLOCK_BYTES / self.queries.planes.width()).next_multiple_of(GROUP);
         let run = RUN_OF_TILES * TILE;
         let mut tasks = Vec::new();
         for first in (0..self.queries.rows.len()).step_by(block) {
@@ -249,7 +249,7 @@ impl<M: Meeting> Join<'_, M> {
     }
 
     fn query_bound(&self, query: usize, reach: u32) -> QueryBound {
-        let norms = self.queries.planes.norms()[self.queries.rows[query] as usize];
+        let norms = self.queries.planes.norms_of(self.kernel, self.queries.rows[query]);
         QueryBound::new(norms.high, high_limit(reach, norms.low, self.targets.low))
     }
 

@@ -223,6 +223,15 @@ impl Kernel {
         }
     }
 
+    /// The squared length of a row of high bytes, modulo 2³².
+    ///
+    /// # Panics
+    /// If it is not a multiple of 64 bytes.
+    #[inline]
+    pub(super) fn squared_length(self, row: &[i8]) -> u32 {
+        row.chunks(64).map(|part| self.high_distance(part, &[0; 64]) as u32).fold(0, u32::wrapping_add)
+    }
+
     /// The exact squared distance, modulo 2³² (valid rows stay below).
     ///
     /// # Panics

@@ -67,5 +67,5 @@ pub use kernel::Kernel;
 pub use lists::{ListSource, NoLists, Update, Watch, update_lists, update_lists_with};
 pub use planes::{Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
-pub use search::{nearest, nearest_with, within, within_with};
+pub use search::{nearest, nearest_by_first, nearest_with, within, within_with};
 pub use update::ListUpdate;

@@ -39,7 +39,6 @@ pub fn within(
             .map(|(row, distance)| Neighbor { row, distance: distance as u32 })
             .collect();
         list.sort_by(|&a, &b| compare(a, b, order));
-        list.truncate(admit.most(query as usize));
         list
     };
     (0..queries.rows() as u32).map(list).collect()

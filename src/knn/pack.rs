@@ -82,15 +82,13 @@ impl TileBuffer {
     fn pack_rows(&mut self, planes: &Planes<'_>, count: usize, row: impl Fn(usize) -> usize) {
         self.start = [NOBODY; TILE];
         self.other = [FAR; TILE];
-        let (stride, high) = (planes.stride(), planes.high());
-        let high = |at: usize| &high[row(at) * stride..][..stride];
         for first in (0..count.min(TILE)).step_by(16) {
             let here = first..count.min(first + 16);
             // A place without a row takes any.
-            let rows = std::array::from_fn(|i| high((first + i).min(here.end - 1)));
+            let numbers: [u32; 16] = std::array::from_fn(|i| row((first + i).min(here.end - 1)) as u32);
+            let rows = numbers.map(|row| planes.row(row).high);
             let sums = self.kernel.pack(&rows, &mut self.lines[first / 16..]);
-            let halves: [i32; 16] =
-                std::array::from_fn(|i| (planes.norms()[row((first + i).min(here.end - 1))].high.min(1 << 29) >> 1) as i32);
+            let halves = numbers.map(|row| (planes.norms_of(self.kernel, row).high.min(1 << 29) >> 1) as i32);
             let offset = i32::from(offset(self.kernel));
             let start: [i32; 16] = std::array::from_fn(|i| -offset * sums[i] - halves[i]);
             self.start[here.clone()].copy_from_slice(&start[..here.len()]);
@@ -110,9 +108,9 @@ fn offset(kernel: Kernel) -> u8 {
 
 fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
     match kernel.form() {
-        Form::Bytes { .. } | Form::Rows => planes.stride() / 4,
-        Form::Shorts => planes.stride() / 2,
-        Form::Floats => planes.stride(),
+        Form::Bytes { .. } | Form::Rows => planes.width() / 4,
+        Form::Shorts => planes.width() / 2,
+        Form::Floats => planes.width(),
     }
 }
 

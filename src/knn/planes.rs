@@ -13,7 +13,7 @@
 //!
 //! Where the bytes are kept is left to the store.
 
-use super::bound::ceil_root;
+use super::{bound::ceil_root, kernel::Kernel};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::{fmt, ops::Range};
@@ -121,6 +121,8 @@ const ANNOUNCED: usize = 1 << 14;
 #[derive(Clone, Copy)]
 pub struct Planes<'a> {
     stride: usize,
+    /// Bytes of a row that count, from its first on.
+    width: usize,
     high: &'a [i8],
     low: &'a [i8],
     norms: &'a [Norms],
@@ -136,7 +138,7 @@ impl<'a> Planes<'a> {
     /// [`Error::Input`] if there are more rows than a row number can tell apart.
     pub fn new(stride: usize, high: &'a [i8], low: &'a [i8], norms: &'a [Norms]) -> Result<Self> {
         check_shapes(stride, norms.len(), high.len(), low.len())?;
-        Ok(Self { stride, high, low, norms, guard: None })
+        Ok(Self { stride, width: stride, high, low, norms, guard: None })
     }
 
     /// The same planes; searches and updates tell `guard` what they are about to read.
@@ -145,6 +147,28 @@ impl<'a> Planes<'a> {
     #[must_use]
     pub fn guarded(self, guard: &'a dyn Guard) -> Self {
         Self { guard: Some(guard), ..self }
+    }
+
+    /// Of every row the first columns, up to the next multiple of 64. Which rows take part stays as it is: those that are not zero as a whole.
+    pub(super) fn narrowed(self, columns: usize) -> Self {
+        Self { width: stride_of(columns).min(self.stride), ..self }
+    }
+
+    /// Bytes of a row that count in each plane.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The norms of what counts of a row; of the low bytes those of the whole row, which are no smaller.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn norms_of(&self, kernel: Kernel, row: u32) -> Norms {
+        let stated = self.norms[row as usize];
+        if self.width == self.stride {
+            return stated;
+        }
+        Norms { high: kernel.squared_length(self.row(row).high), ..stated }
     }
 
     /// Announces high bytes and norms.
@@ -201,14 +225,14 @@ impl<'a> Planes<'a> {
         self.norms
     }
 
-    /// One row.
+    /// What counts of one row.
     ///
     /// # Panics
     /// If there is no such row.
     #[must_use]
     pub fn row(&self, row: u32) -> Row<'a> {
         let start = row as usize * self.stride;
-        Row { high: &self.high[start..start + self.stride], low: &self.low[start..start + self.stride] }
+        Row { high: &self.high[start..start + self.width], low: &self.low[start..start + self.width] }
     }
 
     /// Checks that every row is valid and has the norms stated. O(rows × stride).
@@ -270,7 +294,8 @@ impl OwnedPlanes {
     /// The rows so far.
     #[must_use]
     pub fn as_planes(&self) -> Planes<'_> {
-        Planes { stride: stride_of(self.columns), high: &self.high, low: &self.low, norms: &self.norms, guard: None }
+        let stride = stride_of(self.columns);
+        Planes { stride, width: stride, high: &self.high, low: &self.low, norms: &self.norms, guard: None }
     }
 }
 

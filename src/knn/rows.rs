@@ -53,26 +53,19 @@ pub(super) fn taking_part(planes: &Planes<'_>, live: &Live<'_>) -> Vec<u32> {
     (0..).zip(planes.norms()).filter(|(row, norms)| !norms.is_zero() && live.contains(*row)).map(|(row, _)| row).collect()
 }
 
-/// Which targets a query may find, beyond being live, and how many. The default admits all.
+/// Which targets a query may find, beyond being live. The default admits all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Admit<'a> {
     /// Query `i` finds only targets whose row is less than `limits[i]`.
     pub limits: Option<&'a [u32]>,
     /// Query `i` does not find the target `excluded[i]`.
     pub excluded: Option<&'a [Option<u32>]>,
-    /// Query `i` finds at most `most[i]` targets, where that is less than all may.
-    pub most: Option<&'a [usize]>,
 }
 
 impl Admit<'_> {
     /// Rows at or past this number are not for `query`.
     pub(super) fn limit(&self, query: usize) -> u32 {
         self.limits.map_or(u32::MAX, |limits| limits[query])
-    }
-
-    /// How many targets `query` may find.
-    pub(super) fn most(&self, query: usize) -> usize {
-        self.most.map_or(usize::MAX, |most| most[query])
     }
 
     /// Whether `query` may find `row`.
@@ -84,7 +77,6 @@ impl Admit<'_> {
     pub(super) fn assert_covers(&self, queries: usize) {
         assert!(self.limits.is_none_or(|limits| limits.len() == queries), "one limit for each of {queries} queries");
         assert!(self.excluded.is_none_or(|excluded| excluded.len() == queries), "one exclusion for each of {queries} queries");
-        assert!(self.most.is_none_or(|most| most.len() == queries), "one number for each of {queries} queries");
     }
 }
 
@@ -101,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_exclusive_and_an_exclusion_hides_one_row() {
-        let admit = Admit { limits: Some(&[3]), excluded: Some(&[Some(1)]), most: None };
+        let admit = Admit { limits: Some(&[3]), excluded: Some(&[Some(1)]) };
         assert_eq!((0..5).filter(|&row| admit.admits(0, row)).collect::<Vec<_>>(), [0, 2]);
         assert!(Admit::default().admits(7, 9));
     }

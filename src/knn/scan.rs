@@ -55,7 +55,9 @@ impl Scan<'_> {
     pub(super) fn run(&self) {
         let end = self.asking.iter().map(|&query| self.admit.limit(query as usize)).max().unwrap_or(0);
         let rows = self.targets.rows().min(end as usize);
-        let block = (self.asking.len() > FEW).then(|| QueryBlock::new(self.kernel, &self.queries, self.asking));
+        // Runs are of whole rows.
+        let by_tiles = self.asking.len() > FEW || self.targets.width() < self.targets.stride();
+        let block = by_tiles.then(|| QueryBlock::new(self.kernel, &self.queries, self.asking));
         let part = |part: usize| self.part(part * PART..rows.min((part + 1) * PART), block.clone());
         let parts: Vec<Vec<Vec<Candidate>>> = (0..rows.div_ceil(PART)).into_par_iter().map(part).collect();
         (0..self.asking.len()).into_par_iter().for_each(|at| {
@@ -91,7 +93,7 @@ impl Scan<'_> {
     /// One query on its way through a piece.
     fn piece_by_runs(&self, piece: Range<usize>, at: usize, candidates: &mut Vec<Candidate>) {
         let low = greatest_low(&self.targets, piece.clone());
-        let sieve = Sieve::new(self.norms(at), self.desks.reach(at), low);
+        let sieve = Sieve::new(self.queries.norms()[self.asking[at] as usize], self.desks.reach(at), low);
         each_run(self.kernel, self.row(at).high, &self.targets, piece, |row, others, dots| {
             let found = self.kernel.wanted(&sieve, others, dots);
             if found != 0 {
@@ -104,7 +106,7 @@ impl Scan<'_> {
     fn piece_by_tiles(&self, piece: Range<usize>, block: &mut QueryBlock, tile: &mut TileBuffer, candidates: &mut [Vec<Candidate>]) {
         let low = greatest_low(&self.targets, piece.clone());
         for at in 0..candidates.len() {
-            let norms = self.norms(at);
+            let norms = self.queries.norms_of(self.kernel, self.asking[at]);
             block.bounds[at / GROUP][at % GROUP] = QueryBound::new(norms.high, high_limit(self.desks.reach(at), norms.low, low));
         }
         let sieves = self.kernel.sieves();
@@ -141,7 +143,7 @@ impl Scan<'_> {
     fn measure_best(&self, at: usize, candidates: &mut Vec<Candidate>, before: usize) {
         let mut last = candidates.split_off(before.min(candidates.len()));
         last.sort_unstable_by_key(|candidate| (candidate.apart, candidate.row));
-        let most = self.desks.most(at).min(last.len());
+        let most = self.desks.most().min(last.len());
         let seems_near = |candidate: &Candidate| self.estimate(at, *candidate) <= u64::from(self.desks.reach(at));
         let mut measured = 0;
         while measured < most && seems_near(&last[measured]) {
@@ -179,12 +181,13 @@ impl Scan<'_> {
 
     /// Whether a candidate may be among the best.
     fn may_be(&self, at: usize, Candidate { row, apart }: Candidate) -> bool {
-        apart <= high_limit(self.desks.reach(at), self.norms(at).low, self.targets.norms()[row as usize].low)
+        let [own, other] = self.lows(at, row);
+        apart <= high_limit(self.desks.reach(at), own, other)
     }
 
     /// About how far a candidate is: as far as if low bytes had nothing to do with high bytes or with each other.
     fn estimate(&self, at: usize, Candidate { row, apart }: Candidate) -> u64 {
-        let lows = [self.norms(at).low, self.targets.norms()[row as usize].low].map(|low| u64::from(low).pow(2));
+        let lows = self.lows(at, row).map(|low| u64::from(low).pow(2));
         ((apart.max(0) as u64) << 16).saturating_add(lows[0]).saturating_add(lows[1])
     }
 
@@ -192,16 +195,14 @@ impl Scan<'_> {
         self.queries.row(self.asking[at])
     }
 
-    fn norms(&self, at: usize) -> Norms {
-        self.queries.norms()[self.asking[at] as usize]
+    /// The low norms of a pair.
+    fn lows(&self, at: usize, row: u32) -> [u32; 2] {
+        [self.queries.norms()[self.asking[at] as usize].low, self.targets.norms()[row as usize].low]
     }
 
     /// `H` of a pair: the squared distance of rows that are as their high bytes.
     fn apart(&self, at: usize, row: u32) -> i32 {
-        let stride = self.targets.stride();
-        let start = row as usize * stride;
-        let (query, target) = (self.row(at).high, &self.targets.high()[start..start + stride]);
-        self.kernel.high_distance(query, target)
+        self.kernel.high_distance(self.row(at).high, self.targets.row(row).high)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Some queries are scanned for together (`scan`), many are joined in blocks (`join`).
 
 use super::{
-    best::{Best, Desks},
+    best::Desks,
     bound::OPEN,
     join::{Course, Meeting, Side, across, pairs_among},
     kernel::Kernel,
@@ -49,6 +49,23 @@ pub fn nearest_with(
     admit: &Admit<'_>,
 ) -> Vec<Vec<Neighbor>> {
     Search { kernel, queries, targets, live, order, admit }.run(k, OPEN)
+}
+
+/// [`nearest`] by the first columns of the rows alone, up to the next multiple of 64: exact for these.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn nearest_by_first(
+    columns: usize,
+    queries: Planes<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    k: usize,
+    order: &dyn RowOrder,
+    admit: &Admit<'_>,
+) -> Vec<Vec<Neighbor>> {
+    nearest(queries.narrowed(columns), targets.narrowed(columns), live, k, order, admit)
 }
 
 /// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
@@ -98,11 +115,11 @@ struct Search<'a> {
 impl Search<'_> {
     /// What each query keeps of what is within a radius, at most `k`.
     fn run(&self, k: usize, radius_squared: u32) -> Vec<Vec<Neighbor>> {
-        assert_eq!(self.queries.stride(), self.targets.stride(), "strides of queries and targets");
+        assert_eq!(self.queries.width(), self.targets.width(), "strides of queries and targets");
         self.admit.assert_covers(self.queries.rows());
         self.queries.scanning_all();
         let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
-        let desks = Desks::new(asking.iter().map(|&query| Best::new(self.admit.most(query as usize).min(k), radius_squared)));
+        let desks = Desks::new(asking.len(), k, radius_squared);
         if asking.len() <= SOME {
             self.scan(&asking, &desks);
         } else {
@@ -179,12 +196,8 @@ mod tests {
         let limits: Vec<u32> = (0..queries.rows()).map(|_| random.below(targets.rows() as u32 + 3)).collect();
         let excluded: Vec<Option<u32>> =
             (0..queries.rows() as u32).map(|row| [None, Some(row), Some(0)][random.below(3) as usize]).collect();
-        let most: Vec<usize> = (0..queries.rows()).map(|_| [0, 2, 5, usize::MAX][random.below(4) as usize]).collect();
-        let admit = Admit {
-            limits: (random.below(2) == 0).then_some(&limits[..]),
-            excluded: (random.below(2) == 0).then_some(&excluded[..]),
-            most: (random.below(2) == 0).then_some(&most[..]),
-        };
+        let admit =
+            Admit { limits: (random.below(2) == 0).then_some(&limits[..]), excluded: (random.below(2) == 0).then_some(&excluded[..]) };
         let k = [0, 1, 3, 16, 400][random.below(5) as usize];
         let live = Live(&live);
         let nearest = oracle::nearest(&queries, &targets, &live, k, &order, &admit);
@@ -200,6 +213,40 @@ mod tests {
     #[test]
     fn a_hundred_thousand_tiny_searches_find_what_the_oracle_finds() {
         (0..100_000).into_par_iter().for_each(|seed| agrees(100_000 + seed, 6, 14));
+    }
+
+    /// Some rows of `whole`, cut to `columns`. None that was not zero becomes zero, since the oracle would leave it out.
+    fn cut(whole: Planes<'_>, rows: &[u32], columns: usize) -> OwnedPlanes {
+        let mut planes = OwnedPlanes::new(columns);
+        for &row in rows {
+            let mut values: Vec<i16> = whole.row(row).values().map(|v| v as i16).collect();
+            values[0] |= i16::from(values.iter().any(|&v| v != 0));
+            planes.push(&values[..columns]);
+        }
+        planes
+    }
+
+    #[test]
+    fn the_first_columns_alone_find_what_the_oracle_finds_in_rows_of_these() {
+        let mut random = Lcg(31);
+        for (case, columns) in [0, 1, 64, 65, 100, 128, 300].into_iter().cycle().take(210).enumerate() {
+            let whole = random_planes(1 + random.below(900) as usize, 129 + random.below(70) as usize, &mut random);
+            let whole = whole.as_planes();
+            let all: Vec<u32> = (0..whole.rows() as u32).collect();
+            let asked: Vec<u32> = (0..[1, 2, 30, 90][case % 4]).map(|_| random.below(whole.rows() as u32)).collect();
+            let few = crate::knn::stride_of(columns).min(whole.stride());
+            let [queries, targets] = [&asked, &all].map(|rows| cut(whole, rows, whole.stride()));
+            let [few_queries, few_targets] = [&asked, &all].map(|rows| cut(whole, rows, few));
+            let (live, order) = (bits(all.len(), 3, &mut random), Shuffled::new(all.len(), &mut random));
+            let (live, admit) = (Live(&live), Admit::default());
+            let expected = oracle::nearest(&few_queries.as_planes(), &few_targets.as_planes(), &live, 3, &order, &admit);
+            let found = nearest_by_first(columns, queries.as_planes(), targets.as_planes(), &live, 3, &order, &admit);
+            assert_eq!(found, expected, "case {case}");
+            for kernel in Kernel::available() {
+                let [queries, targets] = [&queries, &targets].map(|planes| planes.as_planes().narrowed(columns));
+                assert_eq!(nearest_with(kernel, queries, targets, &live, 3, &order, &admit), expected, "{kernel:?}, case {case}");
+            }
+        }
     }
 
     #[test]

@@ -11,10 +11,10 @@ use crate::{
     index::{
         Reader,
         crops::{crop_features, nearest_by_crops},
-        pairs::{Asked, OF_A_VIEW},
+        pairs::{AMONG, Asked, FIRST_COLUMNS, OF_A_VIEW},
         query::ById,
     },
-    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest},
+    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by_first},
     monitor::Monitor,
     similarity::register::Turn,
     verdict::ANOMALY_NEIGHBOR,
@@ -27,19 +27,19 @@ pub(super) struct Own {
 }
 
 /// Features that are searched for together, and for each who asks and under which turn.
-struct Sought {
-    features: OwnedPlanes,
-    of: Vec<(usize, Turn)>,
+struct Sought<'a> {
+    planes: OwnedPlanes,
+    of: Vec<(&'a Feature, usize, Turn)>,
 }
 
-impl Sought {
+impl<'a> Sought<'a> {
     fn new(columns: usize) -> Self {
-        Self { features: OwnedPlanes::new(columns), of: Vec::new() }
+        Self { planes: OwnedPlanes::new(columns), of: Vec::new() }
     }
 
-    fn push(&mut self, feature: &Feature, own: usize, turn: Turn) {
-        self.features.push(&feature.0);
-        self.of.push((own, turn));
+    fn push(&mut self, feature: &'a Feature, own: usize, turn: Turn) {
+        self.planes.push(&feature.0);
+        self.of.push((feature, own, turn));
     }
 }
 
@@ -88,14 +88,15 @@ impl Request<'_> {
         let k = usize::from(self.reader.settings.neighbors);
         let base = Live(&self.base.live);
         let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
-        let in_request = self.among_new(planes, planes, k + 1, &base, Some(&before));
+        let in_request = self.among_new(self.columns(), planes, planes, k + 1, &base, Some(&before));
         let merged = in_base.iter().zip(in_request).zip(self.requested);
         merged.map(|((rows, new), own)| self.merge(rows, &new, own, k)).collect()
     }
 
-    /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
+    /// The nearest of the requested contents that are not among the live rows, by so many columns; `planes` are those of the requested.
     fn among_new(
         &self,
+        columns: usize,
         queries: &OwnedPlanes,
         planes: &OwnedPlanes,
         k: usize,
@@ -103,7 +104,13 @@ impl Request<'_> {
         limits: Option<&[u32]>,
     ) -> Vec<Vec<Neighbor>> {
         let admit = Admit { limits, ..Admit::default() };
-        nearest(queries.as_planes(), planes.as_planes(), &Live(&self.not_live(live)), k, &ByRequestedId(self.requested), &admit)
+        let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
+        nearest_by_first(columns, queries.as_planes(), planes.as_planes(), &Live(&not_live), k, &order, &admit)
+    }
+
+    /// Columns of a feature.
+    fn columns(&self) -> usize {
+        self.reader.basis.len()
     }
 
     /// One bit for each requested content, set if it is not among the live rows.
@@ -121,49 +128,61 @@ impl Request<'_> {
     fn merge(&self, rows: &[Neighbor], new: &[Neighbor], own: &Requested, k: usize) -> Vec<(u32, Candidate)> {
         let rows = rows.iter().filter(|n| Some(n.row) != own.read.row).map(|n| (n.distance, Candidate::Row(n.row)));
         let new = new.iter().map(|n| (n.distance, n.row as usize)).filter(|&(_, i)| self.requested[i].read.id != own.read.id);
-        let mut all: Vec<_> = rows.chain(new.map(|(distance, i)| (distance, Candidate::Requested(i)))).collect();
-        all.sort_by_cached_key(|(distance, candidate)| (*distance, self.id(*candidate)));
+        self.first(rows.chain(new.map(|(distance, i)| (distance, Candidate::Requested(i)))).collect(), k)
+    }
+
+    /// The `k` nearest; ties go to the smaller content id.
+    fn first(&self, mut all: Vec<(u32, Candidate)>, k: usize) -> Vec<(u32, Candidate)> {
+        all.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| self.id(a.1).cmp(&self.id(b.1))));
         all.truncate(k);
         all
     }
 
     /// What the views of some requested contents bring, and under which turns.
     pub(super) fn candidates(&self, first: usize, asked: &[Asked], own: &Own) -> Result<Vec<Candidates>> {
-        let mut sought = Sought::new(self.reader.basis.len());
+        let mut sought = Sought::new(self.columns());
         for (i, asked) in asked.iter().enumerate() {
             asked.views.iter().for_each(|(turn, feature)| sought.push(feature, first + i, *turn));
         }
-        // One more, for the content itself.
-        let k = OF_A_VIEW + 1;
         let (view, base) = (&self.reader.view, Live(&self.base.live));
-        let in_base = view.search(|rows| nearest(sought.features.as_planes(), rows, &base, k, &ById(view), &Admit::default()))?;
-        let in_request = self.among_new(&sought.features, &own.whole, k, &base, Some(&self.seen(&sought)));
+        // One more, for the content itself.
+        let (asking, columns, k) = (sought.planes.as_planes(), FIRST_COLUMNS, AMONG + 1);
+        let in_base = view.search(|rows| nearest_by_first(columns, asking, rows, &base, k, &ById(view), &Admit::default()))?;
+        let in_request = self.among_new(columns, &sought.planes, &own.whole, k, &base, Some(&self.seen(&sought)));
         let mut candidates = vec![Candidates::new(); asked.len()];
-        self.gather(first, &sought, (&in_base, &in_request), &mut candidates);
+        let near = |(at, &(feature, own, _)): (usize, &(&Feature, usize, Turn))| {
+            let some = self.merge(&in_base[at], &in_request[at], &self.requested[own], AMONG);
+            let measured = some.into_iter().map(|(_, candidate)| Ok((self.distance(feature, candidate)?, candidate)));
+            Ok(self.first(measured.collect::<Result<_>>()?, OF_A_VIEW))
+        };
+        let near = sought.of.par_iter().enumerate().map(near).collect::<Result<Vec<_>>>()?;
+        gather(first, &sought, near, &mut candidates);
         if let Some(crops) = &own.crops {
             // The pictures themselves as well.
             for (i, requested) in self.requested[first..].iter().take(asked.len()).enumerate() {
                 sought.push(&requested.read.feature, first + i, Turn::NONE);
             }
-            let in_base = self.reader.nearest_by_crops(&sought.features, &base, k, &ById(view))?;
+            let k = OF_A_VIEW + 1;
+            let in_base = self.reader.nearest_by_crops(&sought.planes, &base, k, &ById(view))?;
             let (new, order, limits) = (self.not_live(&base), ByRequestedId(self.requested), self.seen(&sought));
-            let in_request = nearest_by_crops(sought.features.as_planes(), crops.as_planes(), &Live(&new), k, &order, Some(&limits));
-            self.gather(first, &sought, (&in_base, &in_request), &mut candidates);
+            let in_request = nearest_by_crops(sought.planes.as_planes(), crops.as_planes(), &Live(&new), k, &order, Some(&limits));
+            let near = in_base.iter().zip(&in_request).zip(&sought.of);
+            let near = near.map(|((rows, new), &(_, own, _))| self.merge(rows, new, &self.requested[own], OF_A_VIEW)).collect();
+            gather(first, &sought, near, &mut candidates);
         }
         Ok(candidates)
     }
 
     /// How many of the requested contents the asker of each feature is compared with.
-    fn seen(&self, sought: &Sought) -> Vec<u32> {
-        sought.of.iter().map(|&(own, _)| self.sees(own)).collect()
+    fn seen(&self, sought: &Sought<'_>) -> Vec<u32> {
+        sought.of.iter().map(|&(_, own, _)| self.sees(own)).collect()
     }
 
-    /// Adds what was found in base and request to the candidates of those who asked, of whom the first is `first`.
-    fn gather(&self, first: usize, sought: &Sought, found: (&[Vec<Neighbor>], &[Vec<Neighbor>]), candidates: &mut [Candidates]) {
-        for ((rows, new), &(own, turn)) in found.0.iter().zip(found.1).zip(&sought.of) {
-            for (_, candidate) in self.merge(rows, new, &self.requested[own], OF_A_VIEW) {
-                candidates[own - first].entry(candidate).or_default().insert(turn);
-            }
+    /// The squared distance of a candidate.
+    pub(super) fn distance(&self, feature: &Feature, candidate: Candidate) -> Result<u32> {
+        match candidate {
+            Candidate::Row(row) => self.reader.view.distance(feature, row),
+            Candidate::Requested(i) => Ok(feature.squared_distance(self.requested[i].read.feature.values())),
         }
     }
 
@@ -187,7 +206,7 @@ impl Request<'_> {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        let new = self.among_new(planes, planes, k, &live, None);
+        let new = self.among_new(self.columns(), planes, planes, k, &live, None);
         let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
             let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
             let new = new.iter().filter(|n| n.row as usize != i);
@@ -196,5 +215,14 @@ impl Request<'_> {
             Apart { first: distances.first().copied(), fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied() }
         };
         Ok(in_view.into_iter().zip(new).enumerate().map(apart).collect())
+    }
+}
+
+/// Adds what is near to what was sought to the candidates of those who asked, of whom the first is `first`.
+fn gather(first: usize, sought: &Sought<'_>, near: Vec<Vec<(u32, Candidate)>>, candidates: &mut [Candidates]) {
+    for (near, &(_, own, turn)) in near.into_iter().zip(&sought.of) {
+        for (_, candidate) in near {
+            candidates[own - first].entry(candidate).or_default().insert(turn);
+        }
     }
 }

@@ -176,11 +176,7 @@ impl Request<'_> {
             if !is_edge && place.is_none() {
                 continue;
             }
-            let distance = match (near.get(&candidate), candidate) {
-                (Some((_, distance)), _) => *distance,
-                (None, Candidate::Row(row)) => self.reader.view.distance(feature, row)?,
-                (None, Candidate::Requested(i)) => feature.squared_distance(self.requested[i].read.feature.values()),
-            };
+            let distance = near.get(&candidate).map_or_else(|| self.distance(feature, candidate), |(_, distance)| Ok(*distance))?;
             let (id, occurrences) = self.known(candidate)?;
             let matched = Match::new(id, occurrences, distance, pair, self.rule);
             if is_edge {
