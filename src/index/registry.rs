@@ -70,7 +70,7 @@ impl Registry {
 
     /// Whether it is large enough for so many pictures, or as large as any.
     pub(super) fn is_for(&self, pictures: usize) -> bool {
-        pictures <= self.outlines.0.len() || (pictures > MOST && self.outlines.0.len() < MOST)
+        pictures <= self.outlines.places || (pictures > MOST && self.outlines.places < MOST)
     }
 
     fn pairs(&self) -> Option<MutexGuard<'_, HashMap<[ContentId; 2], Kept>>> {
@@ -101,29 +101,49 @@ fn ordered(a: ContentId, b: ContentId) -> [ContentId; 2] {
     if a <= b { [a, b] } else { [b, a] }
 }
 
-/// A place that one value at a time may have.
-type Slot<V> = Mutex<Option<(ContentId, Arc<V>)>>;
+/// Values that share a lock, the one asked for last first.
+type Set<V> = Mutex<Vec<(ContentId, Arc<V>)>>;
 
-/// A direct-mapped cache: every content has one slot, and the last one there has it.
-pub(super) struct Shelf<V>(Vec<Slot<V>>);
+/// Most values of a set: few enough to look through, and enough that nearly as many contents find room as there are places.
+const WAYS: usize = 16;
+
+/// A set-associative cache: every content has one set, and those asked for last there have its places.
+pub(super) struct Shelf<V> {
+    places: usize,
+    sets: Vec<Set<V>>,
+}
 
 impl<V> Shelf<V> {
-    fn new(slots: usize) -> Self {
-        Self((0..slots).map(|_| Mutex::default()).collect())
+    fn new(places: usize) -> Self {
+        Self { places, sets: (0..places.div_ceil(WAYS)).map(|_| Mutex::default()).collect() }
     }
 
     /// What is there of a content, or else is made.
     pub(super) fn get(&self, id: ContentId, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
-        // Ids are hashes already.
-        let [a, b, c, d, e, f, g, h, ..] = id;
-        let at = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.0.len() as u64;
-        let slot = || self.0[at as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, value)) = slot().as_ref().filter(|(known, _)| *known == id) {
-            return Ok(value.clone());
+        if let Some(value) = self.known(id) {
+            return Ok(value);
         }
         let value = Arc::new(make()?);
-        *slot() = Some((id, value.clone()));
+        let mut set = self.set(id);
+        // Another thread may have made it, too.
+        set.retain(|(known, _)| *known != id);
+        set.truncate(WAYS - 1);
+        set.insert(0, (id, value.clone()));
         Ok(value)
+    }
+
+    fn known(&self, id: ContentId) -> Option<Arc<V>> {
+        let mut set = self.set(id);
+        let at = set.iter().position(|(known, _)| *known == id)?;
+        set[..=at].rotate_right(1);
+        Some(set[0].1.clone())
+    }
+
+    fn set(&self, id: ContentId) -> MutexGuard<'_, Vec<(ContentId, Arc<V>)>> {
+        // Ids are hashes already.
+        let [a, b, c, d, e, f, g, h, ..] = id;
+        let at = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.sets.len() as u64;
+        self.sets[at as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,11 +166,39 @@ mod tests {
     }
 
     #[test]
+    fn a_shelf_keeps_what_was_asked_for_last() {
+        let shelf = Shelf::new(WAYS);
+        let is_made = |id: u8| {
+            let mut made = false;
+            let value = shelf.get([id; 32], || {
+                made = true;
+                Ok(id)
+            });
+            assert_eq!(*value.unwrap(), id);
+            made
+        };
+        let all = 0..WAYS as u8;
+        assert!(all.clone().all(is_made));
+        assert!(!all.clone().any(is_made));
+        assert!(!is_made(0) && is_made(99), "the place of 1");
+        assert!(!is_made(0) && is_made(1) && is_made(2) && !is_made(99));
+    }
+
+    #[test]
+    fn a_shelf_has_room_for_most_of_as_many_as_it_has_places() {
+        let shelf = Shelf::new(4_000);
+        let id = |i: u32| *blake3::hash(&i.to_le_bytes()).as_bytes();
+        let known = |i: &u32| shelf.known(id(*i)).is_some();
+        (0..4_000).for_each(|i| drop(shelf.get(id(i), || Ok(i))));
+        assert!((0..4_000).filter(known).count() > 3_400);
+    }
+
+    #[test]
     fn a_registry_lasts_while_the_index_grows_into_it() {
         for pictures in [0, 1_000, MOST - 1, MOST, MOST + 1, 100 * MOST] {
             let registry = Registry::lasting(pictures, 32);
             assert!(registry.is_for(pictures), "{pictures}");
-            assert!(registry.outlines.0.len() <= MOST);
+            assert!(registry.outlines.places <= MOST);
         }
         assert!(!Registry::lasting(1_000, 32).is_for(6_000));
         assert!(!Registry::lasting(MOST, 32).is_for(MOST + 1));
