@@ -46,13 +46,6 @@ fn add_shifted(out: &mut [f32], from: &[f32], step: usize, radius: usize) {
                 *out = (a[i] + b[i]) + (c[i] + d[i]) + e[i];
             }
         }
-        3 => {
-            let part = |k: usize| &from[k * step..][..n];
-            let (a, b, c, d, e, f, g) = (part(0), part(1), part(2), part(3), part(4), part(5), part(6));
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = (a[i] + b[i]) + (c[i] + d[i]) + (e[i] + f[i]) + g[i];
-            }
-        }
         _ => {
             for k in 0..=2 * radius {
                 out.iter_mut().zip(&from[k * step..]).for_each(|(out, v)| *out += v);

@@ -8,8 +8,7 @@ use twox_hash::XxHash3_128;
 
 use super::{
     affine::Turn,
-    boxes::Boxes,
-    templates::{FROM, Templates},
+    templates::{FROM, Templates, window},
     wide::{Work, wide},
 };
 use crate::picture::Picture;
@@ -33,10 +32,8 @@ pub(super) struct Level {
 }
 
 impl Level {
-    fn new(luma: Vec<f32>, side: usize, local: &mut Local) -> Self {
-        let mut norm = Vec::with_capacity(luma.len());
-        normalise(&luma, side, local, &mut norm);
-        Self { side, luma, norm }
+    fn new(luma: Vec<f32>, side: usize) -> Self {
+        Self { side, norm: normalise(&luma, side), luma }
     }
 
     fn turned(&self, turn: Turn) -> Self {
@@ -86,15 +83,14 @@ impl Detail {
             _ => [const { Vec::new() }; 2],
         };
         let chroma = chroma.map(|plane| if plane.is_empty() { vec![0.0; COARSE * COARSE] } else { resample(&plane, size, COARSE) });
-        let mut local = Local::default();
         let (mut plane, mut side) = luma(picture);
         let mut levels = Vec::new();
         while side > COARSE {
             let next = halve(&plane, side);
-            levels.push(Level::new(plane, side, &mut local));
+            levels.push(Level::new(plane, side));
             (plane, side) = (next, side / 2);
         }
-        levels.push(Level::new(plane, side, &mut local));
+        levels.push(Level::new(plane, side));
         levels.reverse();
         Self { levels, chroma }
     }
@@ -238,47 +234,53 @@ fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
     (start as usize..from).map(|at| (at, covered(at) / step)).take_while(|tap| tap.1 > 0.0).collect()
 }
 
-/// Working memory of [`normalise`].
-#[derive(Debug, Default)]
-struct Local {
-    boxes: Boxes,
-    sums: [Vec<f32>; 2],
+/// (y − μ) / √(σ² + c²) in windows, of a square plane of the side of a level.
+fn normalise(luma: &[f32], side: usize) -> Vec<f32> {
+    let mut out = vec![0.0; luma.len()];
+    match side {
+        COARSE => wide(Side::<COARSE, { COARSE + MARGIN }>(luma, &mut out)),
+        FINE => wide(Side::<FINE, { FINE + MARGIN }>(luma, &mut out)),
+        _ => wide(Side::<{ FINE / 2 }, { FINE / 2 + MARGIN }>(luma, &mut out)),
+    }
+    out
 }
 
-/// (y − μ) / √(σ² + c²) in windows, of a plane no wider and no higher than [`FINE`], put behind what `out` has.
-fn normalise(luma: &[f32], width: usize, local: &mut Local, out: &mut Vec<f32>) {
-    wide((luma, width, local, out));
-}
+/// Zeros around a plane: those that windows reach, in whole lanes.
+const MARGIN: usize = 8;
 
-impl Work for (&[f32], usize, &mut Local, &mut Vec<f32>) {
+/// A plane of side N that is normalised, N and its margin.
+struct Side<'a, const N: usize, const WIDE: usize>(&'a [f32], &'a mut [f32]);
+
+impl<const N: usize, const WIDE: usize> Work for Side<'_, N, WIDE> {
     type Found = ();
 
     #[inline(always)]
     fn run(self) {
-        let (luma, width, local, out) = self;
-        let height = luma.len() / width;
-        let [sum, square] = &mut local.sums;
-        for plane in [&mut *sum, square] {
-            plane.clear();
-            plane.extend_from_slice(luma);
-        }
-        square.iter_mut().for_each(|v| *v *= *v);
-        for plane in [&mut *sum, square] {
-            local.boxes.sum(plane, width, RADIUS);
+        const { assert!(WIDE >= N + 2 * RADIUS) };
+        let (luma, out) = (self.0.as_chunks::<N>().0, self.1.as_chunks_mut::<N>().0);
+        let mut across = [[[0.0; N]; WIDE]; 2];
+        let mut lines = [[0.0; WIDE]; 2];
+        for (y, row) in luma[..N].iter().enumerate() {
+            for x in 0..N {
+                lines[0][RADIUS + x] = row[x];
+                lines[1][RADIUS + x] = row[x] * row[x];
+            }
+            for x in 0..N {
+                across[0][RADIUS + y][x] = window(|k| lines[0][x + k]);
+                across[1][RADIUS + y][x] = window(|k| lines[1][x + k]);
+            }
         }
         // Samples of a line that are in the window around one of them.
-        let inside = |at: usize, length: usize| ((at + RADIUS + 1).min(length) - at.saturating_sub(RADIUS)) as f32;
-        let mut columns = [0.0; FINE];
-        columns.iter_mut().enumerate().take(width).for_each(|(x, column)| *column = inside(x, width));
-        let start = out.len();
-        out.resize(start + luma.len(), 0.0);
-        for (y, out) in out[start..].chunks_exact_mut(width).enumerate() {
-            let [luma, sum, square] = [luma, &*sum, &*square].map(|plane| &plane[y * width..][..width]);
-            let (rows, columns) = (inside(y, height), &columns[..width]);
-            for x in 0..width {
+        let inside = |at: usize| ((at + RADIUS + 1).min(N) - at.saturating_sub(RADIUS)) as f32;
+        let mut columns = [0.0; N];
+        columns.iter_mut().enumerate().for_each(|(x, column)| *column = inside(x));
+        for (y, (luma, out)) in luma[..N].iter().zip(&mut out[..N]).enumerate() {
+            let rows = inside(y);
+            for x in 0..N {
+                let [sum, square] = [window(|k| across[0][y + k][x]), window(|k| across[1][y + k][x])];
                 let n = columns[x] * rows;
-                let mean = sum[x] / n;
-                let variance = square[x] / n - mean * mean;
+                let mean = sum / n;
+                let variance = square / n - mean * mean;
                 let variance = if variance > 0.0 { variance } else { 0.0 };
                 out[x] = (luma[x] - mean) / (variance + NOISE * NOISE).sqrt();
             }

@@ -213,9 +213,9 @@ fn truncated(v: f32) -> i32 {
     if v < 0.0 { -size } else { size }
 }
 
-/// The sum over a window, in the order of [`super::boxes`].
+/// The sum over a window, in one order.
 #[inline(always)]
-fn window(value: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn window(value: impl Fn(usize) -> f32) -> f32 {
     const { assert!(RADIUS == 3) };
     (value(0) + value(1)) + (value(2) + value(3)) + (value(4) + value(5)) + value(6)
 }
