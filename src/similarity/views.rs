@@ -8,8 +8,9 @@
 //! Views are made from the standardised picture and are of its shape. They only bring candidates; the pair itself is registered.
 
 use super::{
-    frame::{each_plane, turned},
+    frame::turned,
     register::Turn,
+    wide::{Work, wide},
 };
 use crate::picture::Picture;
 
@@ -101,29 +102,57 @@ fn cut(picture: &Picture, part: Part) -> Picture {
     }
     let n = usize::from(picture.shape().size);
     let [left, top, right, bottom] = part;
-    let (columns, rows) = (taps(n, left, right), taps(n, top, bottom));
-    let (mut across, mut done) = (vec![0.0; n * n], vec![false; n]);
-    each_plane(picture, |plane| {
-        done.fill(false);
-        let mut cut = Vec::with_capacity(plane.len());
-        for &(y, q) in &rows {
-            // A row is brought to its length once, whichever rows are made of it.
-            for y in [y, y + 1] {
-                if !std::mem::replace(&mut done[y], true) {
-                    let line = &plane[y * n..][..n];
-                    let made = columns.iter().map(|&(x, p)| between(f32::from(line[x]), f32::from(line[x + 1]), p));
-                    across[y * n..][..n].iter_mut().zip(made).for_each(|(to, value)| *to = value);
-                }
-            }
-            let (above, below) = across[y * n..][..2 * n].split_at(n);
-            cut.extend(above.iter().zip(below).map(|(&above, &below)| (between(above, below, q) + 0.5) as u8));
-        }
-        cut
-    })
+    let samples = wide(Cut { samples: picture.samples(), columns: &taps(n, left, right), rows: &taps(n, top, bottom) });
+    Picture::from_samples(picture.shape(), samples).expect("as many samples as before")
 }
 
+/// All planes of a picture, and for each column and row of its cut what that lies between.
+struct Cut<'a> {
+    samples: &'a [u8],
+    columns: &'a [(usize, f32)],
+    rows: &'a [(usize, f32)],
+}
+
+impl Work for Cut<'_> {
+    type Found = Vec<u8>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<u8> {
+        let n = self.rows.len();
+        let (mut line, mut across, mut samples) = (vec![0.0; n], vec![0.0; n * n], vec![0; self.samples.len()]);
+        let (first, last) = (self.rows[0].0, self.rows[n - 1].0 + 1);
+        for (plane, cut) in self.samples.chunks_exact(n * n).zip(samples.chunks_exact_mut(n * n)) {
+            for (row, across) in plane.chunks_exact(n).zip(across.chunks_exact_mut(n)).take(last + 1).skip(first) {
+                line.iter_mut().zip(row).for_each(|(to, &value)| *to = f32::from(value));
+                for (to, &(x, share)) in across.iter_mut().zip(self.columns) {
+                    let pair = &line[x..x + 2];
+                    *to = between(pair[0], pair[1], share);
+                }
+            }
+            for (cut, &(y, share)) in cut.chunks_exact_mut(n).zip(self.rows) {
+                let (above, below) = across[y * n..][..2 * n].split_at(n);
+                for ((to, &above), &below) in cut.iter_mut().zip(above).zip(below) {
+                    *to = whole(between(above, below, share) + 0.5);
+                }
+            }
+        }
+        samples
+    }
+}
+
+#[inline(always)]
 fn between(low: f32, high: f32, share: f32) -> f32 {
     low + share * (high - low)
+}
+
+/// A number from 0 to below 256 without its fraction: what `as` gives, but side by side.
+#[inline(always)]
+fn whole(v: f32) -> u8 {
+    // Adding this leaves no place for a fraction, and the whole number in the last bits.
+    const WHOLE: f32 = 8_388_608.0;
+    let near = (v + WHOLE) - WHOLE;
+    let low = if near > v { near - 1.0 } else { near };
+    (low + WHOLE).to_bits() as u8
 }
 
 /// For each of n samples spread from `start` to `end`: the sample before it, and how far it is towards the next.
