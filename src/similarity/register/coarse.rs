@@ -3,6 +3,8 @@
 //! Either picture may be the part of the other, so both are tried in both roles; every size of [`EIGHTHS`] at every offset, an overhang
 //! included. The measure is the normalised correlation of locally normalised luma, in integers.
 
+use std::cell::RefCell;
+
 use super::{
     affine::Affine,
     levels::COARSE as N,
@@ -36,8 +38,14 @@ impl Place {
 
 /// The best place for every size and role.
 pub(super) fn places(a: &Templates, b: &Templates) -> Vec<Place> {
+    thread_local! {
+        static FRAME: RefCell<Frame> = RefCell::new(Frame::empty());
+    }
+    FRAME.with_borrow_mut(|frame| places_in(frame, a, b))
+}
+
+fn places_in(frame: &mut Frame, a: &Templates, b: &Templates) -> Vec<Place> {
     let mut places = Vec::with_capacity(2 * EIGHTHS.len() - 1);
-    let mut frame = Frame::empty();
     // At full size both roles are one.
     for (part, whole, first_size, second_is_part) in [(a, b, 0, false), (b, a, 1, true)] {
         frame.fill(whole.whole());

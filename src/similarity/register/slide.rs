@@ -39,7 +39,7 @@ impl Kernel {
     }
 }
 
-/// A picture with zeros around it. It is filled where it lies and never moved.
+/// A picture with zeros around it. One frame serves for one picture after another.
 pub(super) struct Frame {
     samples: Samples,
     kernel: Kernel,
@@ -85,7 +85,7 @@ impl Frame {
         Self { samples, kernel, energies: Energies([[[0; LANES]; SIDE + 1]; WIDTHS]) }
     }
 
-    /// Puts a picture into it.
+    /// Puts a picture into it, in place of the one that it has.
     pub(super) fn fill(&mut self, rows: &[[i8; N]; N]) {
         match &mut self.samples {
             #[cfg(target_arch = "x86_64")]
@@ -179,14 +179,14 @@ impl Energies {
 }
 
 /// The best row so far of each column of offsets: the square of its dot product, and the energy that it is divided by.
-pub(super) struct Best {
-    pub(super) squares: [f32; LANES],
-    pub(super) energies: [f32; LANES],
-    pub(super) rows: [i32; LANES],
+struct Best {
+    squares: [f32; LANES],
+    energies: [f32; LANES],
+    rows: [i32; LANES],
 }
 
 impl Best {
-    pub(super) const NONE: Self = Self { squares: [0.0; LANES], energies: [1.0; LANES], rows: [0; LANES] };
+    const NONE: Self = Self { squares: [0.0; LANES], energies: [1.0; LANES], rows: [0; LANES] };
 
     /// Takes what is better of a row of offsets, from the column `x` on; of equals, what was there. Nothing is divided.
     #[inline(always)]
@@ -202,7 +202,7 @@ impl Best {
 
     /// The best of the columns that exist, as a correlation with the template; of equals that of the first row, and there the first.
     #[inline(always)]
-    pub(super) fn of(&self, template: &Slid<'_>, across: usize) -> (f32, [usize; 2]) {
+    fn of(&self, template: &Slid<'_>, across: usize) -> (f32, [usize; 2]) {
         // Bits of positive numbers are in the order of these.
         let mut best = 0;
         for l in 0..LANES {
@@ -210,9 +210,15 @@ impl Best {
             best = best.max(u64::from(ratio.to_bits()) << 32 | u64::from(u32::MAX - (self.rows[l] as u32 * LANES as u32 + l as u32)));
         }
         let (ratio, place) = (f32::from_bits((best >> 32) as u32), (u32::MAX - best as u32) as usize);
-        let offset = if ratio > 0.0 { [place % LANES, place / LANES] } else { [OVERHANG; 2] };
-        ((ratio / template.energy.max(1) as f32).sqrt(), offset)
+        correlation(template, ratio, place)
     }
+}
+
+/// What the best ratio of a square to an energy is as a correlation with the template, and its offset.
+#[inline(always)]
+pub(super) fn correlation(template: &Slid<'_>, ratio: f32, place: usize) -> (f32, [usize; 2]) {
+    let offset = if ratio > 0.0 { [place % LANES, place / LANES] } else { [OVERHANG; 2] };
+    ((ratio / template.energy.max(1) as f32).sqrt(), offset)
 }
 
 /// The dot products of a template of some width with what it covers of the rows at each offset, `G` times eight of them.

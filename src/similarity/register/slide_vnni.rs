@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::{
     levels::COARSE as N,
-    slide::{Best, Energies, LANES, OVERHANG, SIDE, Slid, WIDTHS, offsets},
+    slide::{Energies, LANES, OVERHANG, SIDE, Slid, WIDTHS, correlation, offsets},
 };
 
 /// Whether the processor has what is used here.
@@ -64,26 +64,28 @@ impl Quads {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn slide_512(&self, energies: &Energies, template: &Slid<'_>) -> (f32, [usize; 2]) {
         let [across, down] = offsets(template.size);
-        let best = match down {
-            5 => self.best::<5>(energies, template),
-            7 => self.best::<7>(energies, template),
-            9 => self.best::<9>(energies, template),
-            _ => self.best::<11>(energies, template),
-        };
-        best.of(template, across)
+        match (down, across <= LANES / 2) {
+            (5, false) => self.best::<5, 3>(energies, template),
+            (5, true) => self.best::<5, 2>(energies, template),
+            (7, false) => self.best::<7, 3>(energies, template),
+            (7, true) => self.best::<7, 2>(energies, template),
+            (9, false) => self.best::<9, 3>(energies, template),
+            (9, true) => self.best::<9, 2>(energies, template),
+            _ => self.best::<11, 3>(energies, template),
+        }
     }
 
-    /// [`Best::offer`] of all rows of offsets, of which there are `D`.
+    /// The best of all offsets, of which there are `D` rows, as `Best` of `slide` finds it.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     #[inline]
-    fn best<const D: usize>(&self, energies: &Energies, template: &Slid<'_>) -> Best {
-        let [width, height] = template.size;
-        assert!(offsets(template.size)[1] == D);
+    fn best<const D: usize, const C: usize>(&self, energies: &Energies, template: &Slid<'_>) -> (f32, [usize; 2]) {
+        let ([width, height], [across, down]) = (template.size, offsets(template.size));
+        assert!(down == D);
         let energies = energies.of(width);
         // SAFETY: sixteen integers are read.
         let load = |from: &[i32; LANES]| unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
         let (mut squares, mut divisors, mut rows) = (_mm512_setzero_ps(), _mm512_set1_ps(1.0), _mm512_setzero_si512());
-        for (y, dots) in self.dots::<D>(template).into_iter().enumerate() {
+        for (y, dots) in self.dots::<D, C>(template).into_iter().enumerate() {
             let dots = _mm512_cvtepi32_ps(_mm512_max_epi32(dots, _mm512_setzero_si512()));
             let square = _mm512_mul_ps(dots, dots);
             let energy = _mm512_cvtepi32_ps(_mm512_sub_epi32(load(&energies[y + height]), load(&energies[y])));
@@ -92,35 +94,44 @@ impl Quads {
             divisors = _mm512_mask_mov_ps(divisors, better, energy);
             rows = _mm512_mask_mov_epi32(rows, better, _mm512_set1_epi32(y as i32));
         }
-        let mut best = Best::NONE;
-        // SAFETY: the places have the sixteen values that are written.
-        unsafe {
-            _mm512_storeu_ps(best.squares.as_mut_ptr(), squares);
-            _mm512_storeu_ps(best.energies.as_mut_ptr(), divisors);
-            _mm512_storeu_si512(best.rows.as_mut_ptr().cast(), rows);
-        }
-        best
+        let ratios = _mm512_maskz_div_ps((1 << across) - 1, squares, divisors);
+        let ratio = _mm512_reduce_max_ps(ratios);
+        let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let places = _mm512_or_si512(_mm512_slli_epi32::<4>(rows), lanes);
+        let equal = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(ratios, _mm512_set1_ps(ratio));
+        correlation(template, ratio, _mm512_mask_reduce_min_epu32(equal, places) as usize)
     }
 
     /// The dot products of a template with what it covers, at `D` rows of offsets: (a + 128) · b summed, less 128 times the sum of the template.
-    /// Two rows of the template go together: what one covers, the other covers at the next offset.
+    /// Two rows of the template go together: what one covers, the other covers at the next offset. Where there are no more than eight offsets in
+    /// a row, two quads of the template go together, too: `C` is 2 then, else 3.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     #[inline]
-    fn dots<const D: usize>(&self, template: &Slid<'_>) -> [__m512i; D] {
-        let used = template.size[0].div_ceil(4);
-        let (mut sums, mut more) = ([_mm512_set1_epi32(-128 * template.sum); D], [_mm512_setzero_si512(); D]);
-        let splat = |quad: [i8; 4]| _mm512_set1_epi32(i32::from_le_bytes(quad.map(|v| v as u8)));
+    fn dots<const D: usize, const C: usize>(&self, template: &Slid<'_>) -> [__m512i; D] {
+        assert!(template.size[0] <= if C == 2 { N } else { 4 * C });
+        let base = if C == 2 { -64 } else { -128 } * template.sum;
+        let (mut sums, mut more) = ([_mm512_set1_epi32(base); D], [_mm512_setzero_si512(); D]);
+        // What the upper eight lanes see is what the lower ones see two quads further on.
+        let first = if C == 2 { _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2) } else { _mm512_setzero_si512() };
         for (r, [row, next]) in template.rows.as_chunks::<2>().0.iter().enumerate() {
-            let quads = row.as_chunks::<4>().0[..used].iter().zip(next.as_chunks::<4>().0);
-            for ((&quad, &next), seen) in quads.zip(&self.0) {
-                let (quad, next, seen) = (splat(quad), splat(next), &seen[2 * r..2 * r + D + 1]);
+            // SAFETY: sixteen bytes.
+            let [row, next] = [row, next].map(|row| unsafe { _mm512_castsi128_si512(_mm_loadu_si128(row.as_ptr().cast())) });
+            for (c, seen) in self.0[..C].iter().enumerate() {
+                let quad = _mm512_add_epi32(first, _mm512_set1_epi32(c as i32));
+                let (quad, next) = (_mm512_permutexvar_epi32(quad, row), _mm512_permutexvar_epi32(quad, next));
+                let seen = &seen[2 * r..2 * r + D + 1];
                 // SAFETY: sixteen words that begin at a multiple of 64 bytes.
                 let load = |seen: &[u32; LANES]| unsafe { _mm512_load_si512(seen.as_ptr().cast()) };
                 sums.iter_mut().zip(&seen[..D]).for_each(|(sum, seen)| *sum = _mm512_dpbusd_epi32(*sum, load(seen), quad));
                 more.iter_mut().zip(&seen[1..]).for_each(|(sum, seen)| *sum = _mm512_dpbusd_epi32(*sum, load(seen), next));
             }
         }
-        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = _mm512_add_epi32(*sum, more));
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum = _mm512_add_epi32(*sum, more);
+            if C == 2 {
+                *sum = _mm512_add_epi32(*sum, _mm512_shuffle_i64x2::<0b01_00_11_10>(*sum, *sum));
+            }
+        }
         sums
     }
 }
