@@ -37,11 +37,12 @@ pub(super) struct Fit {
     pub(super) score: f32,
 }
 
-/// What is seen at a map: its score, and the change of the first frame that would bring it nearer.
-#[derive(Debug, Clone, Copy)]
+/// What is seen at a map: its score, and the normal equations of the change of the first frame that would bring it nearer.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Look {
     pub(super) score: f32,
-    change: Option<Affine>,
+    matrix: Moments,
+    pull: [f64; 6],
 }
 
 impl Fixed {
@@ -50,33 +51,31 @@ impl Fixed {
         let size = level.side / BLOCKS;
         let mut fixed = Self { blocks, moments: vec![[0.0; 18]; BLOCKS * BLOCKS] };
         for row in 0..BLOCKS {
-            for slopes in 0..3 {
-                let sums = wide((&fixed, row * size, slopes));
-                for (k, block) in (0..6 * BLOCKS).map(|i| (i / BLOCKS, i % BLOCKS)) {
-                    fixed.moments[row * BLOCKS + block][6 * slopes + k] = f64::from(sums[k][block]);
+            let sums = wide((&fixed, row * size));
+            for (block, moments) in fixed.moments[row * BLOCKS..][..BLOCKS].iter_mut().enumerate() {
+                for (moment, sums) in moments.iter_mut().zip(&sums) {
+                    *moment = f64::from(sums[block]);
                 }
             }
         }
         fixed
     }
 
-    /// A third of the moments of a row of blocks that begins at some row of samples.
+    /// The moments of a row of blocks that begins at some row of samples.
     #[inline(always)]
-    fn moments_of(&self, top: usize, slopes: usize) -> [Lanes; 6] {
-        let mut sums = [[0.0; BLOCKS]; 6];
+    fn moments_of(&self, top: usize) -> [Lanes; 18] {
+        let mut sums = [[0.0; BLOCKS]; 18];
         let size = self.blocks.places.len();
-        let (first, second) = ([1, 1, 2][slopes], [1, 2, 2][slopes]);
         for y in top..top + size {
             let v = at(y, self.blocks.side);
-            for (sample, u) in self.blocks.samples[y * size..].iter().zip(&self.blocks.places) {
-                for l in 0..BLOCKS {
-                    let product = sample[first][l] * sample[second][l];
-                    sums[0][l] += product;
-                    sums[1][l] += product * u[l];
-                    sums[2][l] += product * v;
-                    sums[3][l] += product * (u[l] * u[l]);
-                    sums[4][l] += product * (u[l] * v);
-                    sums[5][l] += product * (v * v);
+            for ([_, across, down], u) in self.blocks.samples[y * size..].iter().zip(&self.blocks.places) {
+                let (square, both) = (times(u, u), times(u, &[v; BLOCKS]));
+                for (slopes, (first, second)) in [(across, across), (across, down), (down, down)].into_iter().enumerate() {
+                    let product = times(first, second);
+                    let terms = [&[1.0; BLOCKS], u, &[v; BLOCKS], &square, &both, &[v * v; BLOCKS]];
+                    for (sum, factors) in sums[6 * slopes..].iter_mut().zip(terms) {
+                        add(sum, &times(&product, factors));
+                    }
                 }
             }
         }
@@ -87,11 +86,11 @@ impl Fixed {
     pub(super) fn refine(&self, other: &Level, start: Affine, look: Look, steps: usize) -> Fit {
         let (mut map, mut look) = (start, look);
         let mut best = Fit { map, score: look.score };
-        for _ in 0..steps {
-            let next = look.change.and_then(|change| change.inverse()).map(|back| map.after(&back));
+        for step in 1..=steps {
+            let next = self.change(&look).and_then(|change| change.inverse()).map(|back| map.after(&back));
             let Some(next) = next.filter(plausible).filter(|next| self.samples_apart(next, &map) >= ARRIVED) else { break };
             map = next;
-            look = self.look(other, &map);
+            look = wide((self, other, &map, step < steps));
             if look.score > best.score {
                 best = Fit { map, score: look.score };
             }
@@ -106,11 +105,12 @@ impl Fixed {
 
     /// How well a map fits.
     pub(super) fn look(&self, other: &Level, map: &Affine) -> Look {
-        wide((self, other, map))
+        wide((self, other, map, true))
     }
 
+    /// The same; the equations are left out if no step is to follow.
     #[inline(always)]
-    fn look_on(&self, other: &Level, map: &Affine) -> Look {
+    fn look_on(&self, other: &Level, map: &Affine, more: bool) -> Look {
         let mut matrix = [0f64; 18];
         let (mut pull, mut agree, mut weight) = ([0f64; 6], 0f32, 0f32);
         for row in (0..BLOCKS).step_by(2) {
@@ -118,29 +118,33 @@ impl Fixed {
             if !inside.as_flattened().contains(&true) {
                 continue;
             }
-            let both = self.blocks.sums(other, map, row);
+            let both = self.blocks.sums(other, map, row, more);
             for (half, sums) in both.iter().enumerate() {
                 let (correlation, trust) = sums.correlation();
-                let moments = self.moments[(row + half) * BLOCKS..].iter();
-                for (block, moments) in moments.take(BLOCKS).enumerate().filter(|&(block, _)| inside[half][block]) {
-                    let aa = sums.products[1][block];
-                    agree += correlation[block] * aa;
-                    weight += aa;
-                    matrix.iter_mut().zip(moments).for_each(|(sum, m)| *sum += trust[block] * m);
-                    pull.iter_mut().zip(&sums.pull).for_each(|(sum, p)| *sum += trust[block] * f64::from(p[block]));
+                let moments = &self.moments[(row + half) * BLOCKS..][..BLOCKS];
+                let pulls = if more { sums.pulls() } else { [[0.0; 6]; BLOCKS] };
+                for block in 0..BLOCKS {
+                    if inside[half][block] {
+                        let aa = sums.products[1][block];
+                        agree += correlation[block] * aa;
+                        weight += aa;
+                        if more {
+                            matrix.iter_mut().zip(&moments[block]).for_each(|(sum, m)| *sum += trust[block] * m);
+                            pull.iter_mut().zip(&pulls[block]).for_each(|(sum, p)| *sum += trust[block] * f64::from(*p));
+                        }
+                    }
                 }
             }
         }
         let total: f32 = (self.blocks.side * self.blocks.side) as f32 * 0.25;
-        let score = agree / (weight + 0.25 * total);
-        Look { score, change: solve(&matrix, pull).map(|p| self.change(p)) }
+        Look { score: agree / (weight + 0.25 * total), matrix, pull }
     }
 
-    /// The solution in steps of one sample → a map of the frame.
-    fn change(&self, p: [f64; 6]) -> Affine {
+    /// The solution of the equations, in steps of one sample → a map of the frame; none if they are singular.
+    fn change(&self, look: &Look) -> Option<Affine> {
         let step = 2.0 / self.blocks.side as f64;
-        let p = p.map(|v| (v * step) as f32);
-        Affine([1.0 + p[1], p[2], p[0], p[4], 1.0 + p[5], p[3]])
+        let p = solve(&look.matrix, look.pull)?.map(|v| (v * step) as f32);
+        Some(Affine([1.0 + p[1], p[2], p[0], p[4], 1.0 + p[5], p[3]]))
     }
 
     /// Which blocks of a row lie in the other picture with all four corners.
@@ -161,21 +165,39 @@ impl Fixed {
     }
 }
 
-impl Work for (&Fixed, &Level, &Affine) {
+impl Work for (&Fixed, &Level, &Affine, bool) {
     type Found = Look;
 
     #[inline(always)]
     fn run(self) -> Look {
-        self.0.look_on(self.1, self.2)
+        self.0.look_on(self.1, self.2, self.3)
     }
 }
 
-impl Work for (&Fixed, usize, usize) {
-    type Found = [Lanes; 6];
+impl Work for (&Fixed, usize) {
+    type Found = [Lanes; 18];
 
     #[inline(always)]
-    fn run(self) -> [Lanes; 6] {
-        self.0.moments_of(self.1, self.2)
+    fn run(self) -> [Lanes; 18] {
+        self.0.moments_of(self.1)
+    }
+}
+
+/// The products, lane by lane.
+#[inline(always)]
+fn times(a: &Lanes, b: &Lanes) -> Lanes {
+    let mut products = [0.0; BLOCKS];
+    for l in 0..BLOCKS {
+        products[l] = a[l] * b[l];
+    }
+    products
+}
+
+/// Adds lane by lane. That products are taken before, and each sum has its own loop, lets the compiler make vectors of them.
+#[inline(always)]
+fn add(sum: &mut Lanes, values: &Lanes) {
+    for l in 0..BLOCKS {
+        sum[l] += values[l];
     }
 }
 
@@ -187,7 +209,7 @@ pub(super) fn plausible(map: &Affine) -> bool {
 }
 
 /// Solves the normal equations; none if they are singular.
-fn solve(moments: &[f64; 18], pull: [f64; 6]) -> Option<[f64; 6]> {
+fn solve(moments: &Moments, pull: [f64; 6]) -> Option<[f64; 6]> {
     let mut m = [[0f64; 7]; 6];
     // Parameters: 1, x, y of the shift across, then of the shift down; x · y at these places of the moments.
     const PRODUCT: [[usize; 3]; 3] = [[0, 1, 2], [1, 3, 4], [2, 4, 5]];
@@ -230,9 +252,10 @@ mod tests {
         let map = Affine([0.93, 0.05, 0.1, -0.04, 0.88, -0.06]);
         for (a, b) in a.levels.iter().zip(&b.levels) {
             let fixed = Fixed::new(a);
-            let (plain, fast) = (fixed.look_on(b, &map), fixed.look(b, &map));
+            let (plain, fast) = (fixed.look_on(b, &map, true), fixed.look(b, &map));
             assert_eq!(plain.score.to_bits(), fast.score.to_bits());
-            assert!(plain.change.is_some() && plain.change == fast.change);
+            assert!(plain == fast && fixed.change(&fast).is_some());
+            assert_eq!(plain.score.to_bits(), fixed.look_on(b, &map, false).score.to_bits());
         }
     }
 }

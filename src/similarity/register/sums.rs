@@ -39,13 +39,36 @@ impl Sums {
     #[inline(always)]
     pub(super) fn correlation(&self) -> (Lanes, [f64; BLOCKS]) {
         let [ab, aa, bb] = &self.products;
-        let (mut correlation, mut trust) = ([0f32; BLOCKS], [0f64; BLOCKS]);
+        let (mut energy, mut correlation, mut trust) = ([0f32; BLOCKS], [0f32; BLOCKS], [0f64; BLOCKS]);
+        // Each loop is a step of vectors.
         for l in 0..BLOCKS {
-            let energy = (aa[l] * bb[l]).sqrt();
-            correlation[l] = if energy > 0.0 { (ab[l] / energy).clamp(0.0, 1.0) } else { 0.0 };
+            energy[l] = (aa[l] * bb[l]).sqrt();
+        }
+        for l in 0..BLOCKS {
+            correlation[l] = ab[l] / energy[l];
+        }
+        for l in 0..BLOCKS {
+            correlation[l] = if correlation[l] > 0.0 && energy[l] > 0.0 { correlation[l] } else { 0.0 };
+        }
+        for value in &mut correlation {
+            *value = if *value < 1.0 { *value } else { 1.0 };
+        }
+        for l in 0..BLOCKS {
             trust[l] = f64::from(correlation[l] * correlation[l]);
         }
         (correlation, trust)
+    }
+
+    /// Those of the residual, block by block.
+    #[inline(always)]
+    pub(super) fn pulls(&self) -> [[f32; 6]; BLOCKS] {
+        let mut pulls = [[0.0; 6]; BLOCKS];
+        for (l, pulls) in pulls.iter_mut().enumerate() {
+            for (pull, sums) in pulls.iter_mut().zip(&self.pull) {
+                *pull = sums[l];
+            }
+        }
+        pulls
     }
 }
 
@@ -65,13 +88,13 @@ impl Blocks {
         Self { side: n, samples, places }
     }
 
-    /// The sums over a row of blocks and the next.
+    /// The sums over a row of blocks and the next; those of the residual may be missing unless `pull`.
     #[inline(always)]
-    pub(super) fn sums(&self, other: &Level, map: &Affine, row: usize) -> [Sums; 2] {
+    pub(super) fn sums(&self, other: &Level, map: &Affine, row: usize, pull: bool) -> [Sums; 2] {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
             // SAFETY: the processor has AVX-512 with halves of eight floats.
-            return unsafe { self.sums_avx512(other, map, row) };
+            return unsafe { if pull { self.sums_avx512::<9>(other, map, row) } else { self.sums_avx512::<3>(other, map, row) } };
         }
         [row, row + 1].map(|row| self.sums_portable(other, map, row))
     }
@@ -111,15 +134,15 @@ impl Blocks {
         sums
     }
 
-    /// The same of a row of blocks and the next, side by side.
+    /// The same of a row of blocks and the next, side by side; the first `S` of these sums.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn sums_avx512(&self, other: &Level, map: &Affine, row: usize) -> [Sums; 2] {
+    fn sums_avx512<const S: usize>(&self, other: &Level, map: &Affine, row: usize) -> [Sums; 2] {
         let (n, size) = (self.side, self.places.len());
         let plane = Plane::new(&other.norm, n);
         let [across, down] = [[map.0[0], map.0[1], map.0[2]], [map.0[3], map.0[4], map.0[5]]];
         let first = both(&self.places[0], &self.places[0]);
-        let mut sums = [_mm512_setzero_ps(); 9];
+        let mut sums = [_mm512_setzero_ps(); S];
         // Where places lie is put down and read again, one by one.
         let mut corners = [Corners { at: [0; 16], p: first, q: first }; FINE / BLOCKS];
         for y in row * size..(row + 1) * size {
@@ -333,7 +356,7 @@ mod tests {
                     [sums.products.as_flattened(), sums.pull.as_flattened()].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
                 };
                 let slow = [row, row + 1].map(|row| bits(blocks.sums_portable(b, &map, row)));
-                assert_eq!(blocks.sums(b, &map, row).map(bits), slow, "{} {map:?} {row}", a.side);
+                assert_eq!(blocks.sums(b, &map, row, true).map(bits), slow, "{} {map:?} {row}", a.side);
             }
         }
     }
