@@ -107,7 +107,7 @@ impl Reader {
     /// exactly, by the distance of their features (ties go to the smaller content id): `k` in all. The file may be anywhere and need not be in
     /// the index.
     ///
-    /// Near-duplicates are looked for among the `k` nearest of the image and two of the nearest of each of its other views (of the eight nearest by
+    /// Near-duplicates are looked for among the `k` nearest of the image and two of the nearest of each of its other views (of the four nearest by
     /// the first 64 columns the two nearest by all); where the index has rows of crops, also among the two contents of which a crop is nearest to each view.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ fn ordered(a: ContentId, b: ContentId) -> [ContentId; 2] {
 type Set<V> = Mutex<Vec<(ContentId, Arc<V>)>>;
 
 /// Most values of a set: few enough to look through, and enough that nearly as many contents find room as there are places.
-const WAYS: usize = 16;
+const WAYS: usize = 8;
 
 /// A set-associative cache: every content has one set, and those asked for last there have its places.
 pub(super) struct Shelf<V> {
@@ -134,17 +134,21 @@ impl<V> Shelf<V> {
 
     fn known(&self, id: ContentId) -> Option<Arc<V>> {
         let mut set = self.set(id);
-        let at = set.iter().position(|(known, _)| *known == id)?;
+        let tag = number(id);
+        let at = set.iter().position(|(known, _)| number(*known) == tag && *known == id)?;
         set[..=at].rotate_right(1);
         Some(set[0].1.clone())
     }
 
     fn set(&self, id: ContentId) -> MutexGuard<'_, Vec<(ContentId, Arc<V>)>> {
-        // Ids are hashes already.
-        let [a, b, c, d, e, f, g, h, ..] = id;
-        let at = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.sets.len() as u64;
+        let at = number(id) % self.sets.len() as u64;
         self.sets[at as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ids are hashes already.
+fn number([a, b, c, d, e, f, g, h, ..]: ContentId) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]

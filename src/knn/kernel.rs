@@ -223,7 +223,7 @@ impl Kernel {
         }
     }
 
-    /// The squared length of a row of high bytes, modulo 2³².
+    /// The squared length of a row of high or of low bytes, modulo 2³².
     ///
     /// # Panics
     /// If it is not a multiple of 64 bytes.

@@ -88,7 +88,7 @@ impl TileBuffer {
             let numbers: [u32; 16] = std::array::from_fn(|i| row((first + i).min(here.end - 1)) as u32);
             let rows = numbers.map(|row| planes.row(row).high);
             let sums = self.kernel.pack(&rows, &mut self.lines[first / 16..]);
-            let halves = numbers.map(|row| (planes.norms_of(self.kernel, row).high.min(1 << 29) >> 1) as i32);
+            let halves = numbers.map(|row| (planes.square_of(self.kernel, row).min(1 << 29) >> 1) as i32);
             let offset = i32::from(offset(self.kernel));
             let start: [i32; 16] = std::array::from_fn(|i| -offset * sums[i] - halves[i]);
             self.start[here.clone()].copy_from_slice(&start[..here.len()]);

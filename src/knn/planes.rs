@@ -159,16 +159,24 @@ impl<'a> Planes<'a> {
         self.width
     }
 
-    /// The norms of what counts of a row; of the low bytes those of the whole row, which are no smaller.
+    /// The norms of what counts of a row. Those that are stated of a narrowed one bound them.
     ///
     /// # Panics
     /// If there is no such row.
     pub(super) fn norms_of(&self, kernel: Kernel, row: u32) -> Norms {
-        let stated = self.norms[row as usize];
         if self.width == self.stride {
-            return stated;
+            return self.norms[row as usize];
         }
-        Norms { high: kernel.squared_length(self.row(row).high), ..stated }
+        self.measuring(row);
+        Norms { high: self.square_of(kernel, row), low: ceil_root(kernel.squared_length(self.row(row).low)) }
+    }
+
+    /// `|h|²` of what counts of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn square_of(&self, kernel: Kernel, row: u32) -> u32 {
+        if self.width == self.stride { self.norms[row as usize].high } else { kernel.squared_length(self.row(row).high) }
     }
 
     /// Announces high bytes and norms.
