@@ -18,7 +18,7 @@ use crate::{
     Result,
     dataset::{Buffer, Images},
     feature::{Feature, SCALE},
-    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by_first},
+    knn::{Ask, Live, Neighbor, OwnedPlanes, RowOrder, nearest_together},
     picture::{Limits, decode},
     similarity::{
         EdgeRule,
@@ -162,13 +162,14 @@ impl Reader {
         let order = ById(&self.view);
         let mut whole = OwnedPlanes::new(self.basis.len());
         whole.push(&own.0);
-        let found = self.view.search(|rows| nearest(whole.as_planes(), rows, &Live(&live), k, &order, &Admit::default()))?;
-        let nearest: BTreeMap<u32, u32> = found.into_iter().flatten().map(|n| (n.row, n.distance)).collect();
-        let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
         let mut sought = OwnedPlanes::new(self.basis.len());
         asked.views.iter().for_each(|(_, feature)| sought.push(&feature.0));
-        let (asking, columns, admit) = (sought.as_planes(), FIRST_COLUMNS, Admit::default());
-        let some = self.view.search(|rows| nearest_by_first(columns, asking, rows, &Live(&live), AMONG, &order, &admit))?;
+        let itself = Ask { queries: whole.as_planes(), columns: self.basis.len(), k };
+        let views = Ask { queries: sought.as_planes(), columns: FIRST_COLUMNS, k: AMONG };
+        let mut found = self.view.search(|rows| nearest_together(&[itself, views], rows, &Live(&live), &order))?;
+        let some = found.pop().unwrap_or_default();
+        let nearest: BTreeMap<u32, u32> = found.into_iter().flatten().flatten().map(|n| (n.row, n.distance)).collect();
+        let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
         let by_views = some.into_iter().zip(&asked.views).map(|(some, (_, feature))| self.nearest_to_view(some, feature));
         let by_views = by_views.collect::<Result<Vec<_>>>()?;
         // By crops the picture itself as well.

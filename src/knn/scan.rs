@@ -1,4 +1,4 @@
-//! Some queries → their best neighbours by reading the high plane front to back, once for all of them.
+//! Some queries → their best neighbours by reading the high plane front to back, once for all of them, and for several searches at once.
 //!
 //! The plane is cut into parts that are scanned in parallel. The best so far of each query are shared by all, and so is its reach, which only
 //! ever shrinks. The bound (see `bound`) is one for a piece of rows, with their largest low norm. There is no early stop on partial sums (see
@@ -50,44 +50,84 @@ struct Candidate {
     apart: i32,
 }
 
-impl Scan<'_> {
-    /// Offers those that ask all that they may keep.
-    pub(super) fn run(&self) {
-        let end = self.asking.iter().map(|&query| self.admit.limit(query as usize)).max().unwrap_or(0);
-        let rows = self.targets.rows().min(end as usize);
-        // Runs are of whole rows.
-        let by_tiles = self.asking.len() > FEW || self.targets.width() < self.targets.stride();
-        let block = by_tiles.then(|| QueryBlock::new(self.kernel, &self.queries, self.asking));
-        let part = |part: usize| self.part(part * PART..rows.min((part + 1) * PART), block.clone());
-        let parts: Vec<Vec<Vec<Candidate>>> = (0..rows.div_ceil(PART)).into_par_iter().map(part).collect();
-        (0..self.asking.len()).into_par_iter().for_each(|at| {
-            let mut candidates: Vec<Candidate> = parts.iter().flat_map(|candidates| &candidates[at]).copied().collect();
-            self.measure(at, &mut candidates);
-        });
+/// Offers all that may be kept to those that ask in each of some scans of the same rows, which are read once.
+pub(super) fn run(scans: &[Scan<'_>]) {
+    let rows = scans.iter().map(Scan::rows).max().unwrap_or(0);
+    let blocks: Vec<Option<QueryBlock>> = scans.iter().map(Scan::block).collect();
+    let part = |part: usize| {
+        let passes = scans.iter().zip(&blocks).map(|(scan, block)| Pass::new(scan, block.clone()));
+        through(passes.collect(), part * PART..rows.min((part + 1) * PART))
+    };
+    let parts: Vec<Vec<Vec<Vec<Candidate>>>> = (0..rows.div_ceil(PART)).into_par_iter().map(part).collect();
+    let asking = scans.iter().enumerate().flat_map(|(at, scan)| (0..scan.asking.len()).map(move |asking| (at, asking)));
+    asking.collect::<Vec<_>>().into_par_iter().for_each(|(scan, at)| {
+        let mut candidates: Vec<Candidate> = parts.iter().flat_map(|passes| &passes[scan][at]).copied().collect();
+        scans[scan].measure(at, &mut candidates);
+    });
+}
+
+/// The candidates of a part that are left to the end, for each that asks in each pass.
+fn through(mut passes: Vec<Pass<'_>>, rows: Range<usize>) -> Vec<Vec<Vec<Candidate>>> {
+    let mut next = rows.start;
+    while next < rows.end {
+        // At first nothing is known of how far the best are: small pieces tell soon.
+        let piece = next..rows.end.min(next + (next - rows.start).clamp(TILE, PIECE));
+        next = piece.end;
+        passes.iter_mut().for_each(|pass| pass.piece(&piece));
+    }
+    passes.into_iter().map(Pass::end).collect()
+}
+
+/// A scan on its way through a part.
+struct Pass<'a> {
+    scan: &'a Scan<'a>,
+    block: Option<QueryBlock>,
+    tile: TileBuffer,
+    /// For each that asks.
+    candidates: Vec<Vec<Candidate>>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(scan: &'a Scan<'a>, block: Option<QueryBlock>) -> Self {
+        let tile = TileBuffer::new(scan.kernel, &scan.targets);
+        Self { scan, block, tile, candidates: vec![Vec::new(); scan.asking.len()] }
     }
 
-    /// The candidates of a part that are left to the end, for each that asks.
-    fn part(&self, rows: Range<usize>, mut block: Option<QueryBlock>) -> Vec<Vec<Candidate>> {
-        let mut candidates = vec![Vec::new(); self.asking.len()];
-        let mut tile = TileBuffer::new(self.kernel, &self.targets);
-        let mut next = rows.start;
-        while next < rows.end {
-            // At first nothing is known of how far the best are: small pieces tell soon.
-            let piece = next..rows.end.min(next + (next - rows.start).clamp(TILE, PIECE));
-            next = piece.end;
-            self.targets.scanning(piece.clone());
-            let before: Vec<usize> = candidates.iter().map(Vec::len).collect();
-            match &mut block {
-                Some(block) => self.piece_by_tiles(piece, block, &mut tile, &mut candidates),
-                None => candidates.iter_mut().enumerate().for_each(|(at, candidates)| self.piece_by_runs(piece.clone(), at, candidates)),
-            }
-            for (at, (candidates, before)) in candidates.iter_mut().zip(before).enumerate().filter(|(_, (now, before))| now.len() > *before)
-            {
-                self.measure_best(at, candidates, before);
-            }
+    fn piece(&mut self, piece: &Range<usize>) {
+        let Self { scan, block, tile, candidates } = self;
+        let piece = piece.start..piece.end.min(scan.rows());
+        if piece.is_empty() {
+            return;
         }
-        candidates.iter_mut().enumerate().for_each(|(at, candidates)| self.thin(at, candidates, LEFT));
-        candidates
+        scan.targets.scanning(piece.clone());
+        let before: Vec<usize> = candidates.iter().map(Vec::len).collect();
+        match block {
+            Some(block) => scan.piece_by_tiles(piece, block, tile, candidates),
+            None => candidates.iter_mut().enumerate().for_each(|(at, candidates)| scan.piece_by_runs(piece.clone(), at, candidates)),
+        }
+        for (at, (candidates, before)) in candidates.iter_mut().zip(before).enumerate().filter(|(_, (now, before))| now.len() > *before) {
+            scan.measure_best(at, candidates, before);
+        }
+    }
+
+    fn end(mut self) -> Vec<Vec<Candidate>> {
+        self.candidates.iter_mut().enumerate().for_each(|(at, candidates)| self.scan.thin(at, candidates, LEFT));
+        self.candidates
+    }
+}
+
+impl Scan<'_> {
+    /// Rows, of which the last may be found by somebody.
+    fn rows(&self) -> usize {
+        let end = self.asking.iter().map(|&query| self.admit.limit(query as usize)).max().unwrap_or(0);
+        self.targets.rows().min(end as usize)
+    }
+
+    /// The queries as packed, where they go by tiles.
+    fn block(&self) -> Option<QueryBlock> {
+        // Runs are of whole rows.
+        let by_tiles = self.asking.len() > FEW || self.targets.width() < self.targets.stride();
+        by_tiles.then(|| QueryBlock::new(self.kernel, &self.queries, self.asking))
     }
 
     /// One query on its way through a piece.

@@ -9,7 +9,7 @@ use super::{
     kernel::Kernel,
     planes::Planes,
     rows::{Admit, Live, Neighbor, RowOrder, taking_part},
-    scan::Scan,
+    scan::{self, Scan},
 };
 
 /// Up to this many queries one scan for all is cheaper than a join (see `benches/knn.rs`).
@@ -68,6 +68,31 @@ pub fn nearest_by_first(
     nearest(queries.narrowed(columns), targets.narrowed(columns), live, k, order, admit)
 }
 
+/// A few queries that are asked together with others.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The queries.
+    pub queries: Planes<'a>,
+    /// The first columns by which they are compared, as in [`nearest_by_first`].
+    pub columns: usize,
+    /// How many targets each finds, at the most.
+    pub k: usize,
+}
+
+/// [`nearest_by_first`] for each of these, while the targets are read once.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn nearest_together(asks: &[Ask<'_>], targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder) -> Vec<Vec<Vec<Neighbor>>> {
+    let (kernel, admit) = (Kernel::best(), &Admit::default());
+    let narrowed = asks.iter().map(|ask| [ask.queries, targets].map(|planes| planes.narrowed(ask.columns)));
+    let searches: Vec<Search<'_>> = narrowed.map(|[queries, targets]| Search { kernel, queries, targets, live, order, admit }).collect();
+    let began: Vec<(Vec<u32>, Desks)> = searches.iter().zip(asks).map(|(search, ask)| search.begin(ask.k, OPEN)).collect();
+    scan::run(&searches.iter().zip(&began).map(|(search, (asking, desks))| search.scan(asking, desks)).collect::<Vec<_>>());
+    searches.iter().zip(began).map(|(search, (asking, desks))| search.end(&asking, desks)).collect()
+}
+
 /// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
 ///
 /// Who takes part, cost and memory are as with [`nearest`], with `k` the number found.
@@ -112,28 +137,42 @@ struct Search<'a> {
     admit: &'a Admit<'a>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// What each query keeps of what is within a radius, at most `k`.
     fn run(&self, k: usize, radius_squared: u32) -> Vec<Vec<Neighbor>> {
+        let (asking, desks) = self.begin(k, radius_squared);
+        if asking.len() <= SOME {
+            scan::run(&[self.scan(&asking, &desks)]);
+        } else {
+            self.join(&asking, &desks);
+        }
+        self.end(&asking, desks)
+    }
+
+    /// The queries that are not zero, and where they keep what they find.
+    fn begin(&self, k: usize, radius_squared: u32) -> (Vec<u32>, Desks) {
         assert_eq!(self.queries.width(), self.targets.width(), "strides of queries and targets");
         self.admit.assert_covers(self.queries.rows());
         self.queries.scanning_all();
         let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
         let desks = Desks::new(asking.len(), k, radius_squared);
-        if asking.len() <= SOME {
-            self.scan(&asking, &desks);
-        } else {
-            self.join(&asking, &desks);
-        }
+        (asking, desks)
+    }
+
+    /// What each query found.
+    fn end(&self, asking: &[u32], desks: Desks) -> Vec<Vec<Neighbor>> {
         let mut lists = vec![Vec::new(); self.queries.rows()];
         asking.iter().zip(desks.into_sorted(self.order)).for_each(|(&query, list)| lists[query as usize] = list);
         lists
     }
 
-    fn scan(&self, asking: &[u32], desks: &Desks) {
+    fn scan<'b>(&self, asking: &'b [u32], desks: &'b Desks) -> Scan<'b>
+    where
+        'a: 'b,
+    {
         let Self { kernel, queries, targets, live, order, admit } = *self;
         asking.iter().for_each(|&query| queries.measuring(query));
-        Scan { kernel, queries, asking, targets, live, order, admit, desks }.run();
+        Scan { kernel, queries, asking, targets, live, order, admit, desks }
     }
 
     fn join(&self, asking: &[u32], desks: &Desks) {
@@ -242,6 +281,10 @@ mod tests {
             let expected = oracle::nearest(&few_queries.as_planes(), &few_targets.as_planes(), &live, 3, &order, &admit);
             let found = nearest_by_first(columns, queries.as_planes(), targets.as_planes(), &live, 3, &order, &admit);
             assert_eq!(found, expected, "case {case}");
+            let ask = |columns: usize, k: usize| Ask { queries: queries.as_planes(), columns, k };
+            let together = nearest_together(&[ask(usize::from(u16::MAX), 5), ask(columns, 3)], targets.as_planes(), &live, &order);
+            assert_eq!(together[0], oracle::nearest(&queries.as_planes(), &targets.as_planes(), &live, 5, &order, &admit), "case {case}");
+            assert_eq!(together[1], expected, "case {case}");
             for kernel in Kernel::available() {
                 let [queries, targets] = [&queries, &targets].map(|planes| planes.as_planes().narrowed(columns));
                 assert_eq!(nearest_with(kernel, queries, targets, &live, 3, &order, &admit), expected, "{kernel:?}, case {case}");
