@@ -77,18 +77,17 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
             [decided.len(), decided.iter().filter(|(_, (begun, _))| *begun).count(), source.into()]
         };
         let facts: Vec<[usize; 3]> = candidates.par_iter().enumerate().map(of_one).collect();
-        let mean = |of: usize| facts.iter().map(|facts| facts[of]).sum::<usize>() as f64 / facts.len() as f64;
         let mut table: BTreeMap<&str, usize> = BTreeMap::new();
         copies.iter().zip(&facts).for_each(|(copy, facts)| *table.entry(&copy.transform).or_default() += facts[2]);
-        let first = first.get_or_insert_with(|| table.clone());
-        let other: Vec<_> = table.iter().filter(|(name, found)| first[**name] != **found).collect();
-        let other: Vec<String> = other.iter().map(|(name, found)| format!("{name} {} -> {found}", first[**name])).collect();
-        println!(
-            "among {among} by {columns} columns: {:.4} found; {:.1} candidates, {:.2} begun; {}",
-            mean(2),
-            mean(0),
-            mean(1),
-            other.join(", ")
-        );
+        print!("among {among} by {columns} columns: ");
+        report(&facts, first.get_or_insert_with(|| table.clone()), &table);
     }
+}
+
+/// Means of the facts, and of which transforms more or fewer were found than at first.
+fn report(facts: &[[usize; 3]], first: &BTreeMap<&str, usize>, table: &BTreeMap<&str, usize>) {
+    let mean = |of: usize| facts.iter().map(|facts| facts[of]).sum::<usize>() as f64 / facts.len() as f64;
+    let other = table.iter().filter(|(name, found)| first[**name] != **found);
+    let other: Vec<String> = other.map(|(name, found)| format!("{name} {} -> {found}", first[*name])).collect();
+    println!("{:.4} found; {:.1} candidates, {:.2} begun; {}", mean(2), mean(0), mean(1), other.join(", "));
 }
