@@ -11,7 +11,7 @@ use std::{
 };
 use wsidx::{
     feature::Feature,
-    knn::{Admit, ByNumber, Live, OwnedPlanes, nearest, nearest_by_first, oracle::squared_distance},
+    knn::{Admit, Ask, ByNumber, Live, OwnedPlanes, nearest, nearest_by_first, oracle::squared_distance},
     picture::Picture,
     similarity::{
         EdgeRule, Views,
@@ -61,7 +61,8 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
     println!("{} indexed, {} copies", indexed.len(), copies.len());
     let mut first: Option<BTreeMap<&str, usize>> = None;
     for (columns, among) in [(128, 2), (64, 2), (64, 4), (64, 8), (64, 16)] {
-        let mut found = nearest_by_first(columns, sought.as_planes(), targets, &live, among, &ByNumber, &admit);
+        let ask = Ask { queries: sought.as_planes(), columns, k: among };
+        let mut found = nearest_by_first(ask, targets, &live, &ByNumber, &admit);
         for (list, at) in found.iter_mut().zip(0..) {
             list.sort_by_key(|n| (squared_distance(&sought.as_planes(), at, &targets, n.row), n.row));
             list.truncate(K[1]);

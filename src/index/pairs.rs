@@ -19,9 +19,11 @@ use crate::{
 /// change (see the record of pairs).
 pub(super) const OF_A_VIEW: usize = 2;
 
-/// They are the nearest among so many that are nearest to the view by so many columns, the first that were chosen: these bring the sources of
-/// copies as often as all columns do, and are searched in half of the time (see the record of pairs).
+/// They are the nearest among so many that are nearest to the view by its first columns.
 pub(super) const AMONG: usize = 4;
+
+/// Columns by which views are searched, the first that were chosen: with [`AMONG`] they bring the sources of copies as often as all columns do,
+/// in half of the time (see the record of pairs).
 pub(super) const FIRST_COLUMNS: usize = 64;
 
 /// A picture that is looked up.

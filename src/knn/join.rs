@@ -7,7 +7,7 @@ use super::{
     bound::{QueryBound, high_limit, target_bound},
     kernel::{GROUP, Kernel, Sieves, TILE},
     pack::{QueryBlock, TileBuffer},
-    planes::Planes,
+    planes::{Norms, Planes},
 };
 use crate::error::{Error, Result};
 use rayon::prelude::*;
@@ -161,6 +161,7 @@ impl<M: Meeting> Join<'_, M> {
             sieves: self.kernel.sieves(),
             start: task.queries.start,
             block: QueryBlock::new(self.kernel, &self.queries.planes, rows),
+            query_norms: rows.iter().map(|&row| self.queries.planes.norms_of(self.kernel, row)).collect(),
             query_reach: Vec::with_capacity(rows.len()),
             targets: 0..0,
             tile: TileBuffer::new(self.kernel, &self.targets.planes),
@@ -170,7 +171,7 @@ impl<M: Meeting> Join<'_, M> {
         for query in task.queries.clone() {
             let at = query - bench.start;
             bench.query_reach.push(self.meeting.query_reach(query));
-            bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(query, bench.query_reach[at]);
+            bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(bench.query_norms[at], bench.query_reach[at]);
         }
         for first in task.targets.clone().step_by(TILE) {
             bench.targets = first..(first + TILE).min(task.targets.end);
@@ -239,7 +240,7 @@ impl<M: Meeting> Join<'_, M> {
             let (query_reach, target_reach) = (self.meeting.query_reach(query), self.meeting.target_reach(target));
             if query_reach != bench.query_reach[at] {
                 bench.query_reach[at] = query_reach;
-                bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(query, query_reach);
+                bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(bench.query_norms[at], query_reach);
             }
             if target_reach != bench.target_reach[to] {
                 bench.target_reach[to] = target_reach;
@@ -248,8 +249,7 @@ impl<M: Meeting> Join<'_, M> {
         }
     }
 
-    fn query_bound(&self, query: usize, reach: u32) -> QueryBound {
-        let norms = self.queries.planes.norms_of(self.kernel, self.queries.rows[query]);
+    fn query_bound(&self, norms: Norms, reach: u32) -> QueryBound {
         QueryBound::new(norms.high, high_limit(reach, norms.low, self.targets.low))
     }
 
@@ -265,6 +265,7 @@ struct Bench {
     /// Place of the first query.
     start: usize,
     block: QueryBlock,
+    query_norms: Vec<Norms>,
     query_reach: Vec<u32>,
     /// Places of the targets of the tile.
     targets: Range<usize>,

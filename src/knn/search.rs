@@ -51,42 +51,42 @@ pub fn nearest_with(
     Search { kernel, queries, targets, live, order, admit }.run(k, OPEN)
 }
 
-/// [`nearest`] by the first columns of the rows alone, up to the next multiple of 64: exact for these.
-///
-/// # Panics
-/// As [`nearest`].
-#[must_use]
-pub fn nearest_by_first(
-    columns: usize,
-    queries: Planes<'_>,
-    targets: Planes<'_>,
-    live: &Live<'_>,
-    k: usize,
-    order: &dyn RowOrder,
-    admit: &Admit<'_>,
-) -> Vec<Vec<Neighbor>> {
-    nearest(queries.narrowed(columns), targets.narrowed(columns), live, k, order, admit)
-}
-
-/// A few queries that are asked together with others.
+/// Queries that are compared by some columns only.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The queries.
     pub queries: Planes<'a>,
-    /// The first columns by which they are compared, as in [`nearest_by_first`].
+    /// The first columns, up to the next multiple of 64.
     pub columns: usize,
     /// How many targets each finds, at the most.
     pub k: usize,
 }
 
-/// [`nearest_by_first`] for each of these, while the targets are read once.
+impl<'a> Ask<'a> {
+    /// What counts of queries and targets.
+    fn narrowed(&self, targets: Planes<'a>) -> [Planes<'a>; 2] {
+        [self.queries, targets].map(|planes| planes.narrowed(self.columns))
+    }
+}
+
+/// [`nearest`] by the first columns of the rows alone: exact for these.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn nearest_by_first(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder, admit: &Admit<'_>) -> Vec<Vec<Neighbor>> {
+    let [queries, targets] = ask.narrowed(targets);
+    nearest(queries, targets, live, ask.k, order, admit)
+}
+
+/// [`nearest_by_first`] for each of these, of few queries each, while the targets are read once.
 ///
 /// # Panics
 /// As [`nearest`].
 #[must_use]
 pub fn nearest_together(asks: &[Ask<'_>], targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder) -> Vec<Vec<Vec<Neighbor>>> {
     let (kernel, admit) = (Kernel::best(), &Admit::default());
-    let narrowed = asks.iter().map(|ask| [ask.queries, targets].map(|planes| planes.narrowed(ask.columns)));
+    let narrowed = asks.iter().map(|ask| ask.narrowed(targets));
     let searches: Vec<Search<'_>> = narrowed.map(|[queries, targets]| Search { kernel, queries, targets, live, order, admit }).collect();
     let began: Vec<(Vec<u32>, Desks)> = searches.iter().zip(asks).map(|(search, ask)| search.begin(ask.k, OPEN)).collect();
     scan::run(&searches.iter().zip(&began).map(|(search, (asking, desks))| search.scan(asking, desks)).collect::<Vec<_>>());
@@ -279,9 +279,9 @@ mod tests {
             let (live, order) = (bits(all.len(), 3, &mut random), Shuffled::new(all.len(), &mut random));
             let (live, admit) = (Live(&live), Admit::default());
             let expected = oracle::nearest(&few_queries.as_planes(), &few_targets.as_planes(), &live, 3, &order, &admit);
-            let found = nearest_by_first(columns, queries.as_planes(), targets.as_planes(), &live, 3, &order, &admit);
-            assert_eq!(found, expected, "case {case}");
             let ask = |columns: usize, k: usize| Ask { queries: queries.as_planes(), columns, k };
+            let found = nearest_by_first(ask(columns, 3), targets.as_planes(), &live, &order, &admit);
+            assert_eq!(found, expected, "case {case}");
             let together = nearest_together(&[ask(usize::from(u16::MAX), 5), ask(columns, 3)], targets.as_planes(), &live, &order);
             assert_eq!(together[0], oracle::nearest(&queries.as_planes(), &targets.as_planes(), &live, 5, &order, &admit), "case {case}");
             assert_eq!(together[1], expected, "case {case}");

@@ -14,7 +14,7 @@ use crate::{
         pairs::{AMONG, Asked, FIRST_COLUMNS, OF_A_VIEW},
         query::ById,
     },
-    knn::{Admit, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by_first},
+    knn::{Admit, Ask, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by_first},
     monitor::Monitor,
     similarity::register::Turn,
     verdict::ANOMALY_NEIGHBOR,
@@ -88,29 +88,21 @@ impl Request<'_> {
         let k = usize::from(self.reader.settings.neighbors);
         let base = Live(&self.base.live);
         let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
-        let in_request = self.among_new(self.columns(), planes, planes, k + 1, &base, Some(&before));
+        let in_request = self.among_new(self.by_all(planes, k + 1), planes, &base, Some(&before));
         let merged = in_base.iter().zip(in_request).zip(self.requested);
         merged.map(|((rows, new), own)| self.merge(rows, &new, own, k)).collect()
     }
 
-    /// The nearest of the requested contents that are not among the live rows, by so many columns; `planes` are those of the requested.
-    fn among_new(
-        &self,
-        columns: usize,
-        queries: &OwnedPlanes,
-        planes: &OwnedPlanes,
-        k: usize,
-        live: &Live<'_>,
-        limits: Option<&[u32]>,
-    ) -> Vec<Vec<Neighbor>> {
+    /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
+    fn among_new(&self, ask: Ask<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
         let admit = Admit { limits, ..Admit::default() };
         let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
-        nearest_by_first(columns, queries.as_planes(), planes.as_planes(), &Live(&not_live), k, &order, &admit)
+        nearest_by_first(ask, planes.as_planes(), &Live(&not_live), &order, &admit)
     }
 
-    /// Columns of a feature.
-    fn columns(&self) -> usize {
-        self.reader.basis.len()
+    /// A search of `k` by all columns.
+    fn by_all<'p>(&self, planes: &'p OwnedPlanes, k: usize) -> Ask<'p> {
+        Ask { queries: planes.as_planes(), columns: self.reader.basis.len(), k }
     }
 
     /// One bit for each requested content, set if it is not among the live rows.
@@ -140,15 +132,15 @@ impl Request<'_> {
 
     /// What the views of some requested contents bring, and under which turns.
     pub(super) fn candidates(&self, first: usize, asked: &[Asked], own: &Own) -> Result<Vec<Candidates>> {
-        let mut sought = Sought::new(self.columns());
+        let mut sought = Sought::new(self.reader.basis.len());
         for (i, asked) in asked.iter().enumerate() {
             asked.views.iter().for_each(|(turn, feature)| sought.push(feature, first + i, *turn));
         }
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         // One more, for the content itself.
-        let (asking, columns, k) = (sought.planes.as_planes(), FIRST_COLUMNS, AMONG + 1);
-        let in_base = view.search(|rows| nearest_by_first(columns, asking, rows, &base, k, &ById(view), &Admit::default()))?;
-        let in_request = self.among_new(columns, &sought.planes, &own.whole, k, &base, Some(&self.seen(&sought)));
+        let ask = Ask { queries: sought.planes.as_planes(), columns: FIRST_COLUMNS, k: AMONG + 1 };
+        let in_base = view.search(|rows| nearest_by_first(ask, rows, &base, &ById(view), &Admit::default()))?;
+        let in_request = self.among_new(ask, &own.whole, &base, Some(&self.seen(&sought)));
         let mut candidates = vec![Candidates::new(); asked.len()];
         let near = |(at, &(feature, own, _)): (usize, &(&Feature, usize, Turn))| {
             let some = self.merge(&in_base[at], &in_request[at], &self.requested[own], AMONG);
@@ -206,7 +198,7 @@ impl Request<'_> {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        let new = self.among_new(self.columns(), planes, planes, k, &live, None);
+        let new = self.among_new(self.by_all(planes, k), planes, &live, None);
         let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
             let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
             let new = new.iter().filter(|n| n.row as usize != i);

@@ -1,7 +1,7 @@
 //! Two Pictures → how one lies on the other, and how well what overlaps agrees: the rule by which a pair is decided.
 //!
 //! 0. **In place**: a pair that fits where it lies, at 16 × 16, is refined from there and from nowhere else.
-//! 1. **Prefilter** ([`start_score`], 3.5 µs with AVX-512): one picture at 12 sizes, slid over the other at 16 × 16 (`coarse`), gives up to
+//! 1. **Prefilter** ([`start_score`], 3 µs with AVX-512): one picture at 12 sizes, slid over the other at 16 × 16 (`coarse`), gives up to
 //!    23 places to start from; a pair whose best is below [`START_SCORE`] ends here, which are three in four. So far an [`Outline`] of each
 //!    picture is enough ([`begin`]).
 //! 2. **Refinement** (`refine`): the best four starts by Gauss–Newton steps to an affine map at 16 × 16, the best three of these at 32 × 32, the
