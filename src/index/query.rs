@@ -213,3 +213,74 @@ impl Reader {
         Ok(Match::new(id, occurrences, neighbor.distance, pair, rule))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        index::{InitOptions, Survey, SyncOptions, Writer, create},
+        monitor::Silent,
+        picture::{Picture, Shape},
+    };
+
+    const SIZE: u16 = 16;
+
+    /// Picture `number`: one of eight patterns, with noise.
+    fn samples(number: u64) -> Vec<u8> {
+        let value = |i: u64, seed: u64| {
+            let mixed = (i + 1).wrapping_mul(seed * 2 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 57) as u8
+        };
+        (0..3 * u64::from(SIZE).pow(2)).map(|i| value(i / 12, number % 8) + value(i, number + 100) / 2).collect()
+    }
+
+    #[test]
+    fn candidates_are_those_that_looking_at_every_row_chooses() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..120 {
+            let shape = Shape::new(SIZE, 3).unwrap();
+            let planes = Picture::from_samples(shape, samples(number)).unwrap();
+            let pixel = |i: usize| [0, 1, 2].map(|plane| planes.plane(plane)[i]);
+            let pixels: Vec<u8> = (0..usize::from(SIZE).pow(2)).flat_map(pixel).collect();
+            std::fs::write(root.path().join(format!("{number}.ppm")), [format!("P6 {SIZE} {SIZE} 255\n").as_bytes(), &pixels[..]].concat())
+                .unwrap();
+        }
+        let options = InitOptions { size: Some(SIZE), ..InitOptions::default() };
+        create(root.path(), &Survey::default(), &options, "test", 0, &Silent).unwrap();
+        Writer::open(root.path(), "test", false, &Silent).unwrap().sync(&SyncOptions::default(), &Silent).unwrap();
+        let reader = Reader::open(root.path()).unwrap();
+        assert!(reader.basis.len() > FIRST_COLUMNS);
+        let rows: Vec<(u32, ContentId, Feature)> =
+            (0..120).map(|row| (row, reader.view.content(row).unwrap().0, reader.view.feature(row).unwrap())).collect();
+        let mut by_all_alone = 0;
+        for number in 200..230 {
+            let picture = Picture::from_samples(Shape::new(SIZE, 3).unwrap(), samples(number)).unwrap();
+            let own = reader.feature(&picture);
+            let asked = Asked::of(&picture, |view| reader.feature(view));
+            let nearest_of = |feature: &Feature, columns: usize, among: &[u32], k: usize| -> Vec<u32> {
+                let cut = Feature(feature.0[..columns].to_vec());
+                let among = rows.iter().filter(|(row, ..)| among.contains(row));
+                let mut all: Vec<_> = among.map(|(row, id, other)| (cut.squared_distance(other.values()), id, *row)).collect();
+                all.sort_unstable();
+                all.into_iter().take(k).map(|(.., row)| row).collect()
+            };
+            let (all, columns): (Vec<u32>, usize) = ((0..120).collect(), reader.basis.len());
+            let mut expected: BTreeMap<u32, Turns> = BTreeMap::new();
+            for row in nearest_of(&own, columns, &all, 5) {
+                expected.entry(row).or_default().insert(Turn::NONE);
+            }
+            for (turn, view) in &asked.views {
+                let some = nearest_of(view, FIRST_COLUMNS, &all, AMONG);
+                let chosen = nearest_of(view, columns, &some, OF_A_VIEW);
+                by_all_alone += usize::from(chosen != nearest_of(view, columns, &all, OF_A_VIEW) || chosen != some[..OF_A_VIEW]);
+                for row in chosen {
+                    expected.entry(row).or_default().insert(*turn);
+                }
+            }
+            let (nearest, turns) = reader.candidates(&own, &asked, 5).unwrap();
+            assert_eq!(nearest.len(), 5);
+            assert_eq!(turns, expected, "picture {number}");
+        }
+        assert!(by_all_alone > 20, "the two ways of choosing differ: {by_all_alone}");
+    }
+}
