@@ -1,4 +1,4 @@
-//! By how many columns the views of a picture are searched: copies that are found by the candidates that an index takes, and what these cost.
+//! By what the views of a picture are searched: copies that are found by the candidates that an index takes, and what these cost.
 
 use crate::{
     data::{basis, coefficients, files_below, pictures},
@@ -11,7 +11,7 @@ use std::{
 };
 use wsidx::{
     feature::Feature,
-    knn::{Admit, Ask, ByNumber, Live, OwnedPlanes, nearest, nearest_by_first, oracle::squared_distance},
+    knn::{Admit, Ask, By, ByNumber, Live, OwnedPlanes, nearest, nearest_by, oracle::squared_distance},
     picture::Picture,
     similarity::{
         EdgeRule, Views,
@@ -60,9 +60,10 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
     };
     println!("{} indexed, {} copies", indexed.len(), copies.len());
     let mut first: Option<BTreeMap<&str, usize>> = None;
-    for (columns, among) in [(128, 2), (64, 2), (64, 4), (64, 8), (64, 16)] {
-        let ask = Ask { queries: sought.as_planes(), columns, k: among };
-        let mut found = nearest_by_first(ask, targets, &live, &ByNumber, &admit);
+    let high = |columns| By::HighBytes { columns };
+    for (by, among) in [(By::Values, 2), (high(128), 4), (high(64), 2), (high(64), 4), (high(64), 8)] {
+        let ask = Ask { queries: sought.as_planes(), by, k: among };
+        let mut found = nearest_by(ask, targets, &live, &ByNumber, &admit);
         for (list, at) in found.iter_mut().zip(0..) {
             list.sort_by_key(|n| (squared_distance(&sought.as_planes(), at, &targets, n.row), n.row));
             list.truncate(K[1]);
@@ -80,7 +81,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
         let facts: Vec<[usize; 3]> = candidates.par_iter().enumerate().map(of_one).collect();
         let mut table: BTreeMap<&str, usize> = BTreeMap::new();
         copies.iter().zip(&facts).for_each(|(copy, facts)| *table.entry(&copy.transform).or_default() += facts[2]);
-        print!("among {among} by {columns} columns: ");
+        print!("among {among} by {by:?}: ");
         report(&facts, first.get_or_insert_with(|| table.clone()), &table);
     }
 }

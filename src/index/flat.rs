@@ -7,18 +7,8 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::Reader;
-use crate::{
-    Result,
-    feature::Feature,
-    knn::Live,
-    picture::Picture,
-    similarity::{
-        EdgeRule,
-        register::{Detail, telling},
-    },
-    store::state::ContentId,
-};
+use super::{Reader, pairs::Asked};
+use crate::{Result, feature::Feature, knn::Live, picture::Picture, similarity::EdgeRule, store::state::ContentId};
 
 /// How much a picture has to be told from others by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +71,10 @@ fn key(picture: &Picture) -> [u8; 32] {
 }
 
 /// How much a picture has, under a rule, to be told from others by; `flat` is the number of flat contents.
-pub(super) fn texture(picture: &Picture, feature: &Feature, rule: &EdgeRule, flat: usize) -> Texture {
+pub(super) fn texture(asked: &Asked, feature: &Feature, rule: &EdgeRule, flat: usize) -> Texture {
     if feature.is_flat() {
         Texture::Flat(flat)
-    } else if telling(&Detail::of(picture)) < rule.threshold {
+    } else if asked.telling() < rule.threshold {
         Texture::TooLittle
     } else {
         Texture::Enough

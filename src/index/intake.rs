@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Error, Result,
     dataset::{Found, Labels, Listing, Naming, Unread, to_path},
+    knn::Live,
     monitor::Monitor,
     store::{
         history::{gone_record, path_record},
@@ -160,6 +161,7 @@ impl Writer {
         self.publish(at, monitor)?;
         self.regraphed.get_or_insert_default();
         let reader = self.reader()?;
+        reader.prepare_registry(monitor)?;
         let rules = reader.rules()?;
         let labels = Labels::read(&self.home.root, tables)?;
         let exceptions = reader.exceptions(&rules.edges)?;
@@ -323,6 +325,27 @@ impl Writer {
 }
 
 impl Reader {
+    /// Makes the outlines of all live pictures, if there is room for them: so the first files are told as soon as later ones.
+    fn prepare_registry(&self, monitor: &dyn Monitor) -> Result<()> {
+        let rows = self.view.rows();
+        if !self.registry.as_ref().is_some_and(|registry| registry.has_room_for(rows)) {
+            return Ok(());
+        }
+        monitor.stage("preparing", Some(rows as u64));
+        let (library, words) = (self.library(rows), self.view.live_words()?);
+        (0..rows as u32).into_par_iter().try_for_each(|row| {
+            if monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            if Live(&words).contains(row) {
+                // What cannot be read is told of when it is needed.
+                drop(library.outline(row));
+            }
+            monitor.advance(1);
+            Ok(())
+        })
+    }
+
     fn look_at_outcome(&self, outcome: &Outcome) -> Result<std::result::Result<Read, Unread>> {
         let id = match &outcome.entry.holds {
             Holds::Content(id) => *id,
@@ -352,4 +375,22 @@ pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Resu
         _ => Ok(()),
     });
     replayed.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{index::query::tests::dataset, monitor::Silent};
+
+    #[test]
+    fn outlines_are_there_before_the_first_file() {
+        let (root, reader) = dataset();
+        let mut writer = Writer::open(root.path(), "test", false, &Silent).unwrap();
+        writer.intake(&[], 0, &Silent).unwrap();
+        let registry = writer.registry.as_ref().unwrap();
+        for row in 0..reader.view.rows() as u32 {
+            let id = reader.view.content(row).unwrap().0;
+            registry.outlines.get(id, || panic!("row {row} has none")).unwrap();
+        }
+    }
 }

@@ -6,10 +6,11 @@ use super::registry::{Kept, Registry, kept};
 use crate::{
     Result,
     feature::Feature,
+    knn::By,
     picture::Picture,
     similarity::{
         EdgeRule, Views,
-        register::{Alignment, Begun, Detail, Outline, Turn, begin},
+        register::{Alignment, Begun, Detail, Outline, Turn, begin, telling},
         views,
     },
     store::state::ContentId,
@@ -19,12 +20,12 @@ use crate::{
 /// change (see the record of pairs).
 pub(super) const OF_A_VIEW: usize = 2;
 
-/// They are the nearest among so many that are nearest to the view by its first columns.
+/// They are the nearest among so many that are nearest to the view by [`BY_VIEW`].
 pub(super) const AMONG: usize = 4;
 
-/// Columns by which views are searched, the first that were chosen: with [`AMONG`] they bring the sources of copies as often as all columns do,
-/// in half of the time (see the record of pairs).
-pub(super) const FIRST_COLUMNS: usize = 64;
+/// What views are searched by, the columns that were chosen first: with [`AMONG`] they bring the sources of copies as often as all values do, in
+/// less than half of the time (see the record of pairs).
+pub(super) const BY_VIEW: By = By::HighBytes { columns: 64 };
 
 /// A picture that is looked up.
 pub(super) struct Asked {
@@ -51,6 +52,11 @@ impl Asked {
     ) -> Result<Self> {
         let (outline, detail) = (library.outline(key)?, library.detail(key)?);
         Ok(Self { views: features_of_views(picture, feature), noting: Some(library.id(key)?), outline, detail })
+    }
+
+    /// The similarity that the picture has enough texture for.
+    pub(super) fn telling(&self) -> f32 {
+        telling(&self.detail)
     }
 
     /// How it lies on another picture: the best of some turns, an edge before any other; none if under no turn the pair is worth aligning.

@@ -279,8 +279,9 @@ impl Writer {
                 let picture = self.picture(id, *place)?;
                 Ok(basis.feature(&mut coefficients_of(&picture, &self.settings)))
             });
+            let features: Vec<Feature> = features.collect::<Result<_>>()?;
             let mut planes = OwnedPlanes::new(basis.len());
-            features.collect::<Result<Vec<_>>>()?.iter().for_each(|Feature(values)| planes.push(values));
+            planes.extend(&features.iter().map(|Feature(values)| values.as_slice()).collect::<Vec<_>>());
             growing.push(&planes, chunk)?;
         }
         Ok(())

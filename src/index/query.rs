@@ -12,13 +12,13 @@ use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
-    pairs::{AMONG, Asked, FIRST_COLUMNS, OF_A_VIEW},
+    pairs::{AMONG, Asked, BY_VIEW, OF_A_VIEW},
 };
 use crate::{
     Result,
     dataset::{Buffer, Images},
     feature::{Feature, SCALE},
-    knn::{Ask, Live, Neighbor, OwnedPlanes, RowOrder, nearest_together},
+    knn::{Ask, By, Live, Neighbor, OwnedPlanes, RowOrder, nearest_together},
     picture::{Limits, decode},
     similarity::{
         EdgeRule,
@@ -145,7 +145,7 @@ impl Reader {
                 matches.push((true, self.matched(Neighbor { row, distance: 0 }, Some(equal(&Detail::of(&picture))), rule)?));
             }
         }
-        let texture = texture(&picture, &own, rule, flat);
+        let texture = texture(&asked, &own, rule, flat);
         let rank = |(is_edge, found): &(bool, Match)| (!is_edge, if *is_edge { 1.0 - found.similarity } else { found.distance });
         matches.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal).then_with(|| a.1.id.cmp(&b.1.id)));
         matches.truncate(k);
@@ -165,8 +165,8 @@ impl Reader {
         whole.push(&own.0);
         let mut sought = OwnedPlanes::new(self.basis.len());
         asked.views.iter().for_each(|(_, feature)| sought.push(&feature.0));
-        let itself = Ask { queries: whole.as_planes(), columns: self.basis.len(), k };
-        let views = Ask { queries: sought.as_planes(), columns: FIRST_COLUMNS, k: AMONG };
+        let itself = Ask { queries: whole.as_planes(), by: By::Values, k };
+        let views = Ask { queries: sought.as_planes(), by: BY_VIEW, k: AMONG };
         let mut found = self.view.search(|rows| nearest_together(&[itself, views], rows, &Live(&live), &order))?;
         let some = found.pop().unwrap_or_default();
         let nearest: BTreeMap<u32, u32> = found.into_iter().flatten().flatten().map(|n| (n.row, n.distance)).collect();
@@ -215,7 +215,7 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         index::{InitOptions, Survey, SyncOptions, Writer, create},
@@ -226,53 +226,77 @@ mod tests {
     const SIZE: u16 = 16;
 
     /// Picture `number`: one of eight patterns, with noise.
-    fn samples(number: u64) -> Vec<u8> {
+    fn picture(number: u64) -> Picture {
         let value = |i: u64, seed: u64| {
             let mixed = (i + 1).wrapping_mul(seed * 2 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 57) as u8
         };
-        (0..3 * u64::from(SIZE).pow(2)).map(|i| value(i / 12, number % 8) + value(i, number + 100) / 2).collect()
+        let samples = (0..3 * u64::from(SIZE).pow(2)).map(|i| value(i / 12, number % 8) + value(i, number + 100) / 2);
+        Picture::from_samples(Shape::new(SIZE, 3).unwrap(), samples.collect()).unwrap()
     }
 
-    #[test]
-    fn candidates_are_those_that_looking_at_every_row_chooses() {
+    /// Writes picture `number` into a folder.
+    pub(in crate::index) fn write(root: &Path, number: u64) {
+        let picture = picture(number);
+        let pixels: Vec<u8> = (0..usize::from(SIZE).pow(2)).flat_map(|i| [0, 1, 2].map(|plane| picture.plane(plane)[i])).collect();
+        let file = [format!("P6 {SIZE} {SIZE} 255\n").as_bytes(), &pixels[..]].concat();
+        std::fs::write(root.join(format!("{number}.ppm")), file).unwrap();
+    }
+
+    /// An index of the first 120 of these pictures.
+    pub(in crate::index) fn dataset() -> (tempfile::TempDir, Reader) {
         let root = tempfile::tempdir().unwrap();
-        for number in 0..120 {
-            let shape = Shape::new(SIZE, 3).unwrap();
-            let planes = Picture::from_samples(shape, samples(number)).unwrap();
-            let pixel = |i: usize| [0, 1, 2].map(|plane| planes.plane(plane)[i]);
-            let pixels: Vec<u8> = (0..usize::from(SIZE).pow(2)).flat_map(pixel).collect();
-            std::fs::write(root.path().join(format!("{number}.ppm")), [format!("P6 {SIZE} {SIZE} 255\n").as_bytes(), &pixels[..]].concat())
-                .unwrap();
-        }
+        (0..120).for_each(|number| write(root.path(), number));
         let options = InitOptions { size: Some(SIZE), ..InitOptions::default() };
         create(root.path(), &Survey::default(), &options, "test", 0, &Silent).unwrap();
         Writer::open(root.path(), "test", false, &Silent).unwrap().sync(&SyncOptions::default(), &Silent).unwrap();
         let reader = Reader::open(root.path()).unwrap();
-        assert!(reader.basis.len() > FIRST_COLUMNS);
-        let rows: Vec<(u32, ContentId, Feature)> =
-            (0..120).map(|row| (row, reader.view.content(row).unwrap().0, reader.view.feature(row).unwrap())).collect();
+        (root, reader)
+    }
+
+    /// Who may be found, and by what.
+    pub(in crate::index) type Known<K> = (K, ContentId, Feature);
+
+    pub(in crate::index) fn known(reader: &Reader) -> Vec<Known<u32>> {
+        let row = |row| (row, reader.view.content(row).unwrap().0, reader.view.feature(row).unwrap());
+        (0..reader.view.rows() as u32).map(row).collect()
+    }
+
+    /// The `k` nearest of them, by looking at all.
+    pub(in crate::index) fn nearest_of<K: Copy>(all: &[Known<K>], feature: &Feature, by: By, k: usize) -> Vec<K> {
+        let counts = |feature: &Feature| -> Vec<i64> {
+            match by {
+                By::Values => feature.values().map(i64::from).collect(),
+                By::HighBytes { columns } => feature.values().take(columns).map(|v| (i64::from(v) + 128) >> 8).collect(),
+            }
+        };
+        let own = counts(feature);
+        let apart = |other: &Feature| own.iter().zip(counts(other)).map(|(a, b)| (a - b).pow(2)).sum::<i64>();
+        let mut ranked: Vec<(i64, ContentId, K)> = all.iter().map(|(who, id, other)| (apart(other), *id, *who)).collect();
+        ranked.sort_unstable_by_key(|&(apart, id, _)| (apart, id));
+        ranked.into_iter().take(k).map(|(.., who)| who).collect()
+    }
+
+    #[test]
+    fn candidates_are_those_that_looking_at_every_row_chooses() {
+        let (_root, reader) = dataset();
+        assert!(matches!(BY_VIEW, By::HighBytes { columns } if columns < reader.basis.len()));
+        let all = known(&reader);
         let mut by_all_alone = 0;
         for number in 200..230 {
-            let picture = Picture::from_samples(Shape::new(SIZE, 3).unwrap(), samples(number)).unwrap();
+            let picture = picture(number);
             let own = reader.feature(&picture);
             let asked = Asked::of(&picture, |view| reader.feature(view));
-            let nearest_of = |feature: &Feature, columns: usize, among: &[u32], k: usize| -> Vec<u32> {
-                let cut = Feature(feature.0[..columns].to_vec());
-                let among = rows.iter().filter(|(row, ..)| among.contains(row));
-                let mut all: Vec<_> = among.map(|(row, id, other)| (cut.squared_distance(other.values()), id, *row)).collect();
-                all.sort_unstable();
-                all.into_iter().take(k).map(|(.., row)| row).collect()
-            };
-            let (all, columns): (Vec<u32>, usize) = ((0..120).collect(), reader.basis.len());
             let mut expected: BTreeMap<u32, Turns> = BTreeMap::new();
-            for row in nearest_of(&own, columns, &all, 5) {
+            for row in nearest_of(&all, &own, By::Values, 5) {
                 expected.entry(row).or_default().insert(Turn::NONE);
             }
             for (turn, view) in &asked.views {
-                let some = nearest_of(view, FIRST_COLUMNS, &all, AMONG);
-                let chosen = nearest_of(view, columns, &some, OF_A_VIEW);
-                by_all_alone += usize::from(chosen != nearest_of(view, columns, &all, OF_A_VIEW) || chosen != some[..OF_A_VIEW]);
+                let among = nearest_of(&all, view, BY_VIEW, AMONG);
+                let some: Vec<_> = all.iter().filter(|(row, ..)| among.contains(row)).cloned().collect();
+                let chosen = nearest_of(&some, view, By::Values, OF_A_VIEW);
+                let by_all = nearest_of(&all, view, By::Values, OF_A_VIEW);
+                by_all_alone += usize::from(chosen != by_all || chosen != among[..OF_A_VIEW]);
                 for row in chosen {
                     expected.entry(row).or_default().insert(*turn);
                 }

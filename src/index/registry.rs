@@ -30,7 +30,7 @@ const MOST: usize = KEPT / OUTLINE;
 const PICTURES: usize = 64;
 /// Bytes of pictures that are kept where one change follows another: a detail is made from one in a third of the time that it takes from the
 /// packs, and takes four times its room.
-const KEPT_PICTURES: usize = KEPT / 4;
+const KEPT_PICTURES: usize = KEPT;
 /// Pairs that are noted: what a publication does not ask for is forgotten with it.
 const PAIRS: usize = 1 << 20;
 
@@ -70,7 +70,12 @@ impl Registry {
 
     /// Whether it is large enough for so many pictures, or as large as any.
     pub(super) fn is_for(&self, pictures: usize) -> bool {
-        pictures <= self.outlines.places || (pictures > MOST && self.outlines.places < MOST)
+        self.has_room_for(pictures) || (pictures > MOST && self.outlines.places < MOST)
+    }
+
+    /// Whether there is room for the outlines of so many pictures together.
+    pub(super) fn has_room_for(&self, pictures: usize) -> bool {
+        pictures <= self.outlines.places
     }
 
     fn pairs(&self) -> Option<MutexGuard<'_, HashMap<[ContentId; 2], Kept>>> {

@@ -6,6 +6,7 @@ use super::{
     bound::OPEN,
     rows::{Neighbor, RowOrder, compare},
 };
+use rayon::prelude::*;
 use std::{
     cmp::Ordering,
     sync::{
@@ -128,7 +129,7 @@ impl Desks {
     /// What each keeps, best first, in order.
     pub(super) fn into_sorted(self, order: &dyn RowOrder) -> Vec<Vec<Neighbor>> {
         let sorted = |best: Mutex<Best>| best.into_inner().unwrap_or_else(PoisonError::into_inner).into_sorted(order);
-        self.bests.into_iter().map(sorted).collect()
+        self.bests.into_par_iter().map(sorted).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`Meeting`]. Which pairs are measured depends on how fast the bounds tighten, hence on timing; what the meeting keeps must not.
 
 use super::{
-    bound::{QueryBound, high_limit, target_bound},
+    bound::{QueryBound, target_bound},
     kernel::{GROUP, Kernel, Sieves, TILE},
     pack::{QueryBlock, TileBuffer},
     planes::{Norms, Planes},
@@ -35,7 +35,7 @@ pub(super) struct Side<'a> {
 impl<'a> Side<'a> {
     /// The given rows of `planes`, all announced as scanned before. O(rows).
     pub(super) fn new(planes: Planes<'a>, rows: &'a [u32]) -> Self {
-        let low = rows.iter().map(|&row| planes.norms()[row as usize].low).max().unwrap_or(0);
+        let low = rows.iter().map(|&row| planes.low_of(row)).max().unwrap_or(0);
         Self { planes, rows, low }
     }
 }
@@ -129,7 +129,9 @@ impl<M: Meeting> Join<'_, M> {
     }
 
     fn tasks(&self) -> Vec<Task> {
-        let block = (BLOCK_BYTES / self.queries.planes.width()).next_multiple_of(GROUP);
+        // Few queries are shared by all threads.
+        let share = self.queries.rows.len().div_ceil(2 * rayon::current_num_threads());
+        let block = (BLOCK_BYTES / self.queries.planes.width()).min(share).max(1).next_multiple_of(GROUP);
         let run = RUN_OF_TILES * TILE;
         let mut tasks = Vec::new();
         for first in (0..self.queries.rows.len()).step_by(block) {
@@ -221,8 +223,7 @@ impl<M: Meeting> Join<'_, M> {
             while mask != 0 {
                 let target = bench.targets.start + mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                self.targets.planes.measuring(self.targets.rows[target]);
-                let distance = self.kernel.squared_distance(row, self.targets.planes.row(self.targets.rows[target]));
+                let distance = self.targets.planes.squared_distance(self.kernel, row, self.targets.rows[target]);
                 bench.met.push((query, target, distance));
             }
         }
@@ -250,12 +251,12 @@ impl<M: Meeting> Join<'_, M> {
     }
 
     fn query_bound(&self, norms: Norms, reach: u32) -> QueryBound {
-        QueryBound::new(norms.high, high_limit(reach, norms.low, self.targets.low))
+        QueryBound::new(norms.high, self.targets.planes.limit(reach, norms.low, self.targets.low))
     }
 
     fn target_bound(&self, target: usize, reach: Option<u32>) -> i32 {
-        let low = self.targets.planes.norms()[self.targets.rows[target] as usize].low;
-        target_bound(reach.map(|reach| high_limit(reach, low, self.queries.low)))
+        let low = self.targets.planes.low_of(self.targets.rows[target]);
+        target_bound(reach.map(|reach| self.targets.planes.limit(reach, low, self.queries.low)))
     }
 }
 

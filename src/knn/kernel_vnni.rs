@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::{
-    bound::{QueryBound, Sieve},
+    bound::{FAR, QueryBound, Sieve},
     kernel::{GROUP, Group, LINES, Line, RUN, TILE, Tile},
     kernel_portable,
     planes::{Norms, Row},
@@ -126,15 +126,33 @@ pub(super) fn passing<const QUERIES: usize>(
 ) -> [u64; QUERIES] {
     let (other, _) = other.as_chunks::<16>();
     let other = [load(&other[0]), load(&other[1]), load(&other[2])];
+    let nothing = _mm512_set1_epi32(FAR);
     let mut masks = [0; QUERIES];
+    // Where targets want nothing, `own` is the smaller bound of every pair.
+    if other.iter().all(|&other| _mm512_cmpneq_epi32_mask(other, nothing) == 0) {
+        for ((mask, sums), bound) in masks.iter_mut().zip(sums).zip(bounds) {
+            let own = _mm512_set1_epi32(bound.own);
+            *mask = reaching(sums, &[own; LINES]);
+        }
+        return masks;
+    }
     for ((mask, sums), bound) in masks.iter_mut().zip(sums).zip(bounds) {
         let (own, half) = (_mm512_set1_epi32(bound.own), _mm512_set1_epi32(bound.half));
-        for (at, (&sum, &other)) in sums.iter().zip(&other).enumerate() {
-            let needed = _mm512_min_epi32(own, _mm512_add_epi32(half, other));
-            *mask |= u64::from(_mm512_cmpge_epi32_mask(sum, needed)) << (16 * at);
-        }
+        let mut needed = other;
+        needed.iter_mut().for_each(|other| *other = _mm512_min_epi32(own, _mm512_add_epi32(half, *other)));
+        *mask = reaching(sums, &needed);
     }
     masks
+}
+
+/// Which sums are at least what is needed.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn reaching(sums: &[__m512i; LINES], needed: &[__m512i; LINES]) -> u64 {
+    let first = u32::from(_mm512_cmpge_epi32_mask(sums[0], needed[0]));
+    let second = u32::from(_mm512_cmpge_epi32_mask(sums[1], needed[1]));
+    let third = u64::from(_mm512_cmpge_epi32_mask(sums[2], needed[2]));
+    _mm512_kunpackd(third, u64::from(_mm512_kunpackw(second, first)))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

@@ -14,7 +14,7 @@
 //! 4. Some queries, or a few added rows, go through the high plane once instead, front to back, and low bytes are read of few rows (`scan`,
 //!    `enter`).
 //!
-//! Rows can be compared by their first columns alone ([`nearest_by_first`]): exact for these, and for who only wants candidates.
+//! Rows can be compared by the high bytes of their first columns alone ([`By::HighBytes`]): exact for these, and for who only wants candidates.
 //!
 //! Planes that lie in a mapped file take a [`Guard`], which is told of bytes before they are read.
 //!
@@ -67,7 +67,7 @@ mod update;
 
 pub use kernel::Kernel;
 pub use lists::{ListSource, NoLists, Update, Watch, update_lists, update_lists_with};
-pub use planes::{Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
+pub use planes::{By, Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
-pub use search::{Ask, nearest, nearest_by_first, nearest_together, nearest_with, within, within_with};
+pub use search::{Ask, nearest, nearest_by, nearest_together, nearest_with, within, within_with};
 pub use update::ListUpdate;

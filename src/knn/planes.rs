@@ -13,7 +13,10 @@
 //!
 //! Where the bytes are kept is left to the store.
 
-use super::{bound::ceil_root, kernel::Kernel};
+use super::{
+    bound::{FAR, ceil_root, high_limit},
+    kernel::Kernel,
+};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::{fmt, ops::Range};
@@ -114,8 +117,25 @@ pub trait Guard: Sync {
     fn measuring(&self, row: u32);
 }
 
+/// Rows that one thread splits at the least.
+const SPLIT: usize = 64;
+
 /// Rows that are announced at once where all are needed.
 const ANNOUNCED: usize = 1 << 14;
+
+/// What rows are compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// All of their values.
+    Values,
+    /// The high bytes of their first columns, up to the next multiple of 64: distances are those of these bytes, in units of (256/32,000)². Low
+    /// bytes are not read, and what the products say need not be measured again. Which rows take part stays as it is: those that are not zero as a
+    /// whole.
+    HighBytes {
+        /// How many columns.
+        columns: usize,
+    },
+}
 
 /// Rows as two borrowed planes, row after row, with their norms.
 #[derive(Clone, Copy)]
@@ -123,6 +143,8 @@ pub struct Planes<'a> {
     stride: usize,
     /// Bytes of a row that count, from its first on.
     width: usize,
+    /// Whether high bytes alone count.
+    coarse: bool,
     high: &'a [i8],
     low: &'a [i8],
     norms: &'a [Norms],
@@ -138,7 +160,7 @@ impl<'a> Planes<'a> {
     /// [`Error::Input`] if there are more rows than a row number can tell apart.
     pub fn new(stride: usize, high: &'a [i8], low: &'a [i8], norms: &'a [Norms]) -> Result<Self> {
         check_shapes(stride, norms.len(), high.len(), low.len())?;
-        Ok(Self { stride, width: stride, high, low, norms, guard: None })
+        Ok(Self { stride, width: stride, coarse: false, high, low, norms, guard: None })
     }
 
     /// The same planes; searches and updates tell `guard` what they are about to read.
@@ -149,9 +171,17 @@ impl<'a> Planes<'a> {
         Self { guard: Some(guard), ..self }
     }
 
-    /// Of every row the first columns, up to the next multiple of 64. Which rows take part stays as it is: those that are not zero as a whole.
-    pub(super) fn narrowed(self, columns: usize) -> Self {
-        Self { width: stride_of(columns).min(self.stride), ..self }
+    /// What rows are compared by.
+    pub(super) fn compared(self, by: By) -> Self {
+        match by {
+            By::Values => self,
+            By::HighBytes { columns } => Self { width: stride_of(columns).min(self.stride), coarse: true, ..self },
+        }
+    }
+
+    /// Whether high bytes alone count.
+    pub(super) fn is_coarse(&self) -> bool {
+        self.coarse
     }
 
     /// Bytes of a row that count in each plane.
@@ -159,16 +189,37 @@ impl<'a> Planes<'a> {
         self.width
     }
 
-    /// The norms of what counts of a row. Those that are stated of a narrowed one bound them.
+    /// The norms of what counts of a row.
     ///
     /// # Panics
     /// If there is no such row.
     pub(super) fn norms_of(&self, kernel: Kernel, row: u32) -> Norms {
-        if self.width == self.stride {
-            return self.norms[row as usize];
+        Norms { high: self.square_of(kernel, row), low: self.low_of(row) }
+    }
+
+    /// `⌈|l|⌉` of what counts of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn low_of(&self, row: u32) -> u32 {
+        if self.coarse { 0 } else { self.norms[row as usize].low }
+    }
+
+    /// `U` for distances up to `reach` and the two low norms.
+    pub(super) fn limit(&self, reach: u32, low_a: u32, low_b: u32) -> i32 {
+        if self.coarse { reach.min(FAR as u32) as i32 } else { high_limit(reach, low_a, low_b) }
+    }
+
+    /// The distance of a row of these, as it counts, from another that counts alike.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn squared_distance(&self, kernel: Kernel, own: Row<'_>, row: u32) -> u32 {
+        if self.coarse {
+            return kernel.high_distance(own.high, self.row(row).high) as u32;
         }
         self.measuring(row);
-        Norms { high: self.square_of(kernel, row), low: ceil_root(kernel.squared_length(self.row(row).low)) }
+        kernel.squared_distance(own, self.row(row))
     }
 
     /// `|h|²` of what counts of a row.
@@ -291,19 +342,33 @@ impl OwnedPlanes {
     /// # Panics
     /// If `values` is not one row, is longer than [`MAX_LENGTH`], or there are 2³² − 2 rows already.
     pub fn push(&mut self, values: &[i16]) {
-        assert_eq!(values.len(), self.columns, "values of a row");
-        assert!(self.norms.len() < u32::MAX as usize - 1, "too many rows");
-        let (stride, start) = (stride_of(self.columns), self.high.len());
-        self.high.resize(start + stride, 0);
-        self.low.resize(start + stride, 0);
-        self.norms.push(split(values, &mut self.high[start..], &mut self.low[start..]));
+        self.extend(&[values]);
+    }
+
+    /// Adds rows, in parallel.
+    ///
+    /// # Panics
+    /// As [`OwnedPlanes::push`].
+    pub fn extend(&mut self, rows: &[&[i16]]) {
+        assert!(rows.len() < u32::MAX as usize - self.norms.len(), "too many rows");
+        let (stride, start) = (stride_of(self.columns), self.norms.len());
+        let end = start + rows.len();
+        self.high.resize(end * stride, 0);
+        self.low.resize(end * stride, 0);
+        self.norms.resize(end, Norms::default());
+        let halves = self.high.par_chunks_mut(stride).zip(self.low.par_chunks_mut(stride)).skip(start);
+        let norms = self.norms[start..].par_iter_mut();
+        rows.par_iter().zip(halves).zip(norms).with_min_len(SPLIT).for_each(|((values, (high, low)), norms)| {
+            assert_eq!(values.len(), self.columns, "values of a row");
+            *norms = split(values, high, low);
+        });
     }
 
     /// The rows so far.
     #[must_use]
     pub fn as_planes(&self) -> Planes<'_> {
         let stride = stride_of(self.columns);
-        Planes { stride, width: stride, high: &self.high, low: &self.low, norms: &self.norms, guard: None }
+        Planes { stride, width: stride, coarse: false, high: &self.high, low: &self.low, norms: &self.norms, guard: None }
     }
 }
 

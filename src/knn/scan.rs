@@ -10,7 +10,7 @@
 
 use super::{
     best::Desks,
-    bound::{QueryBound, Sieve, high_limit},
+    bound::{QueryBound, Sieve},
     kernel::{GROUP, Kernel, RUN, TILE},
     pack::{QueryBlock, TileBuffer},
     planes::{Norms, Planes, Row},
@@ -125,8 +125,8 @@ impl Scan<'_> {
 
     /// The queries as packed, where they go by tiles.
     fn block(&self) -> Option<QueryBlock> {
-        // Runs are of whole rows.
-        let by_tiles = self.asking.len() > FEW || self.targets.width() < self.targets.stride();
+        // Runs are of whole rows, and their bounds of all values.
+        let by_tiles = self.asking.len() > FEW || self.targets.is_coarse();
         by_tiles.then(|| QueryBlock::new(self.kernel, &self.queries, self.asking))
     }
 
@@ -147,7 +147,7 @@ impl Scan<'_> {
         let low = greatest_low(&self.targets, piece.clone());
         for at in 0..candidates.len() {
             let norms = self.queries.norms_of(self.kernel, self.asking[at]);
-            block.bounds[at / GROUP][at % GROUP] = QueryBound::new(norms.high, high_limit(self.desks.reach(at), norms.low, low));
+            block.bounds[at / GROUP][at % GROUP] = QueryBound::new(norms.high, self.targets.limit(self.desks.reach(at), norms.low, low));
         }
         let sieves = self.kernel.sieves();
         for first in piece.clone().step_by(TILE) {
@@ -214,19 +214,21 @@ impl Scan<'_> {
 
     /// Measures a candidate for whoever keeps it.
     fn offer(&self, at: usize, Candidate { row, .. }: Candidate) {
-        self.targets.measuring(row);
-        let distance = self.kernel.squared_distance(self.row(at), self.targets.row(row));
+        let distance = self.targets.squared_distance(self.kernel, self.row(at), row);
         self.desks.offer(at, Neighbor { row, distance }, self.order);
     }
 
     /// Whether a candidate may be among the best.
     fn may_be(&self, at: usize, Candidate { row, apart }: Candidate) -> bool {
         let [own, other] = self.lows(at, row);
-        apart <= high_limit(self.desks.reach(at), own, other)
+        apart <= self.targets.limit(self.desks.reach(at), own, other)
     }
 
     /// About how far a candidate is: as far as if low bytes had nothing to do with high bytes or with each other.
     fn estimate(&self, at: usize, Candidate { row, apart }: Candidate) -> u64 {
+        if self.targets.is_coarse() {
+            return apart.max(0) as u64;
+        }
         let lows = self.lows(at, row).map(|low| u64::from(low).pow(2));
         ((apart.max(0) as u64) << 16).saturating_add(lows[0]).saturating_add(lows[1])
     }
@@ -237,7 +239,7 @@ impl Scan<'_> {
 
     /// The low norms of a pair.
     fn lows(&self, at: usize, row: u32) -> [u32; 2] {
-        [self.queries.norms()[self.asking[at] as usize].low, self.targets.norms()[row as usize].low]
+        [self.queries.low_of(self.asking[at]), self.targets.low_of(row)]
     }
 
     /// `H` of a pair: the squared distance of rows that are as their high bytes.
@@ -248,7 +250,7 @@ impl Scan<'_> {
 
 /// The largest low norm of some rows.
 pub(super) fn greatest_low(planes: &Planes<'_>, rows: Range<usize>) -> u32 {
-    planes.norms()[rows].iter().map(|norms| norms.low).max().unwrap_or(0)
+    rows.map(|row| planes.low_of(row as u32)).max().unwrap_or(0)
 }
 
 /// What stands in for a row past the last: too far for everybody.

@@ -7,7 +7,7 @@ use super::{
     bound::OPEN,
     join::{Course, Meeting, Side, across, pairs_among},
     kernel::Kernel,
-    planes::Planes,
+    planes::{By, Planes},
     rows::{Admit, Live, Neighbor, RowOrder, taking_part},
     scan::{self, Scan},
 };
@@ -51,43 +51,43 @@ pub fn nearest_with(
     Search { kernel, queries, targets, live, order, admit }.run(k, OPEN)
 }
 
-/// Queries that are compared by some columns only.
+/// Queries, and what they are compared by.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The queries.
     pub queries: Planes<'a>,
-    /// The first columns, up to the next multiple of 64.
-    pub columns: usize,
+    /// What is compared.
+    pub by: By,
     /// How many targets each finds, at the most.
     pub k: usize,
 }
 
 impl<'a> Ask<'a> {
-    /// What counts of queries and targets.
-    fn narrowed(&self, targets: Planes<'a>) -> [Planes<'a>; 2] {
-        [self.queries, targets].map(|planes| planes.narrowed(self.columns))
+    /// Queries and targets by what counts of them.
+    fn compared(&self, targets: Planes<'a>) -> [Planes<'a>; 2] {
+        [self.queries, targets].map(|planes| planes.compared(self.by))
     }
 }
 
-/// [`nearest`] by the first columns of the rows alone: exact for these.
+/// [`nearest`] by what is asked for: exact for that.
 ///
 /// # Panics
 /// As [`nearest`].
 #[must_use]
-pub fn nearest_by_first(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder, admit: &Admit<'_>) -> Vec<Vec<Neighbor>> {
-    let [queries, targets] = ask.narrowed(targets);
+pub fn nearest_by(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder, admit: &Admit<'_>) -> Vec<Vec<Neighbor>> {
+    let [queries, targets] = ask.compared(targets);
     nearest(queries, targets, live, ask.k, order, admit)
 }
 
-/// [`nearest_by_first`] for each of these, of few queries each, while the targets are read once.
+/// [`nearest_by`] for each of these, of few queries each, while the targets are read once.
 ///
 /// # Panics
 /// As [`nearest`].
 #[must_use]
 pub fn nearest_together(asks: &[Ask<'_>], targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder) -> Vec<Vec<Vec<Neighbor>>> {
     let (kernel, admit) = (Kernel::best(), &Admit::default());
-    let narrowed = asks.iter().map(|ask| ask.narrowed(targets));
-    let searches: Vec<Search<'_>> = narrowed.map(|[queries, targets]| Search { kernel, queries, targets, live, order, admit }).collect();
+    let compared = asks.iter().map(|ask| ask.compared(targets));
+    let searches: Vec<Search<'_>> = compared.map(|[queries, targets]| Search { kernel, queries, targets, live, order, admit }).collect();
     let began: Vec<(Vec<u32>, Desks)> = searches.iter().zip(asks).map(|(search, ask)| search.begin(ask.k, OPEN)).collect();
     scan::run(&searches.iter().zip(&began).map(|(search, (asking, desks))| search.scan(asking, desks)).collect::<Vec<_>>());
     searches.iter().zip(began).map(|(search, (asking, desks))| search.end(&asking, desks)).collect()
@@ -254,19 +254,23 @@ mod tests {
         (0..100_000).into_par_iter().for_each(|seed| agrees(100_000 + seed, 6, 14));
     }
 
-    /// Some rows of `whole`, cut to `columns`. None that was not zero becomes zero, since the oracle would leave it out.
-    fn cut(whole: Planes<'_>, rows: &[u32], columns: usize) -> OwnedPlanes {
-        let mut planes = OwnedPlanes::new(columns);
+    /// Some rows of `whole`, and the high bytes of their first columns as rows of their own. None that was not zero becomes zero, since the oracle
+    /// would leave it out.
+    fn cut(whole: Planes<'_>, rows: &[u32], columns: usize) -> [OwnedPlanes; 2] {
+        let (mut all, mut high) = (OwnedPlanes::new(whole.stride()), OwnedPlanes::new(columns));
         for &row in rows {
             let mut values: Vec<i16> = whole.row(row).values().map(|v| v as i16).collect();
-            values[0] |= i16::from(values.iter().any(|&v| v != 0));
-            planes.push(&values[..columns]);
+            if values.iter().any(|&v| v != 0) && values[0].abs() < 256 {
+                values[0] = 256;
+            }
+            all.push(&values);
+            high.push(&values[..columns].iter().map(|v| (v + 128) >> 8).collect::<Vec<_>>());
         }
-        planes
+        [all, high]
     }
 
     #[test]
-    fn the_first_columns_alone_find_what_the_oracle_finds_in_rows_of_these() {
+    fn high_bytes_of_the_first_columns_find_what_the_oracle_finds_in_rows_of_these() {
         let mut random = Lcg(31);
         for (case, columns) in [0, 1, 64, 65, 100, 128, 300].into_iter().cycle().take(210).enumerate() {
             let whole = random_planes(1 + random.below(900) as usize, 129 + random.below(70) as usize, &mut random);
@@ -274,19 +278,19 @@ mod tests {
             let all: Vec<u32> = (0..whole.rows() as u32).collect();
             let asked: Vec<u32> = (0..[1, 2, 30, 90][case % 4]).map(|_| random.below(whole.rows() as u32)).collect();
             let few = crate::knn::stride_of(columns).min(whole.stride());
-            let [queries, targets] = [&asked, &all].map(|rows| cut(whole, rows, whole.stride()));
-            let [few_queries, few_targets] = [&asked, &all].map(|rows| cut(whole, rows, few));
+            let [[queries, few_queries], [targets, few_targets]] = [&asked, &all].map(|rows| cut(whole, rows, few));
             let (live, order) = (bits(all.len(), 3, &mut random), Shuffled::new(all.len(), &mut random));
             let (live, admit) = (Live(&live), Admit::default());
             let expected = oracle::nearest(&few_queries.as_planes(), &few_targets.as_planes(), &live, 3, &order, &admit);
-            let ask = |columns: usize, k: usize| Ask { queries: queries.as_planes(), columns, k };
-            let found = nearest_by_first(ask(columns, 3), targets.as_planes(), &live, &order, &admit);
+            let by = By::HighBytes { columns };
+            let ask = |by: By, k: usize| Ask { queries: queries.as_planes(), by, k };
+            let found = nearest_by(ask(by, 3), targets.as_planes(), &live, &order, &admit);
             assert_eq!(found, expected, "case {case}");
-            let together = nearest_together(&[ask(usize::from(u16::MAX), 5), ask(columns, 3)], targets.as_planes(), &live, &order);
+            let together = nearest_together(&[ask(By::Values, 5), ask(by, 3)], targets.as_planes(), &live, &order);
             assert_eq!(together[0], oracle::nearest(&queries.as_planes(), &targets.as_planes(), &live, 5, &order, &admit), "case {case}");
             assert_eq!(together[1], expected, "case {case}");
             for kernel in Kernel::available() {
-                let [queries, targets] = [&queries, &targets].map(|planes| planes.as_planes().narrowed(columns));
+                let [queries, targets] = [&queries, &targets].map(|planes| planes.as_planes().compared(by));
                 assert_eq!(nearest_with(kernel, queries, targets, &live, 3, &order, &admit), expected, "{kernel:?}, case {case}");
             }
         }

@@ -11,10 +11,10 @@ use crate::{
     index::{
         Reader,
         crops::{crop_features, nearest_by_crops},
-        pairs::{AMONG, Asked, FIRST_COLUMNS, OF_A_VIEW},
+        pairs::{AMONG, Asked, BY_VIEW, OF_A_VIEW},
         query::ById,
     },
-    knn::{Admit, Ask, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by_first},
+    knn::{Admit, Ask, By, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by},
     monitor::Monitor,
     similarity::register::Turn,
     verdict::ANOMALY_NEIGHBOR,
@@ -33,14 +33,15 @@ struct Sought<'a> {
 }
 
 impl<'a> Sought<'a> {
-    fn new(columns: usize) -> Self {
-        Self { planes: OwnedPlanes::new(columns), of: Vec::new() }
+    fn extend(&mut self, more: impl Iterator<Item = (&'a Feature, usize, Turn)>) {
+        let before = self.of.len();
+        self.of.extend(more);
+        self.planes.extend(&values(self.of[before..].iter().map(|(feature, ..)| *feature)));
     }
+}
 
-    fn push(&mut self, feature: &'a Feature, own: usize, turn: Turn) {
-        self.planes.push(&feature.0);
-        self.of.push((feature, own, turn));
-    }
+fn values<'f>(features: impl Iterator<Item = &'f Feature>) -> Vec<&'f [i16]> {
+    features.map(|Feature(values)| values.as_slice()).collect()
 }
 
 /// Candidates with the turns under which they came up.
@@ -66,11 +67,11 @@ impl Request<'_> {
     pub(super) fn own(&self) -> Own {
         let Reader { basis, settings, view, .. } = self.reader;
         let mut whole = OwnedPlanes::new(basis.len());
-        self.requested.iter().for_each(|r| whole.push(&r.read.feature.0));
+        whole.extend(&values(self.requested.iter().map(|requested| &requested.read.feature)));
         let crops = view.crops().map(|_| {
             let features: Vec<_> = self.requested.par_iter().map(|r| crop_features(&r.read.picture, basis, settings)).collect();
             let mut crops = OwnedPlanes::new(basis.len());
-            features.iter().flatten().for_each(|feature| crops.push(&feature.0));
+            crops.extend(&values(features.iter().flatten()));
             crops
         });
         Own { whole, crops }
@@ -89,7 +90,7 @@ impl Request<'_> {
         let base = Live(&self.base.live);
         let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
         let in_request = self.among_new(self.by_all(planes, k + 1), planes, &base, Some(&before));
-        let merged = in_base.iter().zip(in_request).zip(self.requested);
+        let merged = in_base.par_iter().zip(in_request).zip(self.requested);
         merged.map(|((rows, new), own)| self.merge(rows, &new, own, k)).collect()
     }
 
@@ -97,12 +98,12 @@ impl Request<'_> {
     fn among_new(&self, ask: Ask<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
         let admit = Admit { limits, ..Admit::default() };
         let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
-        nearest_by_first(ask, planes.as_planes(), &Live(&not_live), &order, &admit)
+        nearest_by(ask, planes.as_planes(), &Live(&not_live), &order, &admit)
     }
 
     /// A search of `k` by all columns.
     fn by_all<'p>(&self, planes: &'p OwnedPlanes, k: usize) -> Ask<'p> {
-        Ask { queries: planes.as_planes(), columns: self.reader.basis.len(), k }
+        Ask { queries: planes.as_planes(), by: By::Values, k }
     }
 
     /// One bit for each requested content, set if it is not among the live rows.
@@ -132,14 +133,13 @@ impl Request<'_> {
 
     /// What the views of some requested contents bring, and under which turns.
     pub(super) fn candidates(&self, first: usize, asked: &[Asked], own: &Own) -> Result<Vec<Candidates>> {
-        let mut sought = Sought::new(self.reader.basis.len());
-        for (i, asked) in asked.iter().enumerate() {
-            asked.views.iter().for_each(|(turn, feature)| sought.push(feature, first + i, *turn));
-        }
+        let mut sought = Sought { planes: OwnedPlanes::new(self.reader.basis.len()), of: Vec::new() };
+        let views = (first..).zip(asked).flat_map(|(own, asked)| asked.views.iter().map(move |(turn, feature)| (feature, own, *turn)));
+        sought.extend(views);
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         // One more, for the content itself.
-        let ask = Ask { queries: sought.planes.as_planes(), columns: FIRST_COLUMNS, k: AMONG + 1 };
-        let in_base = view.search(|rows| nearest_by_first(ask, rows, &base, &ById(view), &Admit::default()))?;
+        let ask = Ask { queries: sought.planes.as_planes(), by: BY_VIEW, k: AMONG + 1 };
+        let in_base = view.search(|rows| nearest_by(ask, rows, &base, &ById(view), &Admit::default()))?;
         let in_request = self.among_new(ask, &own.whole, &base, Some(&self.seen(&sought)));
         let mut candidates = vec![Candidates::new(); asked.len()];
         let near = |(at, &(feature, own, _)): (usize, &(&Feature, usize, Turn))| {
@@ -151,9 +151,8 @@ impl Request<'_> {
         gather(first, &sought, near, &mut candidates);
         if let Some(crops) = &own.crops {
             // The pictures themselves as well.
-            for (i, requested) in self.requested[first..].iter().take(asked.len()).enumerate() {
-                sought.push(&requested.read.feature, first + i, Turn::NONE);
-            }
+            let themselves = (first..).zip(&self.requested[first..][..asked.len()]);
+            sought.extend(themselves.map(|(own, requested)| (&requested.read.feature, own, Turn::NONE)));
             let k = OF_A_VIEW + 1;
             let in_base = self.reader.nearest_by_crops(&sought.planes, &base, k, &ById(view))?;
             let (new, order, limits) = (self.not_live(&base), ByRequestedId(self.requested), self.seen(&sought));
@@ -206,7 +205,7 @@ impl Request<'_> {
             distances.sort_unstable();
             Apart { first: distances.first().copied(), fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied() }
         };
-        Ok(in_view.into_iter().zip(new).enumerate().map(apart).collect())
+        Ok(in_view.into_par_iter().zip(new).enumerate().map(apart).collect())
     }
 }
 
@@ -216,5 +215,60 @@ fn gather(first: usize, sought: &Sought<'_>, near: Vec<Vec<(u32, Candidate)>>, c
         for (_, candidate) in near {
             candidates[own - first].entry(candidate).or_default().insert(turn);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
+    use super::*;
+    use crate::{
+        index::{
+            check::{CheckItem, base::Base, group},
+            flat::FlatRows,
+            pairs::BY_VIEW,
+            query::tests::{Known, dataset, known, nearest_of, write},
+        },
+        picture::Limits,
+        similarity::EdgeRule,
+        verdict::Occurrence,
+    };
+
+    #[test]
+    fn candidates_are_those_that_looking_at_every_row_and_file_before_chooses() {
+        let (root, reader) = dataset();
+        let item = |number: u64| {
+            write(root.path(), number);
+            let name = format!("{number}.ppm");
+            CheckItem { file: root.path().join(&name), path: Arc::from(name.as_bytes()), inside: true }
+        };
+        let items: Vec<CheckItem> = (200..230).map(item).collect();
+        let named: Vec<Occurrence> = items.iter().map(|item| Occurrence { path: item.path.clone(), label: None, split: None }).collect();
+        let read = items.iter().map(|item| reader.look_at(&Default::default(), &item.file, &mut Default::default(), &Limits::default()));
+        let requested = group(read.map(|read| Ok(read.unwrap())).collect(), 0, &mut BTreeMap::new());
+        let (base, rule, flat) = (Base::published(&reader, &items, &[]).unwrap(), EdgeRule::default(), FlatRows::default());
+        let (base, rule, flat) = (&base, &rule, &flat);
+        let request =
+            Request { reader: &reader, named: &named, requested: &requested, before: 0, places: HashMap::new(), base, rule, flat };
+        let asked: Vec<Asked> = requested.iter().map(|requested| Asked::of(&requested.read.picture, |view| reader.feature(view))).collect();
+        let found = request.candidates(0, &asked, &request.own()).unwrap();
+        let rows = known(&reader).into_iter().map(|(row, id, feature)| (Candidate::Row(row), id, feature));
+        let mut all: Vec<Known<Candidate>> = rows.collect();
+        let mut before = 0;
+        for (place, (found, asked)) in found.into_iter().zip(&asked).enumerate() {
+            let mut expected = Candidates::new();
+            for (turn, view) in &asked.views {
+                let some = nearest_of(&all, view, BY_VIEW, AMONG);
+                let some: Vec<_> = all.iter().filter(|(candidate, ..)| some.contains(candidate)).cloned().collect();
+                for candidate in nearest_of(&some, view, By::Values, OF_A_VIEW) {
+                    expected.entry(candidate).or_default().insert(*turn);
+                }
+            }
+            before += expected.keys().filter(|candidate| matches!(candidate, Candidate::Requested(_))).count();
+            assert!(found == expected, "file {place}");
+            all.push((Candidate::Requested(place), requested[place].read.id, requested[place].read.feature.clone()));
+        }
+        assert!(before > 10, "files before are among them: {before}");
     }
 }

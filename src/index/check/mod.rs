@@ -26,7 +26,7 @@ pub use self::{except::except, version::Located};
 use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
-    flat::{FlatRows, Texture, texture},
+    flat::{FlatRows, Texture},
     query::Match,
     scores::reference_of,
 };
@@ -162,9 +162,6 @@ impl Reader {
         let request = Request { reader: self, named, requested: &requested, before, places, base, rule, flat: &flat };
         let judged = request.judge(monitor)?;
         let mut checked = request.answer(items, judged, &reasons);
-        let textured = |Requested { read, .. }: &Requested| (read.id, texture(&read.picture, &read.feature, rule, flat.count()));
-        let textures: HashMap<ContentId, Texture> = requested.par_iter().map(textured).collect();
-        checked.iter_mut().for_each(|checked| checked.texture = checked.id.and_then(|id| textures.get(&id).copied()));
         self.say_clusters(&mut checked, rule)?;
         Ok(checked)
     }

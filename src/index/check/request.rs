@@ -14,7 +14,7 @@ use crate::{
     dataset::Unread,
     index::{
         Reader,
-        flat::FlatRows,
+        flat::{FlatRows, Texture, texture},
         pairs::{Asked, Library},
         query::{Match, real_distance},
     },
@@ -32,7 +32,7 @@ const SHOWN: usize = 5;
 const MOST_PICTURES: usize = 64;
 
 /// Requested contents whose views are searched together.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = 1_024;
 
 /// A requested content: the first item that has it, and all of them in order.
 pub(super) struct Requested {
@@ -60,22 +60,24 @@ pub(super) struct Request<'a> {
     pub(super) flat: &'a FlatRows,
 }
 
-/// What is shown as nearest, and the edges.
-type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>);
+/// What is shown as nearest, the edges, and how much the content has to be told by.
+type Pairs = (Vec<(Candidate, Match)>, Vec<(Candidate, Match)>, Texture);
 
 /// The evidence on one requested content; occurrences of earlier items are added item by item.
 pub(super) struct Evidence {
     nearest: Vec<(Candidate, Match)>,
     pub(super) edges: Vec<(Candidate, Match)>,
+    texture: Texture,
     apart: Apart,
 }
 
-/// A judgement, where the same content is, what is nearest, the edges, and the distance from the nearest of dataset and request.
+/// A judgement, where the same content is, what is nearest, the edges, the texture, and the distance from the nearest of dataset and request.
 pub(super) struct Judged {
     judgement: Judgement,
     same: Vec<Occurrence>,
     nearest: Vec<Match>,
     edges: Vec<Match>,
+    texture: Option<Texture>,
     apart: Option<f64>,
 }
 
@@ -96,7 +98,7 @@ impl Request<'_> {
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
             pairs.extend(self.together(quiet + chunk * TOGETHER, near, &own, &library, monitor)?);
         }
-        let evidence = pairs.into_iter().zip(apart).map(|((nearest, edges), apart)| Evidence { nearest, edges, apart });
+        let evidence = pairs.into_iter().zip(apart).map(|((nearest, edges, texture), apart)| Evidence { nearest, edges, texture, apart });
         let mut evidence: Vec<Evidence> = evidence.collect();
         self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
@@ -164,6 +166,7 @@ impl Request<'_> {
             candidates.entry(*near).or_default().insert(Turn::NONE);
         }
         let feature = &self.requested[own].read.feature;
+        let texture = texture(asked, feature, self.rule, self.flat.count());
         let (mut shown, mut edges) = (BTreeMap::new(), Vec::new());
         // A request of one image has all threads, too.
         let registered = candidates.into_par_iter().map(|(candidate, turns)| {
@@ -185,7 +188,7 @@ impl Request<'_> {
             place.map(|place| shown.insert(place, (candidate, matched)));
         }
         edges.sort_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id)));
-        Ok((shown.into_values().collect(), edges))
+        Ok((shown.into_values().collect(), edges, texture))
     }
 
     /// The stored picture of a candidate.
@@ -221,7 +224,7 @@ impl Request<'_> {
         let Occurrence { label, split, .. } = &self.named[item];
         let near = edges.iter().map(|edge| edge.occurrences.as_slice());
         let judgement = judge(label.as_ref(), *split, &same, near, evidence.apart.fifth, reference);
-        Judged { judgement, same, nearest, edges, apart: evidence.apart.first.map(real_distance) }
+        Judged { judgement, same, nearest, edges, texture: Some(evidence.texture), apart: evidence.apart.first.map(real_distance) }
     }
 
     fn same_in_base(&self, row: Option<u32>) -> Vec<Occurrence> {
@@ -248,28 +251,14 @@ impl Request<'_> {
                 None => {
                     let missing = matches!(reasons.get(&i), Some(Unread::Missing(_)));
                     let judgement = if missing { Judgement::missing() } else { Judgement::undecodable() };
-                    (None, Judged { judgement, same: Vec::new(), nearest: Vec::new(), edges: Vec::new(), apart: None })
+                    (None, Judged { judgement, same: Vec::new(), nearest: Vec::new(), edges: Vec::new(), texture: None, apart: None })
                 }
             };
-            let Judged { judgement, same, nearest, edges, apart } = judged;
+            let Judged { judgement, same, nearest, edges, texture, apart } = judged;
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked {
-                item,
-                id,
-                label,
-                split,
-                judgement,
-                texture: None,
-                reason,
-                same,
-                nearest,
-                edges,
-                apart,
-                own_cluster: None,
-                allowed: None,
-            }
+            Checked { item, id, label, split, judgement, texture, reason, same, nearest, edges, apart, own_cluster: None, allowed: None }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
     }

@@ -49,6 +49,7 @@ pub use scales::{Scale, by_scale};
 use super::frame::at;
 use agree::{Scratch, agreement};
 use coarse::Start;
+use levels::Level;
 use refine::{Fit, Fixed, Look};
 
 /// What `rule` says in verdicts that rest on this measure. It changes whenever similarities do.
@@ -245,23 +246,31 @@ fn covered(map: &Affine) -> f32 {
 
 /// From coarse to fine; gives up where a level leaves no hope.
 fn align(a: &Detail, b: &Detail, starts: &[Start]) -> Option<Fit> {
+    thread_local! {
+        static FIXED: RefCell<Fixed> = RefCell::default();
+    }
     let mut fits: Vec<Fit> = starts.iter().map(|start| Fit { map: start.map, score: start.score }).collect();
     for (level, (a, b)) in a.levels.iter().zip(&b.levels).enumerate() {
         fits.truncate(STARTS[level]);
-        let fixed = Fixed::new(a);
-        fits = apart(&fits, &fixed);
-        let looks: Vec<Look> = fits.iter().map(|fit| fixed.look(b, &fit.map)).collect();
-        let [before, after] = HOPE[level];
-        if looks.iter().all(|look| look.score < before) {
-            return None;
-        }
-        fits = fits.iter().zip(looks).map(|(fit, look)| fixed.refine(b, fit.map, look, STEPS[level])).collect();
-        fits.sort_by(|a, b| b.score.total_cmp(&a.score));
-        if fits[0].score < after {
-            return None;
-        }
+        fits = FIXED.with_borrow_mut(|fixed| {
+            fixed.fill(a);
+            refined(&fits, fixed, b, level)
+        })?;
     }
     fits.first().copied()
+}
+
+/// The refined fits of a level, best first; none where there is no hope.
+fn refined(fits: &[Fit], fixed: &Fixed, other: &Level, level: usize) -> Option<Vec<Fit>> {
+    let fits = apart(fits, fixed);
+    let looks: Vec<Look> = fits.iter().map(|fit| fixed.look(other, &fit.map)).collect();
+    let [before, after] = HOPE[level];
+    if looks.iter().all(|look| look.score < before) {
+        return None;
+    }
+    let mut fits: Vec<Fit> = fits.iter().zip(looks).map(|(fit, look)| fixed.refine(other, fit.map, look, STEPS[level])).collect();
+    fits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    (fits[0].score >= after).then_some(fits)
 }
 
 /// Those that are not where a better one is already: refinement would take both to the same place.

@@ -25,6 +25,7 @@ const ARRIVED: f32 = 1.0 / 16.0;
 type Moments = [f64; 18];
 
 /// A level as the fixed side of an alignment.
+#[derive(Default)]
 pub(super) struct Fixed {
     blocks: Blocks,
     moments: Vec<Moments>,
@@ -46,40 +47,18 @@ pub(super) struct Look {
 }
 
 impl Fixed {
-    pub(super) fn new(level: &Level) -> Self {
-        let blocks = Blocks::of(level);
-        let size = level.side / BLOCKS;
-        let mut fixed = Self { blocks, moments: vec![[0.0; 18]; BLOCKS * BLOCKS] };
+    /// Becomes another level.
+    pub(super) fn fill(&mut self, level: &Level) {
+        self.blocks.fill(level);
+        self.moments.resize(BLOCKS * BLOCKS, [0.0; 18]);
         for row in 0..BLOCKS {
-            let sums = wide((&fixed, row * size));
-            for (block, moments) in fixed.moments[row * BLOCKS..][..BLOCKS].iter_mut().enumerate() {
+            let sums = wide((&self.blocks, row * level.side / BLOCKS));
+            for (block, moments) in self.moments[row * BLOCKS..][..BLOCKS].iter_mut().enumerate() {
                 for (moment, sums) in moments.iter_mut().zip(&sums) {
                     *moment = f64::from(sums[block]);
                 }
             }
         }
-        fixed
-    }
-
-    /// The moments of a row of blocks that begins at some row of samples.
-    #[inline(always)]
-    fn moments_of(&self, top: usize) -> [Lanes; 18] {
-        let mut sums = [[0.0; BLOCKS]; 18];
-        let size = self.blocks.places.len();
-        for y in top..top + size {
-            let v = at(y, self.blocks.side);
-            for ([_, across, down], u) in self.blocks.samples[y * size..].iter().zip(&self.blocks.places) {
-                let (square, both) = (times(u, u), times(u, &[v; BLOCKS]));
-                for (slopes, (first, second)) in [(across, across), (across, down), (down, down)].into_iter().enumerate() {
-                    let product = times(first, second);
-                    let terms = [&[1.0; BLOCKS], u, &[v; BLOCKS], &square, &both, &[v * v; BLOCKS]];
-                    for (sum, factors) in sums[6 * slopes..].iter_mut().zip(terms) {
-                        add(sum, &times(&product, factors));
-                    }
-                }
-            }
-        }
-        sums
     }
 
     /// Takes up to `steps` steps from `start`, of which `look` tells, and returns the best map met.
@@ -174,12 +153,28 @@ impl Work for (&Fixed, &Level, &Affine, bool) {
     }
 }
 
-impl Work for (&Fixed, usize) {
+/// The moments of a row of blocks that begins at some row of samples.
+impl Work for (&Blocks, usize) {
     type Found = [Lanes; 18];
 
     #[inline(always)]
     fn run(self) -> [Lanes; 18] {
-        self.0.moments_of(self.1)
+        let (Blocks { side, samples, places }, top) = self;
+        let mut sums = [[0.0; BLOCKS]; 18];
+        for y in top..top + places.len() {
+            let v = at(y, *side);
+            for ([_, across, down], u) in samples[y * places.len()..].iter().zip(places) {
+                let (square, both) = (times(u, u), times(u, &[v; BLOCKS]));
+                for (slopes, (first, second)) in [(across, across), (across, down), (down, down)].into_iter().enumerate() {
+                    let product = times(first, second);
+                    let terms = [&[1.0; BLOCKS], u, &[v; BLOCKS], &square, &both, &[v * v; BLOCKS]];
+                    for (sum, factors) in sums[6 * slopes..].iter_mut().zip(terms) {
+                        add(sum, &times(&product, factors));
+                    }
+                }
+            }
+        }
+        sums
     }
 }
 
@@ -251,7 +246,8 @@ mod tests {
         let (a, b) = (noise(64, 3), noise(64, 4));
         let map = Affine([0.93, 0.05, 0.1, -0.04, 0.88, -0.06]);
         for (a, b) in a.levels.iter().zip(&b.levels) {
-            let fixed = Fixed::new(a);
+            let mut fixed = Fixed::default();
+            fixed.fill(a);
             let (plain, fast) = (fixed.look_on(b, &map, true), fixed.look(b, &map));
             assert_eq!(plain.score.to_bits(), fast.score.to_bits());
             assert!(plain == fast && fixed.change(&fast).is_some());

@@ -18,6 +18,7 @@ use std::arch::x86_64::*;
 pub(super) const BLOCKS: usize = LANES;
 
 /// A level as its blocks are read.
+#[derive(Default)]
 pub(super) struct Blocks {
     pub(super) side: usize,
     /// Of each row of samples, for the first, second, … sample of all blocks: value, slope to the right, slope downwards.
@@ -79,13 +80,14 @@ fn add(sum: &mut Lanes, values: &Lanes, factor: f32) {
 }
 
 impl Blocks {
-    pub(super) fn of(level: &Level) -> Self {
+    /// Becomes those of another level.
+    pub(super) fn fill(&mut self, level: &Level) {
         let (n, size) = (level.side, level.side / BLOCKS);
-        let mut samples = vec![[[0.0; BLOCKS]; 3]; n * size];
-        wide((level, &mut samples[..]));
-        let mut places = vec![[0.0; BLOCKS]; size];
-        (0..n).for_each(|x| places[x % size][x / size] = at(x, n));
-        Self { side: n, samples, places }
+        self.side = n;
+        self.samples.resize(n * size, [[0.0; BLOCKS]; 3]);
+        wide((level, &mut self.samples[..]));
+        self.places.resize(size, [0.0; BLOCKS]);
+        (0..n).for_each(|x| self.places[x % size][x / size] = at(x, n));
     }
 
     /// The sums over a row of blocks and the next; those of the residual may be missing unless `pull`.
@@ -350,7 +352,8 @@ mod tests {
         let (a, b) = (noise(64, 3), noise(64, 4));
         let maps = [[1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [0.93, 0.05, 0.1, -0.04, 0.88, -0.06], [1.9, -0.3, 0.2, 0.2, 1.7, -0.5]];
         for (a, b) in a.levels.iter().zip(&b.levels) {
-            let blocks = Blocks::of(a);
+            let mut blocks = Blocks::default();
+            blocks.fill(a);
             for (map, row) in maps.iter().flat_map(|&map| (0..BLOCKS - 1).map(move |row| (Affine(map), row))) {
                 let bits = |sums: Sums| {
                     [sums.products.as_flattened(), sums.pull.as_flattened()].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
