@@ -126,6 +126,31 @@ impl Basis {
         };
         Feature(values)
     }
+
+    /// Where the columns of turned pictures stand, with Haar's wavelet; see [`Layout::haar_turned`].
+    pub fn turned(&self, layout: &Layout, turn: [[i32; 2]; 2]) -> Turned {
+        Turned(self.columns.iter().map(|&column| layout.haar_turned(column as usize, turn)).collect())
+    }
+}
+
+/// The columns of a [`Basis`] for pictures that are turned.
+#[derive(Debug, Clone)]
+pub struct Turned(Vec<(usize, bool)>);
+
+impl Turned {
+    /// The Features of the turned pictures, by the coefficients of the picture itself, which come back with their mean removed: those of
+    /// [`Basis::feature`], to the rounding of the norm.
+    ///
+    /// # Panics
+    /// If they are of another layout.
+    pub fn features(turns: &[&Self], coefficients: &mut Coefficients<f32>) -> Vec<Feature> {
+        let inverse_norm = normaliser(coefficients).unwrap_or(0.0);
+        let component = |&(column, negative): &(usize, bool)| {
+            let value = coefficients.values[column];
+            quantise(if negative { -value } else { value }, inverse_norm, SCALE as f32)
+        };
+        turns.iter().map(|turn| Feature(turn.0.iter().map(component).collect())).collect()
+    }
 }
 
 /// Removes the mean; returns one over the norm, or `None` where the contrast is under [`FLAT_CONTRAST`].

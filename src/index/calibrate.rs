@@ -169,7 +169,7 @@ impl Calibrating<'_> {
     /// The rows that come up for a picture, each as it lies best under an accepted change, in all turns or upright only.
     fn found(&self, picture: &Picture, turned: bool) -> Result<Vec<(u32, Alignment)>> {
         let any = EdgeRule { threshold: f32::MIN_POSITIVE, ..*self.rule };
-        let asked = Asked::of(picture, |view| self.reader.feature(view));
+        let asked = Asked::of(picture, |part, turns| self.reader.features(part, turns));
         let own = self.reader.feature(picture);
         let (_, candidates) = self.reader.candidates(&own, &asked, usize::from(self.reader.settings.neighbors))?;
         let mut found = Vec::new();

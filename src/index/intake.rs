@@ -225,7 +225,7 @@ impl Writer {
             self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
         }
         let registry = self.registry.clone();
-        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference, registry })
+        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference, turned: OnceLock::new(), registry })
     }
 
     fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {

@@ -9,9 +9,8 @@ use crate::{
     knn::By,
     picture::Picture,
     similarity::{
-        EdgeRule, Views,
+        EdgeRule, Part, Views, parts,
         register::{Alignment, Begun, Detail, Outline, Turn, begin, telling},
-        views,
     },
     store::state::ContentId,
 };
@@ -38,20 +37,20 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(picture: &Picture, feature: impl Fn(&Picture) -> Feature) -> Self {
+    pub(super) fn of(picture: &Picture, features: impl Fn(&Picture, &[Turn]) -> Vec<Feature>) -> Self {
         let (outline, detail) = (Arc::new(Outline::of(picture)), Arc::new(Detail::of(picture)));
-        Self { views: features_of_views(picture, feature), noting: None, outline, detail }
+        Self { views: features_of_views(picture, features), noting: None, outline, detail }
     }
 
     /// The same for a picture that the library knows.
     pub(super) fn known<K: Copy>(
         key: K,
         picture: &Picture,
-        feature: impl Fn(&Picture) -> Feature,
+        features: impl Fn(&Picture, &[Turn]) -> Vec<Feature>,
         library: &Library<'_, K>,
     ) -> Result<Self> {
         let (outline, detail) = (library.outline(key)?, library.detail(key)?);
-        Ok(Self { views: features_of_views(picture, feature), noting: Some(library.id(key)?), outline, detail })
+        Ok(Self { views: features_of_views(picture, features), noting: Some(library.id(key)?), outline, detail })
     }
 
     /// The similarity that the picture has enough texture for.
@@ -84,8 +83,13 @@ impl Asked {
     }
 }
 
-fn features_of_views(picture: &Picture, feature: impl Fn(&Picture) -> Feature) -> Vec<(Turn, Feature)> {
-    views(picture, Views::OF_QUERY).iter().skip(1).map(|(kind, view)| (kind.turn, feature(view))).collect()
+fn features_of_views(picture: &Picture, features: impl Fn(&Picture, &[Turn]) -> Vec<Feature>) -> Vec<(Turn, Feature)> {
+    let of_part = |(at, (_, part, turns)): (usize, (Part, Picture, &'static [Turn]))| {
+        // All but the picture itself.
+        let turns = &turns[usize::from(at == 0)..];
+        turns.iter().copied().zip(features(&part, turns))
+    };
+    parts(picture, Views::OF_QUERY).into_iter().enumerate().flat_map(of_part).collect()
 }
 
 /// Something of pictures, by what a [`Library`] knows them by.

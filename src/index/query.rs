@@ -108,7 +108,7 @@ impl Reader {
     /// the index.
     ///
     /// Near-duplicates are looked for among the `k` nearest of the image and two of the nearest of each of its other views (of the four nearest by
-    /// the first 64 columns the two nearest by all); where the index has rows of crops, also among the two contents of which a crop is nearest to
+    /// the high bytes of the first 64 columns the two nearest by all); where the index has rows of crops, also among the two contents of which a crop is nearest to
     /// each view.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Reader {
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let own = self.feature(&picture);
-        let asked = Asked::of(&picture, |view| self.feature(view));
+        let asked = Asked::of(&picture, |part, turns| self.features(part, turns));
         let (nearest, turns) = self.candidates(&own, &asked, k)?;
         let library = self.library(turns.len());
         let decide = |(row, turns): (u32, Turns)| -> Result<Option<(bool, Match)>> {
@@ -221,6 +221,8 @@ pub(super) mod tests {
         index::{InitOptions, Survey, SyncOptions, Writer, create},
         monitor::Silent,
         picture::{Picture, Shape},
+        similarity::turned,
+        wavelet::Wavelet,
     };
 
     const SIZE: u16 = 16;
@@ -278,6 +280,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn features_of_turned_pictures_are_those_of_their_pixels() {
+        let (_root, reader) = dataset();
+        assert!(reader.settings.wavelet() == Wavelet::Haar, "others are transformed anyway");
+        for number in 0..40 {
+            let picture = picture(number);
+            let found = reader.features(&picture, &Turn::ALL);
+            assert_eq!(found[0], reader.feature(&picture));
+            for (turn, found) in Turn::ALL.into_iter().zip(found) {
+                let expected = reader.feature(&turned(&picture, turn));
+                // The norm is summed in another order.
+                assert!(found.values().zip(expected.values()).all(|(a, b)| (a - b).abs() <= 1), "{turn:?}");
+            }
+        }
+    }
+
+    #[test]
     fn candidates_are_those_that_looking_at_every_row_chooses() {
         let (_root, reader) = dataset();
         assert!(matches!(BY_VIEW, By::HighBytes { columns } if columns < reader.basis.len()));
@@ -286,7 +304,7 @@ pub(super) mod tests {
         for number in 200..230 {
             let picture = picture(number);
             let own = reader.feature(&picture);
-            let asked = Asked::of(&picture, |view| reader.feature(view));
+            let asked = Asked::of(&picture, |part, turns| reader.features(part, turns));
             let mut expected: BTreeMap<u32, Turns> = BTreeMap::new();
             for row in nearest_of(&all, &own, By::Values, 5) {
                 expected.entry(row).or_default().insert(Turn::NONE);

@@ -16,9 +16,12 @@ use super::{
 };
 use crate::{
     Error, Result,
-    feature::{Basis, Feature},
+    feature::{Basis, Feature, Turned},
     picture::Picture,
-    similarity::register::RULE,
+    similarity::{
+        register::{RULE, Turn},
+        turned,
+    },
     store::{
         packs::{Content, Place, Reader as Records},
         settings::Settings,
@@ -26,6 +29,7 @@ use crate::{
         view::View,
     },
     verdict::{Reference, Rules},
+    wavelet::Wavelet,
 };
 
 /// Answers from one generation of the index. Opening it takes no lock and waits for nobody.
@@ -37,6 +41,8 @@ pub struct Reader {
     pub(super) packs: Records,
     /// The scores that anomalies are held against, once they were needed.
     pub(super) reference: OnceLock<Arc<Reference>>,
+    /// The columns of the basis under each turn, once they were needed.
+    pub(super) turned: OnceLock<Vec<Turned>>,
     /// What a writer that asks has registered lately.
     pub(super) registry: Option<Arc<Registry>>,
 }
@@ -72,7 +78,16 @@ impl Reader {
                 mend: "run `wsidx sync`",
             });
         }
-        let reader = Self { home, settings, view: Arc::new(view), basis, packs, reference: OnceLock::new(), registry: None };
+        let reader = Self {
+            home,
+            settings,
+            view: Arc::new(view),
+            basis,
+            packs,
+            reference: OnceLock::new(),
+            turned: OnceLock::new(),
+            registry: None,
+        };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),
             false => Ok(reader),
@@ -134,6 +149,19 @@ impl Reader {
             true => Ok(content),
             false => Err(Error::Damaged { what: "a stored content is not where the view says".into(), mend: "run `wsidx rebuild`" }),
         }
+    }
+
+    /// The features of a picture under turns.
+    pub(super) fn features(&self, picture: &Picture, turns: &[Turn]) -> Vec<Feature> {
+        if self.settings.wavelet() != Wavelet::Haar {
+            return turns.iter().map(|&turn| self.feature(&turned(picture, turn))).collect();
+        }
+        let all = self.turned.get_or_init(|| {
+            let of_turn = |turn: Turn| self.basis.turned(&self.settings.layout(), turn.directions());
+            Turn::ALL.into_iter().map(of_turn).collect()
+        });
+        let turns: Vec<&Turned> = turns.iter().map(|turn| &all[turn.index()]).collect();
+        Turned::features(&turns, &mut coefficients_of(picture, &self.settings))
     }
 
     /// The feature of a picture.

@@ -36,4 +36,4 @@ pub use null::NullDistribution;
 pub use side_by_side::{AMPLIFIED, GAP, SideBySide, side_by_side};
 pub use ssim::{Border, Colour, Ssim, Window};
 pub use summary::{MatrixSummary, PairSimilarity, summarise};
-pub use views::{CROP_RULE, CROPS_OF_INDEXED, Part, ViewKind, Views, WHOLE, crops, uniform_border, views};
+pub use views::{CROP_RULE, CROPS_OF_INDEXED, Part, ViewKind, Views, WHOLE, crops, parts, uniform_border, views};

@@ -68,20 +68,22 @@ const REMAINS: f32 = 0.3;
 /// The views of a picture, the picture itself first.
 #[must_use]
 pub fn views(picture: &Picture, asked: Views) -> Vec<(ViewKind, Picture)> {
-    let turns: &[Turn] = if asked.turns { &Turn::ALL } else { &Turn::ALL[..1] };
+    let of_part = |(part, base, turns): (Part, Picture, &'static [Turn])| {
+        turns.iter().map(move |&turn| (ViewKind { part, turn }, turned(&base, turn)))
+    };
+    parts(picture, asked).into_iter().flat_map(of_part).collect()
+}
+
+/// The parts of which views are made, as they lie, each with its turns; the whole picture first.
+#[must_use]
+pub fn parts(picture: &Picture, asked: Views) -> Vec<(Part, Picture, &'static [Turn])> {
+    let turns = |all: bool| if all { &Turn::ALL[..] } else { &Turn::ALL[..1] };
     let trimmed = uniform_border(picture).filter(|_| asked.trimmed);
-    let mut made = Vec::new();
-    for part in std::iter::once(WHOLE).chain(trimmed) {
-        let base = cut(picture, part);
-        made.extend(turns.iter().map(|&turn| (ViewKind { part, turn }, turned(&base, turn))));
-    }
-    if asked.crops {
-        made.extend(CROPS.iter().map(|&part| (ViewKind { part, turn: Turn::NONE }, cut(picture, part))));
-    }
-    if asked.wider {
-        made.extend(CROPS.iter().map(|&crop| (ViewKind { part: around(crop), turn: Turn::NONE }, cut(picture, around(crop)))));
-    }
-    made
+    let whole = std::iter::once(WHOLE).chain(trimmed).map(|part| (part, turns(asked.turns)));
+    let crops = CROPS.iter().filter(|_| asked.crops).copied();
+    let wider = CROPS.iter().filter(|_| asked.wider).map(|&crop| around(crop));
+    let all = whole.chain(crops.chain(wider).map(|part| (part, turns(false))));
+    all.map(|(part, turns)| (part, cut(picture, part), turns)).collect()
 }
 
 /// The crops of an indexed picture of which rows may be kept: always [`CROPS_OF_INDEXED`], of the picture's shape, in the same order.

@@ -135,6 +135,30 @@ impl Layout {
         usize::from(band.plane) * self.plane_len() + (down + row) * usize::from(self.size) + right + col
     }
 
+    /// Where the coefficient at `index` of a turned picture stands among those of the picture itself, with Haar's wavelet, and whether it is that
+    /// with the other sign. `turn` takes a direction (right, down) in the turned picture to that in the picture itself; each of its rows has one
+    /// 1 or −1.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Layout::len`].
+    #[must_use]
+    pub fn haar_turned(&self, index: usize, [[a, b], [c, d]]: [[i32; 2]; 2]) -> (usize, bool) {
+        let Band { plane, level, subband, row, col } = self.band(index);
+        let side = i32::from(self.size >> level);
+        // Places from the centre, in halves.
+        let [x, y] = [col, row].map(|at| 2 * i32::from(at) + 1 - side);
+        let [col, row] = [a * x + b * y, c * x + d * y].map(|at| ((at + side - 1) / 2) as u16);
+        let (subband, sign) = match subband {
+            Subband::LL => (Subband::LL, 1),
+            Subband::HL if a != 0 => (Subband::HL, a),
+            Subband::HL => (Subband::LH, c),
+            Subband::LH if d != 0 => (Subband::LH, d),
+            Subband::LH => (Subband::HL, b),
+            Subband::HH => (Subband::HH, a * d + b * c),
+        };
+        (self.index(&Band { plane, level, subband, row, col }), sign < 0)
+    }
+
     /// All indices, coarsest first: LL of every plane, then level by level down to the finest; inside a level luma before chroma, then LH, HL,
     /// HH, then row by row.
     #[must_use]
@@ -164,6 +188,10 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        similarity::register::Turn,
+        wavelet::{Coefficients, Wavelet},
+    };
 
     #[test]
     fn a_side_is_halved_while_it_is_even() {
@@ -181,6 +209,24 @@ mod tests {
                 let band = layout.band(index);
                 assert_eq!(layout.index(&band), index);
                 assert!(seen.insert(band));
+            }
+        }
+    }
+
+    #[test]
+    fn haars_coefficients_turn_with_the_picture() {
+        for (size, planes) in [(2, 1), (7, 1), (8, 3), (12, 3), (28, 1), (32, 3)] {
+            let (side, layout) = (usize::from(size), Layout::full(size, planes));
+            let sample = |i: usize| ((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+            let samples: Vec<u8> = (0..layout.len()).map(sample).collect();
+            let of = |samples: &[u8]| Coefficients::<f32>::of(samples, size, planes, Wavelet::Haar, None).values;
+            let original = of(&samples);
+            for turn in Turn::ALL {
+                let turned: Vec<u8> = samples.chunks(layout.plane_len()).flat_map(|plane| turn.of(plane, side)).collect();
+                for (index, found) in of(&turned).into_iter().enumerate() {
+                    let (source, negative) = layout.haar_turned(index, turn.directions());
+                    assert_eq!(found, if negative { -original[source] } else { original[source] }, "{turn:?} of {size}: {index}");
+                }
             }
         }
     }

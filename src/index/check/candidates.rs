@@ -251,7 +251,8 @@ mod tests {
         let (base, rule, flat) = (&base, &rule, &flat);
         let request =
             Request { reader: &reader, named: &named, requested: &requested, before: 0, places: HashMap::new(), base, rule, flat };
-        let asked: Vec<Asked> = requested.iter().map(|requested| Asked::of(&requested.read.picture, |view| reader.feature(view))).collect();
+        let asked: Vec<Asked> =
+            requested.iter().map(|requested| Asked::of(&requested.read.picture, |part, turns| reader.features(part, turns))).collect();
         let found = request.candidates(0, &asked, &request.own()).unwrap();
         let rows = known(&reader).into_iter().map(|(row, id, feature)| (Candidate::Row(row), id, feature));
         let mut all: Vec<Known<Candidate>> = rows.collect();

@@ -121,7 +121,7 @@ impl Request<'_> {
     ) -> Result<Vec<Pairs>> {
         let some = &self.requested[first..first + near.len()];
         let of = |(own, place): (&Requested, usize)| {
-            Asked::known(Candidate::Requested(place), &own.read.picture, |view| self.reader.feature(view), library)
+            Asked::known(Candidate::Requested(place), &own.read.picture, |part, turns| self.reader.features(part, turns), library)
         };
         let asked: Vec<Asked> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
         let candidates = self.candidates(first, &asked, own)?;

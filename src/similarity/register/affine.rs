@@ -117,6 +117,13 @@ impl Turn {
         Affine([mirror * quarter[0], mirror * quarter[1], 0.0, quarter[2], quarter[3], 0.0])
     }
 
+    /// Where right and down of the turned picture point to in the original: [`Turn::to_original`] in whole numbers.
+    #[must_use]
+    pub fn directions(self) -> [[i32; 2]; 2] {
+        let [a, b, _, c, d, _] = self.to_original().0;
+        [[a as i32, b as i32], [c as i32, d as i32]]
+    }
+
     /// A square plane of side n, turned.
     #[must_use]
     pub fn of<T: Copy>(self, plane: &[T], n: usize) -> Vec<T> {

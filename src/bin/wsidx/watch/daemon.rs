@@ -32,8 +32,9 @@ use super::{
 };
 use crate::{Exit, Failure, Outcome, place, progress::Interrupt, session::Session};
 
-/// After the last change the catalog is written; what it lacks after a crash is replayed.
+/// So long after the last change the catalog is written, and where changes never end at least so often; what it lacks after a crash is replayed.
 const REST: Duration = Duration::from_secs(1);
+const SAVE: Duration = Duration::from_secs(60);
 
 /// The index, open for writing, and what holds for all handfuls.
 pub(super) struct Store {
@@ -70,6 +71,7 @@ pub(super) struct Daemon<'a> {
     /// The number of the last event whose line was written.
     pub(super) told: u64,
     pub(super) unsaved: Option<Instant>,
+    saved: Instant,
     pub(super) next_turn: Instant,
     next_cluster: Instant,
     _socket: Socket,
@@ -120,6 +122,7 @@ impl<'a> Daemon<'a> {
             stopping: false,
             full: None,
             unsaved: None,
+            saved: now,
             next_turn: now,
             _socket: socket,
         })
@@ -231,10 +234,12 @@ impl<'a> Daemon<'a> {
     /// When nothing waits: the catalog, and clusters of what has changed.
     fn idle(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
-        let rests = self.unsaved.is_some_and(|since| now.duration_since(since) >= REST);
-        if rests && let Some(Store { writer, .. }) = &mut self.store {
+        let is_due = |since: Instant| now.duration_since(since) >= REST || now.duration_since(self.saved) >= SAVE;
+        if self.unsaved.is_some_and(is_due)
+            && let Some(Store { writer, .. }) = &mut self.store
+        {
             match writer.save() {
-                Ok(()) => self.unsaved = None,
+                Ok(()) => (self.unsaved, self.saved) = (None, now),
                 Err(e) if is_full(&e) => return self.give_back(Vec::new(), e, now),
                 Err(e) => return Err(e.into()),
             }

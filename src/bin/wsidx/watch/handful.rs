@@ -206,7 +206,7 @@ impl Daemon<'_> {
             gone.iter().filter(|path| !writer.state().paths().contains_key(*path)).for_each(|path| self.queue.settle_gone(path));
         }
         if !taken.events.is_empty() || taken.published.written {
-            self.unsaved = Some(now);
+            self.unsaved = Some(Instant::now());
             self.numbers().committed = clock::seconds();
         }
         self.told = taken.events.last().map_or(self.told, |(seq, _)| *seq);
