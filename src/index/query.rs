@@ -222,7 +222,7 @@ pub(super) mod tests {
         monitor::Silent,
         picture::{Picture, Shape},
         similarity::turned,
-        wavelet::Wavelet,
+        wavelet::{Coefficients, Layout, Wavelet},
     };
 
     const SIZE: u16 = 16;
@@ -277,6 +277,24 @@ pub(super) mod tests {
         let mut ranked: Vec<(i64, ContentId, K)> = all.iter().map(|(who, id, other)| (apart(other), *id, *who)).collect();
         ranked.sort_unstable_by_key(|&(apart, id, _)| (apart, id));
         ranked.into_iter().take(k).map(|(.., who)| who).collect()
+    }
+
+    #[test]
+    fn haars_coefficients_turn_with_the_picture() {
+        for (size, planes) in [(2, 1), (7, 1), (8, 3), (12, 3), (28, 1), (32, 3)] {
+            let (side, layout) = (usize::from(size), Layout::full(size, planes));
+            let sample = |i: usize| ((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+            let samples: Vec<u8> = (0..layout.len()).map(sample).collect();
+            let of = |samples: &[u8]| Coefficients::<f32>::of(samples, size, planes, Wavelet::Haar, None).values;
+            let original = of(&samples);
+            for turn in Turn::ALL {
+                let turned: Vec<u8> = samples.chunks(layout.plane_len()).flat_map(|plane| turn.of(plane, side)).collect();
+                for (index, found) in of(&turned).into_iter().enumerate() {
+                    let (source, negative) = layout.haar_turned(index, turn.directions());
+                    assert_eq!(found, if negative { -original[source] } else { original[source] }, "{turn:?} of {size}: {index}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -188,10 +188,6 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        similarity::register::Turn,
-        wavelet::{Coefficients, Wavelet},
-    };
 
     #[test]
     fn a_side_is_halved_while_it_is_even() {
@@ -209,24 +205,6 @@ mod tests {
                 let band = layout.band(index);
                 assert_eq!(layout.index(&band), index);
                 assert!(seen.insert(band));
-            }
-        }
-    }
-
-    #[test]
-    fn haars_coefficients_turn_with_the_picture() {
-        for (size, planes) in [(2, 1), (7, 1), (8, 3), (12, 3), (28, 1), (32, 3)] {
-            let (side, layout) = (usize::from(size), Layout::full(size, planes));
-            let sample = |i: usize| ((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
-            let samples: Vec<u8> = (0..layout.len()).map(sample).collect();
-            let of = |samples: &[u8]| Coefficients::<f32>::of(samples, size, planes, Wavelet::Haar, None).values;
-            let original = of(&samples);
-            for turn in Turn::ALL {
-                let turned: Vec<u8> = samples.chunks(layout.plane_len()).flat_map(|plane| turn.of(plane, side)).collect();
-                for (index, found) in of(&turned).into_iter().enumerate() {
-                    let (source, negative) = layout.haar_turned(index, turn.directions());
-                    assert_eq!(found, if negative { -original[source] } else { original[source] }, "{turn:?} of {size}: {index}");
-                }
             }
         }
     }
