@@ -160,8 +160,11 @@ impl Writer {
     pub fn intake(&mut self, tables: &[Arc<[u8]>], at: i64, monitor: &dyn Monitor) -> Result<Intake> {
         self.publish(at, monitor)?;
         self.regraphed.get_or_insert_default();
+        let is_new = self.registry.is_none();
         let reader = self.reader()?;
-        reader.prepare_registry(monitor)?;
+        if is_new {
+            reader.prepare_registry(monitor)?;
+        }
         let rules = reader.rules()?;
         let labels = Labels::read(&self.home.root, tables)?;
         let exceptions = reader.exceptions(&rules.edges)?;

@@ -23,7 +23,7 @@ pub(super) const OF_A_VIEW: usize = 2;
 pub(super) const AMONG: usize = 4;
 
 /// What views are searched by, the columns that were chosen first: with [`AMONG`] they bring the sources of copies as often as all values do, in
-/// less than half of the time (see the record of pairs).
+/// half of the time (see the record of pairs).
 pub(super) const BY_VIEW: By = By::HighBytes { columns: 64 };
 
 /// A picture that is looked up.

@@ -129,8 +129,7 @@ pub enum By {
     /// All of their values.
     Values,
     /// The high bytes of their first columns, up to the next multiple of 64: distances are those of these bytes, in units of (256/32,000)². Low
-    /// bytes are not read, and what the products say need not be measured again. Which rows take part stays as it is: those that are not zero as a
-    /// whole.
+    /// bytes are not read, and the bound has no margin for them. Which rows take part stays as it is: those that are not zero as a whole.
     HighBytes {
         /// How many columns.
         columns: usize,

@@ -40,6 +40,11 @@ impl<'a> Sought<'a> {
     }
 }
 
+/// A search of `k` by all columns.
+fn by_all(planes: &OwnedPlanes, k: usize) -> Ask<'_> {
+    Ask { queries: planes.as_planes(), by: By::Values, k }
+}
+
 fn values<'f>(features: impl Iterator<Item = &'f Feature>) -> Vec<&'f [i16]> {
     features.map(|Feature(values)| values.as_slice()).collect()
 }
@@ -89,7 +94,7 @@ impl Request<'_> {
         let k = usize::from(self.reader.settings.neighbors);
         let base = Live(&self.base.live);
         let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
-        let in_request = self.among_new(self.by_all(planes, k + 1), planes, &base, Some(&before));
+        let in_request = self.among_new(by_all(planes, k + 1), planes, &base, Some(&before));
         let merged = in_base.par_iter().zip(in_request).zip(self.requested);
         merged.map(|((rows, new), own)| self.merge(rows, &new, own, k)).collect()
     }
@@ -99,11 +104,6 @@ impl Request<'_> {
         let admit = Admit { limits, ..Admit::default() };
         let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
         nearest_by(ask, planes.as_planes(), &Live(&not_live), &order, &admit)
-    }
-
-    /// A search of `k` by all columns.
-    fn by_all<'p>(&self, planes: &'p OwnedPlanes, k: usize) -> Ask<'p> {
-        Ask { queries: planes.as_planes(), by: By::Values, k }
     }
 
     /// One bit for each requested content, set if it is not among the live rows.
@@ -197,7 +197,7 @@ impl Request<'_> {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        let new = self.among_new(self.by_all(planes, k), planes, &live, None);
+        let new = self.among_new(by_all(planes, k), planes, &live, None);
         let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
             let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
             let new = new.iter().filter(|n| n.row as usize != i);
