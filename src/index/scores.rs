@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Writer, rows::Rows};
 use crate::{
     Result,
-    knn::{ListUpdate, Neighbor},
+    knn::ListUpdate,
     store::view::View,
     verdict::{ANOMALY_NEIGHBOR, Label, Occurrence, Reference},
 };
@@ -17,18 +17,22 @@ type Score = (u32, Vec<Label>);
 
 /// The scores of the live rows of a view.
 pub(super) fn reference_of(view: &View) -> Result<Reference> {
-    let score = |row: u32| score(&view.list(row)?, || Ok(view.row(row)?.occurrences));
+    let score = |row: u32| score(fifth(view, row)?, || Ok(view.row(row)?.occurrences));
     let scores = (0..view.rows() as u32).into_par_iter().with_min_len(4_096).map(score).collect::<Result<Vec<_>>>()?;
     Ok(Reference::new(scores.iter().flatten().map(|(score, labels)| (*score, labels.iter()))))
 }
 
-/// The squared distance of the fifth neighbour; a dead or flat row, and a row of a small dataset, has none.
-fn score(list: &[Neighbor], occurrences: impl FnOnce() -> Result<Vec<Occurrence>>) -> Result<Option<Score>> {
-    let Some(fifth) = list.get(ANOMALY_NEIGHBOR - 1) else { return Ok(None) };
+/// The squared distance of the fifth neighbour, with the labels; a dead or flat row, and a row of a small dataset, has none.
+fn score(fifth: Option<u32>, occurrences: impl FnOnce() -> Result<Vec<Occurrence>>) -> Result<Option<Score>> {
+    let Some(fifth) = fifth else { return Ok(None) };
     let mut labels: Vec<Label> = occurrences()?.into_iter().filter_map(|o| o.label).collect();
     labels.sort_unstable();
     labels.dedup();
-    Ok(Some((fifth.distance, labels)))
+    Ok(Some((fifth, labels)))
+}
+
+fn fifth(view: &View, row: u32) -> Result<Option<u32>> {
+    view.distance_in_list(row, ANOMALY_NEIGHBOR - 1)
 }
 
 impl Writer {
@@ -57,10 +61,14 @@ impl Writer {
         let changed: BTreeSet<u32> = lists.iter().map(|(row, _)| row).chain(rows.touched.iter().map(|(row, _)| *row)).collect();
         let (mut gone, mut new) = (Vec::new(), Vec::new());
         for row in changed {
-            let before = if row < known { old.list(row)? } else { Vec::new() };
-            gone.extend(score(&before, || Ok(old.row(row)?.occurrences))?);
-            let now = lists.get(row).unwrap_or(&before);
-            new.extend(score(now, || match touched(row) {
+            let before = if row < known { fifth(old, row)? } else { None };
+            let now = lists.get(row).map_or(before, |list| list.get(ANOMALY_NEIGHBOR - 1).map(|neighbor| neighbor.distance));
+            let touched = touched(row);
+            if touched.is_none() && now == before {
+                continue;
+            }
+            gone.extend(score(before, || Ok(old.row(row)?.occurrences))?);
+            new.extend(score(now, || match touched {
                 Some(id) => Ok(self.state.occurrences(id)),
                 None => Ok(old.row(row)?.occurrences),
             })?);

@@ -15,6 +15,9 @@ use std::{
     },
 };
 
+/// Neighbours for which there is room at once.
+const FIRST: usize = 64;
+
 /// The `k` best neighbours among those within a radius.
 #[derive(Clone, Debug)]
 pub(super) struct Best {
@@ -40,6 +43,9 @@ impl Best {
             return false;
         }
         if self.heap.len() < self.k {
+            if self.heap.is_empty() {
+                self.heap.reserve_exact(self.k.min(FIRST));
+            }
             self.heap.push(neighbor);
             self.rise(order);
             return true;

@@ -263,6 +263,15 @@ impl View {
         Ok(list)
     }
 
+    /// The squared distance of one of the list of a row, counted from 0, if it has so many.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub fn distance_in_list(&self, row: u32, place: usize) -> Result<Option<u32>> {
+        let bytes = self.table(TableKind::Lists).get(&row_key(row))?;
+        Ok(bytes.filter(|_| place < self.neighbors).and_then(|bytes| record::distance_of(bytes, place)))
+    }
+
     /// The list of a row with the neighbours that are kept beyond those that count, so that it can lose some.
     ///
     /// # Errors

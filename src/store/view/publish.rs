@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, io, ops::Range, panic::resume_unwind, thread::Builder};
 
+use rayon::prelude::*;
+
 use super::{
     Changes, FileEntry, Manifest, View,
     blocks::Opening,
@@ -153,12 +155,14 @@ pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Dra
     manifest.order = folder.order(old, &grown)?;
     let [high, low, norms, contents] = grown.files;
     manifest.columns = [high, low, norms, contents, folder.write(LIVE, &live)?];
-    for (kind, changes) in TableKind::ALL.into_iter().zip(changes) {
+    let tables = manifest.tables.par_iter_mut().zip(TableKind::ALL).zip(changes);
+    tables.try_for_each(|((files, kind), changes)| {
         let nothing = Table::open(Opening::anew(medium), &[])?;
         let (table, runs) = old.map_or((&nothing, &[][..]), |view| (view.table(kind), view.manifest.tables[kind as usize].as_slice()));
         let (stay, run) = table.write(changes, medium, folder.name(kind.name()))?;
-        manifest.tables[kind as usize] = runs[..stay].iter().cloned().chain(run).collect();
-    }
+        *files = runs[..stay].iter().cloned().chain(run).collect();
+        Ok::<_, Error>(())
+    })?;
     folder.commit(old, &manifest)
 }
 
@@ -298,6 +302,7 @@ mod tests {
         assert_eq!(view.live_words().unwrap(), [(1 << (3 * number)) - 1]);
         for row in 0..3 * number as u32 {
             assert_eq!(view.list(row).unwrap(), [Neighbor { row: 7, distance: number as u32 }]);
+            assert_eq!([0, 1].map(|place| view.distance_in_list(row, place).unwrap()), [Some(number as u32), None]);
             let moved = if row == 0 { number / 2 * 2 } else { 0 };
             assert_eq!(view.content(row).unwrap(), (id(row), place(moved.max(u64::from(row) / 3 + 1))));
             assert_eq!(view.row_of(&id(row)).unwrap(), Some(row));

@@ -106,10 +106,17 @@ pub fn pack_list(list: &[Neighbor]) -> Vec<u8> {
 }
 
 pub(super) fn unpack_list(bytes: &[u8]) -> Option<Vec<Neighbor>> {
-    let mut b = Unpacker(bytes);
-    let list = (0..bytes.len() / 8).map(|_| Some(Neighbor { row: b.u32()?, distance: b.u32()? })).collect::<Option<_>>()?;
-    b.end()?;
-    Some(list)
+    let (pairs, rest) = bytes.as_chunks();
+    rest.is_empty().then(|| pairs.iter().map(neighbor).collect())
+}
+
+/// The squared distance of a member of a list, if it has so many.
+pub(super) fn distance_of(bytes: &[u8], place: usize) -> Option<u32> {
+    bytes.as_chunks().0.get(place).map(|pair| neighbor(pair).distance)
+}
+
+fn neighbor(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> Neighbor {
+    Neighbor { row: u32::from_le_bytes([a, b, c, d]), distance: u32::from_le_bytes([e, f, g, h]) }
 }
 
 /// The edges of a row: of each the other row, the bits of the similarity, and what it needs.

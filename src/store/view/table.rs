@@ -29,7 +29,7 @@ type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
 pub type Visit<'v> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<()> + 'v;
 
 /// Gives entries to a visitor, once.
-type Each<'a> = dyn FnOnce(&mut Visit<'_>) -> Result<()> + 'a;
+type Each<'a> = dyn FnOnce(&mut Visit<'_>) -> Result<()> + Send + 'a;
 
 /// What changes in a table, told entry by entry when it is written.
 pub struct Changes<'a> {
@@ -40,7 +40,7 @@ pub struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     /// At most `count` entries, which `each` gives to its visitor, in the order of their keys.
-    pub fn new(count: usize, each: impl FnOnce(&mut Visit<'_>) -> Result<()> + 'a) -> Self {
+    pub fn new(count: usize, each: impl FnOnce(&mut Visit<'_>) -> Result<()> + Send + 'a) -> Self {
         Self { count, each: Box::new(each) }
     }
 }
