@@ -31,25 +31,34 @@ class Watch:
     def __init__(self, program, root, *arguments, since=None):
         command = [program, "watch", *arguments] + (["--since", str(since)] if since is not None else [])
         self.process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.lines, self.bell = [], threading.Condition()
+        self.texts, self.bell = [], threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
 
     def listen(self):
+        # Who measures takes as little of the processor as can be: lines are read as JSON by those who ask.
         for line in self.process.stdout:
             at = time.perf_counter()
-            try:
-                line = json.loads(line)
-            except ValueError:
-                continue  # cut by a kill
             with self.bell:
-                self.lines.append((at, line))
+                self.texts.append((at, line))
                 self.bell.notify_all()
+
+    def line(self, number):
+        at, text = self.texts[number]
+        try:
+            return at, json.loads(text)
+        except ValueError:
+            return at, {"type": "cut"}  # by a kill
+
+    @property
+    def lines(self):
+        return [self.line(number) for number in range(len(self.texts))]
 
     def until(self, wanted, patience=600):
         end, looked = time.perf_counter() + patience, 0
         with self.bell:
             while True:
-                for at, line in self.lines[looked:]:
+                while looked < len(self.texts):
+                    at, line = self.line(looked)
                     looked += 1
                     if wanted(line):
                         return at, line
@@ -60,13 +69,13 @@ class Watch:
         end, looked, told = time.perf_counter() + patience, 0, 0
         with self.bell:
             while True:
-                told += sum("seq" in line for _, line in self.lines[looked:])
-                looked = len(self.lines)
+                told += sum(b'"seq":' in text[:40] for _, text in self.texts[looked:])
+                looked = len(self.texts)
                 if told >= number:
                     break
                 if not self.bell.wait(end - time.perf_counter()):
                     raise TimeoutError("lines never came")
-            return self.lines[-1][0]
+            return self.texts[-1][0]
 
     def memory(self, name="VmHWM"):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -239,9 +248,9 @@ class Bench:
             gather(watch)
             kills += 1
         while True:
-            before = len(watch.lines)
+            before = len(watch.texts)
             time.sleep(3)
-            if len(watch.lines) == before and sum("seq" in line for _, line in watch.lines) + len(told) >= count:
+            if len(watch.texts) == before and sum("seq" in line for _, line in watch.lines) + len(told) >= count:
                 break
         watch.stop()
         time.sleep(0.2)
