@@ -117,7 +117,17 @@ fn changed(update: &Update<'_>) -> ListUpdate {
 
 /// Lists of 16 of all rows.
 fn from_nothing<'a>(planes: &'a OwnedPlanes, live: &'a [u64], added: &'a [u32]) -> Update<'a> {
-    Update { planes: planes.as_planes(), live: Live(live), added, removed: &[], old: &NoLists, k: 16, spare: 0, order: &ByNumber }
+    Update {
+        planes: planes.as_planes(),
+        live: Live(live),
+        added,
+        removed: &[],
+        old: &NoLists,
+        k: 16,
+        spare: 0,
+        order: &ByNumber,
+        met: None,
+    }
 }
 
 fn build(rows: usize, columns: usize) {
@@ -161,7 +171,7 @@ fn scale(rows: usize, columns: usize) {
     let mut live = vec![u64::MAX; rows.div_ceil(64)];
     let all: Vec<u32> = (0..rows as u32).collect();
     let run = |name: &str, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, runs| {
-        let update = Update { planes, live: Live(live), added, removed, old, k: K, spare: SPARE, order: &ByNumber };
+        let update = Update { planes, live: Live(live), added, removed, old, k: K, spare: SPARE, order: &ByNumber, met: None };
         forget_peak();
         let (_, before) = memory();
         let (wall, cpu) = best(runs, || changed(&update));

@@ -11,8 +11,8 @@ use support::images::{Numbers, brighter, mirrored, ppm, write};
 use wsidx::{
     Result,
     index::{
-        Arrival, Arrivals, CheckItem, CheckOptions, Checked, GraphMethod, InitOptions, Intake, Reader, SyncOptions, Told, Writer, create,
-        events, survey,
+        Ahead, Arrival, Arrivals, CheckItem, CheckOptions, Checked, GraphMethod, InitOptions, Intake, Reader, SyncOptions, Told, Writer,
+        create, events, survey,
     },
     monitor::Silent,
 };
@@ -30,11 +30,17 @@ fn paths(names: &[&str]) -> Vec<Arc<[u8]>> {
 
 fn arrivals(names: &[&str], gone: &[&str]) -> Arrivals {
     let files = paths(names).into_iter().map(|path| Arrival { path, growing: false }).collect();
-    Arrivals { files, gone: paths(gone), leave: true }
+    Arrivals { files, gone: paths(gone), leave: true, ..Arrivals::default() }
 }
 
 /// What was told, in words, with the verdicts.
 fn take(writer: &mut Writer, intake: &mut Intake, arrivals: Arrivals) -> (Vec<String>, Vec<Checked>) {
+    let (words, checked, _) = take_and_read(writer, intake, arrivals);
+    (words, checked)
+}
+
+/// The same, and what was read of the files that come next.
+fn take_and_read(writer: &mut Writer, intake: &mut Intake, arrivals: Arrivals) -> (Vec<String>, Vec<Checked>, Option<Ahead>) {
     let mut checked = Vec::new();
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let taken = writer.take_arrivals(
@@ -55,7 +61,7 @@ fn take(writer: &mut Writer, intake: &mut Intake, arrivals: Arrivals) -> (Vec<St
         &Silent,
     );
     let taken = taken.unwrap();
-    (taken.events.iter().map(|(_, text)| shown(text)).collect(), checked)
+    (taken.events.iter().map(|(_, text)| shown(text)).collect(), checked, taken.ahead)
 }
 
 fn all_events(root: &Path, since: u64) -> Vec<String> {
@@ -127,6 +133,55 @@ fn the_verdicts_of_handfuls_are_those_of_a_check_and_the_index_is_that_of_a_sync
     assert_eq!((summary.added, summary.removed, summary.moved), (0, 0, 0));
     assert_eq!(writer.verify(true, &Default::default(), &Silent).unwrap().problems, Vec::<String>::new());
     assert_eq!(writer.told(), told.len() as u64);
+}
+
+#[test]
+fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
+    let trees = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let roots = trees.each_ref().map(tempfile::TempDir::path);
+    let mut numbers = Numbers::new(8);
+    let write_both = |name: &str, bytes: &[u8]| roots.iter().for_each(|root| write(root, name, bytes));
+    (0..750).for_each(|seed| write_both(&format!("train/{}/{seed}.ppm", seed % 3), &ppm(seed, SIDE)));
+    let [mut ahead_of, mut in_turn] = roots.map(|root| {
+        let mut writer = index(root);
+        writer.sync(&SyncOptions::default(), &Silent).unwrap();
+        let intake = writer.intake(&[], 0, &Silent).unwrap();
+        (writer, intake)
+    });
+    assert!(!Reader::open(roots[0]).unwrap().basis().fitted, "there will be contents enough to choose a basis");
+    // The last file of each is in the next as well.
+    let handfuls: Vec<Vec<String>> =
+        (0..5).map(|step| (0..150).map(|i| format!("train/{}/new-{}.ppm", i % 3, 149 * step + i)).collect()).collect();
+    handfuls.iter().flatten().for_each(|name| write_both(name, &picture_of(&mut numbers)));
+    write_both("train/1/new-20.ppm", b"P6 16 16 255 ");
+    let mut ahead: Option<Ahead> = None;
+    for (step, handful) in handfuls.iter().enumerate() {
+        let again = format!("train/0/new-{}.ppm", 149 * step + 30);
+        let bytes = picture_of(&mut numbers);
+        write_both(&again, &bytes);
+        let names = |names: &[String]| arrivals(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+        let now = if ahead.is_some() { names(&[again]) } else { names(handful) };
+        let next = handfuls.get(step + 1).map_or_else(Vec::new, |next| names(next).files);
+        let read = take_and_read(&mut ahead_of.0, &mut ahead_of.1, Arrivals { ahead: ahead.take(), next, ..now });
+        let plain = take(&mut in_turn.0, &mut in_turn.1, names(handful));
+        let without_root = |mut checked: Vec<Checked>| {
+            checked.iter_mut().for_each(|one| one.item.file = Default::default());
+            checked
+        };
+        assert_eq!(read.0, plain.0, "step {step}");
+        assert!(without_root(read.1) == without_root(plain.1), "step {step}");
+        assert!(plain.0.len() > 140 && plain.0.iter().any(|line| line.ends_with("redundant")), "step {step}");
+        ahead = read.2;
+        assert_eq!(ahead.is_some(), step + 1 < handfuls.len());
+    }
+    assert!(Reader::open(roots[0]).unwrap().basis().fitted);
+    assert_eq!(ahead_of.0.verify(true, &Default::default(), &Silent).unwrap().problems, Vec::<String>::new());
+}
+
+/// A picture of many that may be near one that was made before.
+fn picture_of(numbers: &mut Numbers) -> Vec<u8> {
+    let file = ppm(numbers.below(900), SIDE);
+    if numbers.below(3) == 0 { brighter(&file, 1 + numbers.below(9) as u8) } else { file }
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Candidates<'_> {
     pub(super) fn edges(&self, library: Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
         monitor.stage("registering", Some(self.lists.len() as u64));
         let mut changes: Vec<Vec<Change>> = Vec::new();
-        for places in together(self.lists).chunks(TOGETHER) {
+        for places in self.order(&library).chunks(TOGETHER) {
             let of_row = |&place: &u32| {
                 let (row, list) = self.lists.nth(place as usize);
                 monitor.advance(1);
@@ -83,24 +83,34 @@ impl Candidates<'_> {
         Ok(edges)
     }
 
+    /// The places of the lists in the order in which they are looked at.
+    fn order(&self, library: &Library<'_, u32>) -> Vec<u32> {
+        let new = self.lists.iter().filter(|(row, _)| !self.is_published(*row)).count();
+        // Where what is made of all new pictures is kept, no order is better than another.
+        if library.has_room_for(new) { (0..self.lists.len() as u32).collect() } else { together(self.lists) }
+    }
+
     /// The pairs of a row that are candidates no more, and those that are now and similar.
     fn changes(&self, row: u32, list: &[Neighbor], library: &Library<'_, u32>) -> Result<Vec<Change>> {
-        let before = self.before(row)?;
+        let (is_new, before) = (!self.is_published(row), self.before(row)?);
         let mut changes = Vec::new();
-        for gone in before.iter().filter(|neighbor| !has(list, neighbor.row)) {
+        let mut gone = before.iter().filter(|neighbor| !has(list, **neighbor)).peekable();
+        let edges = if gone.peek().is_some() { self.edges_before(row)? } else { Vec::new() };
+        // Only pairs that were kept can cease to be.
+        for gone in gone.filter(|gone| edges.binary_search_by_key(&gone.row, |edge| edge.row).is_ok()) {
             let still = match self.lists.get(gone.row) {
-                Some(list) => has(self.counting(list), row),
-                None => has(&self.before(gone.row)?, row),
+                Some(list) => has(self.counting(list), Neighbor { row, ..*gone }),
+                None => has(&self.before(gone.row)?, Neighbor { row, ..*gone }),
             };
             if !still {
                 changes.push((row, gone.row, None));
             }
         }
-        for new in list.iter().filter(|neighbor| !has(&before, neighbor.row)) {
-            let other = new.row;
+        for new in list.iter().filter(|neighbor| !has(&before, **neighbor)) {
+            let (other, back) = (new.row, Neighbor { row, ..*new });
             // Of two rows that are new to each other the smaller one looks at the pair.
-            let twice = other < row && self.lists.get(other).is_some_and(|list| has(self.counting(list), row));
-            if twice || has(&self.before(other)?, row) {
+            let twice = other < row && self.lists.get(other).is_some_and(|list| has(self.counting(list), back));
+            if twice || (!is_new && has(&self.before(other)?, back)) {
                 continue;
             }
             changes.extend(library.as_they_lie(row, other)?.map(|pair| (row, other, Some(pair))));
@@ -113,15 +123,25 @@ impl Candidates<'_> {
         &list[..list.len().min(self.k)]
     }
 
+    /// Whether a row is one of the published.
+    fn is_published(&self, row: u32) -> bool {
+        self.old.is_some_and(|view| (row as usize) < view.rows())
+    }
+
     /// The published list of a row.
     fn before(&self, row: u32) -> Result<Vec<Neighbor>> {
-        self.old.filter(|view| (row as usize) < view.rows()).map_or(Ok(Vec::new()), |view| view.list(row))
+        self.old.filter(|_| self.is_published(row)).map_or(Ok(Vec::new()), |view| view.list(row))
+    }
+
+    /// The published edges of a row.
+    fn edges_before(&self, row: u32) -> Result<Vec<Edge>> {
+        self.old.filter(|_| self.is_published(row)).map_or(Ok(Vec::new()), |view| view.edges(row))
     }
 
     /// The edges of a row after changes, if they differ.
     fn changed(&self, changes: &[Change]) -> Result<Option<Vec<Edge>>> {
         let row = changes[0].0;
-        let before = self.old.filter(|view| (row as usize) < view.rows()).map_or(Ok(Vec::new()), |view| view.edges(row))?;
+        let before = self.edges_before(row)?;
         let stays = |edge: &&Edge| changes.binary_search_by_key(&edge.row, |change| change.1).is_err();
         let new = changes.iter().filter_map(|&(_, row, pair)| pair.map(|(similarity, needs)| Edge { row, similarity, needs }));
         let mut edges: Vec<Edge> = before.iter().filter(stays).copied().chain(new).collect();
@@ -148,6 +168,8 @@ fn together(lists: &ListUpdate) -> Vec<u32> {
     order
 }
 
-fn has(list: &[Neighbor], row: u32) -> bool {
-    list.iter().any(|neighbor| neighbor.row == row)
+/// Whether a list, nearest first, has a row at this distance.
+fn has(list: &[Neighbor], Neighbor { row, distance }: Neighbor) -> bool {
+    let first = list.partition_point(|neighbor| neighbor.distance < distance);
+    list[first..].iter().take_while(|neighbor| neighbor.distance == distance).any(|neighbor| neighbor.row == row)
 }

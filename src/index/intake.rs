@@ -14,21 +14,22 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
+    Ahead, CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
+    arrivals::Arrived,
     batch::{Contained, Outcome},
-    check::{Read, Settled, except},
+    check::{Settled, except},
     registry::Registry,
     sync::Plan,
 };
 use crate::{
     Error, Result,
-    dataset::{Found, Labels, Listing, Naming, Unread, to_path},
+    dataset::{Found, Labels, Listing, Naming, to_path},
     knn::Live,
     monitor::Monitor,
     store::{
         history::{gone_record, path_record},
         packs::{Event, Packs, Record, View as PackView},
-        state::{ContentId, Holds, PathEntry},
+        state::{ContentId, PathEntry},
     },
     verdict::{Exceptions, Occurrence, Rules},
 };
@@ -43,10 +44,14 @@ pub struct Arrival {
 }
 
 /// What a watcher hands over at once.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct Arrivals {
     /// Files that are new or may have changed.
     pub files: Vec<Arrival>,
+    /// More of them, which were read before.
+    pub ahead: Option<Ahead>,
+    /// Files that will be handed over next: they are read while these are written.
+    pub next: Vec<Arrival>,
     /// Paths that are no more. One whose content is among the files has moved there.
     pub gone: Vec<Arc<[u8]>>,
     /// Whether the other ones leave. If not, they wait for files that are handed over later, and count no more in the meantime.
@@ -89,7 +94,7 @@ pub struct Unsettled {
 }
 
 /// What became of a handful.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct Taken {
     /// Events with their numbers, durable and visible; in the order of the store.
     pub events: Vec<(u64, Vec<u8>)>,
@@ -99,6 +104,8 @@ pub struct Taken {
     pub left: Vec<Arc<[u8]>>,
     /// What became visible.
     pub published: Published,
+    /// What was read of the files that come next; to be handed over with them.
+    pub ahead: Option<Ahead>,
 }
 
 /// What holds for all handfuls until the tables of labels, `wsidx.toml` or the exceptions change.
@@ -125,7 +132,7 @@ struct Sorted {
     quiet: Vec<Record>,
     /// Where a file was, and what is where now.
     moved: Vec<(Arc<[u8]>, Outcome)>,
-    judged: Vec<Outcome>,
+    judged: Vec<Arrived>,
 }
 
 /// A change with its event.
@@ -185,18 +192,18 @@ impl Writer {
         words: &mut Words<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Taken> {
-        let Arrivals { mut files, mut gone, leave } = arrivals;
-        files.sort_unstable();
-        files.dedup_by(|a, b| a.path == b.path);
+        let Arrivals { mut files, ahead, next, mut gone, leave } = arrivals;
         gone.retain(|path| self.state.paths().contains_key(path));
         gone.sort_unstable();
         gone.dedup();
         let mut taken = Taken::default();
-        let outcomes = self.read_arrivals(intake, &files, &mut taken.unsettled, monitor)?;
-        let vanished = self.vanished(&files, &outcomes);
+        let reader = self.arrival_reader(intake)?;
+        let (arrived, unsettled) = self.arrived(&reader, &mut files, ahead, intake, monitor)?;
+        taken.unsettled = unsettled;
+        let vanished = self.vanished(&files, &arrived);
         gone = gone.into_iter().chain(vanished.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect();
-        gone.retain(|path| outcomes.binary_search_by(|outcome| outcome.path.cmp(path)).is_err());
-        let Sorted { quiet, moved, judged } = self.sort_out(outcomes, &gone);
+        gone.retain(|path| arrived.binary_search_by(|arrived| arrived.outcome.path.cmp(path)).is_err());
+        let Sorted { quiet, moved, judged } = self.sort_out(arrived, &gone);
         let left: HashSet<&Arc<[u8]>> = moved.iter().map(|(from, _)| from).collect();
         let leaves = |path: &Arc<[u8]>| (leave || vanished.contains(path)) && !left.contains(path);
         let removed: Vec<Arc<[u8]>> = gone.iter().filter(|path| leaves(path)).cloned().collect();
@@ -205,33 +212,58 @@ impl Writer {
             let id = self.state.paths()[&path].content().copied();
             Step::Removed(path, id)
         });
-        let judged = checked.iter().zip(judged).map(|(checked, outcome)| Step::Judged(checked, outcome));
+        let judged = checked.iter().zip(judged).map(|(checked, arrived)| Step::Judged(checked, arrived.outcome));
         let mut steps: Vec<Step<'_>> = judged.chain(moved.into_iter().map(|(from, outcome)| Step::Moved(from, outcome))).collect();
         steps.sort_by(|a, b| a.path().cmp(b.path()));
         steps.extend(removed);
-        let records = self.record(quiet, steps, at, &mut taken, words);
-        if !records.is_empty() {
-            self.commit(&records, at)?;
-            self.note_touched();
-        }
-        taken.published = self.publish(at, monitor)?;
+        let mut read = Ok(None);
+        taken.published = rayon::in_place_scope(|scope| {
+            if !next.is_empty() {
+                scope.spawn(|_| read = reader.read_ahead(next, monitor).map(Some));
+            }
+            let records = self.record(quiet, steps, at, &mut taken, words);
+            if !records.is_empty() {
+                self.commit(&records, at)?;
+                self.note_touched();
+            }
+            self.publish(at, monitor)
+        })?;
+        taken.ahead = read?;
         Ok(taken)
     }
 
     /// Answers from what is published, without opening it again.
     fn reader(&mut self) -> Result<Reader> {
+        let reader = self.reader_without_scores()?;
+        let reference = OnceLock::from(self.reference(&reader.view)?);
+        let reaches = self.shown.as_ref().and_then(|shown| shown.reaches.clone());
+        Ok(Reader { reference, reaches, ..reader })
+    }
+
+    /// The same for those who do not judge.
+    pub(super) fn reader_without_scores(&mut self) -> Result<Reader> {
         let none = || Error::Damaged { what: "there is no published view".into(), mend: "run `wsidx sync`" };
         let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
-        let reference = OnceLock::from(self.reference(&view)?);
+        let reference = OnceLock::new();
         let (home, settings) = (self.home.clone(), self.settings.clone());
         if !self.registry.as_ref().is_some_and(|registry| registry.is_for(view.rows())) {
             self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
         }
         let registry = self.registry.clone();
-        Ok(Reader { home, settings, basis: view.basis(), packs: self.packs.reader(), view, reference, turned: OnceLock::new(), registry })
+        Ok(Reader {
+            home,
+            settings,
+            basis: view.basis(),
+            packs: self.packs.reader(),
+            view,
+            reference,
+            turned: OnceLock::new(),
+            registry,
+            reaches: None,
+        })
     }
 
-    fn sort_out(&self, outcomes: Vec<Outcome>, gone: &[Arc<[u8]>]) -> Sorted {
+    fn sort_out(&self, arrived: Vec<Arrived>, gone: &[Arc<[u8]>]) -> Sorted {
         let mut leaving: HashMap<ContentId, Vec<&Arc<[u8]>>> = HashMap::new();
         for path in gone.iter().rev() {
             if let Some(id) = self.state.paths()[path].content() {
@@ -240,7 +272,7 @@ impl Writer {
         }
         let told = |entry: &PathEntry| (entry.label.clone(), entry.split);
         let mut sorted = Sorted::default();
-        for outcome in outcomes {
+        for Arrived { outcome, looked } in arrived {
             let old = self.state.paths().get(&outcome.path);
             if old.is_some_and(|old| old.holds == outcome.entry.holds && told(old) == told(&outcome.entry)) {
                 sorted.quiet.extend((old != Some(&outcome.entry)).then(|| path_record(&outcome.path, &outcome.entry)));
@@ -253,22 +285,23 @@ impl Writer {
             });
             match from {
                 Some(from) => sorted.moved.push((from, outcome)),
-                None => sorted.judged.push(outcome),
+                None => sorted.judged.push(Arrived { outcome, looked }),
             }
         }
         sorted
     }
 
-    fn judge_outcomes(&mut self, intake: &Intake, outcomes: &[Outcome], gone: &[Arc<[u8]>], monitor: &dyn Monitor) -> Result<Vec<Checked>> {
-        if outcomes.is_empty() {
+    fn judge_outcomes(&mut self, intake: &Intake, arrived: &[Arrived], gone: &[Arc<[u8]>], monitor: &dyn Monitor) -> Result<Vec<Checked>> {
+        if arrived.is_empty() {
             return Ok(Vec::new());
         }
         let reader = self.reader()?;
-        let settled = outcomes.par_iter().map(|outcome| {
+        let settled = arrived.par_iter().map(|arrived| {
+            let outcome = &arrived.outcome;
             let path = outcome.path.clone();
             let (label, split) = (outcome.entry.label.clone(), outcome.entry.split);
             let item = CheckItem { file: to_path(&self.home.root, &path), path: path.clone(), inside: true };
-            Ok(Settled { item, named: Occurrence { path, label, split }, read: reader.look_at_outcome(outcome)? })
+            Ok(Settled { item, named: Occurrence { path, label, split }, read: reader.look_at_arrived(arrived)? })
         });
         let settled: Vec<Settled> = settled.collect::<Result<_>>()?;
         let gone: Vec<&[u8]> = gone.iter().map(|path| &**path).collect();
@@ -347,21 +380,6 @@ impl Reader {
             monitor.advance(1);
             Ok(())
         })
-    }
-
-    fn look_at_outcome(&self, outcome: &Outcome) -> Result<std::result::Result<Read, Unread>> {
-        let id = match &outcome.entry.holds {
-            Holds::Content(id) => *id,
-            Holds::Undecodable { reason, .. } => return Ok(Err(Unread::Unreadable(reason.to_string()))),
-        };
-        let row = self.view.row_of(&id)?;
-        let picture = match (&outcome.content, row) {
-            (Some((_, picture)), _) => picture.clone(),
-            (None, Some(row)) => self.picture_of_row(row)?,
-            (None, None) => return Err(Error::Damaged { what: "the view lacks a content".into(), mend: "run `wsidx rebuild`" }),
-        };
-        let feature = self.feature(&picture);
-        Ok(Ok(Read { id, picture, feature, row }))
     }
 }
 

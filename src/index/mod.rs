@@ -36,6 +36,7 @@ mod sync;
 mod verify;
 
 pub use analysis::{Analysis, AnalysisOptions};
+pub use arrivals::Ahead;
 pub use calibrate::{Calibration, Impostor, Recall};
 pub use check::{CheckItem, CheckOptions, Checked, Located, except};
 pub use cluster::{

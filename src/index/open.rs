@@ -58,7 +58,7 @@ impl Fresh {
 /// The view that the writer published or checked last, and how far its lists reach if that is known.
 pub(super) struct Shown {
     pub(super) view: Arc<View>,
-    pub(super) reaches: Option<Vec<u32>>,
+    pub(super) reaches: Option<Arc<Vec<u32>>>,
 }
 
 /// What a replay came to: whether nothing committed was lost, and how many commits it applied.

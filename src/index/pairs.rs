@@ -128,6 +128,11 @@ impl<'a, K: Copy> Library<'a, K> {
         self.registry.pictures.get(self.id(key)?, || (self.picture)(key))
     }
 
+    /// Whether details of so many pictures are kept together.
+    pub(super) fn has_room_for(&self, pictures: usize) -> bool {
+        self.registry.details.has_room_for(pictures)
+    }
+
     /// Notes what came of a pair as it lies, for [`Library::as_they_lie`].
     fn note(&self, own: ContentId, other: K, pair: Kept) -> Result<()> {
         self.registry.note(own, self.id(other)?, pair);

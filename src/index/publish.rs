@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering as Memory},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     Error, Result,
     feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, SCALE, fit_row},
-    knn::{ListUpdate, Live, OwnedPlanes, Update, Watch, update_lists},
+    knn::{ListUpdate, Live, Met, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
     picture::Picture,
     similarity::register::RULE,
@@ -175,7 +176,7 @@ impl Writer {
         &mut self,
         medium: &dyn Medium,
         old: Option<&View>,
-        reaches: Option<Vec<u32>>,
+        reaches: Option<Arc<Vec<u32>>>,
         basis: &Basis,
         crops: bool,
         monitor: &dyn Monitor,
@@ -226,7 +227,7 @@ impl Writer {
         self.reference = reference;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         let view = old.map_or_else(|| View::open(medium), |old| View::open_after(medium, old))?;
-        self.shown = Some(Shown { view: Arc::new(view), reaches: Some(reaches) });
+        self.shown = Some(Shown { view: Arc::new(view), reaches: Some(Arc::new(reaches)) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(published)
@@ -242,10 +243,10 @@ impl Writer {
     }
 
     /// How far each list of the old rows reaches; 0 for those that are not live. Kept while the writer stays; else read from all lists once.
-    fn reaches(&self, old: Option<&View>, kept: Option<Vec<u32>>) -> Result<Vec<u32>> {
+    fn reaches(&self, old: Option<&View>, kept: Option<Arc<Vec<u32>>>) -> Result<Vec<u32>> {
         let k = usize::from(self.settings.neighbors);
         match (kept, old) {
-            (Some(kept), _) => Ok(kept),
+            (Some(kept), _) => Ok(Arc::unwrap_or_clone(kept)),
             (None, None) => Ok(Vec::new()),
             (None, Some(view)) => {
                 let words = view.live_words()?;
@@ -309,6 +310,7 @@ impl Writer {
         }
         monitor.stage("comparing", None);
         let old = OldLists { view, reaches, damaged: AtomicBool::new(false) };
+        let met = view.and_then(|view| self.met(view, grown, &live.added));
         let update = Update {
             planes: grown.planes()?,
             live: Live(&live.words),
@@ -318,6 +320,7 @@ impl Writer {
             k: usize::from(self.settings.neighbors),
             spare: SPARE,
             order: grown,
+            met: met.as_ref(),
         };
         let watch = Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() };
         let lists = update_lists(&update, &watch)?;
@@ -325,6 +328,12 @@ impl Writer {
             return Err(Error::Damaged { what: "the view's lists could not be read".into(), mend: "run `wsidx rebuild`" });
         }
         Ok(lists)
+    }
+
+    /// What a check of this generation has found of all the rows that are added.
+    fn met(&self, view: &View, grown: &Grown, added: &[u32]) -> Option<HashMap<u32, Met>> {
+        let mut met = self.registry.as_ref()?.take_met(view.manifest().generation)?;
+        added.iter().map(|&row| Some((row, met.remove(grown.id(row)?)?))).collect()
     }
 
     /// The pictures of the rows that so many changed lists can name.

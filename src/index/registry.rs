@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     Result,
+    knn::Met,
     picture::Picture,
     similarity::{
         KEPT_SIMILARITY,
@@ -48,6 +49,8 @@ pub(super) struct Registry {
     pub(super) outlines: Shelf<Outline>,
     pub(super) details: Shelf<Detail>,
     pairs: Option<Mutex<HashMap<[ContentId; 2], Kept>>>,
+    /// What the last check has found of new contents, and in which generation.
+    met: Mutex<Option<(u64, HashMap<ContentId, Met>)>>,
 }
 
 impl Registry {
@@ -58,7 +61,13 @@ impl Registry {
         let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
         let outlines = if count <= MOST { count.max(1) } else { few(OUTLINE) };
         let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];
-        Self { pictures: Shelf::new(pictures), outlines: Shelf::new(outlines), details: Shelf::new(details), pairs: None }
+        Self {
+            pictures: Shelf::new(pictures),
+            outlines: Shelf::new(outlines),
+            details: Shelf::new(details),
+            pairs: None,
+            met: Mutex::default(),
+        }
     }
 
     /// For one change after the other of an index of so many pictures. It notes pairs.
@@ -75,7 +84,7 @@ impl Registry {
 
     /// Whether there is room for the outlines of so many pictures together.
     pub(super) fn has_room_for(&self, pictures: usize) -> bool {
-        pictures <= self.outlines.places
+        self.outlines.has_room_for(pictures)
     }
 
     fn pairs(&self) -> Option<MutexGuard<'_, HashMap<[ContentId; 2], Kept>>> {
@@ -92,6 +101,17 @@ impl Registry {
     /// What came of a pair as it lies, if that was noted.
     pub(super) fn noted(&self, a: ContentId, b: ContentId) -> Option<Kept> {
         self.pairs()?.get(&ordered(a, b)).copied()
+    }
+
+    /// Notes what a check has found of new contents in a generation.
+    pub(super) fn note_met(&self, generation: u64, met: HashMap<ContentId, Met>) {
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, met));
+    }
+
+    /// What the last check has found, if that was in this generation; it is forgotten.
+    pub(super) fn take_met(&self, generation: u64) -> Option<HashMap<ContentId, Met>> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).take();
+        met.filter(|(of, _)| *of == generation).map(|(_, met)| met)
     }
 
     /// Forgets all pairs.
@@ -121,6 +141,11 @@ pub(super) struct Shelf<V> {
 impl<V> Shelf<V> {
     fn new(places: usize) -> Self {
         Self { places, sets: (0..places.div_ceil(WAYS)).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Whether nearly all of so many values find room.
+    pub(super) fn has_room_for(&self, values: usize) -> bool {
+        values <= self.places
     }
 
     /// What is there of a content, or else is made.

@@ -204,6 +204,7 @@ impl Reader {
             k,
             spare: SPARE,
             order: &ById(&self.view),
+            met: None,
         };
         let built = update_lists(&update, &Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() })?;
         self.verify_edges(&built, found, monitor)?;

@@ -18,11 +18,12 @@ use super::{
     meetings::{Asking, Both, Entering, Exchange, Fresh, Kept},
     planes::Planes,
     rows::{Live, Neighbor, RowOrder, taking_part},
+    search::Met,
     update::ListUpdate,
 };
 use crate::error::Result;
 use rayon::prelude::*;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 /// The lists before a change. Each holds the nearest live rows of its row, best first, without the row itself: `k` or more of them, or all there
 /// are.
@@ -90,6 +91,9 @@ pub struct Update<'a> {
     pub spare: usize,
     /// How ties fall.
     pub order: &'a dyn RowOrder,
+    /// What added rows meet of those that were live before, by row: the `k + spare` nearest, or all, and those whose lists reach so far. Looked at
+    /// only where all added rows are there and none was removed.
+    pub met: Option<&'a HashMap<u32, Met>>,
 }
 
 /// How a long update speaks and listens. Both are called from several threads, about every few milliseconds of work.
@@ -138,6 +142,12 @@ pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>)
     if change.scans {
         let is_other = |row| update.live.contains(row) && !change.added.contains(&row) && change.refilled.binary_search(&row).is_err();
         Entrance { kernel, update, new: &new, kept: &kept, reaches: &reaches, is_other }.run(&course)?;
+    } else if let Some(met) = change.met(update) {
+        change.added.par_iter().enumerate().for_each(|(place, &row)| {
+            met[&row].nearest.iter().for_each(|near| new.offer(place, near.row, near.distance));
+            met[&row].looking.iter().for_each(|other| kept.offer(other.row, Neighbor { row, distance: other.distance }));
+        });
+        course.advance((change.added.len() * change.rest.len()) as u64);
     } else {
         let entering = Entering { new: &new, kept: &kept, rest: &change.rest };
         across(kernel, rows(&change.added), rows(&change.rest), &entering, &course)?;
@@ -148,9 +158,11 @@ pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>)
     let mut changed = ListUpdate::new(change.places);
     changed.add(&change.added, new.into_arena());
     changed.add(&change.refilled, again.into_arena());
-    changed.add_lists(kept.into_lists());
     changed.add_empty(departures(update).into_iter());
-    Ok(changed.finish(|row, list| *update.old.list(row) != *list))
+    changed.leave_out(|row, list| *update.old.list(row) == *list);
+    // Something has entered or left each of these.
+    changed.add_lists(kept.into_lists());
+    Ok(changed.sorted())
 }
 
 /// The live rows, by what happens to their lists.
@@ -199,6 +211,11 @@ impl Change {
         Self { places: most.min(live as usize), added, scans, refilled, rest, thinned }
     }
 
+    /// What the added rows meet of the rest, if that is known of all of them.
+    fn met<'a>(&self, update: &Update<'a>) -> Option<&'a HashMap<u32, Met>> {
+        update.met.filter(|met| update.removed.is_empty() && self.added.iter().all(|row| met.contains_key(row)))
+    }
+
     /// Number of pairs to look at.
     fn pairs(&self, update: &Update<'_>) -> u64 {
         let (added, refilled, rest) = (self.added.len() as u64, self.refilled.len() as u64, self.rest.len() as u64);
@@ -245,7 +262,10 @@ mod tests {
     use super::*;
     use crate::{
         Error,
-        knn::oracle::{self, Lcg, Shuffled, bits, random_planes},
+        knn::{
+            nearest_and_looking,
+            oracle::{self, Lcg, Shuffled, bits, random_planes},
+        },
     };
     use std::sync::Mutex;
 
@@ -281,8 +301,15 @@ mod tests {
                 let keep = bits(rows, 20, &mut random);
                 after.iter_mut().zip(&before).zip(&keep).for_each(|((after, before), keep)| *after = *before & keep | *after & !keep);
             }
+            if random.below(3) == 0 {
+                after.iter_mut().zip(&before).for_each(|(after, before)| *after |= before);
+            }
             let (added, removed) = (without(rows, &after, &before), without(rows, &before, &after));
-            let update = Update { planes, live: Live(&after), added: &added, removed: &removed, old: &lists, k, spare, order: &order };
+            let reaches: Vec<u32> = (0..rows as u32).map(|row| lists.reach(row, k)).collect();
+            let met = nearest_and_looking(planes, planes, &Live(&before), k + spare, &order, &reaches);
+            let met: HashMap<u32, Met> = (0..).zip(met).filter(|(row, _)| added.contains(row)).collect();
+            let met = (random.below(2) == 0).then_some(&met);
+            let update = Update { planes, live: Live(&after), added: &added, removed: &removed, old: &lists, k, spare, order: &order, met };
             let result = update_lists_with(kernels[step % kernels.len()], &update, &Watch::none()).unwrap();
             lay(&mut lists, &result);
             let all = oracle::lists(&planes, &Live(&after), if k == 0 { 0 } else { k + spare }, &order);
@@ -315,7 +342,17 @@ mod tests {
             let mut lists = vec![Vec::new(); many];
             for (before, after) in [(vec![0; before.len()], &before), (before.clone(), &live)] {
                 let added = without(many, after, &before);
-                let update = Update { planes, live: Live(after), added: &added, removed: &[], old: &lists, k: 6, spare: 4, order: &order };
+                let update = Update {
+                    planes,
+                    live: Live(after),
+                    added: &added,
+                    removed: &[],
+                    old: &lists,
+                    k: 6,
+                    spare: 4,
+                    order: &order,
+                    met: None,
+                };
                 let result = update_lists(&update, &Watch::none()).unwrap();
                 lay(&mut lists, &result);
                 assert_eq!(lists, oracle::lists(&planes, &Live(after), 10, &order), "{few} rows, then {many}");
@@ -330,7 +367,8 @@ mod tests {
         let (planes, order) = (planes.as_planes(), Shuffled::new(9_000, &mut random));
         let live = bits(9_000, 40, &mut random);
         let all: Vec<u32> = (0..9_000).collect();
-        let update = Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: 6, spare: 0, order: &order };
+        let update =
+            Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: 6, spare: 0, order: &order, met: None };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| update_lists(&update, &Watch::none()).unwrap())
@@ -359,6 +397,7 @@ mod tests {
             k: 3,
             spare: 0,
             order: &crate::knn::ByNumber,
+            met: None,
         };
         let furthest = Mutex::new((0, 0));
         let note = |done: u64, total: u64| {

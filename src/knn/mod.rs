@@ -69,5 +69,5 @@ pub use kernel::Kernel;
 pub use lists::{ListSource, NoLists, Update, Watch, update_lists, update_lists_with};
 pub use planes::{By, Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
-pub use search::{Ask, nearest, nearest_by, nearest_together, nearest_with, within, within_with};
+pub use search::{Ask, Met, nearest, nearest_and_looking, nearest_by, nearest_together, nearest_with, within, within_with};
 pub use update::ListUpdate;

@@ -11,6 +11,7 @@ use super::{
     rows::{Admit, Live, Neighbor, RowOrder, taking_part},
     scan::{self, Scan},
 };
+use std::sync::{Mutex, PoisonError};
 
 /// Up to this many queries one scan for all is cheaper than a join (see `benches/knn.rs`).
 const SOME: usize = 64;
@@ -93,6 +94,40 @@ pub fn nearest_together(asks: &[Ask<'_>], targets: Planes<'_>, live: &Live<'_>, 
     searches.iter().zip(began).map(|(search, (asking, desks))| search.end(&asking, desks)).collect()
 }
 
+/// What a row meets that will be added: what its list is made of, and the lists that it enters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// The nearest, best first.
+    pub nearest: Vec<Neighbor>,
+    /// Those that look as far as the row is from them, in any order.
+    pub looking: Vec<Neighbor>,
+}
+
+/// [`nearest`], and which targets look as far as each query is from them: by row, `reaches` are the squared distances that they still want,
+/// inclusive; rows past the end look everywhere. For more than a few queries.
+///
+/// # Panics
+/// As [`nearest`].
+#[must_use]
+pub fn nearest_and_looking(
+    queries: Planes<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    k: usize,
+    order: &dyn RowOrder,
+    reaches: &[u32],
+) -> Vec<Met> {
+    let search = Search { kernel: Kernel::best(), queries, targets, live, order, admit: &Admit::default() };
+    let (asking, desks) = search.begin(k, OPEN);
+    let looks = Looks { reaches, looking: asking.iter().map(|_| Mutex::default()).collect() };
+    search.join(&asking, &desks, Some(&looks));
+    let mut met: Vec<Met> = search.end(&asking, desks).into_iter().map(|nearest| Met { nearest, looking: Vec::new() }).collect();
+    for (&query, looking) in asking.iter().zip(looks.looking) {
+        met[query as usize].looking = looking.into_inner().unwrap_or_else(PoisonError::into_inner);
+    }
+    met
+}
+
 /// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
 ///
 /// Who takes part, cost and memory are as with [`nearest`], with `k` the number found.
@@ -144,7 +179,7 @@ impl<'a> Search<'a> {
         if asking.len() <= SOME {
             scan::run(&[self.scan(&asking, &desks)]);
         } else {
-            self.join(&asking, &desks);
+            self.join(&asking, &desks, None);
         }
         self.end(&asking, desks)
     }
@@ -175,10 +210,10 @@ impl<'a> Search<'a> {
         Scan { kernel, queries, asking, targets, live, order, admit, desks }
     }
 
-    fn join(&self, asking: &[u32], desks: &Desks) {
+    fn join(&self, asking: &[u32], desks: &Desks, looks: Option<&Looks<'_>>) {
         self.targets.scanning_all();
         let rows = taking_part(&self.targets, self.live);
-        let asked = Asked { asking, rows: &rows, desks, search: self };
+        let asked = Asked { asking, rows: &rows, desks, search: self, looks };
         let course = Course::new(&|_, _| (), &|| false, pairs_among(0));
         let sides = (Side::new(self.queries, asking), Side::new(self.targets, &rows));
         if across(self.kernel, sides.0, sides.1, &asked, &course).is_err() {
@@ -187,12 +222,25 @@ impl<'a> Search<'a> {
     }
 }
 
-/// One-sided: only queries keep.
+/// Targets that look, too: how far, by row, and whom each who asks is seen by.
+struct Looks<'a> {
+    reaches: &'a [u32],
+    looking: Vec<Mutex<Vec<Neighbor>>>,
+}
+
+impl Looks<'_> {
+    fn reach(&self, row: u32) -> u32 {
+        self.reaches.get(row as usize).copied().unwrap_or(OPEN)
+    }
+}
+
+/// Queries keep the best; what targets look at is only noted.
 struct Asked<'a> {
     asking: &'a [u32],
     rows: &'a [u32],
     desks: &'a Desks,
     search: &'a Search<'a>,
+    looks: Option<&'a Looks<'a>>,
 }
 
 impl Meeting for Asked<'_> {
@@ -200,8 +248,8 @@ impl Meeting for Asked<'_> {
         self.desks.reach(query)
     }
 
-    fn target_reach(&self, _: usize) -> Option<u32> {
-        None
+    fn target_reach(&self, target: usize) -> Option<u32> {
+        self.looks.map(|looks| looks.reach(self.rows[target]))
     }
 
     fn admits(&self, query: usize, target: usize) -> bool {
@@ -209,7 +257,11 @@ impl Meeting for Asked<'_> {
     }
 
     fn meet(&self, query: usize, target: usize, distance: u32) {
-        self.desks.offer(query, Neighbor { row: self.rows[target], distance }, self.search.order);
+        let neighbor = Neighbor { row: self.rows[target], distance };
+        self.desks.offer(query, neighbor, self.search.order);
+        if let Some(looks) = self.looks.filter(|looks| distance <= looks.reach(neighbor.row)) {
+            looks.looking[query].lock().unwrap_or_else(PoisonError::into_inner).push(neighbor);
+        }
     }
 }
 

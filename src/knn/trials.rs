@@ -74,12 +74,31 @@ fn lists_after_ten_thousand_operations_equal_those_built_from_nothing() {
                 }
                 flip(&mut live, row);
             }
-            let update =
-                Update { planes, live: Live(&live), added: &added, removed: &removed, old: &known, k: K, spare: SPARE, order: &order };
+            let update = Update {
+                planes,
+                live: Live(&live),
+                added: &added,
+                removed: &removed,
+                old: &known,
+                k: K,
+                spare: SPARE,
+                order: &order,
+                met: None,
+            };
             let changed = update_lists_with(kernels[step % kernels.len()], &update, &Watch::none()).unwrap();
             known.lay(&changed, K);
             let all: Vec<u32> = (0..ROWS as u32).collect();
-            let anew = Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: K, spare: SPARE, order: &order };
+            let anew = Update {
+                planes,
+                live: Live(&live),
+                added: &all,
+                removed: &[],
+                old: &NoLists,
+                k: K,
+                spare: SPARE,
+                order: &order,
+                met: None,
+            };
             let mut built = Cached::new(ROWS);
             built.lay(&update_lists(&anew, &Watch::none()).unwrap(), K);
             let is_right = |(list, all): (&Vec<Neighbor>, &Vec<Neighbor>)| list.len() >= all.len().min(K) && all.starts_with(list);
@@ -106,7 +125,7 @@ fn any_number_of_threads_keeps(spare: usize) {
     let all: Vec<u32> = (0..ROWS as u32).collect();
     let some: Vec<u32> = (0..3).map(|at| at * 7_000).filter(|&row| Live(&live).contains(row)).collect();
     let run = |live: &[u64], added: &[u32], removed: &[u32], old: &Cached| {
-        let update = Update { planes, live: Live(live), added, removed, old, k: 6, spare, order: &order };
+        let update = Update { planes, live: Live(live), added, removed, old, k: 6, spare, order: &order, met: None };
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| update_lists(&update, &Watch::none()).unwrap())
@@ -171,7 +190,7 @@ fn reads_only_what_it_announces<T: PartialEq + Send>(planes: &OwnedPlanes, work:
 
 /// An update of lists of four.
 fn four(planes: Planes<'_>, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, order: &Shuffled) -> ListUpdate {
-    let update = Update { planes, live: Live(live), added, removed, old, k: 4, spare: 1, order };
+    let update = Update { planes, live: Live(live), added, removed, old, k: 4, spare: 1, order, met: None };
     update_lists(&update, &Watch::none()).unwrap()
 }
 

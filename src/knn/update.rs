@@ -55,15 +55,20 @@ impl ListUpdate {
         self.index.extend(rows.map(|row| (row, NOWHERE)));
     }
 
-    /// Sorts by row and leaves out the lists that `is_new` refuses.
-    pub(super) fn finish(mut self, is_new: impl Fn(u32, &[Neighbor]) -> bool + Sync) -> Self {
+    /// Leaves out the lists that are old.
+    pub(super) fn leave_out(&mut self, is_old: impl Fn(u32, &[Neighbor]) -> bool + Sync) {
         let mut index = std::mem::take(&mut self.index);
-        index.par_sort_unstable();
         // Of a million lists they take less room than another index.
-        let stays: Vec<bool> = index.par_iter().map(|&(row, place)| is_new(row, self.list(place))).collect();
-        let mut stays = stays.into_iter();
-        index.retain(|_| stays.next().unwrap_or(true));
-        Self { index, ..self }
+        let old: Vec<bool> = index.par_iter().map(|&(row, place)| is_old(row, self.list(place))).collect();
+        let mut old = old.into_iter();
+        index.retain(|_| !old.next().unwrap_or(false));
+        self.index = index;
+    }
+
+    /// The lists by row.
+    pub(super) fn sorted(mut self) -> Self {
+        self.index.par_sort_unstable();
+        self
     }
 
     /// Number of lists.

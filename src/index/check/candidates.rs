@@ -1,6 +1,9 @@
 //! Requested contents → what is near them in base and request: the nearest, candidates under all views, and how far they are from others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 
@@ -13,12 +16,16 @@ use crate::{
         crops::{crop_features, nearest_by_crops},
         pairs::{AMONG, Asked, BY_VIEW, OF_A_VIEW},
         query::ById,
+        rows::SPARE,
     },
-    knn::{Admit, Ask, By, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_by},
+    knn::{Admit, Ask, By, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_and_looking, nearest_by},
     monitor::Monitor,
     similarity::register::Turn,
     verdict::ANOMALY_NEIGHBOR,
 };
+
+/// Requested contents of which what lists will be made of is found with what they are judged by.
+const MANY: usize = 128;
 
 /// The features of the requested contents, and where the index keeps rows of crops those of their crops.
 pub(super) struct Own {
@@ -85,8 +92,19 @@ impl Request<'_> {
     /// The nearest rows of the requested contents, as many as a list holds and one more, for the content itself.
     pub(super) fn in_base(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<Neighbor>>> {
         let (view, base) = (&self.reader.view, Live(&self.base.live));
-        let k = usize::from(self.reader.settings.neighbors) + 1;
-        view.search(|rows| nearest(planes.as_planes(), rows, &base, k, &ById(view), &Admit::default()))
+        let k = usize::from(self.reader.settings.neighbors);
+        match (&self.reader.reaches, &self.reader.registry) {
+            // A writer will make lists of the same.
+            (Some(reaches), Some(registry)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
+                let found = view.search(|rows| nearest_and_looking(planes.as_planes(), rows, &base, k + SPARE, &ById(view), reaches))?;
+                let in_base = found.iter().map(|met| met.nearest.clone()).collect();
+                let is_new = |requested: &Requested| !requested.read.row.is_some_and(|row| base.contains(row));
+                let new = found.into_iter().zip(self.requested).filter(|(_, requested)| is_new(requested));
+                registry.note_met(view.manifest().generation, new.map(|(met, requested)| (requested.read.id, met)).collect());
+                Ok(in_base)
+            }
+            _ => view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default())),
+        }
     }
 
     /// The nearest of the base and of the requested contents before, as many as a list holds.
@@ -132,7 +150,7 @@ impl Request<'_> {
     }
 
     /// What the views of some requested contents bring, and under which turns.
-    pub(super) fn candidates(&self, first: usize, asked: &[Asked], own: &Own) -> Result<Vec<Candidates>> {
+    pub(super) fn candidates(&self, first: usize, asked: &[Arc<Asked>], own: &Own) -> Result<Vec<Candidates>> {
         let mut sought = Sought { planes: OwnedPlanes::new(self.reader.basis.len()), of: Vec::new() };
         let views = (first..).zip(asked).flat_map(|(own, asked)| asked.views.iter().map(move |(turn, feature)| (feature, own, *turn)));
         sought.extend(views);
@@ -251,8 +269,8 @@ mod tests {
         let (base, rule, flat) = (&base, &rule, &flat);
         let request =
             Request { reader: &reader, named: &named, requested: &requested, before: 0, places: HashMap::new(), base, rule, flat };
-        let asked: Vec<Asked> =
-            requested.iter().map(|requested| Asked::of(&requested.read.picture, |part, turns| reader.features(part, turns))).collect();
+        let of = |requested: &Requested| Arc::new(Asked::of(&requested.read.picture, |part, turns| reader.features(part, turns)));
+        let asked: Vec<Arc<Asked>> = requested.iter().map(of).collect();
         let found = request.candidates(0, &asked, &request.own()).unwrap();
         let rows = known(&reader).into_iter().map(|(row, id, feature)| (Candidate::Row(row), id, feature));
         let mut all: Vec<Known<Candidate>> = rows.collect();

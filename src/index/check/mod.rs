@@ -27,6 +27,7 @@ use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture},
+    pairs::Asked,
     query::Match,
     scores::reference_of,
 };
@@ -112,6 +113,8 @@ pub(super) struct Read {
     pub(super) picture: Picture,
     pub(super) feature: Feature,
     pub(super) row: Option<u32>,
+    /// What it is registered by, where that was made already.
+    pub(super) asked: Option<Arc<Asked>>,
 }
 
 impl Reader {
@@ -210,7 +213,7 @@ impl Reader {
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);
-        Ok(Read { id, picture, feature, row })
+        Ok(Read { id, picture, feature, row, asked: None })
     }
 
     /// Makes ready what every check needs, for those who have something else to wait for.

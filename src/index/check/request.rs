@@ -1,6 +1,9 @@
 //! The evidence on the contents of a request, and what it makes of each file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 
@@ -120,10 +123,14 @@ impl Request<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Vec<Pairs>> {
         let some = &self.requested[first..first + near.len()];
-        let of = |(own, place): (&Requested, usize)| {
-            Asked::known(Candidate::Requested(place), &own.read.picture, |part, turns| self.reader.features(part, turns), library)
+        let of = |(own, place): (&Requested, usize)| match &own.read.asked {
+            Some(asked) => Ok(Arc::clone(asked)),
+            None => {
+                let features = |part: &Picture, turns: &[Turn]| self.reader.features(part, turns);
+                Asked::known(Candidate::Requested(place), &own.read.picture, features, library).map(Arc::new)
+            }
         };
-        let asked: Vec<Asked> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
+        let asked: Vec<Arc<Asked>> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
         let candidates = self.candidates(first, &asked, own)?;
         let one = |(i, candidates): (usize, Candidates)| {
             if monitor.cancelled() {

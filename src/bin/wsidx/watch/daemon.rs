@@ -17,7 +17,7 @@ use super::{
     actions::Actions,
     args::{Settings, Watch},
     clock,
-    handful::{Full, MOMENT, is_full},
+    handful::{Full, MOMENT, Next, is_full},
     inbox::{Inbox, Request, Waiting},
     lines,
     log::{Log, Working},
@@ -29,6 +29,7 @@ use super::{
     scanner::Scanner,
     signals,
     socket::Socket,
+    teller::Teller,
 };
 use crate::{Exit, Failure, Outcome, place, progress::Interrupt, session::Session};
 
@@ -50,10 +51,13 @@ pub(super) struct Daemon<'a> {
     pub(super) settings: Settings,
     pub(super) log: Log,
     pub(super) notice: Notice,
+    pub(super) teller: Teller,
     inbox: Arc<Inbox>,
     pub(super) scanner: Scanner,
     pub(super) roots: Vec<Root>,
     pub(super) queue: Queue,
+    /// Files that were taken from the queue and read before their turn.
+    pub(super) next: Option<Next>,
     pub(super) store: Option<Store>,
     pub(super) actions: Actions,
     pub(super) numbers: Arc<Mutex<Numbers>>,
@@ -68,7 +72,7 @@ pub(super) struct Daemon<'a> {
     stopping: bool,
     /// Why nothing can be written.
     pub(super) full: Option<Full>,
-    /// The number of the last event whose line was written.
+    /// The number of the last event whose line was told.
     pub(super) told: u64,
     pub(super) unsaved: Option<Instant>,
     saved: Instant,
@@ -97,6 +101,7 @@ impl<'a> Daemon<'a> {
         if let Some(address) = args.metrics {
             log.info(&format!("metrics are at http://{}/metrics", metrics::serve(address, Arc::clone(&numbers))?));
         }
+        let teller = Teller::start(Arc::clone(&inbox)).map_err(|source| Error::Io { doing: "watching", path: root.clone(), source })?;
         let roots = scopes.into_iter().map(|scope| Root::new(&root, scope, args.backend, now)).collect();
         Ok(Self {
             args,
@@ -108,9 +113,11 @@ impl<'a> Daemon<'a> {
             settings,
             log,
             notice,
+            teller,
             inbox,
             roots,
             queue: Queue::default(),
+            next: None,
             told: store.writer.told(),
             store: Some(store),
             numbers,
@@ -158,7 +165,8 @@ impl<'a> Daemon<'a> {
     /// When there is something to do, if nobody says anything.
     fn deadline(&self) -> Instant {
         let works = self.ready && !self.paused && self.full.is_none();
-        let due = self.queue.next().filter(|_| works).unwrap_or(self.next_turn);
+        let waits = self.next.as_ref().map(|_| Instant::now()).or_else(|| self.queue.next());
+        let due = waits.filter(|_| works).unwrap_or(self.next_turn);
         let rest = self.unsaved.map_or(self.next_turn, |since| since + REST);
         let gone = self.queue.gone().next().filter(|_| works).map_or(self.next_turn, |_| Instant::now() + MOMENT);
         due.min(rest).min(gone).min(self.next_turn)
@@ -190,10 +198,12 @@ impl<'a> Daemon<'a> {
             Request::Rescan => self.rescan = true,
             Request::Pause | Request::Resume => {
                 self.paused = matches!(request, Request::Pause);
+                self.give_up_next(Instant::now());
                 self.tell(&[&lines::news(if self.paused { "paused" } else { "resumed" }, &Nothing {})])?;
             }
             Request::Reload => self.reload(),
             Request::Scanned(scanned) => self.scanned(*scanned)?,
+            Request::Unheard => self.teller.end()?,
             Request::Status(send) => drop(send.send(self.status())),
         }
         Ok(())
@@ -244,7 +254,7 @@ impl<'a> Daemon<'a> {
                 Err(e) => return Err(e.into()),
             }
         }
-        if self.queue.len() == 0 && now >= self.next_cluster {
+        if self.waiting() == 0 && now >= self.next_cluster {
             self.next_cluster = now + self.settings.recluster;
             self.recluster()?;
         }
@@ -257,6 +267,7 @@ impl<'a> Daemon<'a> {
             writer.save()?;
         }
         self.tell(&[&lines::news("stopped", &Nothing {})])?;
+        self.teller.end()?;
         Ok(Exit::Fine)
     }
 }

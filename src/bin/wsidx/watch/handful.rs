@@ -9,7 +9,7 @@ use std::{
 use wsidx::{
     Error,
     dataset::{index_folder, stat_of_file},
-    index::{Arrival, Arrivals, Taken, Told},
+    index::{Ahead, Arrival, Arrivals, Taken, Told},
 };
 
 use super::{
@@ -38,6 +38,18 @@ const ROOM: u64 = 64 << 20;
 
 /// Of each file of a handful: how often it was tried, since when it is as it is, and since when it could be taken.
 type Settled = HashMap<Name, (u32, Instant, Instant)>;
+
+/// Files that were read before their turn.
+pub(super) struct Next {
+    ahead: Ahead,
+    settled: Settled,
+}
+
+impl Next {
+    pub(super) fn len(&self) -> usize {
+        self.settled.len()
+    }
+}
 
 /// The disk is full.
 #[derive(Debug)]
@@ -75,8 +87,13 @@ impl Daemon<'_> {
             return Ok(());
         }
         let now = Instant::now();
-        let (arrivals, settled) = self.settled(now);
-        if arrivals.files.is_empty() && !arrivals.leave {
+        let (ahead, mut settled) = self.next.take().map_or_else(Default::default, |Next { ahead, settled }| (Some(ahead), settled));
+        let (files, more) = self.settled(HANDFUL.saturating_sub(settled.len()), now);
+        settled.extend(more);
+        let (next, settled_next) = self.settled(HANDFUL, now);
+        let mut arrivals = Arrivals { files, ahead, next, ..Arrivals::default() };
+        self.add_gone(&mut arrivals, now);
+        if settled.is_empty() && !arrivals.leave {
             return Ok(());
         }
         let gone = arrivals.gone.clone();
@@ -98,29 +115,31 @@ impl Daemon<'_> {
             }
             line
         };
-        let files = arrivals.files.clone();
+        let names: Vec<Name> = settled.keys().chain(settled_next.keys()).cloned().collect();
         let monitor = Working { log: self.log, notice: &self.notice, stop: None };
-        let taken = match writer.take_arrivals(intake, arrivals, clock::seconds(), &mut words, &monitor) {
+        let mut taken = match writer.take_arrivals(intake, arrivals, clock::seconds(), &mut words, &monitor) {
             Ok(taken) => taken,
-            Err(e) => return self.give_back(files, e, now),
+            Err(e) => return self.give_back(names, e, now),
         };
+        self.next = taken.ahead.take().map(|ahead| Next { ahead, settled: settled_next });
         for (verdict, took) in verdicts {
             self.numbers().count(verdict, took);
         }
         self.told(&taken, gone, &settled, now)?;
-        if self.actions.name().is_some() {
+        if self.actions.name().is_some() && !redundant.is_empty() {
+            // What is done with a file is told before it is done.
+            self.teller.wait()?;
             redundant.into_iter().for_each(|redundant| self.actions.act(redundant));
         }
         Ok(())
     }
 
-    /// The files that have settled.
-    fn settled(&mut self, now: Instant) -> (Arrivals, Settled) {
-        let mut arrivals = Arrivals::default();
-        let mut settled = HashMap::new();
-        let Some(Store { writer, .. }) = &self.store else { return (arrivals, settled) };
+    /// Files that have settled, up to a number.
+    fn settled(&mut self, most: usize, now: Instant) -> (Vec<Arrival>, Settled) {
+        let (mut files, mut settled) = (Vec::new(), HashMap::new());
+        let Some(Store { writer, .. }) = &self.store else { return (files, settled) };
         let (root, known) = (self.root.clone(), writer.state().paths());
-        while arrivals.files.len() < HANDFUL {
+        while files.len() < most {
             let look = |path: &[u8]| stat_of_file(&root, path).map(|stat| (stat, clock::age(stat.mtime_ns)));
             let Some((path, tries, changed, due)) = self.queue.pop(now, self.settings.settle, look) else { break };
             match due {
@@ -129,20 +148,31 @@ impl Daemon<'_> {
                 None => {}
                 Some(Due::Take { growing, since }) => {
                     settled.insert(path.clone(), (tries, changed, since));
-                    arrivals.files.push(Arrival { path, growing });
+                    files.push(Arrival { path, growing });
                 }
             }
         }
+        (files, settled)
+    }
+
+    /// Files that are read ahead wait again, to be read when their turn has come.
+    pub(super) fn give_up_next(&mut self, now: Instant) {
+        for (path, _) in self.next.take().into_iter().flat_map(|next| next.settled) {
+            self.queue.found(path, now);
+        }
+    }
+
+    /// Adds the paths that have left.
+    fn add_gone(&mut self, arrivals: &mut Arrivals, now: Instant) {
         arrivals.gone = self.queue.gone().map(|(path, _)| path.clone()).collect();
         let waited = |time: Duration| move |(_, since): (&Name, &Instant)| now.duration_since(*since) >= time;
-        let more = self.queue.next().is_some_and(|due| due <= now);
+        let more = !arrivals.next.is_empty() || self.queue.next().is_some_and(|due| due <= now);
         arrivals.leave = self.queue.gone().any(waited(MOVE)) || (!more && self.queue.gone().all(waited(MOMENT)));
         arrivals.leave &= !arrivals.gone.is_empty();
         if arrivals.leave {
             self.verify_gone(&mut arrivals.gone, now);
             arrivals.leave = !arrivals.gone.is_empty();
         }
-        (arrivals, settled)
     }
 
     /// Keeps the paths that are gone at this moment, from folders that are there.
@@ -161,8 +191,9 @@ impl Daemon<'_> {
     }
 
     /// After a handful that could not be written: nothing of it was told.
-    pub(super) fn give_back(&mut self, files: Vec<Arrival>, error: Error, now: Instant) -> Result<(), Failure> {
-        files.into_iter().for_each(|file| self.queue.closed(file.path, now));
+    pub(super) fn give_back(&mut self, files: Vec<Name>, error: Error, now: Instant) -> Result<(), Failure> {
+        files.into_iter().for_each(|path| self.queue.closed(path, now));
+        self.give_up_next(now);
         if !is_full(&error) {
             return Err(error.into());
         }
@@ -184,6 +215,7 @@ impl Daemon<'_> {
                 let before = std::mem::replace(&mut self.told, store.writer.told());
                 (self.store, self.full, self.rescan) = (Some(store), None, true);
                 self.recovered("the disk has room again")?;
+                self.teller.wait()?;
                 super::told(&self.root, before)?;
                 self.finish_moves()?;
                 Ok(true)

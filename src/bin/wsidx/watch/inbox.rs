@@ -38,6 +38,8 @@ pub(super) enum Request {
     Pause,
     Resume,
     Scanned(Box<Scanned>),
+    /// Nobody reads the lines any more.
+    Unheard,
     /// The words for the client go back.
     Status(Sender<String>),
 }

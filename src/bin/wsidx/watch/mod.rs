@@ -21,6 +21,7 @@ mod roots;
 mod scanner;
 mod signals;
 mod socket;
+mod teller;
 
 use std::io::{self, Write as _};
 

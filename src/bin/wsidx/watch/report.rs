@@ -1,12 +1,13 @@
 //! What the watch says of itself: lines without a number, its status, its numbers, and clusters of what has changed.
 
-use std::{io::Write as _, time::Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 use wsidx::{Error, index::GraphMethod};
 
 use super::{
     daemon::{Daemon, Store},
+    handful::Next,
     lines,
     log::Working,
     metrics::Numbers,
@@ -32,25 +33,19 @@ struct Clustered {
 }
 
 impl Daemon<'_> {
-    /// Writes lines, all at once.
-    pub(super) fn tell(&self, lines: &[&[u8]]) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        let mut text = Vec::new();
-        for line in lines {
-            text.extend_from_slice(line);
-            text.push(b'\n');
-        }
-        out.write_all(&text)?;
-        Ok(out.flush()?)
+    /// Has lines written, all at once, after those that were told before.
+    pub(super) fn tell(&mut self, lines: &[&[u8]]) -> Result<(), Failure> {
+        let text = lines.iter().flat_map(|line| [*line, b"\n"]).collect::<Vec<_>>().concat();
+        Ok(self.teller.tell(text)?)
     }
 
     /// Tells that something hinders the watch.
-    pub(super) fn degraded(&self, reason: &str) -> Result<(), Failure> {
+    pub(super) fn degraded(&mut self, reason: &str) -> Result<(), Failure> {
         self.log.warn(reason);
         self.tell(&[&lines::news("degraded", &Reason { reason })])
     }
 
-    pub(super) fn recovered(&self, reason: &str) -> Result<(), Failure> {
+    pub(super) fn recovered(&mut self, reason: &str) -> Result<(), Failure> {
         self.log.info(reason);
         self.tell(&[&lines::news("recovered", &Reason { reason })])
     }
@@ -83,9 +78,14 @@ impl Daemon<'_> {
         self.tell(&[&lines::news("clustered", &clustered)])
     }
 
+    /// Files that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len() + self.next.as_ref().map_or(0, Next::len)
+    }
+
     pub(super) fn count(&self) {
         let mut numbers = self.numbers();
-        numbers.waiting = self.queue.len() as u64;
+        numbers.waiting = self.waiting() as u64;
         numbers.degraded = self.hindrances().next().is_some();
         if let Some(Store { writer, .. }) = &self.store {
             numbers.images = writer.state().held();
