@@ -192,6 +192,68 @@ fn a_file_that_comes_is_judged_as_check_judges_it_and_seen_by_others_at_once() {
     assert!(numbers[0].contains("\"seq\":4,"));
 }
 
+/// Waits until `wsidx watch events` gives so many lines.
+#[track_caller]
+fn until_told(root: &Path, count: usize) {
+    let end = Instant::now() + LONG;
+    while wsidx(root, ["watch", "events", "--since", "0"]).expect(0).stdout.lines().count() < count {
+        assert!(Instant::now() < end, "{count} events never came");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn while_lines_are_not_read_what_comes_is_taken_in_and_they_come_in_order_when_they_are() {
+    let tree = dataset();
+    let root = tree.path();
+    let mut program = command(PROGRAM, root);
+    program.args(["watch", "in"]).stdout(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"type\":\"ready\"") {
+        line.clear();
+        out.read_line(&mut line).unwrap();
+    }
+    // The lines of so many are longer than a pipe can hold. They come as one handful.
+    wsidx(root, ["watch", "pause"]).expect(0);
+    (0..60).for_each(|seed| write(root, &format!("in/a-{seed}.ppm"), &brighter(&ppm(seed % 12, SIDE), 1 + seed as u8)));
+    let end = Instant::now() + LONG;
+    while status(root)["waiting"] != 60 {
+        assert!(Instant::now() < end, "60 files never waited");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wsidx(root, ["watch", "resume"]).expect(0);
+    until_told(root, 60);
+    write(root, "in/b.ppm", &picture(1));
+    until_told(root, 61);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert!(lines.iter().map(|line| line.to_string().len()).sum::<usize>() > 1 << 16);
+    let numbers: Vec<u64> = lines.iter().filter_map(|line| line["seq"].as_u64()).collect();
+    assert_eq!(numbers, (1..=61).collect::<Vec<_>>());
+    assert_eq!(lines.last().unwrap()["type"], "stopped");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_watch_ends_when_nobody_reads_its_lines_any_more() {
+    let tree = dataset();
+    let root = tree.path();
+    let mut watch = command(PROGRAM, root);
+    watch.args(["watch", "in"]).stdout(Stdio::piped());
+    let mut child = watch.spawn().unwrap();
+    drop(child.stdout.take());
+    let end = Instant::now() + LONG;
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "it still watches");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut watch = Watch::start(root, &["in"]);
+    write(root, "in/a.ppm", &picture(1));
+    watch.verdict("in/a.ppm");
+}
+
 #[test]
 fn whatever_way_a_file_comes_it_is_told_once() {
     let tree = dataset();

@@ -1,7 +1,12 @@
 //! Files that a watcher hands over → what was read of each, and of each item of those that are containers: in their turn, or before it, while
 //! the writer has something else to do.
 
-use std::{collections::BTreeSet, io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io::ErrorKind,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use rayon::prelude::*;
 
@@ -10,6 +15,7 @@ use super::{
     batch::{BatchReader, Outcome, Source},
     check::Read,
     pairs::{Asked, Library},
+    registry::Registry,
 };
 use crate::{
     Error, Result,
@@ -107,6 +113,29 @@ impl Writer {
         let (root, limits) = (self.home.root.clone(), Limits::default());
         let batch = BatchReader { root, shape: self.settings.shape(), limits, started, naming: intake.naming };
         Ok(ArrivalReader { batch, reader: self.reader_without_scores()? })
+    }
+
+    /// Answers from what is published, without opening it again, for those who do not judge.
+    pub(super) fn reader_without_scores(&mut self) -> Result<Reader> {
+        let none = || Error::Damaged { what: "there is no published view".into(), mend: "run `wsidx sync`" };
+        let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
+        let reference = OnceLock::new();
+        let (home, settings) = (self.home.clone(), self.settings.clone());
+        if !self.registry.as_ref().is_some_and(|registry| registry.is_for(view.rows())) {
+            self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
+        }
+        let registry = self.registry.clone();
+        Ok(Reader {
+            home,
+            settings,
+            basis: view.basis(),
+            packs: self.packs.reader(),
+            view,
+            reference,
+            turned: OnceLock::new(),
+            registry,
+            reaches: None,
+        })
     }
 
     /// What was read of files in their turn and before it, by path, with their labels. Files that were read again count as they are now.

@@ -3,7 +3,8 @@
 //!
 //! A handful is one check request (`check`) and one commit: every event is in the batch of what it tells of, so after a crash there are both or
 //! neither, and the numbers of events have no gap. What is judged is held against the view, which shows all that was told before; when a
-//! handful is told, the view shows it, too. When to look at which file, and how events are written, are left to the caller.
+//! handful is told, the view shows it, too. Files of the next handful are read, and what a check makes of them first is made, while a handful is
+//! written (`arrivals`); their verdicts do not depend on that. When to look at which file, and how events are written, are left to the caller.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -18,7 +19,6 @@ use super::{
     arrivals::Arrived,
     batch::{Contained, Outcome},
     check::{Settled, except},
-    registry::Registry,
     sync::Plan,
 };
 use crate::{
@@ -104,7 +104,7 @@ pub struct Taken {
     pub left: Vec<Arc<[u8]>>,
     /// What became visible.
     pub published: Published,
-    /// What was read of the files that come next; to be handed over with them.
+    /// What was read of the files that come next, to be handed over in their place; none where that failed.
     pub ahead: Option<Ahead>,
 }
 
@@ -216,10 +216,10 @@ impl Writer {
         let mut steps: Vec<Step<'_>> = judged.chain(moved.into_iter().map(|(from, outcome)| Step::Moved(from, outcome))).collect();
         steps.sort_by(|a, b| a.path().cmp(b.path()));
         steps.extend(removed);
-        let mut read = Ok(None);
+        let mut read = None;
         taken.published = rayon::in_place_scope(|scope| {
             if !next.is_empty() {
-                scope.spawn(|_| read = reader.read_ahead(next, monitor).map(Some));
+                scope.spawn(|_| read = reader.read_ahead(next, monitor).ok());
             }
             let records = self.record(quiet, steps, at, &mut taken, words);
             if !records.is_empty() {
@@ -228,7 +228,7 @@ impl Writer {
             }
             self.publish(at, monitor)
         })?;
-        taken.ahead = read?;
+        taken.ahead = read;
         Ok(taken)
     }
 
@@ -238,29 +238,6 @@ impl Writer {
         let reference = OnceLock::from(self.reference(&reader.view)?);
         let reaches = self.shown.as_ref().and_then(|shown| shown.reaches.clone());
         Ok(Reader { reference, reaches, ..reader })
-    }
-
-    /// The same for those who do not judge.
-    pub(super) fn reader_without_scores(&mut self) -> Result<Reader> {
-        let none = || Error::Damaged { what: "there is no published view".into(), mend: "run `wsidx sync`" };
-        let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
-        let reference = OnceLock::new();
-        let (home, settings) = (self.home.clone(), self.settings.clone());
-        if !self.registry.as_ref().is_some_and(|registry| registry.is_for(view.rows())) {
-            self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
-        }
-        let registry = self.registry.clone();
-        Ok(Reader {
-            home,
-            settings,
-            basis: view.basis(),
-            packs: self.packs.reader(),
-            view,
-            reference,
-            turned: OnceLock::new(),
-            registry,
-            reaches: None,
-        })
     }
 
     fn sort_out(&self, arrived: Vec<Arrived>, gone: &[Arc<[u8]>]) -> Sorted {

@@ -14,6 +14,8 @@
 //! 4. Some queries, or a few added rows, go through the high plane once instead, front to back, and low bytes are read of few rows (`scan`,
 //!    `enter`).
 //!
+//! Who searches for rows that will be added can note whom they meet ([`nearest_and_looking`]), and lists need no search of their own ([`Update`]).
+//!
 //! Rows can be compared by the high bytes of their first columns alone ([`By::HighBytes`]): exact for these, and for who only wants candidates.
 //!
 //! Planes that lie in a mapped file take a [`Guard`], which is told of bytes before they are read.

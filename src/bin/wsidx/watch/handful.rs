@@ -121,7 +121,10 @@ impl Daemon<'_> {
             Ok(taken) => taken,
             Err(e) => return self.give_back(names, e, now),
         };
-        self.next = taken.ahead.take().map(|ahead| Next { ahead, settled: settled_next });
+        match taken.ahead.take() {
+            Some(ahead) => self.next = Some(Next { ahead, settled: settled_next }),
+            None => settled_next.into_keys().for_each(|path| self.queue.found(path, now)),
+        }
         for (verdict, took) in verdicts {
             self.numbers().count(verdict, took);
         }

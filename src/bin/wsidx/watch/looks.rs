@@ -180,7 +180,7 @@ impl Daemon<'_> {
         }
         if job.everything {
             let kind = if self.ready { "rescan_done" } else { "ready" };
-            self.tell(&[&lines::news(kind, &Looked { folders, files, waiting: self.queue.len(), gone })])?;
+            self.tell(&[&lines::news(kind, &Looked { folders, files, waiting: self.waiting(), gone })])?;
         }
         if job.everything && !self.ready {
             self.ready = true;

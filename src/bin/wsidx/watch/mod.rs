@@ -2,7 +2,8 @@
 //!
 //! What the system tells of files are hints, and a look at everything, at the start and every so often, is the truth; both end in the same
 //! queue, in which a file waits until it has settled. One loop takes handfuls from there to the library, which judges, commits and publishes
-//! them; then they are told. The order of the lines is that of the store, and a line is written after all that it says is durable and visible.
+//! them, and reads the next meanwhile; then they are told. The order of the lines is that of the store, and a line is written after all that it
+//! says is durable and visible. Lines are written by a thread of their own: who reads them slowly holds up the handful after the next.
 
 mod actions;
 mod args;
