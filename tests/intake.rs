@@ -141,7 +141,7 @@ fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
     let roots = trees.each_ref().map(tempfile::TempDir::path);
     let mut numbers = Numbers::new(8);
     let write_both = |name: &str, bytes: &[u8]| roots.iter().for_each(|root| write(root, name, bytes));
-    (0..750).for_each(|seed| write_both(&format!("train/{}/{seed}.ppm", seed % 3), &ppm(seed, SIDE)));
+    (0..880).for_each(|seed| write_both(&format!("train/{}/{seed}.ppm", seed % 3), &ppm(seed, SIDE)));
     let [mut ahead_of, mut in_turn] = roots.map(|root| {
         let mut writer = index(root);
         writer.sync(&SyncOptions::default(), &Silent).unwrap();
@@ -180,7 +180,7 @@ fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
 
 /// A picture of many that may be near one that was made before.
 fn picture_of(numbers: &mut Numbers) -> Vec<u8> {
-    let file = ppm(numbers.below(900), SIDE);
+    let file = ppm(numbers.below(1_000), SIDE);
     if numbers.below(3) == 0 { brighter(&file, 1 + numbers.below(9) as u8) } else { file }
 }
 
