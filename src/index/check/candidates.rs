@@ -27,6 +27,8 @@ use crate::{
 /// Requested contents of which what lists will be made of is found with what they are judged by.
 const MANY: usize = 128;
 
+const _: () = assert!(SPARE >= 1, "there is room for the content itself");
+
 /// The features of the requested contents, and where the index keeps rows of crops those of their crops.
 pub(super) struct Own {
     pub(super) whole: OwnedPlanes,
@@ -89,7 +91,7 @@ impl Request<'_> {
         Own { whole, crops }
     }
 
-    /// The nearest rows of the requested contents, as many as a list holds and one more, for the content itself.
+    /// The nearest rows of the requested contents, as many as a list holds and one more, for the content itself; a few more where a writer asks.
     pub(super) fn in_base(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<Neighbor>>> {
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         let k = usize::from(self.reader.settings.neighbors);
