@@ -153,7 +153,7 @@ fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
     let handfuls: Vec<Vec<String>> =
         (0..5).map(|step| (0..150).map(|i| format!("train/{}/new-{}.ppm", i % 3, 149 * step + i)).collect()).collect();
     handfuls.iter().flatten().for_each(|name| write_both(name, &picture_of(&mut numbers)));
-    write_both("train/1/new-20.ppm", b"P6 16 16 255 ");
+    write_both("train/2/new-169.ppm", b"P6 16 16 255 ");
     let mut ahead: Option<Ahead> = None;
     for (step, handful) in handfuls.iter().enumerate() {
         let again = format!("train/0/new-{}.ppm", 149 * step + 30);
@@ -170,6 +170,7 @@ fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
         };
         assert_eq!(read.0, plain.0, "step {step}");
         assert!(without_root(read.1) == without_root(plain.1), "step {step}");
+        assert_eq!(plain.0.iter().any(|line| line.ends_with("undecodable")), step == 1);
         assert!(plain.0.len() > 140 && plain.0.iter().any(|line| line.ends_with("redundant")), "step {step}");
         ahead = read.2;
         assert_eq!(ahead.is_some(), step + 1 < handfuls.len());

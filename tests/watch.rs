@@ -10,7 +10,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, ChildStdout, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
@@ -202,34 +202,44 @@ fn until_told(root: &Path, count: usize) {
     }
 }
 
-#[test]
-fn while_lines_are_not_read_what_comes_is_taken_in_and_they_come_in_order_when_they_are() {
-    let tree = dataset();
-    let root = tree.path();
-    let mut program = command(PROGRAM, root);
-    program.args(["watch", "in"]).stdout(Stdio::piped());
-    let mut child = program.spawn().unwrap();
+/// A watch that is ready, and its lines, which nobody reads.
+fn unread(root: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command(PROGRAM, root).arg("watch").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("\"type\":\"ready\"") {
         line.clear();
         out.read_line(&mut line).unwrap();
     }
-    // The lines of so many are longer than a pipe can hold. They come as one handful.
+    (child, out)
+}
+
+/// Files come as one handful.
+#[track_caller]
+fn come_together(root: &Path, files: impl Iterator<Item = (String, Vec<u8>)>) {
     wsidx(root, ["watch", "pause"]).expect(0);
-    (0..60).for_each(|seed| write(root, &format!("in/a-{seed}.ppm"), &brighter(&ppm(seed % 12, SIDE), 1 + seed as u8)));
+    let count = files.map(|(name, bytes)| write(root, &name, &bytes)).count();
     let end = Instant::now() + LONG;
-    while status(root)["waiting"] != 60 {
-        assert!(Instant::now() < end, "60 files never waited");
+    while status(root)["waiting"] != count {
+        assert!(Instant::now() < end, "{count} files never waited");
         std::thread::sleep(Duration::from_millis(20));
     }
     wsidx(root, ["watch", "resume"]).expect(0);
+}
+
+#[test]
+fn while_lines_are_not_read_what_comes_is_taken_in_and_they_come_in_order_when_they_are() {
+    let tree = dataset();
+    let root = tree.path();
+    let (mut child, out) = unread(root, &["in"]);
+    let near = |seed: u64| brighter(&ppm(seed % 12, SIDE), 1 + seed as u8);
+    come_together(root, (0..60).map(|seed| (format!("in/a-{seed}.ppm"), near(seed))));
     until_told(root, 60);
     write(root, "in/b.ppm", &picture(1));
     until_told(root, 61);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    assert!(lines.iter().map(|line| line.to_string().len()).sum::<usize>() > 1 << 16);
+    assert!(lines.iter().map(|line| line.to_string().len()).sum::<usize>() > 1 << 16, "longer than a pipe can hold");
     let numbers: Vec<u64> = lines.iter().filter_map(|line| line["seq"].as_u64()).collect();
     assert_eq!(numbers, (1..=61).collect::<Vec<_>>());
     assert_eq!(lines.last().unwrap()["type"], "stopped");
@@ -237,21 +247,41 @@ fn while_lines_are_not_read_what_comes_is_taken_in_and_they_come_in_order_when_t
 }
 
 #[test]
+fn a_file_is_moved_when_its_line_is_written_and_not_before() {
+    let tree = dataset();
+    let root = tree.path();
+    let (mut child, out) = unread(root, &["in", "--on-redundant", "move:moved"]);
+    come_together(root, (0..150).map(|number| (format!("in/{number}.ppm"), picture(1))));
+    until_told(root, 150);
+    std::thread::sleep(SHORT);
+    assert!((0..150).all(|number| root.join(format!("in/{number}.ppm")).exists()), "a file has left before its line was read");
+    let lines: Vec<String> = out.lines().map_while(|line| line.ok().filter(|line| !line.contains("\"seq\":150,"))).collect();
+    assert!(lines.iter().map(String::len).sum::<usize>() > 1 << 16, "longer than a pipe can hold");
+    let end = Instant::now() + LONG;
+    while fs::read_dir(root.join("in")).unwrap().count() > 1 {
+        assert!(Instant::now() < end, "they never left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_watch_ends_when_nobody_reads_its_lines_any_more() {
     let tree = dataset();
     let root = tree.path();
-    let mut watch = command(PROGRAM, root);
-    watch.args(["watch", "in"]).stdout(Stdio::piped());
-    let mut child = watch.spawn().unwrap();
-    drop(child.stdout.take());
+    let (mut child, out) = unread(root, &["in"]);
+    drop(out);
+    write(root, "in/a.ppm", &picture(1));
     let end = Instant::now() + LONG;
     while child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < end, "it still watches");
         std::thread::sleep(Duration::from_millis(20));
     }
+    until_told(root, 1);
     let mut watch = Watch::start(root, &["in"]);
-    write(root, "in/a.ppm", &picture(1));
-    watch.verdict("in/a.ppm");
+    write(root, "in/b.ppm", &picture(2));
+    watch.verdict("in/b.ppm");
 }
 
 #[test]

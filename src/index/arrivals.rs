@@ -71,6 +71,37 @@ impl ArrivalReader {
         Ok((arrived, unsettled))
     }
 
+    /// What was read of files in their turn and before it, by path, with their labels. Files that were read again count as they are now.
+    pub(super) fn arrived(
+        &self,
+        files: &mut Vec<Arrival>,
+        ahead: Option<Ahead>,
+        intake: &mut Intake,
+        monitor: &dyn Monitor,
+    ) -> Result<(Vec<Arrived>, Vec<Unsettled>)> {
+        let (mut before, mut unsettled) = (Vec::new(), Vec::new());
+        if let Some(ahead) = ahead {
+            let is_current = ahead.basis == self.reader.basis;
+            before = ahead.arrived;
+            before.iter_mut().for_each(|arrived| arrived.looked = arrived.looked.take().filter(|_| is_current));
+            unsettled = ahead.unsettled;
+            files.extend(ahead.left);
+        }
+        files.sort_unstable();
+        files.dedup_by(|a, b| a.path == b.path);
+        let is_read_again = |path: &Arc<[u8]>| files.binary_search_by(|file| file.path.cmp(path)).is_ok();
+        before.retain(|arrived| !is_read_again(&arrived.outcome.path));
+        unsettled.retain(|unsettled| !is_read_again(&unsettled.path));
+        let (mut arrived, more) = self.read(files, monitor)?;
+        unsettled.extend(more);
+        arrived.extend(before);
+        for Arrived { outcome, .. } in &mut arrived {
+            (outcome.entry.label, outcome.entry.split) = outcome.told.take().unwrap_or_else(|| intake.labels.of(&outcome.path));
+        }
+        arrived.sort_by(|a, b| a.outcome.path.cmp(&b.outcome.path));
+        Ok((arrived, unsettled))
+    }
+
     /// Reads files whose turn comes later, and makes of their pictures what a check makes first.
     pub(super) fn read_ahead(&self, files: Vec<Arrival>, monitor: &dyn Monitor) -> Result<Ahead> {
         let (left, files): (Vec<Arrival>, Vec<Arrival>) = files.into_iter().partition(|file| names_container(&file.path));
@@ -115,7 +146,8 @@ impl Writer {
         Ok(ArrivalReader { batch, reader: self.reader_without_scores()? })
     }
 
-    /// Answers from what is published, without opening it again, for those who do not judge.
+    /// Answers from what is published, without opening it again, for those who do not judge: a publication changes the scores, which it need not
+    /// copy where nobody else has them.
     pub(super) fn reader_without_scores(&mut self) -> Result<Reader> {
         let none = || Error::Damaged { what: "there is no published view".into(), mend: "run `wsidx sync`" };
         let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
@@ -136,38 +168,6 @@ impl Writer {
             registry,
             reaches: None,
         })
-    }
-
-    /// What was read of files in their turn and before it, by path, with their labels. Files that were read again count as they are now.
-    pub(super) fn arrived(
-        &self,
-        reader: &ArrivalReader,
-        files: &mut Vec<Arrival>,
-        ahead: Option<Ahead>,
-        intake: &mut Intake,
-        monitor: &dyn Monitor,
-    ) -> Result<(Vec<Arrived>, Vec<Unsettled>)> {
-        let (mut before, mut unsettled) = (Vec::new(), Vec::new());
-        if let Some(ahead) = ahead {
-            let is_current = ahead.basis == reader.reader.basis;
-            before = ahead.arrived;
-            before.iter_mut().for_each(|arrived| arrived.looked = arrived.looked.take().filter(|_| is_current));
-            unsettled = ahead.unsettled;
-            files.extend(ahead.left);
-        }
-        files.sort_unstable();
-        files.dedup_by(|a, b| a.path == b.path);
-        let is_read_again = |path: &Arc<[u8]>| files.binary_search_by(|file| file.path.cmp(path)).is_ok();
-        before.retain(|arrived| !is_read_again(&arrived.outcome.path));
-        unsettled.retain(|unsettled| !is_read_again(&unsettled.path));
-        let (mut arrived, more) = reader.read(files, monitor)?;
-        unsettled.extend(more);
-        arrived.extend(before);
-        for Arrived { outcome, .. } in &mut arrived {
-            (outcome.entry.label, outcome.entry.split) = outcome.told.take().unwrap_or_else(|| intake.labels.of(&outcome.path));
-        }
-        arrived.sort_by(|a, b| a.outcome.path.cmp(&b.outcome.path));
-        Ok((arrived, unsettled))
     }
 
     /// Known items of containers that were read, and are not in them any more.

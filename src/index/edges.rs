@@ -85,14 +85,14 @@ impl Candidates<'_> {
 
     /// The places of the lists in the order in which they are looked at.
     fn order(&self, library: &Library<'_, u32>) -> Vec<u32> {
-        let new = self.lists.iter().filter(|(row, _)| !self.is_published(*row)).count();
+        let new = self.lists.iter().filter(|(row, _)| self.published(*row).is_none()).count();
         // Where what is made of all new pictures is kept, no order is better than another.
-        if library.has_room_for(new) { (0..self.lists.len() as u32).collect() } else { together(self.lists) }
+        if library.keeps_details_of(new) { (0..self.lists.len() as u32).collect() } else { together(self.lists) }
     }
 
     /// The pairs of a row that are candidates no more, and those that are now and similar.
     fn changes(&self, row: u32, list: &[Neighbor], library: &Library<'_, u32>) -> Result<Vec<Change>> {
-        let (is_new, before) = (!self.is_published(row), self.before(row)?);
+        let (is_new, before) = (self.published(row).is_none(), self.before(row)?);
         let mut changes = Vec::new();
         let mut gone = before.iter().filter(|neighbor| !has(list, **neighbor)).peekable();
         let edges = if gone.peek().is_some() { self.edges_before(row)? } else { Vec::new() };
@@ -123,19 +123,19 @@ impl Candidates<'_> {
         &list[..list.len().min(self.k)]
     }
 
-    /// Whether a row is one of the published.
-    fn is_published(&self, row: u32) -> bool {
-        self.old.is_some_and(|view| (row as usize) < view.rows())
+    /// The old view, if it has the row.
+    fn published(&self, row: u32) -> Option<&View> {
+        self.old.filter(|view| (row as usize) < view.rows())
     }
 
     /// The published list of a row.
     fn before(&self, row: u32) -> Result<Vec<Neighbor>> {
-        self.old.filter(|_| self.is_published(row)).map_or(Ok(Vec::new()), |view| view.list(row))
+        self.published(row).map_or(Ok(Vec::new()), |view| view.list(row))
     }
 
     /// The published edges of a row.
     fn edges_before(&self, row: u32) -> Result<Vec<Edge>> {
-        self.old.filter(|_| self.is_published(row)).map_or(Ok(Vec::new()), |view| view.edges(row))
+        self.published(row).map_or(Ok(Vec::new()), |view| view.edges(row))
     }
 
     /// The edges of a row after changes, if they differ.

@@ -198,7 +198,7 @@ impl Writer {
         gone.dedup();
         let mut taken = Taken::default();
         let reader = self.arrival_reader(intake)?;
-        let (arrived, unsettled) = self.arrived(&reader, &mut files, ahead, intake, monitor)?;
+        let (arrived, unsettled) = reader.arrived(&mut files, ahead, intake, monitor)?;
         taken.unsettled = unsettled;
         let vanished = self.vanished(&files, &arrived);
         gone = gone.into_iter().chain(vanished.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect();
@@ -207,7 +207,7 @@ impl Writer {
         let left: HashSet<&Arc<[u8]>> = moved.iter().map(|(from, _)| from).collect();
         let leaves = |path: &Arc<[u8]>| (leave || vanished.contains(path)) && !left.contains(path);
         let removed: Vec<Arc<[u8]>> = gone.iter().filter(|path| leaves(path)).cloned().collect();
-        let checked = self.judge_outcomes(intake, &judged, &gone, monitor)?;
+        let checked = self.judge_arrived(intake, &judged, &gone, monitor)?;
         let removed = removed.into_iter().map(|path| {
             let id = self.state.paths()[&path].content().copied();
             Step::Removed(path, id)
@@ -268,7 +268,7 @@ impl Writer {
         sorted
     }
 
-    fn judge_outcomes(&mut self, intake: &Intake, arrived: &[Arrived], gone: &[Arc<[u8]>], monitor: &dyn Monitor) -> Result<Vec<Checked>> {
+    fn judge_arrived(&mut self, intake: &Intake, arrived: &[Arrived], gone: &[Arc<[u8]>], monitor: &dyn Monitor) -> Result<Vec<Checked>> {
         if arrived.is_empty() {
             return Ok(Vec::new());
         }

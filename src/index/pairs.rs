@@ -129,7 +129,7 @@ impl<'a, K: Copy> Library<'a, K> {
     }
 
     /// Whether details of so many pictures are kept together.
-    pub(super) fn has_room_for(&self, pictures: usize) -> bool {
+    pub(super) fn keeps_details_of(&self, pictures: usize) -> bool {
         self.registry.details.has_room_for(pictures)
     }
 

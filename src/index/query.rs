@@ -108,8 +108,8 @@ impl Reader {
     /// the index.
     ///
     /// Near-duplicates are looked for among the `k` nearest of the image and two of the nearest of each of its other views (of the four nearest by
-    /// the high bytes of the first 64 columns the two nearest by all); where the index has rows of crops, also among the two contents of which a crop is nearest to
-    /// each view.
+    /// the high bytes of the first 64 columns the two nearest by all); where the index has rows of crops, also among the two contents of which a
+    /// crop is nearest to each view.
     ///
     /// # Errors
     /// [`crate::Error::Undecodable`] for the file, [`crate::Error::Damaged`] for the index.

@@ -263,7 +263,7 @@ mod tests {
     use crate::{
         Error,
         knn::{
-            nearest_and_looking,
+            Ask, By, nearest_and_looking,
             oracle::{self, Lcg, Shuffled, bits, random_planes},
         },
     };
@@ -306,7 +306,8 @@ mod tests {
             }
             let (added, removed) = (without(rows, &after, &before), without(rows, &before, &after));
             let reaches: Vec<u32> = (0..rows as u32).map(|row| lists.reach(row, k)).collect();
-            let met = nearest_and_looking(planes, planes, &Live(&before), k + spare, &order, &reaches);
+            let ask = Ask { queries: planes, by: By::Values, k: k + spare };
+            let met = nearest_and_looking(ask, planes, &Live(&before), &order, &reaches);
             let met: HashMap<u32, Met> = (0..).zip(met).filter(|(row, _)| added.contains(row)).collect();
             let met = (random.below(2) == 0).then_some(&met);
             let update = Update { planes, live: Live(&after), added: &added, removed: &removed, old: &lists, k, spare, order: &order, met };

@@ -103,22 +103,16 @@ pub struct Met {
     pub looking: Vec<Neighbor>,
 }
 
-/// [`nearest`], and which targets look as far as each query is from them: by row, `reaches` are the squared distances that they still want,
+/// [`nearest_by`], and which targets look as far as each query is from them: by row, `reaches` are the squared distances that they still want,
 /// inclusive; rows past the end look everywhere. For more than a few queries.
 ///
 /// # Panics
 /// As [`nearest`].
 #[must_use]
-pub fn nearest_and_looking(
-    queries: Planes<'_>,
-    targets: Planes<'_>,
-    live: &Live<'_>,
-    k: usize,
-    order: &dyn RowOrder,
-    reaches: &[u32],
-) -> Vec<Met> {
+pub fn nearest_and_looking(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder, reaches: &[u32]) -> Vec<Met> {
+    let [queries, targets] = ask.compared(targets);
     let search = Search { kernel: Kernel::best(), queries, targets, live, order, admit: &Admit::default() };
-    let (asking, desks) = search.begin(k, OPEN);
+    let (asking, desks) = search.begin(ask.k, OPEN);
     let looks = Looks { reaches, looking: asking.iter().map(|_| Mutex::default()).collect() };
     search.join(&asking, &desks, Some(&looks));
     let mut met: Vec<Met> = search.end(&asking, desks).into_iter().map(|nearest| Met { nearest, looking: Vec::new() }).collect();

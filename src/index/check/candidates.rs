@@ -98,7 +98,7 @@ impl Request<'_> {
         match (&self.reader.reaches, &self.reader.registry) {
             // A writer will make lists of the same.
             (Some(reaches), Some(registry)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
-                let found = view.search(|rows| nearest_and_looking(planes.as_planes(), rows, &base, k + SPARE, &ById(view), reaches))?;
+                let found = view.search(|rows| nearest_and_looking(by_all(planes, k + SPARE), rows, &base, &ById(view), reaches))?;
                 let in_base = found.iter().map(|met| met.nearest.clone()).collect();
                 let is_new = |requested: &Requested| !requested.read.row.is_some_and(|row| base.contains(row));
                 let new = found.into_iter().zip(self.requested).filter(|(_, requested)| is_new(requested));
