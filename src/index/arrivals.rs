@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    io::ErrorKind,
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -122,8 +121,7 @@ impl ArrivalReader {
 
     /// Whether a file that cannot be read may be read later, or is no more.
     fn is_unsettled(&self, file: &Arrival, reason: &str) -> bool {
-        let is_gone = || to_path(self.reader.root(), &file.path).symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
-        file.growing || reason == CHANGED_WHILE_READ || is_gone()
+        file.growing || reason == CHANGED_WHILE_READ || self.reader.home.lacks(&file.path)
     }
 }
 
@@ -141,8 +139,8 @@ impl Writer {
     /// Reads what changes from now on, or what the view has.
     pub(super) fn arrival_reader(&mut self, intake: &Intake) -> Result<ArrivalReader> {
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
-        let (root, limits) = (self.home.root.clone(), Limits::default());
-        let batch = BatchReader { root, shape: self.settings.shape(), limits, started, naming: intake.naming };
+        let (home, limits) = (self.home.clone(), Limits::default());
+        let batch = BatchReader { home, shape: self.settings.shape(), limits, started, naming: intake.naming };
         Ok(ArrivalReader { batch, reader: self.reader_without_scores()? })
     }
 

@@ -4,9 +4,10 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 
 use rayon::prelude::*;
 
+use super::Home;
 use crate::{
     Error,
-    dataset::{Buffer, Container, Found, Naming, read_image, to_path},
+    dataset::{Buffer, Container, Found, Naming, to_path},
     monitor::Monitor,
     picture::{Decoded, Limits, Picture, Shape, decode},
     store::{
@@ -154,7 +155,7 @@ pub(super) type Known<'a> = &'a (dyn Fn(&ContentId) -> bool + Sync);
 
 /// Reads files on all threads.
 pub(super) struct BatchReader {
-    pub(super) root: std::path::PathBuf,
+    pub(super) home: Home,
     pub(super) shape: Shape,
     pub(super) limits: Limits,
     pub(super) started: i64,
@@ -212,7 +213,7 @@ impl BatchReader {
     /// Reads the bytes into `buffer`. What cannot be read is read again next time if it is a file, and when it changes if it is (in) a container.
     fn bytes(&self, source: &Source, buffer: &mut Buffer) -> Result<Stat, (Error, Stat)> {
         match &source.of {
-            Of::File => read_image(&to_path(&self.root, &source.path), &self.limits, buffer).map_err(|e| (e, Stat::default())),
+            Of::File => self.home.read_image(&source.path, &self.limits, buffer).map_err(|e| (e, Stat::default())),
             Of::Item(container, item) => match container.read(*item, &self.limits, buffer) {
                 Ok(()) => Ok(source.stat),
                 Err(e) => Err((e, source.stat)),

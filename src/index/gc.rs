@@ -7,7 +7,6 @@ use crate::{
     monitor::Monitor,
     store::{
         history::{aliases_record, path_record},
-        medium::Medium,
         packs::{Basis as StoredBasis, Place, Record, View as PackView},
         state::{ContentEntry, ContentId},
         view::View,
@@ -115,7 +114,7 @@ impl Writer {
     }
 
     fn published_basis(&self) -> Option<Basis> {
-        let view = View::open(&self.home.view().ok()?).ok()?;
+        let view = View::open(&*self.home.view().ok()?).ok()?;
         Some(view.basis()).filter(|basis| basis.fitted)
     }
 }

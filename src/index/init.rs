@@ -5,7 +5,6 @@ use std::{
     fs::{self, File},
     io::Read,
     path::Path,
-    sync::Arc,
 };
 
 use rayon::prelude::*;
@@ -139,7 +138,7 @@ fn fill(home: &Home, settings: &Settings) -> Result<()> {
         "CACHEDIR.TAG",
         "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is the index of wsidx; it can be made again with `wsidx init` and `wsidx sync`.\n",
     )?;
-    Packs::create(Arc::new(home.packs()?), settings.to_text().as_bytes())?;
+    Packs::create(home.packs()?, settings.to_text().as_bytes())?;
     write(FORMAT_FILE, FORMAT)
 }
 

@@ -15,7 +15,7 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    Ahead, CheckItem, CheckOptions, Checked, Home, Published, Reader, Writer,
+    Ahead, CheckItem, CheckOptions, Checked, Home, Published, Reader, Storage, Writer,
     arrivals::Arrived,
     batch::{Contained, Outcome},
     check::{Settled, except},
@@ -28,7 +28,7 @@ use crate::{
     monitor::Monitor,
     store::{
         history::{gone_record, path_record},
-        packs::{Event, Packs, Record, View as PackView},
+        packs::{Event, Record, View as PackView},
         state::{ContentId, PathEntry},
     },
     verdict::{Exceptions, Occurrence, Rules},
@@ -366,7 +366,20 @@ impl Reader {
 /// # Errors
 /// As [`Reader::open`]; those of `visit`.
 pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-    let mut packs = Packs::open(Arc::new(Home::open(root)?.packs()?))?;
+    events_of(&Home::open(root)?, since, visit)
+}
+
+/// The same on a storage that is simulated.
+///
+/// # Errors
+/// As [`events`].
+#[doc(hidden)]
+pub fn events_in(root: &Path, storage: Arc<dyn Storage>, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+    events_of(&Home::simulated(root, storage), since, visit)
+}
+
+fn events_of(home: &Home, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+    let mut packs = home.open_packs()?;
     let from = packs.before_events(since)?;
     let replayed = packs.replay(from, &mut |_, record| match record {
         PackView::Event(event) if event.seq.to_native() > since => visit(event.seq.to_native(), &event.text),

@@ -31,6 +31,7 @@ mod registry;
 mod rows;
 mod scores;
 mod status;
+mod storage;
 mod stored;
 mod sync;
 mod verify;
@@ -49,6 +50,8 @@ pub use graph::ContentGraph;
 pub use groups::{Groups, ImageGroup};
 pub use images::{IndexedImage, Selection, Transform};
 pub use init::{InitOptions, Survey, create, survey};
+#[doc(hidden)]
+pub use intake::events_in;
 pub use intake::{Arrival, Arrivals, Intake, Taken, Told, Unsettled, Words, events};
 pub use leaks::{ClassLeaks, Leak, Leaks, Nearest};
 pub use objects::TakenIn;
@@ -58,16 +61,29 @@ pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
 pub use status::Status;
+#[doc(hidden)]
+pub use storage::{Held, Storage};
 pub use stored::Stored;
 pub use sync::{SyncOptions, SyncSummary};
 pub use verify::Verification;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use self::{lock::Lock, storage::WriterLock};
 use crate::{
     Error, Result,
-    dataset::{check_trust, index_folder},
-    store::medium::Folder,
+    dataset::{self, Buffer, Images, Listing, check_trust, index_folder, read_image, to_path},
+    monitor::Monitor,
+    picture::Limits,
+    store::{
+        catalog::{Catalog, SledCatalog},
+        medium::{Folder, Medium},
+        packs::Packs,
+        state::Stat,
+    },
     verdict::Rules,
 };
 
@@ -78,14 +94,16 @@ const FORMAT_FILE: &str = "format";
 const FORMAT: &str = "wsidx index 3\n";
 
 /// Where the parts of an index are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Home {
     root: PathBuf,
+    /// In the place of the file system, where that is simulated.
+    simulated: Option<Arc<dyn Storage>>,
 }
 
 impl Home {
     fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), simulated: None }
     }
 
     /// Believed, and of this version.
@@ -114,20 +132,77 @@ impl Home {
         index_folder(&self.root)
     }
 
-    fn packs(&self) -> Result<Folder> {
-        self.medium("packs")
+    fn simulated(root: &Path, storage: Arc<dyn Storage>) -> Self {
+        Self { root: root.to_owned(), simulated: Some(storage) }
     }
 
-    fn view(&self) -> Result<Folder> {
-        self.medium("view")
+    fn packs(&self) -> Result<Arc<dyn Medium>> {
+        self.simulated.as_ref().map_or_else(|| self.medium("packs"), |storage| storage.packs())
     }
 
-    fn catalog(&self) -> PathBuf {
+    fn open_packs(&self) -> Result<Packs> {
+        let most = self.simulated.as_ref().map_or(Packs::MAX_PACK_BYTES, |storage| storage.max_pack_bytes());
+        Ok(Packs::open(self.packs()?)?.with_max_pack_bytes(most))
+    }
+
+    fn view(&self) -> Result<Arc<dyn Medium>> {
+        self.simulated.as_ref().map_or_else(|| self.medium("view"), |storage| storage.view())
+    }
+
+    fn catalog(&self) -> Box<dyn Catalog> {
+        match &self.simulated {
+            Some(storage) => storage.catalog(),
+            None => Box::new(SledCatalog::new(self.catalog_folder())),
+        }
+    }
+
+    fn catalog_folder(&self) -> PathBuf {
         self.folder().join("catalog")
+    }
+
+    fn lock(&self, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<WriterLock> {
+        match &self.simulated {
+            Some(storage) => storage.lock(who, wait).map(WriterLock::Simulated),
+            None => Lock::take(&self.folder().join("lock"), who, wait, monitor).map(WriterLock::File),
+        }
+    }
+
+    fn list(&self, scope: &[u8], monitor: &dyn Monitor) -> Result<Listing> {
+        match &self.simulated {
+            Some(storage) => storage.list(scope),
+            None => dataset::list(&self.root, scope, &|| monitor.cancelled()),
+        }
+    }
+
+    /// Reads a file of the dataset.
+    fn read_image(&self, path: &[u8], limits: &Limits, buffer: &mut Buffer) -> Result<Stat> {
+        match &self.simulated {
+            Some(storage) => storage.read_image(path, limits, buffer),
+            None => read_image(&to_path(&self.root, path), limits, buffer),
+        }
+    }
+
+    /// Reads a file of the dataset, or an item of a container.
+    fn read_item(&self, images: &Images, path: &[u8], limits: &Limits, buffer: &mut Buffer) -> Result<Stat> {
+        match &self.simulated {
+            Some(storage) => storage.read_image(path, limits, buffer),
+            None => images.read(&to_path(&self.root, path), limits, buffer),
+        }
+    }
+
+    /// Whether a file of the dataset is not there.
+    fn lacks(&self, path: &[u8]) -> bool {
+        match &self.simulated {
+            Some(storage) => storage.read_image(path, &Limits::default(), &mut Buffer::default()).is_err(),
+            None => to_path(&self.root, path).symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound),
+        }
     }
 
     /// What the `wsidx.toml` of the root says; the default where there is none.
     fn rules(&self) -> Result<Rules> {
+        if let Some(storage) = &self.simulated {
+            return storage.rules()?.map_or(Ok(Rules::default()), |text| Rules::from_toml(&text));
+        }
         let file = self.root.join(POLICY_FILE);
         match std::fs::read_to_string(&file) {
             Ok(text) => Rules::from_toml(&text),
@@ -136,9 +211,12 @@ impl Home {
         }
     }
 
-    fn medium(&self, name: &str) -> Result<Folder> {
+    fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {
         let path = self.folder().join(name);
-        Folder::open(&path).map_err(|source| Error::Io { doing: "opening", path: path.clone(), source })
+        match Folder::open(&path) {
+            Ok(folder) => Ok(Arc::new(folder)),
+            Err(source) => Err(Error::Io { doing: "opening", path, source }),
+        }
     }
 }
 

@@ -7,14 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{Home, lock::Lock, publish::picture_of, registry::Registry};
+use super::{Home, Storage, publish::picture_of, registry::Registry, storage::WriterLock};
 use crate::{
     Error, Result,
     feature::Basis,
     monitor::Monitor,
     picture::Picture,
     store::{
-        catalog::{Catalog, Mark, SledCatalog},
+        catalog::{Catalog, Mark},
         history::{change_of, read_basis, read_change},
         packs::{Commit, Content, Packs, Place, Position, Record, View as PackView},
         settings::Settings,
@@ -91,7 +91,7 @@ pub struct Writer {
     pub(super) fresh: Fresh,
     /// What was registered lately, while somebody watches.
     pub(super) registry: Option<Arc<Registry>>,
-    pub(super) lock: Lock,
+    pub(super) lock: WriterLock,
     pub(super) who: String,
     /// How the index was found.
     pub opened: Opened,
@@ -104,11 +104,23 @@ impl Writer {
     /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] where not even the
     /// settings can be read.
     pub fn open(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
-        let home = Home::open(root)?;
-        let lock = Lock::take(&home.folder().join("lock"), who, wait, monitor)?;
-        let packs = Packs::open(Arc::new(home.packs()?))?;
+        Self::open_home(Home::open(root)?, who, wait, monitor)
+    }
+
+    /// The same on a storage that is simulated.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    #[doc(hidden)]
+    pub fn open_in(root: &Path, storage: Arc<dyn Storage>, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        Self::open_home(Home::simulated(root, storage), who, wait, monitor)
+    }
+
+    fn open_home(home: Home, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        let lock = home.lock(who, wait, monitor)?;
+        let packs = home.open_packs()?;
         let settings = Settings::from_text(packs.settings())?;
-        let catalog = Box::new(SledCatalog::new(home.catalog()));
+        let catalog = home.catalog();
         let mut writer = Self {
             home,
             settings,
@@ -147,7 +159,7 @@ impl Writer {
                 Replayed { whole: false, .. } => {}
             }
         }
-        if self.mark.generation > 0 || self.home.catalog().exists() {
+        if self.mark.generation > 0 || self.home.catalog_folder().exists() {
             monitor.note("the catalog is missing or not whole; it is made again from the packs");
         }
         self.rebuild_catalog()
@@ -156,7 +168,7 @@ impl Writer {
     /// Makes the state and the catalog from the packs.
     pub(super) fn rebuild_catalog(&mut self) -> Result<()> {
         // A commit that catalog or view has seen was acknowledged; if the packs end before it, it is not torn but lost.
-        let seen = View::open(&self.home.view()?).map_or(0, |view| view.manifest().generation).max(self.mark.generation);
+        let seen = View::open(&*self.home.view()?).map_or(0, |view| view.manifest().generation).max(self.mark.generation);
         // The number of an event is not used twice, even where the record of it was lost.
         (self.state, self.mark) = (State::default(), Mark { told: self.mark.told, ..Mark::default() });
         self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };

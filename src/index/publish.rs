@@ -82,7 +82,7 @@ impl Writer {
             // A publication may have failed after it was visible.
             self.reference = None;
         }
-        let opened = || self.usable_view(View::open(&medium).ok(), monitor).map(|view| Shown { view: Arc::new(view), reaches: None });
+        let opened = || self.usable_view(View::open(&*medium).ok(), monitor).map(|view| Shown { view: Arc::new(view), reaches: None });
         let Some(Shown { view, reaches }) = kept.or_else(opened) else {
             return self.publish_anew(false, at, monitor);
         };
@@ -97,7 +97,7 @@ impl Writer {
             monitor.note(if crops { "search rows for crops are made, as wsidx.toml asks" } else { "search rows for crops are dropped" });
         }
         if view.manifest().fitted || self.state.stored() < FIT_AT as u64 {
-            match self.publish_over(&medium, Some(&view), reaches, &view.basis(), crops, monitor)? {
+            match self.publish_over(&*medium, Some(&view), reaches, &view.basis(), crops, monitor)? {
                 Some(published) => Ok(published),
                 None => self.publish_anew(false, at, monitor),
             }
@@ -125,7 +125,7 @@ impl Writer {
         let basis = kept.or(fitted).unwrap_or_else(|| self.built_in());
         let medium = self.home.view()?;
         let crops = self.wants_crops(None, monitor);
-        let published = self.publish_over(&medium, None, None, &basis, crops, monitor)?;
+        let published = self.publish_over(&*medium, None, None, &basis, crops, monitor)?;
         Ok(Published { fitted: chosen, ..published.unwrap_or_default() })
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Home,
+    Home, Storage,
     crops::has_crops,
     open::incomplete,
     pairs::Library,
@@ -55,7 +55,19 @@ impl Reader {
     /// # Errors
     /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`]; [`Error::Damaged`] with the command that mends it.
     pub fn open(root: &Path) -> Result<Self> {
-        let home = Home::open(root)?;
+        Self::open_home(Home::open(root)?)
+    }
+
+    /// The same on a storage that is simulated.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    #[doc(hidden)]
+    pub fn open_in(root: &Path, storage: Arc<dyn Storage>) -> Result<Self> {
+        Self::open_home(Home::simulated(root, storage))
+    }
+
+    pub(super) fn open_home(home: Home) -> Result<Self> {
         let (view, packs) = open_both(&home)?;
         let settings = Settings::from_text(&view.manifest().settings)?;
         let basis = view.basis();
@@ -184,10 +196,10 @@ fn open_both(home: &Home) -> Result<(View, Records)> {
     };
     loop {
         let medium = home.view()?;
-        let view = View::open(&medium).map_err(missing)?;
-        let packs = Records::new(Arc::new(home.packs()?));
+        let view = View::open(&*medium).map_err(missing)?;
+        let packs = Records::new(home.packs()?);
         match packs.hold() {
-            Ok(()) if view.is_current(&medium)? => return Ok((view, packs)),
+            Ok(()) if view.is_current(&*medium)? => return Ok((view, packs)),
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             held => held?,
         }

@@ -119,11 +119,10 @@ impl Writer {
     }
 
     fn listing(&self, scopes: &[Vec<u8>], monitor: &dyn Monitor) -> Result<Listing> {
-        let cancelled = || monitor.cancelled();
-        let Some((first, rest)) = scopes.split_first() else { return dataset::list(&self.home.root, b"", &cancelled) };
-        let mut all = dataset::list(&self.home.root, first, &cancelled)?;
+        let Some((first, rest)) = scopes.split_first() else { return self.home.list(b"", monitor) };
+        let mut all = self.home.list(first, monitor)?;
         for scope in rest {
-            let more = dataset::list(&self.home.root, scope, &cancelled)?;
+            let more = self.home.list(scope, monitor)?;
             all.files.extend(more.files);
             all.containers.extend(more.containers);
             all.tables.extend(more.tables);
@@ -241,7 +240,7 @@ impl Writer {
         monitor.stage("reading", plan.containers.is_empty().then_some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
         let root = self.home.root.clone();
-        let reader = BatchReader { root: root.clone(), shape: self.settings.shape(), limits: options.limits, started, naming };
+        let reader = BatchReader { home: self.home.clone(), shape: self.settings.shape(), limits: options.limits, started, naming };
         let mut batches = Batches::of(&root, &plan.read, &plan.containers);
         let mut outcomes = match batches.next() {
             Some(batch) => reader.read(&batch, &|id| self.state.content(id).is_some(), monitor),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, Images, to_path},
+    dataset::{Buffer, Images},
     knn::{ListUpdate, Live, Neighbor, NoLists, OwnedPlanes, Update, Watch, update_lists},
     monitor::Monitor,
     picture::{Limits, Picture, decode},
@@ -62,7 +62,7 @@ impl Writer {
         if !lost.is_empty() {
             found.problems.push(format!("packs: lost contents, such as {}", lost.join(", ")));
         }
-        match Reader::open(&self.home.root) {
+        match Reader::open_home(self.home.clone()) {
             Ok(reader) => {
                 let checked = reader.verify_view(self, &mut found, monitor);
                 note(checked, &mut found.problems)?;
@@ -85,7 +85,7 @@ impl Writer {
                 return Err(Error::Interrupted);
             }
             let Holds::Content(id) = &entry.holds else { return Ok(None) };
-            if images.read(&to_path(&self.home.root, path), limits, buffer).is_err() || buffer.id() != *id {
+            if self.home.read_item(&images, path, limits, buffer).is_err() || buffer.id() != *id {
                 return Ok(Some(true));
             }
             self.same_picture(id, &buffer.bytes, limits).map(|same| (!same).then_some(false))

@@ -31,7 +31,8 @@ impl Deref for Bytes {
 
 impl Bytes {
     /// A copy of bytes in memory.
-    pub(super) fn copied(bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn copied(bytes: &[u8]) -> Self {
         let mut copy = AlignedVec::with_capacity(bytes.len());
         copy.extend_from_slice(bytes);
         Self(Arc::new(Held::Copied(copy)))

@@ -10,8 +10,10 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     os::{fd::OwnedFd, unix::fs::FileExt as _},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, Builder},
 };
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, open, openat, renameat, unlinkat};
@@ -127,6 +129,18 @@ impl Medium for Folder {
 
     fn sync(&self, name: &str) -> io::Result<()> {
         self.to_grow(name)?.sync_data()
+    }
+
+    fn sync_all<'n>(&self, names: &[&'n str]) -> Result<(), (&'n str, io::Error)> {
+        let sync = |name: &'n str| self.sync(name).map_err(|error| (name, error));
+        thread::scope(|scope| {
+            let syncing: Vec<_> = names.iter().map(|&name| (name, Builder::new().spawn_scoped(scope, move || sync(name)))).collect();
+            syncing.into_iter().try_for_each(|(name, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // There is no thread to be had.
+                Err(_) => sync(name),
+            })
+        })
     }
 
     fn sync_folder(&self) -> io::Result<()> {

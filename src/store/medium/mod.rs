@@ -75,6 +75,15 @@ pub trait Medium: Send + Sync {
     /// The system could not write.
     fn sync(&self, name: &str) -> io::Result<()>;
 
+    /// Makes all bytes of several files durable, at once where the medium can: a file system with a journal then writes it once or twice for
+    /// all of them. After an error, as for [`Medium::sync`].
+    ///
+    /// # Errors
+    /// That of the first file that could not be written, with its name.
+    fn sync_all<'n>(&self, names: &[&'n str]) -> Result<(), (&'n str, io::Error)> {
+        names.iter().try_for_each(|&name| self.sync(name).map_err(|error| (name, error)))
+    }
+
     /// Makes all names of the folder durable. After an error, as for [`Medium::sync`].
     ///
     /// # Errors

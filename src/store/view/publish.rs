@@ -1,6 +1,6 @@
 //! A change of the index → the next generation of the view.
 
-use std::{collections::BTreeMap, io, ops::Range, panic::resume_unwind, thread::Builder};
+use std::{collections::BTreeMap, io, ops::Range};
 
 use rayon::prelude::*;
 
@@ -217,24 +217,11 @@ impl Publisher<'_> {
         let written = self.write_as(NEW.to_owned(), &manifest.to_bytes())?;
         let is_new = |file: &&FileEntry| !old.is_some_and(|view| view.manifest.files().any(|old| old == *file));
         let names: Vec<&str> = manifest.files().filter(is_new).chain([&written]).map(|file| file.name.as_str()).collect();
-        self.sync(&names)?;
+        self.medium.sync_all(&names).map_err(|(name, error)| self.io(name)(error))?;
         self.medium.sync_folder().map_err(self.io(NEW))?;
         self.medium.rename(NEW, manifest::NAME).map_err(self.io(NEW))?;
         self.medium.sync_folder().map_err(self.io(manifest::NAME))?;
         self.remove_unnamed(manifest)
-    }
-
-    /// Makes files durable, all at once: a file system with a journal writes it once or twice for all of them.
-    fn sync(&self, names: &[&str]) -> Result<()> {
-        let sync = |name: &str| self.medium.sync(name).map_err(self.io(name));
-        std::thread::scope(|scope| {
-            let syncing: Vec<_> = names.iter().map(|&name| (name, Builder::new().spawn_scoped(scope, move || sync(name)))).collect();
-            syncing.into_iter().try_for_each(|(name, thread)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                // There is no thread to be had.
-                Err(_) => sync(name),
-            })
-        })
     }
 
     /// Files that no manifest names any more. One that cannot be removed now is tried again next time.
