@@ -115,14 +115,15 @@ impl Home {
         check_trust(root)?;
         let file = home.folder().join(FORMAT_FILE);
         let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
-        match std::fs::read(&file) {
+        let text = Folder::open(&home.folder()).and_then(|folder| folder.read_whole(FORMAT_FILE, 1 << 10));
+        match text {
             Ok(text) if text == FORMAT.as_bytes() => Ok(home),
             Ok(text) if text.starts_with(b"wsidx index ") => {
-                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx init`")
+                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx sync --init`")
             }
-            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx init`"),
+            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx init`")
+                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx sync --init`")
             }
             Err(e) => Err(Error::io("reading", &file)(e)),
         }
@@ -212,10 +213,10 @@ impl Home {
     }
 
     fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {
-        let path = self.folder().join(name);
-        match Folder::open(&path) {
-            Ok(folder) => Ok(Arc::new(folder)),
-            Err(source) => Err(Error::Io { doing: "opening", path, source }),
+        let folder = self.folder();
+        match Folder::open_in(&folder, name) {
+            Ok(medium) => Ok(Arc::new(medium)),
+            Err(source) => Err(Error::Io { doing: "opening", path: folder.join(name), source }),
         }
     }
 }

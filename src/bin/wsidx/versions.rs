@@ -52,6 +52,7 @@ impl Versioned {
             },
             (root, _) => root?,
         };
+        session.vouch(&root)?;
         let none = || Error::Input(format!("{} is not in a git repository", root.display()));
         let repository = match here.filter(|repository| repository.belongs(&root)) {
             Some(repository) => repository,

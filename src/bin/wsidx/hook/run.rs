@@ -48,7 +48,10 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
                 writeln!(anstream::stderr(), "wsidx: the push is not checked: {}", term::escape_text(&reason))?;
                 Ok(Exit::Fine)
             }
-            None => push(session, &parse_pre_receive(&lines()?)?, "--all", Occasion::Receive),
+            None => {
+                session.be_strict();
+                push(session, &parse_pre_receive(&lines()?)?, "--all", Occasion::Receive)
+            }
         },
     }
 }
