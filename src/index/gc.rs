@@ -118,3 +118,91 @@ impl Writer {
         Some(view.basis()).filter(|basis| basis.fitted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::{
+        index::{InitOptions, Reader, SyncOptions, create, survey},
+        monitor::Silent,
+        picture::Limits,
+    };
+
+    fn write(root: &Path, number: u8) {
+        let samples: Vec<u8> = (0..192_u32).map(|i| (i * i * u32::from(2 * number + 1) >> 3) as u8).collect();
+        fs::write(root.join(format!("{number}.ppm")), [&b"P6 8 8 255\n"[..], &samples].concat()).unwrap();
+    }
+
+    /// An index of nine images of which three have left.
+    fn dataset() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        (0..12).for_each(|number| write(tree.path(), number));
+        let survey = survey(tree.path(), &Silent).unwrap();
+        create(tree.path(), &survey, &InitOptions::default(), "test", 0, &Silent).unwrap();
+        sync(tree.path());
+        (0..3).for_each(|number| fs::remove_file(tree.path().join(format!("{number}.ppm"))).unwrap());
+        sync(tree.path());
+        tree
+    }
+
+    fn open(root: &Path) -> Writer {
+        Writer::open(root, "test", true, &Silent).unwrap()
+    }
+
+    fn sync(root: &Path) {
+        open(root).sync(&SyncOptions { at: 5, ..SyncOptions::default() }, &Silent).unwrap();
+    }
+
+    fn assert_sound(root: &Path) {
+        let found = open(root).verify(true, &Limits::default(), &Silent).unwrap();
+        assert_eq!((found.problems, found.contents), (Vec::<String>::new(), 9));
+    }
+
+    /// What `gc` does before it publishes.
+    fn interrupted(root: &Path) {
+        let mut writer = open(root);
+        let dropped: Vec<_> = writer.state.contents().filter(|(_, entry)| entry.unheld_since.is_some()).map(|(id, _)| *id).collect();
+        assert_eq!(dropped.len(), 3);
+        dropped.iter().for_each(|id| writer.state.forget(id));
+        writer.rewrite(9, 9).unwrap();
+    }
+
+    #[test]
+    fn a_gc_that_is_interrupted_before_the_view_is_published_is_finished_by_the_next_sync() {
+        let tree = dataset();
+        interrupted(tree.path());
+        assert_eq!(Reader::open(tree.path()).unwrap().view().rows(), 12, "the old view still has its packs");
+        sync(tree.path());
+        assert_sound(tree.path());
+    }
+
+    #[test]
+    fn a_view_whose_packs_are_gone_is_made_again_by_sync() {
+        let tree = dataset();
+        interrupted(tree.path());
+        // As the version before left it: the packs that the view names were removed.
+        let packs = tree.path().join(".wsidx/packs");
+        let mut names: Vec<_> = fs::read_dir(&packs).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        names[..names.len() - 1].iter().for_each(|name| fs::remove_file(name).unwrap());
+        sync(tree.path());
+        assert_sound(tree.path());
+    }
+
+    #[test]
+    fn contents_that_damage_took_and_nobody_has_leave_the_view_when_the_packs_are_mended() {
+        let tree = dataset();
+        // All packs but their headers and what follows the last content: the images that left cannot be read again.
+        let pack = tree.path().join(".wsidx/packs/00000001.pack");
+        let mut bytes = fs::read(&pack).unwrap();
+        let at = bytes.len() / 4;
+        bytes[at..at + 8].iter_mut().for_each(|byte| *byte ^= 0xff);
+        fs::write(&pack, bytes).unwrap();
+        fs::remove_dir_all(tree.path().join(".wsidx/catalog")).unwrap();
+        sync(tree.path());
+        let found = open(tree.path()).verify(true, &Limits::default(), &Silent).unwrap();
+        assert_eq!(found.problems, Vec::<String>::new());
+    }
+}

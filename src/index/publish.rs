@@ -18,7 +18,10 @@ use super::{
     open::{Fresh, Shown},
     pairs::Library,
     registry::Registry,
-    rows::{LiveChange, OldLists, Rows, SPARE, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, reach_of},
+    rows::{
+        LiveChange, OldLists, Rows, SPARE, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, has_dropped_rows,
+        has_packs_of, reach_of,
+    },
 };
 use crate::{
     Error, Result,
@@ -94,7 +97,10 @@ impl Writer {
             monitor.note(if crops { "search rows for crops are made, as wsidx.toml asks" } else { "search rows for crops are dropped" });
         }
         if view.manifest().fitted || self.state.stored() < FIT_AT as u64 {
-            self.publish_over(&*medium, Some(&view), reaches, &view.basis(), crops, monitor)
+            match self.publish_over(&*medium, Some(&view), reaches, &view.basis(), crops, monitor)? {
+                Some(published) => Ok(published),
+                None => self.publish_anew(false, at, monitor),
+            }
         } else {
             self.publish_anew(true, at, monitor)
         }
@@ -120,7 +126,7 @@ impl Writer {
         let medium = self.home.view()?;
         let crops = self.wants_crops(None, monitor);
         let published = self.publish_over(&*medium, None, None, &basis, crops, monitor)?;
-        Ok(Published { fitted: chosen, ..published })
+        Ok(Published { fitted: chosen, ..published.unwrap_or_default() })
     }
 
     /// The basis that the packs name last.
@@ -148,6 +154,7 @@ impl Writer {
                 && manifest.fingerprint == view.basis().fingerprint(&self.settings.layout(), self.settings.wavelet())
                 && Basis::stored(&manifest.basis, manifest.fitted, &self.settings.layout()).is_some()
                 && view.check().is_ok()
+                && has_packs_of(view, &self.packs)
         });
         if usable.is_none() && self.mark.generation > 0 {
             monitor.note("the view is missing or not whole; it is made again from the packs");
@@ -172,6 +179,7 @@ impl Writer {
         Ok(Basis::fit(&rows, usize::from(self.settings.max_features)))
     }
 
+    /// The next generation on top of `old`, or from nothing. `None`: `old` cannot be built upon, and nothing was done.
     fn publish_over(
         &mut self,
         medium: &dyn Medium,
@@ -180,12 +188,18 @@ impl Writer {
         basis: &Basis,
         crops: bool,
         monitor: &dyn Monitor,
-    ) -> Result<Published> {
+    ) -> Result<Option<Published>> {
         if old.is_none() {
             // Lists and pairs of all contents need room, and the catalog is up to date.
             self.catalog.rest();
         }
-        let (contents, paths) = self.touched(old)?.map(|Touched { contents, paths }| (contents, paths)).unzip();
+        let touched = self.touched(old)?;
+        if let (Some(view), Some(touched)) = (old, &touched)
+            && has_dropped_rows(view, touched, &self.state)?
+        {
+            return Ok(None);
+        }
+        let (contents, paths) = touched.map(|Touched { contents, paths }| (contents, paths)).unzip();
         let (rows, new) = Rows::assign(&self.state, old.zip(contents))?;
         let mut growing = Growing::new(medium, old, basis.len(), &rows.moved)?;
         self.features(&new, basis, &mut growing, monitor)?;
@@ -230,7 +244,7 @@ impl Writer {
         self.shown = Some(Shown { view: Arc::new(view), reaches: Some(Arc::new(reaches)) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
-        Ok(published)
+        Ok(Some(published))
     }
 
     /// What a view shows otherwise than the state, or may; from nothing that is everything, which need not be listed.

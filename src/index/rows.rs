@@ -17,8 +17,8 @@ use crate::{
     Error, Result,
     knn::{ListSource, ListUpdate, Neighbor, RowOrder},
     store::{
-        packs::Place,
-        state::{ContentId, Holds, State},
+        packs::{Packs, Place},
+        state::{ContentId, Holds, State, Touched},
         view::{Changes, Grown, PathRecord, TableKind, View, pack_edges, pack_list, pack_names, row_key},
     },
 };
@@ -127,6 +127,28 @@ pub(super) const SPARE: usize = 4;
 /// How far each list reaches: the distance of its last member if it has `k` or more, else as far as can be.
 pub(super) fn reach_of(list: &[Neighbor], k: usize) -> u32 {
     list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
+}
+
+/// Whether the packs that hold the contents of all rows of a view, dead ones included, are there.
+pub(super) fn has_packs_of(view: &View, packs: &Packs) -> bool {
+    let mut ends = BTreeMap::new();
+    for row in 0..view.rows() as u32 {
+        let Ok((_, place)) = view.content(row) else { return false };
+        let end = ends.entry(place.pack).or_insert(place);
+        *end = place.max(*end);
+    }
+    ends.values().all(|&place| packs.holds(place))
+}
+
+/// Whether a view has a row of a content that is no longer stored: `gc` dropped it, or it was lost to damage. Such a row names a pack that is
+/// about to be removed, and a view cannot lose a row: it is to be built anew.
+pub(super) fn has_dropped_rows(view: &View, touched: &Touched, state: &State) -> Result<bool> {
+    for id in touched.contents.iter().filter(|id| state.content(id).is_none()) {
+        if view.row_of(id)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The bitmap of live rows after the change, and what changed in it.

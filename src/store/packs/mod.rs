@@ -156,6 +156,12 @@ impl Packs {
         Reader::new(Arc::clone(&self.medium))
     }
 
+    /// Whether the pack of a place is there, and is long enough for it.
+    #[must_use]
+    pub fn holds(&self, place: Place) -> bool {
+        self.fronts.contains_key(&place.pack) && self.chain().file_len(place.pack).is_ok_and(|len| place.end().offset <= len)
+    }
+
     /// Reads one content: see [`Reader::content`].
     ///
     /// # Errors
