@@ -67,6 +67,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     Error, Result,
     dataset::{check_trust, index_folder},
+    file::{LONGEST_SETTINGS, read_optional},
     store::medium::Folder,
     verdict::Rules,
 };
@@ -128,11 +129,9 @@ impl Home {
 
     /// What the `wsidx.toml` of the root says; the default where there is none.
     fn rules(&self) -> Result<Rules> {
-        let file = self.root.join(POLICY_FILE);
-        match std::fs::read_to_string(&file) {
-            Ok(text) => Rules::from_toml(&text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Rules::default()),
-            Err(e) => Err(Error::io("reading", &file)(e)),
+        match read_optional(&self.root.join(POLICY_FILE), LONGEST_SETTINGS)? {
+            Some(text) => Rules::from_bytes(&text),
+            None => Ok(Rules::default()),
         }
     }
 
