@@ -76,6 +76,7 @@ use self::{lock::Lock, storage::WriterLock};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Images, Listing, check_trust, index_folder, read_image, to_path},
+    file::{LONGEST_SETTINGS, read_optional},
     monitor::Monitor,
     picture::Limits,
     store::{
@@ -204,11 +205,9 @@ impl Home {
         if let Some(storage) = &self.simulated {
             return storage.rules()?.map_or(Ok(Rules::default()), |text| Rules::from_toml(&text));
         }
-        let file = self.root.join(POLICY_FILE);
-        match std::fs::read_to_string(&file) {
-            Ok(text) => Rules::from_toml(&text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Rules::default()),
-            Err(e) => Err(Error::io("reading", &file)(e)),
+        match read_optional(&self.root.join(POLICY_FILE), LONGEST_SETTINGS)? {
+            Some(text) => Rules::from_bytes(&text),
+            None => Ok(Rules::default()),
         }
     }
 

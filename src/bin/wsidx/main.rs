@@ -23,7 +23,6 @@ mod place;
 mod progress;
 mod query;
 mod reduce;
-mod replace;
 mod session;
 mod similarity;
 mod spectrum;
