@@ -16,6 +16,10 @@
 //! where it differs: features are taken from pictures with their mean removed and their norm set to one, since plain distance calls all flat
 //! pictures near ([`feature`]), and neighbours are found exactly ([`knn`]).
 //!
+//! Two things a program that uses the library must know. Decoders of images panic on some damaged files, and the library catches that and answers
+//! with a reason: so it compiles only with `panic = "unwind"`, which is Cargo's default. And until the program calls
+//! [`silence_decoder_panics`], the hook of the process prints each of those panics.
+//!
 //! | word | meaning |
 //! |---|---|
 //! | content | the bytes of one image file, also of one in a container; its id is their BLAKE3 hash |
@@ -30,6 +34,7 @@
 //! The modules, lowest first; each imports only from those above it in this list:
 //!
 //! - [`error`]: what can go wrong, by what to do about it.
+//! - [`guard`]: code of others that may panic on damaged bytes, and the answer if it does.
 //! - [`file`]: the one door for files: what a repository holds is read, and results are written.
 //! - [`monitor`]: how long work tells of itself and is stopped.
 //! - [`picture`]: bytes → Picture.
@@ -48,12 +53,18 @@
 //! - [`index`]: joins the stages: create, sync and what a watcher takes in; query, check, verify; groups, clusters, leaks, outliers, and the
 //!   analyses of a selection.
 
+#[cfg(not(unix))]
+compile_error!("wsidx needs a Unix system: it locks, maps and names files in ways that others do not have");
+#[cfg(panic = "abort")]
+compile_error!("wsidx catches the panics of image decoders on damaged files; remove `panic = \"abort\"` from the profile in Cargo.toml");
+
 pub mod cluster;
 pub mod dataset;
 pub mod error;
 pub mod feature;
 pub mod file;
 pub mod graph;
+pub mod guard;
 pub mod index;
 pub mod knn;
 pub mod monitor;
@@ -67,3 +78,4 @@ pub mod verdict;
 pub mod wavelet;
 
 pub use error::{Error, Result};
+pub use guard::silence_decoder_panics;

@@ -20,15 +20,11 @@ pub use frame::{Frame, MOST_FRAME_PIXELS, decode_frame};
 pub use header::{Header, probe};
 pub(crate) use ycocg::{rotate, unrotate};
 
-use crate::{Error, Result};
+use crate::{Error, Result, guard};
 use frame::Grid;
 use image::metadata::Orientation;
 use scratch::{Scratch, filled};
-use std::{
-    cell::Cell,
-    fmt::Display,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::fmt::Display;
 
 /// Everything that the samples of a picture depend on besides the file: decoders, their settings, filters. It changes when the samples do.
 pub const DECODER: &str = "picture/2 jpeg-box zune-jpeg/0.5-strict image/0.25 box-to-2S catmull-rom chroma-by-4 alpha-over-128 grey-mean";
@@ -156,34 +152,6 @@ pub struct Decoded {
     pub resized: bool,
 }
 
-thread_local! {
-    static DECODING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread is inside [`decode`], which catches the panics of decoders.
-///
-/// A panic that is caught still runs the process's panic hook, and that prints. The library leaves the hook alone; a program that wants
-/// silence installs one that returns at once when this is true, and otherwise calls the hook it replaced.
-#[must_use]
-pub fn is_decoding() -> bool {
-    DECODING.get()
-}
-
-/// Sets the mark for its lifetime, also when a panic ends it.
-struct Mark(bool);
-
-impl Mark {
-    fn set() -> Self {
-        Self(DECODING.replace(true))
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        DECODING.set(self.0);
-    }
-}
-
 /// An [`Error::Undecodable`] from another crate's message, which is cut to one printable line.
 fn undecodable(what: &str, detail: &dyn Display) -> Error {
     let detail = detail.to_string();
@@ -211,10 +179,8 @@ fn guarded<T>(bytes: &[u8], limits: &Limits, decode: impl FnOnce(&Header, &mut S
     limits.check(header.width, header.height, least)?;
     plausible(&header, bytes)?;
     whole::check(header.format, bytes)?;
-    let mark = Mark::set();
-    let result = catch_unwind(AssertUnwindSafe(|| scratch::with(|scratch| decode(&header, scratch))));
-    drop(mark);
-    result.unwrap_or_else(|_| Err(Error::Undecodable(format!("the {} decoder failed on it; the data is damaged", header.format.name()))))
+    let result = guard::catch(|| scratch::with(|scratch| decode(&header, scratch)));
+    result.unwrap_or_else(|| Err(Error::Undecodable(format!("the {} decoder failed on it; the data is damaged", header.format.name()))))
 }
 
 /// Refuses a header that promises more pixels than the bytes can hold at the best compression that the format allows: two bits for 64
@@ -638,7 +604,7 @@ mod tests {
                 if let Err(error) = decode(&damaged, colour(16), &limits) {
                     assert!(matches!(error, Error::Undecodable(_)), "{name}: {error}");
                 }
-                assert!(!is_decoding());
+                assert!(!guard::is_guarded());
             }
         }
     }

@@ -7,7 +7,6 @@
 use std::{
     collections::HashSet,
     fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -23,7 +22,7 @@ use super::{
     state::{ContentEntry, ContentId, Holds, PathEntry, Stat, State, Touched},
 };
 use crate::{
-    Error, Result,
+    Error, Result, guard,
     verdict::{Label, Split},
 };
 
@@ -143,7 +142,7 @@ impl SledCatalog {
 
 impl Catalog for SledCatalog {
     fn load(&mut self) -> Option<(State, Mark)> {
-        let loaded = catch_unwind(AssertUnwindSafe(|| self.load_trees())).ok().flatten();
+        let loaded = guard::catch(|| self.load_trees()).flatten();
         if loaded.is_none() {
             self.db = None;
         }
@@ -153,8 +152,8 @@ impl Catalog for SledCatalog {
     fn store(&mut self, state: &State, touched: &Touched, mark: Mark) -> Result<()> {
         let folder = self.folder.clone();
         let trees = self.trees()?;
-        catch_unwind(AssertUnwindSafe(|| trees.store(state, touched, mark)))
-            .unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked".into())))
+        guard::catch(|| trees.store(state, touched, mark))
+            .unwrap_or_else(|| Err(sled::Error::ReportableBug("sled panicked".into())))
             .map_err(|e| failed("writing", &folder, e))
     }
 
@@ -277,7 +276,7 @@ fn open(folder: &Path) -> Result<Trees> {
     };
     let give_up = Instant::now() + LOCKED;
     loop {
-        let opened = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(sled::Error::Corruption { at: None, bt: () }));
+        let opened = guard::catch(open).unwrap_or_else(|| Err(sled::Error::Corruption { at: None, bt: () }));
         let is_locked = |e: &sled::Error| matches!(e, sled::Error::Io(e) if e.to_string().contains("could not acquire lock"));
         match opened {
             Err(e) if is_locked(&e) && Instant::now() < give_up => thread::sleep(LOCKED / 200),

@@ -84,7 +84,7 @@ impl From<std::io::Error> for Failure {
 fn main() {
     let args = Args::parse();
     term::set_color(args.common.color);
-    silence_caught_panics();
+    wsidx::silence_decoder_panics();
     std::process::exit(match run(args) {
         Ok(exit) => exit as i32,
         Err(Failure::Library(Error::Interrupted)) => {
@@ -140,16 +140,4 @@ fn run(args: Args) -> Outcome {
             Ok(Exit::Fine)
         }
     }
-}
-
-/// Decoders and sled may panic on damaged bytes; the library catches that and answers with a reason, so the message is for nobody. A panic
-/// that is not caught still ends the process with the code of an error.
-fn silence_caught_panics() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let in_sled = info.location().is_some_and(|at| at.file().contains("/sled-"));
-        if !in_sled && !wsidx::picture::is_decoding() {
-            default(info);
-        }
-    }));
 }

@@ -22,6 +22,7 @@ use super::{
     lines,
     log::{Log, Working},
     metrics::{self, Numbers},
+    mounts::Mounts,
     notice::Notice,
     queue::Queue,
     report::Nothing,
@@ -55,6 +56,7 @@ pub(super) struct Daemon<'a> {
     inbox: Arc<Inbox>,
     pub(super) scanner: Scanner,
     pub(super) roots: Vec<Root>,
+    pub(super) mounts: Mounts,
     pub(super) queue: Queue,
     /// Files that were taken from the queue and read before their turn.
     pub(super) next: Option<Next>,
@@ -103,6 +105,7 @@ impl<'a> Daemon<'a> {
             log.info(&format!("metrics are at http://{}/metrics", metrics::serve(address, Arc::clone(&numbers))?));
         }
         let teller = Teller::start(Arc::clone(&inbox)).map_err(|source| Error::Io { doing: "watching", path: root.clone(), source })?;
+        let mounts = Mounts::new(&root, scopes.iter().cloned().collect());
         let roots = scopes.into_iter().map(|scope| Root::new(&root, scope, args.backend, now)).collect();
         Ok(Self {
             args,
@@ -117,6 +120,7 @@ impl<'a> Daemon<'a> {
             teller,
             inbox,
             roots,
+            mounts,
             queue: Queue::default(),
             next: None,
             told: store.writer.told(),
@@ -183,6 +187,10 @@ impl<'a> Daemon<'a> {
             self.numbers().overflows += lost;
             self.degraded("the system lost events; everything is looked at")?;
             self.rescan = true;
+        }
+        if !hints.is_empty() {
+            // What is unmounted is told as if it were gone.
+            self.turn_mounts()?;
         }
         for (path, hint) in hints {
             self.hint(&path, hint);

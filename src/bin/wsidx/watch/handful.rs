@@ -92,7 +92,7 @@ impl Daemon<'_> {
         settled.extend(more);
         let (next, settled_next) = self.settled(HANDFUL, now);
         let mut arrivals = Arrivals { files, ahead, next, ..Arrivals::default() };
-        self.add_gone(&mut arrivals, now);
+        self.add_gone(&mut arrivals, now)?;
         if settled.is_empty() && !arrivals.leave {
             return Ok(());
         }
@@ -166,31 +166,46 @@ impl Daemon<'_> {
     }
 
     /// Adds the paths that have left.
-    fn add_gone(&mut self, arrivals: &mut Arrivals, now: Instant) {
+    fn add_gone(&mut self, arrivals: &mut Arrivals, now: Instant) -> Result<(), Failure> {
+        if self.queue.gone().next().is_none() {
+            return Ok(());
+        }
+        self.turn_mounts()?;
+        let hidden: Vec<Name> = self.queue.gone().map(|(path, _)| path.clone()).filter(|path| self.mounts.hide(path)).collect();
+        // The look when the file system is back finds what is true.
+        hidden.iter().for_each(|path| self.queue.settle_gone(path));
         arrivals.gone = self.queue.gone().map(|(path, _)| path.clone()).collect();
         let waited = |time: Duration| move |(_, since): (&Name, &Instant)| now.duration_since(*since) >= time;
         let more = !arrivals.next.is_empty() || self.queue.next().is_some_and(|due| due <= now);
         arrivals.leave = self.queue.gone().any(waited(MOVE)) || (!more && self.queue.gone().all(waited(MOMENT)));
         arrivals.leave &= !arrivals.gone.is_empty();
         if arrivals.leave {
-            self.verify_gone(&mut arrivals.gone, now);
+            self.verify_gone(&mut arrivals.gone, now)?;
             arrivals.leave = !arrivals.gone.is_empty();
         }
+        Ok(())
     }
 
-    /// Keeps the paths that are gone at this moment, from folders that are there.
-    fn verify_gone(&mut self, gone: &mut Vec<Name>, now: Instant) {
+    /// Keeps the paths that are gone at this moment, from folders that are there. That they are there is asked last: what was gone by then was
+    /// gone from them.
+    fn verify_gone(&mut self, gone: &mut Vec<Name>, now: Instant) -> Result<(), Failure> {
+        let settle = self.settings.settle;
+        gone.retain(|path| {
+            let there = stat_of_file(&self.root, path);
+            there.into_iter().for_each(|stat| self.queue.seen(path.clone(), stat, now, settle));
+            there.is_none()
+        });
+        self.turn_mounts()?;
         let sound: Vec<bool> = self.roots.iter().map(Root::is_sound).collect();
         gone.retain(|path| {
-            let there = self.roots.iter().zip(&sound).any(|(root, sound)| *sound && root.contains(path));
-            match stat_of_file(&self.root, path) {
-                Some(stat) => self.queue.seen(path.clone(), stat, now, self.settings.settle),
-                None if there => return true,
+            let there = self.roots.iter().zip(&sound).any(|(root, sound)| *sound && root.contains(path)) && !self.mounts.hide(path);
+            if !there {
                 // The next look at everything finds what is true.
-                None => self.queue.settle_gone(path),
+                self.queue.settle_gone(path);
             }
-            false
+            there
         });
+        Ok(())
     }
 
     /// After a handful that could not be written: nothing of it was told.

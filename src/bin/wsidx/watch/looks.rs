@@ -20,6 +20,7 @@ use super::{
     daemon::{Daemon, Store},
     inbox::Hint,
     lines,
+    mounts::Change,
     queue::Name,
     report::Nothing,
     roots::Turn,
@@ -45,7 +46,7 @@ impl Daemon<'_> {
     pub(super) fn hint(&mut self, path: &Path, hint: Hint) {
         let Some(relative) = to_relative(&self.root, path) else { return };
         let Some(root) = self.roots.iter().find(|root| root.contains(&relative)) else { return };
-        if is_hidden(&relative) || root.trouble.is_some() {
+        if is_hidden(&relative) || root.trouble.is_some() || self.mounts.hide(&relative) {
             return;
         }
         if relative == root.scope {
@@ -110,6 +111,29 @@ impl Daemon<'_> {
                 }
             }
         }
+        self.turn_mounts()
+    }
+
+    /// Looks whether the file systems below the watched folders are there.
+    pub(super) fn turn_mounts(&mut self) -> Result<(), Failure> {
+        let store = self.store.as_ref();
+        let is_known = |folder: &[u8]| {
+            // Without the index nobody knows.
+            store.is_none_or(|store| store.writer.state().paths_with(folder).any(|(known, _)| contains(folder, known)))
+        };
+        for (folder, change) in self.mounts.turn(is_known) {
+            let name = to_path(&self.root, &folder);
+            match change {
+                Change::Lost(why) => self.degraded(&format!("{}: {why}; nothing below it is taken for removed", name.display()))?,
+                Change::Back => self.recovered(&format!("{} is as it was; everything is looked at", name.display()))?,
+                Change::New => self.log.info(&format!("a file system was mounted on {}; everything is looked at", name.display())),
+            }
+            self.rescan |= !matches!(change, Change::Lost(_));
+            let root = self.roots.iter_mut().find(|root| root.contains(&folder));
+            if let Some(why) = root.and_then(|root| root.poll_for(&name)) {
+                self.degraded(&format!("{}: {why}; the folder is polled", name.display()))?;
+            }
+        }
         Ok(())
     }
 
@@ -125,7 +149,7 @@ impl Daemon<'_> {
             true => sound.map(super::roots::Root::scope).collect(),
             false => {
                 let due = sound.filter(|root| root.next_look <= now).map(super::roots::Root::scope);
-                let new = self.folders.iter().map(|folder| {
+                let new = self.folders.iter().filter(|folder| !self.mounts.hide(folder)).map(|folder| {
                     let root = self.roots.iter().find(|root| root.contains(folder));
                     Scope { path: folder.clone(), watch: root.is_some_and(|root| root.polled.is_none()) }
                 });
@@ -153,6 +177,8 @@ impl Daemon<'_> {
     pub(super) fn scanned(&mut self, scanned: Scanned) -> Result<(), Failure> {
         let Scanned { job, listings, troubles, folders } = scanned;
         self.looking = false;
+        // The look was at what was there then.
+        self.turn_mounts()?;
         for (scope, trouble) in job.scopes.iter().zip(troubles) {
             let root = self.roots.iter_mut().find(|root| root.contains(&scope.path));
             if let (Some(root), Some(why)) = (root, trouble)
@@ -215,7 +241,7 @@ impl Daemon<'_> {
         let Some(Store { writer, intake }) = &mut self.store else { return 0 };
         let (files, gone) = writer.differences(listing, &[scope], intake);
         let settle = self.settings.settle;
-        for Found { path, stat } in files {
+        for Found { path, stat } in files.into_iter().filter(|found| !self.mounts.hide(&found.path)) {
             match has_rested(&stat, settle, clock::age) {
                 true => self.queue.found(path, now),
                 false => self.queue.noticed(path, stat, now, settle),
@@ -224,6 +250,7 @@ impl Daemon<'_> {
         if !sound {
             return 0;
         }
+        let gone: Vec<Name> = gone.into_iter().filter(|path| !self.mounts.hide(path)).collect();
         let count = gone.len();
         gone.into_iter().for_each(|path| self.queue.left(path, now));
         count

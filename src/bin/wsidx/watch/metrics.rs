@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -12,8 +11,13 @@ use std::{
 use serde::Serialize;
 use wsidx::{Error, Result, verdict::Verdict};
 
+use super::clients::{self, Client};
+
 /// The upper bounds of the classes of the histogram, in seconds.
 const BOUNDS: [f64; 10] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
+
+/// Bytes of what a client says.
+const LONGEST: usize = 4_096;
 
 /// What is counted.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -113,30 +117,21 @@ pub(super) fn serve(address: SocketAddr, numbers: Arc<Mutex<Numbers>>) -> Result
     let listener = TcpListener::bind(address).map_err(io)?;
     let bound = listener.local_addr().map_err(io)?;
     let each = move || {
-        for stream in listener.incoming().flatten() {
+        clients::serve(listener.incoming(), move |client: &Client<TcpStream>| {
+            let head = client.read(LONGEST, |bytes| bytes.windows(4).any(|end| end == b"\r\n\r\n"))?;
             let text = numbers.lock().unwrap_or_else(PoisonError::into_inner).text();
-            let _ = answer(&stream, &text);
-        }
+            client.write(answer(&head, &text).as_bytes())
+        });
     };
     thread::Builder::new().name("metrics".into()).spawn(each).map_err(io)?;
     Ok(bound)
 }
 
-fn answer(mut stream: &TcpStream, text: &str) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
-    let mut head = [0; 4_096];
-    let mut len = 0;
-    while len < head.len() && !head[..len].windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read(&mut head[len..])? {
-            0 => break,
-            more => len += more,
-        }
-    }
-    let wanted = head[..len].starts_with(b"GET /metrics ") || head[..len].starts_with(b"GET / ");
+fn answer(head: &[u8], text: &str) -> String {
+    let wanted = head.starts_with(b"GET /metrics ") || head.starts_with(b"GET / ");
     let (status, text) = if wanted { ("200 OK", text) } else { ("404 Not Found", "only /metrics is here\n") };
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len())
+    format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod actions;
 mod args;
+mod clients;
 mod clock;
 mod daemon;
 mod handful;
@@ -15,6 +16,7 @@ mod lines;
 mod log;
 mod looks;
 mod metrics;
+mod mounts;
 mod notice;
 mod queue;
 mod report;

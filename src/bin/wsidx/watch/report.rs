@@ -103,7 +103,8 @@ impl Daemon<'_> {
             });
             trouble.chain(root.polled.iter().map(move |why| format!("{name} is polled: {why}"))).collect::<Vec<_>>()
         });
-        of_roots.chain(self.full.iter().map(|full| format!("the disk is full: {}", full.why)))
+        let of_mounts = self.mounts.troubles().map(|(folder, why)| format!("{}: {why}", String::from_utf8_lossy(folder)));
+        of_roots.chain(of_mounts).chain(self.full.iter().map(|full| format!("the disk is full: {}", full.why)))
     }
 
     pub(super) fn status(&self) -> String {

@@ -19,6 +19,7 @@ pub(super) struct Root {
     /// Relative to the root of the dataset.
     pub(super) scope: Vec<u8>,
     path: PathBuf,
+    backend: Backend,
     mounted: bool,
     identity: Option<(u64, u64)>,
     /// Why the system does not tell of changes, so that it is polled.
@@ -48,7 +49,17 @@ impl Root {
             Backend::Auto => network(&path).map(|kind| format!("{kind} tells nothing of what other machines do")),
         };
         let (mounted, identity) = (is_top(&path), identity(&path));
-        Self { scope, path, mounted, identity, polled, trouble: None, next_look: now }
+        Self { scope, path, backend, mounted, identity, polled, trouble: None, next_look: now }
+    }
+
+    /// Polls the folder if a file system below it does not tell of changes by others; the reason, where it was not polled before.
+    pub(super) fn poll_for(&mut self, below: &Path) -> Option<String> {
+        if self.polled.is_some() || self.backend != Backend::Auto {
+            return None;
+        }
+        self.polled = network(below).map(|kind| format!("{kind} tells nothing of what other machines do"));
+        self.next_look = Instant::now();
+        self.polled.clone()
     }
 
     pub(super) fn scope(&self) -> Scope {

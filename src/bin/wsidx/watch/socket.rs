@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::{
         fd::AsRawFd as _,
         unix::net::{UnixListener, UnixStream},
@@ -15,11 +15,14 @@ use std::{
 
 use wsidx::{Error, Result, dataset::index_folder, file::open_folder};
 
-use super::inbox::{Inbox, Request};
+use super::{
+    clients::{self, Client},
+    inbox::{Inbox, Request},
+};
 
 const NAME: &str = "watch.sock";
-/// A client that says nothing is left alone after this.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a word.
+const LONGEST: usize = 64;
 /// What a handful, or a grouping of a large part, may take before a status comes.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -45,7 +48,8 @@ impl Socket {
         let bound = with_short(&path, &|path| UnixListener::bind(path));
         rustix::process::umask(before);
         let listener = bound.map_err(io)?;
-        thread::Builder::new().name("socket".into()).spawn(move || serve(&listener, &inbox)).map_err(io)?;
+        let each = move |client: &Client<UnixStream>| client.write(format!("{}\n", answer(client, &inbox)?).as_bytes());
+        thread::Builder::new().name("socket".into()).spawn(move || clients::serve(listener.incoming(), each)).map_err(io)?;
         Ok(Self(path))
     }
 }
@@ -59,24 +63,14 @@ fn with_short<T>(path: &Path, act: &dyn Fn(&Path) -> io::Result<T>) -> io::Resul
     act(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(NAME).as_path())
 }
 
-fn serve(listener: &UnixListener, inbox: &Inbox) {
-    for stream in listener.incoming().flatten() {
-        if let Ok(answer) = answer(&stream, inbox) {
-            let _ = writeln!(&stream, "{answer}");
-        }
-    }
-}
-
-fn answer(stream: &UnixStream, inbox: &Inbox) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut word = String::new();
-    BufReader::new(stream).take(64).read_line(&mut word)?;
-    let request = match word.trim_end() {
-        "pause" => Request::Pause,
-        "resume" => Request::Resume,
-        "rescan" => Request::Rescan,
-        "stop" => Request::Stop,
+fn answer(client: &Client<UnixStream>, inbox: &Inbox) -> io::Result<String> {
+    let word = client.read(LONGEST, |bytes| bytes.ends_with(b"\n"))?;
+    let request = match word.trim_ascii_end() {
+        b"pause" => Request::Pause,
+        b"resume" => Request::Resume,
+        b"rescan" => Request::Rescan,
+        b"stop" => Request::Stop,
+        b"" => return Err(io::ErrorKind::InvalidInput.into()),
         _ => {
             let (send, receive) = channel();
             inbox.ask(Request::Status(send));
@@ -102,5 +96,8 @@ pub(super) fn ask(root: &Path, word: &str) -> Result<String> {
     })?;
     let mut text = String::new();
     writeln!(&stream, "{word}").and_then(|()| (&stream).read_to_string(&mut text)).map_err(io)?;
-    Ok(text)
+    match text.is_empty() {
+        true => Err(Error::Input(format!("the one that watches {} is busy and gave no answer; try again", root.display()))),
+        false => Ok(text),
+    }
 }
