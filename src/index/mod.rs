@@ -28,6 +28,7 @@ mod publish;
 mod query;
 mod reader;
 mod registry;
+mod restore;
 mod rows;
 mod scores;
 mod status;
@@ -114,17 +115,23 @@ impl Home {
         }
         check_trust(root)?;
         let file = home.folder().join(FORMAT_FILE);
+        let text = match std::fs::read(&file) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::stored("reading", &file, "run `wsidx sync`")(e)),
+        };
         let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
-        match std::fs::read(&file) {
-            Ok(text) if text == FORMAT.as_bytes() => Ok(home),
-            Ok(text) if text.starts_with(b"wsidx index ") => {
-                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx init`")
+        match Said::of(text.as_deref()) {
+            Said::This => Ok(home),
+            Said::Other => other(
+                "was made by another version of wsidx",
+                "use that version, or move the folder away and run `wsidx init` and `wsidx sync`",
+            ),
+            Said::Foreign => other("is not a wsidx index", "move the folder away and run `wsidx init` and `wsidx sync`"),
+            Said::Damaged => {
+                let what = format!("its file {} is missing or damaged", file.display());
+                Err(Error::Damaged { what, mend: "run `wsidx sync`" })
             }
-            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx init`"),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx init`")
-            }
-            Err(e) => Err(Error::io("reading", &file)(e)),
         }
     }
 

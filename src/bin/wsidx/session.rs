@@ -71,6 +71,11 @@ impl Session {
         Writer::open(root, &self.who(), wait, monitor)
     }
 
+    /// For a `sync` of everything, which makes again what is gone of the index.
+    pub(crate) fn restoring_writer(&self, root: &Path, wait: bool, monitor: &dyn Monitor) -> Result<Writer> {
+        Writer::open_to_sync(root, &self.who(), wait, monitor)
+    }
+
     /// What others are told while they wait for us.
     pub(crate) fn who(&self) -> String {
         let command = std::env::args().nth(1).unwrap_or_default();

@@ -61,7 +61,10 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
     // The root itself is everything.
     let scopes = if scopes.iter().any(Vec::is_empty) { Vec::new() } else { scopes };
     monitor.stage("opening", None);
-    let mut writer = session.writer(&root, args.wait, &monitor)?;
+    let mut writer = match scopes.is_empty() {
+        true => session.restoring_writer(&root, args.wait, &monitor)?,
+        false => session.writer(&root, args.wait, &monitor)?,
+    };
     if scopes.is_empty() && versions::take_in(session, &root, &mut writer, &monitor)? {
         return Ok(Exit::Fine);
     }
