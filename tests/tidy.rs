@@ -13,6 +13,7 @@ use std::{
 /// The rooms of the library from low to high: each may import only those before it.
 const ROOMS: &[&str] = &[
     "error",
+    "file",
     "monitor",
     "picture",
     "wavelet",

@@ -9,7 +9,7 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::{Home, Writer};
+use super::{Home, Writer, is_unfinished};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Container, Listing, to_path},
@@ -115,7 +115,7 @@ pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at
     match fs::create_dir(home.folder()) {
         Ok(()) => {}
         // What a crash in an earlier one has left.
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && home.is_unfinished() => {}
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && is_unfinished(root) => {}
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::AlreadyExists { path: home.folder() }),
         Err(e) => return Err(Error::io("creating", &home.folder())(e)),
     }
@@ -130,7 +130,7 @@ pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at
 fn fill(home: &Home, settings: &Settings) -> Result<()> {
     home.make_files()?;
     home.clear_bare_packs()?;
-    Packs::create(Arc::new(home.packs()?), settings.to_text().as_bytes())?;
+    Packs::create(home.packs()?, settings.to_text().as_bytes())?;
     home.say_format()
 }
 

@@ -61,6 +61,7 @@ pub use outliers::{Isolation, Outlier, Outliers};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
+pub use restore::is_unfinished;
 pub use status::Status;
 #[doc(hidden)]
 pub use storage::{Held, Storage};
@@ -73,10 +74,11 @@ use std::{
     sync::Arc,
 };
 
-use self::{lock::Lock, storage::WriterLock};
+use self::{lock::Lock, restore::Said, storage::WriterLock};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Images, Listing, check_trust, index_folder, read_image, to_path},
+    file::{LONGEST_SETTINGS, read_optional},
     monitor::Monitor,
     picture::Limits,
     store::{
@@ -115,7 +117,7 @@ impl Home {
         }
         check_trust(root)?;
         let file = home.folder().join(FORMAT_FILE);
-        let text = match std::fs::read(&file) {
+        let text = match Folder::open(&home.folder()).and_then(|folder| folder.read_whole(FORMAT_FILE, 1 << 10)) {
             Ok(text) => Some(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::stored("reading", &file, "run `wsidx sync`")(e)),
@@ -125,9 +127,9 @@ impl Home {
             Said::This => Ok(home),
             Said::Other => other(
                 "was made by another version of wsidx",
-                "use that version, or move the folder away and run `wsidx init` and `wsidx sync`",
+                "use that version, or move the folder away and run `wsidx sync --init`",
             ),
-            Said::Foreign => other("is not a wsidx index", "move the folder away and run `wsidx init` and `wsidx sync`"),
+            Said::Foreign => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
             Said::Damaged => {
                 let what = format!("its file {} is missing or damaged", file.display());
                 Err(Error::Damaged { what, mend: "run `wsidx sync`" })
@@ -210,19 +212,17 @@ impl Home {
         if let Some(storage) = &self.simulated {
             return storage.rules()?.map_or(Ok(Rules::default()), |text| Rules::from_toml(&text));
         }
-        let file = self.root.join(POLICY_FILE);
-        match std::fs::read_to_string(&file) {
-            Ok(text) => Rules::from_toml(&text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Rules::default()),
-            Err(e) => Err(Error::io("reading", &file)(e)),
+        match read_optional(&self.root.join(POLICY_FILE), LONGEST_SETTINGS)? {
+            Some(text) => Rules::from_bytes(&text),
+            None => Ok(Rules::default()),
         }
     }
 
     fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {
-        let path = self.folder().join(name);
-        match Folder::open(&path) {
-            Ok(folder) => Ok(Arc::new(folder)),
-            Err(source) => Err(Error::Io { doing: "opening", path, source }),
+        let folder = self.folder();
+        match Folder::open_in(&folder, name) {
+            Ok(medium) => Ok(Arc::new(medium)),
+            Err(e) => Err(Error::stored("opening", &folder.join(name), "run `wsidx sync`")(e).or_missing("run `wsidx sync`")),
         }
     }
 }

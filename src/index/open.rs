@@ -116,9 +116,28 @@ impl Writer {
         Self::open_home(Home::simulated(root, storage), who, wait, monitor)
     }
 
+    /// Opens an index for a `sync` of everything, which may find parts of it gone: what can be made again is. Where nothing is left of the
+    /// packs, new ones are begun, and the `sync` reads all files again.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_to_sync(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        let home = Home::open_to_restore(root)?;
+        let lock = home.lock(who, wait, monitor)?;
+        home.restore_files()?;
+        let packs = home.packs_or_new(monitor)?;
+        home.say_format()?;
+        Self::with_packs(home, packs, lock, who, monitor)
+    }
+
     fn open_home(home: Home, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
         let lock = home.lock(who, wait, monitor)?;
+        home.restore_files()?;
         let packs = home.open_packs()?;
+        Self::with_packs(home, packs, lock, who, monitor)
+    }
+
+    fn with_packs(home: Home, packs: Packs, lock: WriterLock, who: &str, monitor: &dyn Monitor) -> Result<Self> {
         let settings = Settings::from_text(packs.settings())?;
         let catalog = home.catalog();
         let mut writer = Self {

@@ -89,7 +89,7 @@ impl Writer {
         let crops = self.wants_crops(Some(&view), monitor);
         let shows = (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete);
         if shows && (view.crops().is_some(), has_crops(view.manifest())) == (crops, crops) {
-            remove_unnamed(&medium, view.manifest())?;
+            remove_unnamed(&*medium, view.manifest())?;
             self.shown = Some(Shown { view, reaches });
             self.packs.clear()?;
             return Ok(Published::default());

@@ -7,7 +7,6 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, ErrorKind, Write as _},
     path::Path,
-    sync::Arc,
 };
 
 use super::{FORMAT, FORMAT_FILE, Home, init::survey};
@@ -15,7 +14,7 @@ use crate::{
     Error, Result,
     dataset::{check_trust, index_folder},
     monitor::Monitor,
-    store::{medium::Folder, packs::Packs, settings::Settings, view::View},
+    store::{packs::Packs, settings::Settings, view::View},
 };
 
 /// Files that keep the index out of repositories and backups.
@@ -65,18 +64,29 @@ impl Home {
             other => return other,
         };
         let home = Self::new(root);
-        let has_packs = || Packs::open(Arc::new(home.packs()?)).map(drop);
-        let has_view = || View::open(&home.view()?).map(drop);
+        let has_packs = || Packs::open(home.packs()?).map(drop);
+        let has_view = || View::open(&*home.view()?).map(drop);
         if has_packs().is_ok() || has_view().is_ok() {
             return Ok(home);
         }
-        let Error::Damaged { what, .. } = damaged else { return Err(damaged) };
-        let what = format!("{what}, and neither its packs nor its view are there: it may not have been finished");
-        Err(Error::Damaged { what, mend: "run `wsidx init`" })
+        let folder = home.folder();
+        match is_unfinished(root) {
+            true => {
+                let what = format!("making {} was begun and never finished", folder.display());
+                Err(Error::Damaged { what, mend: "run `wsidx init`" })
+            }
+            false => Err(Error::Version {
+                what: format!("{} is not a wsidx index ({damaged})", folder.display()),
+                mend: "move the folder away and run `wsidx sync --init`",
+            }),
+        }
     }
 
     /// Puts back folders and small files that are missing.
     pub(super) fn restore_files(&self) -> Result<()> {
+        if self.simulated.is_some() {
+            return Ok(());
+        }
         make_folder(&self.folder().join("view"))?;
         MARKERS.iter().try_for_each(|(name, text)| put(&self.folder().join(name), text, Keep::Whatever))
     }
@@ -95,27 +105,18 @@ impl Home {
     /// The packs; where nothing of them is left, new ones, for the same settings as far as the view knows them.
     pub(super) fn packs_or_new(&self, monitor: &dyn Monitor) -> Result<Packs> {
         make_folder(&self.folder().join("packs"))?;
-        let medium = Arc::new(self.packs()?);
-        let opened = Packs::open(Arc::<Folder>::clone(&medium)).and_then(|mut packs| packs.end().map(|_| packs));
+        let opened = self.open_packs().and_then(|mut packs| packs.end().map(|_| packs));
         let lost = match opened {
             Err(lost @ Error::Damaged { .. }) => lost,
             other => return other,
         };
         monitor.note(&format!("{lost}: new packs are begun, and all files are read again"));
-        let shown = self.view().ok().and_then(|view| View::open(&view).ok()).map(|view| view.manifest().settings.clone());
+        let shown = self.view().ok().and_then(|view| View::open(&*view).ok()).map(|view| view.manifest().settings.clone());
         let settings = match shown.filter(|text| Settings::from_text(text).is_ok()) {
             Some(text) => text,
             None => Settings::new(survey(&self.root, monitor)?.shape(None)?).to_text().into_bytes(),
         };
-        Packs::begin_anew(medium, &settings)
-    }
-
-    /// Whether making this index was begun and never finished: it is not said to be one, and holds no commit.
-    pub(super) fn is_unfinished(&self) -> bool {
-        let said = fs::read(self.folder().join(FORMAT_FILE)).ok();
-        let commits = || Packs::open(Arc::new(self.packs()?))?.replay(None, &mut |_, _| Ok(()));
-        let is_bare = !matches!(commits(), Ok(replay) if replay.commit.is_some());
-        said.is_none() && check_trust(&self.root).is_ok() && is_bare && has_only_parts(&index_folder(&self.root))
+        Packs::begin_anew(self.packs()?, &settings)
     }
 
     /// Takes away packs that never had a commit.
@@ -127,6 +128,16 @@ impl Home {
         }
         Ok(())
     }
+}
+
+/// Whether making the index in `root` was begun and never finished: it is not said to be one, and holds no commit. [`create`](super::create)
+/// then makes it.
+pub fn is_unfinished(root: &Path) -> bool {
+    let home = Home::new(root);
+    let has_commit = || Some(Packs::open(home.packs().ok()?).ok()?.replay(None, &mut |_, _| Ok(())).ok()?.commit.is_some());
+    let is_bare = !has_commit().unwrap_or(false);
+    let folder = index_folder(root);
+    check_trust(root).is_ok() && fs::symlink_metadata(folder.join(FORMAT_FILE)).is_err() && is_bare && has_only_parts(&folder)
 }
 
 /// Whether nothing is in a folder but what an index consists of.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use wsidx::{
     Error,
     dataset::Skipped,
-    index::{InitOptions, SyncOptions, SyncSummary},
+    index::{InitOptions, SyncOptions, SyncSummary, is_unfinished},
     monitor::Monitor,
 };
 
@@ -52,6 +52,10 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
     let root = match session.root(args.paths.first().map(std::path::PathBuf::as_path)) {
         Err(Error::NoIndex { .. }) if args.init => {
             let root = session.new_root(None)?;
+            init::make(session, &root, &InitOptions::default(), &monitor)?;
+            root
+        }
+        Ok(root) if args.init && is_unfinished(&root) => {
             init::make(session, &root, &InitOptions::default(), &monitor)?;
             root
         }

@@ -45,7 +45,7 @@ use crate::{Error, Result};
 const MEND: &str = "run `wsidx verify`, which finds all that is damaged, then `wsidx sync`, which reads it again";
 
 /// What to do with files that this version cannot use: whoever can keeps them.
-const MOVE_AWAY: &str = "use the wsidx that wrote it, or move the index folder away and run `wsidx init` and `wsidx sync`";
+const MOVE_AWAY: &str = "use the wsidx that wrote it, or move the index folder away and run `wsidx sync --init`";
 
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
