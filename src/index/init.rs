@@ -9,7 +9,7 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::{FORMAT, FORMAT_FILE, Home, Writer};
+use super::{Home, Writer, is_unfinished};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Container, Listing, to_path},
@@ -114,6 +114,8 @@ pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at
     settings.check()?;
     match fs::create_dir(home.folder()) {
         Ok(()) => {}
+        // What a crash in an earlier one has left.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && is_unfinished(root) => {}
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::AlreadyExists { path: home.folder() }),
         Err(e) => return Err(Error::io("creating", &home.folder())(e)),
     }
@@ -126,20 +128,10 @@ pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at
 
 /// The file `format` comes last: without it the folder is no index.
 fn fill(home: &Home, settings: &Settings) -> Result<()> {
-    let folder = home.folder();
-    let write = |name: &str, text: &str| fs::write(folder.join(name), text).map_err(Error::io("writing", &folder.join(name)));
-    for part in ["packs", "view"] {
-        fs::create_dir(folder.join(part)).map_err(Error::io("creating", &folder.join(part)))?;
-    }
-    for ignored in [".gitignore", ".dvcignore"] {
-        write(ignored, "# made by wsidx: the index is a cache and is never committed\n*\n")?;
-    }
-    write(
-        "CACHEDIR.TAG",
-        "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is the index of wsidx; it can be made again with `wsidx init` and `wsidx sync`.\n",
-    )?;
+    home.make_files()?;
+    home.clear_bare_packs()?;
     Packs::create(home.packs()?, settings.to_text().as_bytes())?;
-    write(FORMAT_FILE, FORMAT)
+    home.say_format()
 }
 
 #[cfg(test)]

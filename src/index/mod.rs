@@ -28,6 +28,7 @@ mod publish;
 mod query;
 mod reader;
 mod registry;
+mod restore;
 mod rows;
 mod scores;
 mod status;
@@ -60,6 +61,7 @@ pub use outliers::{Isolation, Outlier, Outliers};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
+pub use restore::is_unfinished;
 pub use status::Status;
 #[doc(hidden)]
 pub use storage::{Held, Storage};
@@ -72,7 +74,7 @@ use std::{
     sync::Arc,
 };
 
-use self::{lock::Lock, storage::WriterLock};
+use self::{lock::Lock, restore::Said, storage::WriterLock};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Images, Listing, check_trust, index_folder, read_image, to_path},
@@ -115,18 +117,23 @@ impl Home {
         }
         check_trust(root)?;
         let file = home.folder().join(FORMAT_FILE);
+        let text = match Folder::open(&home.folder()).and_then(|folder| folder.read_whole(FORMAT_FILE, 1 << 10)) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::stored("reading", &file, "run `wsidx sync`")(e)),
+        };
         let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
-        let text = Folder::open(&home.folder()).and_then(|folder| folder.read_whole(FORMAT_FILE, 1 << 10));
-        match text {
-            Ok(text) if text == FORMAT.as_bytes() => Ok(home),
-            Ok(text) if text.starts_with(b"wsidx index ") => {
-                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx sync --init`")
+        match Said::of(text.as_deref()) {
+            Said::This => Ok(home),
+            Said::Other => other(
+                "was made by another version of wsidx",
+                "use that version, or move the folder away and run `wsidx sync --init`",
+            ),
+            Said::Foreign => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
+            Said::Damaged => {
+                let what = format!("its file {} is missing or damaged", file.display());
+                Err(Error::Damaged { what, mend: "run `wsidx sync`" })
             }
-            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx sync --init`")
-            }
-            Err(e) => Err(Error::io("reading", &file)(e)),
         }
     }
 
@@ -215,7 +222,7 @@ impl Home {
         let folder = self.folder();
         match Folder::open_in(&folder, name) {
             Ok(medium) => Ok(Arc::new(medium)),
-            Err(source) => Err(Error::Io { doing: "opening", path: folder.join(name), source }),
+            Err(e) => Err(Error::stored("opening", &folder.join(name), "run `wsidx sync`")(e).or_missing("run `wsidx sync`")),
         }
     }
 }

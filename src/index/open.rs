@@ -116,9 +116,28 @@ impl Writer {
         Self::open_home(Home::simulated(root, storage), who, wait, monitor)
     }
 
+    /// Opens an index for a `sync` of everything, which may find parts of it gone: what can be made again is. Where nothing is left of the
+    /// packs, new ones are begun, and the `sync` reads all files again.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_to_sync(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        let home = Home::open_to_restore(root)?;
+        let lock = home.lock(who, wait, monitor)?;
+        home.restore_files()?;
+        let packs = home.packs_or_new(monitor)?;
+        home.say_format()?;
+        Self::with_packs(home, packs, lock, who, monitor)
+    }
+
     fn open_home(home: Home, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
         let lock = home.lock(who, wait, monitor)?;
+        home.restore_files()?;
         let packs = home.open_packs()?;
+        Self::with_packs(home, packs, lock, who, monitor)
+    }
+
+    fn with_packs(home: Home, packs: Packs, lock: WriterLock, who: &str, monitor: &dyn Monitor) -> Result<Self> {
         let settings = Settings::from_text(packs.settings())?;
         let catalog = home.catalog();
         let mut writer = Self {
@@ -150,7 +169,7 @@ impl Writer {
             (self.state, self.mark) = (state, mark);
             self.unpublished = Some((mark.generation, Touched::default()));
             let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
-            match if reached { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } } {
+            match if reached && self.has_packs() { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } } {
                 Replayed { whole: true, commits: 0 } => return Ok(()),
                 Replayed { whole: true, .. } => {
                     self.packs.settle()?;
@@ -163,6 +182,16 @@ impl Writer {
             monitor.note("the catalog is missing or not whole; it is made again from the packs");
         }
         self.rebuild_catalog()
+    }
+
+    /// Whether the packs of all contents are there.
+    fn has_packs(&self) -> bool {
+        let mut ends = HashMap::new();
+        for (_, entry) in self.state.contents() {
+            let end = ends.entry(entry.place.pack).or_insert(entry.place);
+            *end = entry.place.max(*end);
+        }
+        ends.values().all(|&place| self.packs.holds(place))
     }
 
     /// Makes the state and the catalog from the packs.

@@ -36,7 +36,7 @@ use crate::{
         packs::{Basis as StoredBasis, Content, Place, Record},
         settings::Settings,
         state::{ContentId, Touched},
-        view::{Draft, Growing, Grown, Manifest, TableKind, View, publish},
+        view::{Draft, Growing, Grown, Manifest, TableKind, View, publish, remove_unnamed},
     },
     wavelet::{Coefficients, lifting},
 };
@@ -89,6 +89,7 @@ impl Writer {
         let crops = self.wants_crops(Some(&view), monitor);
         let shows = (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete);
         if shows && (view.crops().is_some(), has_crops(view.manifest())) == (crops, crops) {
+            remove_unnamed(&*medium, view.manifest())?;
             self.shown = Some(Shown { view, reaches });
             self.packs.clear()?;
             return Ok(Published::default());

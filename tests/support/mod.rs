@@ -4,6 +4,7 @@
 
 pub(crate) mod containers;
 pub(crate) mod images;
+pub(crate) mod remedies;
 
 use std::{
     ffi::OsStr,

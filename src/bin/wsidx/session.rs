@@ -102,6 +102,13 @@ impl Session {
         self.vouched.store(true, Ordering::Relaxed);
     }
 
+    /// For a `sync` of everything, which makes again what is gone of the index.
+    pub(crate) fn restoring_writer(&self, root: &Path, wait: bool, monitor: &dyn Monitor) -> Result<Writer> {
+        let writer = Writer::open_to_sync(root, &self.who(), wait, monitor)?;
+        self.vouch(root)?;
+        Ok(writer)
+    }
+
     /// What others are told while they wait for us.
     pub(crate) fn who(&self) -> String {
         let command = std::env::args().nth(1).unwrap_or_default();

@@ -6,7 +6,7 @@ use serde::Serialize;
 use wsidx::{
     Error,
     dataset::Skipped,
-    index::{InitOptions, SyncOptions, SyncSummary},
+    index::{InitOptions, SyncOptions, SyncSummary, is_unfinished},
     monitor::Monitor,
 };
 
@@ -55,13 +55,20 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
             init::make(session, &root, &InitOptions::default(), &monitor)?;
             root
         }
+        Ok(root) if args.init && is_unfinished(&root) => {
+            init::make(session, &root, &InitOptions::default(), &monitor)?;
+            root
+        }
         found => found?,
     };
     let scopes = args.paths.iter().map(|path| place::inside(&root, path)).collect::<Result<Vec<_>, _>>()?;
     // The root itself is everything.
     let scopes = if scopes.iter().any(Vec::is_empty) { Vec::new() } else { scopes };
     monitor.stage("opening", None);
-    let mut writer = session.writer(&root, args.wait, &monitor)?;
+    let mut writer = match scopes.is_empty() {
+        true => session.restoring_writer(&root, args.wait, &monitor)?,
+        false => session.writer(&root, args.wait, &monitor)?,
+    };
     if scopes.is_empty() && versions::take_in(session, &root, &mut writer, &monitor)? {
         return Ok(Exit::Fine);
     }

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{Error, Result, store::medium::Medium};
 
-const START_ANEW: &str = "delete the index folder, then run `wsidx init` and `wsidx sync`";
+/// Of packs of which nothing that counts is left.
+const READ_AGAIN: &str = "run `wsidx sync`, which begins new ones and reads all files again";
 
 /// What is known of a pack from its first bytes.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,7 @@ pub(super) fn fronts(medium: &dyn Medium, packs: &[u32]) -> Result<BTreeMap<u32,
         let front = front(medium, pack)?;
         if let Some(Flaw::Version(found)) = front.flaw {
             let what = format!("{} has format version {found}, this wsidx reads {}", pack_name(pack), super::layout::VERSION);
-            return Err(Error::Version { what, mend: "use the wsidx that wrote it, or delete the index folder and run `wsidx init`" });
+            return Err(Error::Version { what, mend: super::MOVE_AWAY });
         }
         fronts.insert(pack, front);
     }
@@ -92,10 +93,10 @@ pub(super) fn settings(medium: &dyn Medium, fronts: &BTreeMap<u32, Front>) -> Re
     }
     let folder = medium.path("").display().to_string();
     if !fronts.is_empty() && fronts.values().all(|front| front.flaw == Some(Flaw::Foreign)) {
-        return Err(Error::Version { what: format!("the .pack files in {folder} are not wsidx's"), mend: START_ANEW });
+        return Err(Error::Version { what: format!("the .pack files in {folder} are not wsidx's"), mend: super::MOVE_AWAY });
     }
     let what = if fronts.is_empty() { "no pack is left" } else { "no pack with settings is left" };
-    Err(Error::Damaged { what: format!("{what} in {folder}"), mend: START_ANEW })
+    Err(Error::Damaged { what: format!("{what} in {folder}"), mend: READ_AGAIN })
 }
 
 /// Whether a file holds nothing that can be read: no preface, no record; so making it was never acknowledged.
@@ -209,7 +210,7 @@ impl Chain<'_> {
         }
         if self.header(1).is_none_or(|header| header.snapshot) {
             let what = format!("no commit is left in {}", self.medium.path("").display());
-            return Err(Error::Damaged { what, mend: START_ANEW });
+            return Err(Error::Damaged { what, mend: READ_AGAIN });
         }
         let len = self.file_len(1)?;
         let mut scan = Scan::new(self.medium, 1, HEADER, len)?;

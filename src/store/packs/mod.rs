@@ -41,6 +41,12 @@ pub use replay::{Reader, Replay};
 use super::medium::Medium;
 use crate::{Error, Result};
 
+/// What mends damage in packs: reading them from end to end tells what is lost, and the images have it.
+const MEND: &str = "run `wsidx verify`, which finds all that is damaged, then `wsidx sync`, which reads it again";
+
+/// What to do with files that this version cannot use: whoever can keeps them.
+const MOVE_AWAY: &str = "use the wsidx that wrote it, or move the index folder away and run `wsidx sync --init`";
+
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -174,7 +180,7 @@ impl Packs {
     /// Fails after a failed write: what the disk holds is then unknown until it is read again.
     fn sound(&self) -> Result<()> {
         if self.poisoned {
-            let source = std::io::Error::other("an earlier write failed; open the index again");
+            let source = std::io::Error::other("an earlier write failed");
             return Err(Error::Io { doing: "using", path: self.medium.path(""), source });
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rkyv::util::AlignedVec;
 
 use super::{
-    Commit, Content, Damage, Event, Packs, Place, Position, Record, View,
+    Commit, Content, Damage, Event, MEND, Packs, Place, Position, Record, View,
     chain::{Chain, Span, Top},
     layout::{HEAD, HEADER, Head, MAX_PAYLOAD, STEP, pack_name, record_bytes},
     record::kind,
@@ -162,7 +162,7 @@ fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut R
         kind::CONTENT..=kind::EVENT => {}
         unknown => {
             let what = format!("{} holds a record of the unknown kind {unknown} at offset {offset}", pack_name(pack));
-            return Err(Error::Version { what, mend: "use the wsidx that wrote it" });
+            return Err(Error::Version { what, mend: super::MOVE_AWAY });
         }
     }
     let Some(view) = View::decode(head.kind, Scan::payload(window, found)?) else {
@@ -177,7 +177,7 @@ fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut R
 
 fn lost(place: Place) -> Error {
     let what = format!("no sound record at offset {} of {}", place.offset, pack_name(place.pack));
-    Error::Damaged { what, mend: "run `wsidx sync`" }
+    Error::Damaged { what, mend: MEND }
 }
 
 /// Reads single records by their places, from any number of threads, while a writer appends.
@@ -199,7 +199,7 @@ impl Reader {
     /// [`Error::Io`]; not found: a pack was removed at this moment.
     pub fn hold(&self) -> Result<()> {
         for name in super::numbers(&*self.medium)?.into_iter().map(pack_name) {
-            self.medium.len(&name).map_err(Error::io("opening", &self.medium.path(&name)))?;
+            self.medium.len(&name).map_err(Error::stored("opening", &self.medium.path(&name), MEND))?;
         }
         Ok(())
     }
@@ -207,8 +207,7 @@ impl Reader {
     /// Reads one content: one read of the record, checksum and archive checked.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if there is not exactly this record at this place, [`Error::Io`] (not found: a rewrite has removed the pack,
-    /// and the content has a new place).
+    /// [`Error::Damaged`] if there is not exactly this record at this place, [`Error::Io`].
     pub fn content(&self, place: Place) -> Result<Content> {
         match self.record(place, kind::CONTENT)? {
             Record::Content(content) => Ok(content),
@@ -243,13 +242,13 @@ impl Reader {
         let name = pack_name(place.pack);
         let path = self.medium.path(&name);
         let len = HEAD.saturating_add(u64::from(place.len));
-        let has = self.medium.len(&name).map_err(Error::io("reading", &path))?;
+        let has = self.medium.len(&name).map_err(|e| Error::stored("reading", &path, MEND)(e).or_missing(MEND))?;
         if u64::from(place.len) > MAX_PAYLOAD || place.offset.checked_add(len).is_none_or(|end| end > has) {
             return Ok(None);
         }
         let mut bytes = AlignedVec::new();
         bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
-        self.medium.read(&name, place.offset, &mut bytes).map_err(Error::io("reading", &path))?;
+        self.medium.read(&name, place.offset, &mut bytes).map_err(Error::stored("reading", &path, MEND))?;
         Ok(Some(bytes))
     }
 }

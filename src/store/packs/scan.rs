@@ -8,7 +8,7 @@
 use rkyv::util::AlignedVec;
 
 use super::{
-    Damage,
+    Damage, MEND,
     layout::{HEAD, Head, STEP, pack_name, record_bytes},
 };
 use crate::{Error, Result, store::medium::Medium};
@@ -29,7 +29,7 @@ impl<'m> Window<'m> {
     /// Opens a pack.
     pub(super) fn open(medium: &'m dyn Medium, pack: u32) -> Result<Self> {
         let name = pack_name(pack);
-        let len = medium.len(&name).map_err(Error::io("reading", &medium.path(&name)))?;
+        let len = medium.len(&name).map_err(Error::stored("reading", &medium.path(&name), MEND))?;
         Ok(Self { medium, name, len, start: 0, buffer: AlignedVec::new() })
     }
 
@@ -64,7 +64,7 @@ impl<'m> Window<'m> {
         if read.is_err() {
             self.buffer.clear();
         }
-        read.map_err(Error::io("reading", &self.medium.path(&self.name)))
+        read.map_err(Error::stored("reading", &self.medium.path(&self.name), MEND))
     }
 }
 

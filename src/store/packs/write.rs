@@ -5,10 +5,13 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+use std::sync::Arc;
+
 use super::{
     Commit, Packs, Place, Position, Record,
-    chain::{Front, Top},
+    chain::{self, Front, Top},
     layout::{Head, Header, MAX_PACK, MAX_PAYLOAD, aligned, pack_name},
+    numbers,
     record::{Sealed, kind},
 };
 use crate::{Error, Result, store::medium::Medium};
@@ -127,6 +130,20 @@ impl Packs {
         self.or_poison(|packs| packs.rewrite_all(records, commit))
     }
 
+    /// Begins packs where nothing is left of others, or none that counts: an empty state, above all files that are there. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`] where no number is left.
+    pub fn begin_anew(medium: Arc<dyn Medium>, settings: &[u8]) -> Result<Self> {
+        let fronts = chain::fronts(&*medium, &numbers(&*medium)?)?;
+        let max_pack_bytes = Self::MAX_PACK_BYTES;
+        let mut packs = Self { medium, settings: settings.to_vec(), max_pack_bytes, fronts, top: None, settled: true, poisoned: false };
+        let nothing = Commit { generation: 0, at: 0, contents: 0, paths: 0, state: 0 };
+        let top = packs.write_snapshot(&mut std::iter::empty(), &nothing)?;
+        packs.append_batch_behind(top, &nothing)?;
+        Ok(packs)
+    }
+
     /// Removes the packs that a rewrite has replaced.
     ///
     /// # Errors
@@ -192,7 +209,7 @@ impl Packs {
         let last = self.fronts.keys().next_back().copied().unwrap_or_default();
         last.checked_add(1).filter(|&next| next <= MAX_PACK).ok_or_else(|| Error::Damaged {
             what: "the numbers of packs are used up".into(),
-            mend: "delete the index folder and run `wsidx init`",
+            mend: super::MOVE_AWAY,
         })
     }
 
@@ -266,7 +283,7 @@ impl Packs {
     fn write_snapshot(&mut self, records: &mut dyn Iterator<Item = Result<Record>>, commit: &Commit) -> Result<Top> {
         let base = self.next_number()?;
         let mut header = Header { pack: base, base, previous: 0, previous_end: 0, snapshot: true };
-        let medium = std::sync::Arc::clone(&self.medium);
+        let medium = Arc::clone(&self.medium);
         self.add_front(header);
         let mut sink = Sink::begin(&*medium, header, &self.settings)?;
         let first = sink.end();

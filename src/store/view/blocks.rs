@@ -75,7 +75,7 @@ impl Checked {
             return Err(damaged(&format!("{} has {} checksums for {blocks} blocks", entry.name, entry.sums.len())));
         }
         let bytes =
-            medium.map(&entry.name, entry.len).map_err(|source| Error::Io { doing: "mapping", path: medium.path(&entry.name), source })?;
+            medium.map(&entry.name, entry.len).map_err(Error::stored("mapping", &medium.path(&entry.name), MEND))?;
         let good = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Ok(Self { bytes, entry: entry.clone(), good })
     }
@@ -140,9 +140,12 @@ impl Checked {
     }
 }
 
-/// An error that sends the reader to the writer, who builds the view again.
+/// What mends a view: the writer builds it again.
+pub(super) const MEND: &str = "run `wsidx rebuild`";
+
+/// An error that sends the reader to the writer.
 pub(super) fn damaged(what: &str) -> Error {
-    Error::Damaged { what: format!("view: {what}"), mend: "run `wsidx rebuild`" }
+    Error::Damaged { what: format!("view: {what}"), mend: MEND }
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ use std::{collections::HashMap, io};
 pub use blocks::FileEntry;
 pub use features::{Features, GrowingFeatures};
 pub use manifest::{CropRows, Manifest, TableKind};
-pub use publish::{Draft, Growing, Grown, growing_crops, publish};
+pub use publish::{Draft, Growing, Grown, growing_crops, publish, remove_unnamed};
 pub use record::{PathRecord, RowRecord, pack_edges, pack_list, pack_names, row_key};
 pub use table::{Changes, Table, Visit};
 
 use self::{
-    blocks::{Checked, Opening, damaged},
+    blocks::{Checked, MEND, Opening, damaged},
     contents::Order,
     manifest::TABLES,
 };
@@ -308,7 +308,7 @@ impl View {
 fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {
     let bytes = medium.read_whole(manifest::NAME, LONGEST_MANIFEST).map_err(|source| match source.kind() {
         io::ErrorKind::InvalidData => damaged("the manifest is too long, or no file"),
-        _ => Error::Io { doing: "reading", path: medium.path(manifest::NAME), source },
+        _ => Error::stored("reading", &medium.path(manifest::NAME), MEND)(source),
     })?;
     Manifest::from_bytes(&bytes)
 }

@@ -221,18 +221,22 @@ impl Publisher<'_> {
         self.medium.sync_folder().map_err(self.io(NEW))?;
         self.medium.rename(NEW, manifest::NAME).map_err(self.io(NEW))?;
         self.medium.sync_folder().map_err(self.io(manifest::NAME))?;
-        self.remove_unnamed(manifest)
+        remove_unnamed(self.medium, manifest)
     }
+}
 
-    /// Files that no manifest names any more. One that cannot be removed now is tried again next time.
-    fn remove_unnamed(&self, manifest: &Manifest) -> Result<()> {
-        for name in self.medium.list().map_err(self.io(manifest::NAME))? {
-            if name != manifest::NAME && !manifest.files().any(|file| file.name == name) {
-                let _ = self.medium.remove(&name);
-            }
+/// Removes files that the manifest does not name: of generations before, or of one that was never published. One that cannot be removed now is
+/// tried again next time.
+///
+/// # Errors
+/// [`Error::Io`] where the folder cannot be listed.
+pub fn remove_unnamed(medium: &dyn Medium, manifest: &Manifest) -> Result<()> {
+    for name in medium.list().map_err(failed(medium, manifest::NAME))? {
+        if name != manifest::NAME && !manifest.files().any(|file| file.name == name) {
+            let _ = medium.remove(&name);
         }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]
