@@ -156,6 +156,11 @@ impl Actor {
         let crate::world::World { model, tree, .. } = &mut *world;
         match done {
             Ok(done) if !is_dead => {
+                if model.rotten && (writer.is_incomplete() || !writer.opened.damage.is_empty()) {
+                    // It says that something was lost.
+                    model.given_up(tree);
+                    return Ok(Some(done));
+                }
                 model.acknowledged(tree, &observed(writer.state()), met_faults)?;
                 Ok(Some(done))
             }

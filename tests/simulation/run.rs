@@ -64,7 +64,7 @@ impl Run {
             let actors = 1 + numbers.below(4) as usize;
             self.at_once(actors, numbers)?;
             let mut world = self.sim.world();
-            world.odds = Odds::default();
+            world.calm();
             world.clock += 100_000_000_000;
             drop(world);
             self.recover(numbers)?;
@@ -170,8 +170,10 @@ fn verify(actor: &Actor) -> Outcome<Vec<String>> {
     let process = process(actor);
     let found = open(&process).and_then(|mut writer| writer.verify(true, &Limits::default(), &Silent));
     match found {
-        Ok(found) if found.stale > 0 => Ok(vec![format!("{} files are stale", found.stale)]),
-        Ok(found) => Ok(found.problems),
+        Ok(found) => {
+            let stale = (found.stale > 0).then(|| format!("{} files are stale; run `wsidx sync`", found.stale));
+            Ok(found.problems.into_iter().chain(stale).collect())
+        }
         Err(error @ Error::Damaged { .. }) => Ok(vec![error.to_string()]),
         Err(error) => Err(error.to_string()),
     }

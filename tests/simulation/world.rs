@@ -214,6 +214,12 @@ impl World {
         fault
     }
 
+    /// Nothing goes wrong from now on.
+    pub(crate) fn calm(&mut self) {
+        self.odds = Odds::default();
+        self.full = 0;
+    }
+
     /// Ends all processes at once.
     pub(crate) fn stop(&mut self) {
         self.is_dark = true;

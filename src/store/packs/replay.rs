@@ -177,7 +177,7 @@ fn visit_record(pack: u32, found: Found, window: &mut Window<'_>, replay: &mut R
 
 fn lost(place: Place) -> Error {
     let what = format!("no sound record at offset {} of {}", place.offset, pack_name(place.pack));
-    Error::Damaged { what, mend: "run `wsidx sync`" }
+    Error::Damaged { what, mend: "run `wsidx rebuild`, then `wsidx sync`, which reads the affected files again" }
 }
 
 /// Reads single records by their places, from any number of threads, while a writer appends.
