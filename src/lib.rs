@@ -30,6 +30,7 @@
 //! The modules, lowest first; each imports only from those above it in this list:
 //!
 //! - [`error`]: what can go wrong, by what to do about it.
+//! - [`file`]: the one door for files: what a repository holds is read, and results are written.
 //! - [`monitor`]: how long work tells of itself and is stopped.
 //! - [`picture`]: bytes → Picture.
 //! - [`wavelet`]: Picture ⇄ Coefficients, and the lossless code in which they are cached.
@@ -51,6 +52,7 @@ pub mod cluster;
 pub mod dataset;
 pub mod error;
 pub mod feature;
+pub mod file;
 pub mod graph;
 pub mod index;
 pub mod knn;

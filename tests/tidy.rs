@@ -13,6 +13,7 @@ use std::{
 /// The rooms of the library from low to high: each may import only those before it.
 const ROOMS: &[&str] = &[
     "error",
+    "file",
     "monitor",
     "picture",
     "wavelet",
@@ -439,6 +440,25 @@ fn the_list_of_samples_is_the_folder() {
     let text = fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
     let samples = every_path().into_iter().filter_map(|path| path.strip_prefix("tests/sample/").map(str::to_owned));
     none(&listed_samples(path, &text, &samples.filter(|name| name.contains('/')).collect()));
+}
+
+/// The names of tests in a text: words in backticks with four underscores or more.
+fn named_tests(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter(|word| word.matches('_').count() >= 4 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let page = fs::read_to_string(Path::new(ROOT).join("SECURITY.md")).unwrap();
+    let sources: String = tree().iter().filter(|file| file.is_rust()).map(|file| file.text.as_str()).collect();
+    let names = named_tests(&page);
+    assert!(names.len() > 10, "{names:?}");
+    let missing: Vec<String> =
+        names.iter().filter(|name| !sources.contains(&format!("fn {name}("))).map(|name| format!("SECURITY.md: no test {name}")).collect();
+    none(&missing);
 }
 
 // The rules tried on made-up files.

@@ -1,14 +1,10 @@
 //! A path → its bytes and what the file system says of it, whatever stands there.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::Read,
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fs::Metadata, io::Read, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
     Error, Result,
+    file::{Problem, open_regular},
     picture::Limits,
     store::state::{ContentId, Stat},
 };
@@ -35,75 +31,29 @@ impl Buffer {
 /// # Errors
 /// [`Error::Undecodable`] with the reason.
 pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<Stat> {
-    let reason = |e: std::io::Error| Error::Undecodable(if e.raw_os_error() == Some(LOOP) { "a symbolic link".into() } else { plain(&e) });
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(reason)?;
-    let stat = stat_of(&file, limits).map_err(Error::Undecodable)?;
+    let reason = |problem: Problem| Error::Undecodable(problem.reason());
+    let (mut file, meta) = open_regular(path).map_err(reason)?;
+    let stat = to_stat(&meta);
+    if stat.size > limits.max_bytes {
+        return Err(reason(Problem::TooLong { bytes: stat.size, limit: limits.max_bytes }));
+    }
     buffer.bytes.clear();
     buffer.bytes.reserve_exact(stat.size as usize + 1);
-    let read = file.by_ref().take(stat.size + 1).read_to_end(&mut buffer.bytes).map_err(reason)?;
-    if read as u64 != stat.size || stat_of(&file, limits).map_err(Error::Undecodable)? != stat {
+    let read = file.by_ref().take(stat.size + 1).read_to_end(&mut buffer.bytes).map_err(|e| reason(Problem::System(e)))?;
+    let after = file.metadata().map_err(|e| reason(Problem::System(e)))?;
+    if read as u64 != stat.size || to_stat(&after) != stat {
         return Err(Error::Undecodable(CHANGED_WHILE_READ.into()));
     }
     Ok(stat)
 }
 
-/// Reads a small file of settings; `None` where there is none. Symbolic links are not followed, and a pipe does not hang.
-///
-/// # Errors
-/// [`Error::Input`] for what is no regular file or is over 64 MiB, [`Error::Io`].
-pub fn read_text(path: &Path) -> Result<Option<Vec<u8>>> {
-    let mut buffer = Buffer::default();
-    match std::fs::symlink_metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        _ => {}
-    }
-    match read_image(path, &Limits { max_bytes: 64 << 20, ..Limits::default() }, &mut buffer) {
-        Ok(_) => Ok(Some(buffer.bytes)),
-        Err(Error::Undecodable(reason)) => Err(Error::Input(format!("{} cannot be read: {reason}", path.display()))),
-        Err(other) => Err(other),
-    }
-}
-
-const LOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
-
-/// What the system says, without its number.
-pub(super) fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string().to_lowercase();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-fn stat_of(file: &File, limits: &Limits) -> std::result::Result<Stat, String> {
-    let meta = file.metadata().map_err(|e| plain(&e))?;
-    let kind = meta.file_type();
-    if !kind.is_file() {
-        return Err(describe(kind).into());
-    }
-    if meta.len() > limits.max_bytes {
-        return Err(format!("{} bytes; the limit is {}", meta.len(), limits.max_bytes));
-    }
-    Ok(to_stat(&meta))
-}
-
-pub(super) fn to_stat(meta: &std::fs::Metadata) -> Stat {
+pub(super) fn to_stat(meta: &Metadata) -> Stat {
     let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
     Stat {
         size: meta.len(),
         mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
         ctime_ns: nanoseconds(meta.ctime(), meta.ctime_nsec()),
         inode: meta.ino(),
-    }
-}
-
-/// What stands at a path that is no regular file.
-pub(super) fn describe(kind: std::fs::FileType) -> &'static str {
-    match kind {
-        k if k.is_symlink() => "a symbolic link",
-        k if k.is_fifo() => "a named pipe",
-        k if k.is_dir() => "a folder",
-        k if k.is_socket() => "a socket",
-        k if k.is_block_device() || k.is_char_device() => "a device",
-        _ => "no regular file",
     }
 }
 

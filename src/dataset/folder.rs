@@ -7,11 +7,11 @@ use walkdir::WalkDir;
 
 use super::{
     container::{is_container, is_item_of, names_container, split_item, stat_of_container},
-    file::{describe, to_stat},
+    file::to_stat,
     labels::TABLE_NAMES,
     to_path, to_relative,
 };
-use crate::{Result, error::Error, picture::Format, store::state::Stat};
+use crate::{Result, error::Error, file::describe, picture::Format, store::state::Stat};
 
 /// An image file, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
 use super::to_path;
 use crate::{
     Error, Result,
+    file::read_regular,
     verdict::{Label, Split},
 };
 
@@ -106,15 +107,7 @@ impl Labels {
     }
 
     fn read_table(&mut self, file: &Path, table: &[u8]) -> Result<()> {
-        let io_error = Error::io("reading", file);
-        let len = match fs::metadata(file) {
-            Ok(meta) => meta.len(),
-            Err(e) => return Err(io_error(e)),
-        };
-        if len > MAX_TABLE_BYTES {
-            return Err(Error::Input(format!("{}: {len} bytes; the limit of a table is {MAX_TABLE_BYTES}", file.display())));
-        }
-        let text = fs::read(file).map_err(io_error)?;
+        let text = read_regular(file, MAX_TABLE_BYTES)?;
         self.parse_table(&text, table).map_err(|what| Error::Input(format!("{}: {what}", file.display())))
     }
 

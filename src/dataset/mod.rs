@@ -9,16 +9,18 @@ mod folder;
 pub mod git;
 mod labels;
 mod naming;
+mod origin;
 mod parquet;
 mod trust;
 mod version;
 
 pub use container::{Container, Images, container_of, is_container, is_item_of, names_companion, names_container, stat_of_container};
 pub use embeddings::Embeddings;
-pub use file::{Buffer, CHANGED_WHILE_READ, read_image, read_text};
+pub use file::{Buffer, CHANGED_WHILE_READ, read_image};
 pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
 pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
+pub use origin::{is_made_here, note_made_here, notes_in};
 pub use trust::{check_trust, find_root, index_folder};
 pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};
 

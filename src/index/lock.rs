@@ -1,12 +1,14 @@
 //! One writer at a time, and who it is.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
     os::unix::fs::MetadataExt,
     path::Path,
     time::Duration,
 };
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::{Error, Result, monitor::Monitor};
 
@@ -19,7 +21,7 @@ impl Lock {
     /// Takes the lock in `path`, leaving the words of `who` there for others to read.
     pub(super) fn take(path: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
         let io = Error::io("locking", path);
-        let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+        let mut file = match open(path) {
             Ok(file) => file,
             Err(e) => return Err(io(e)),
         };
@@ -55,7 +57,7 @@ impl Lock {
     /// Whether the file at `path` is the one that is locked.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         let which = |meta: &std::fs::Metadata| (meta.dev(), meta.ino());
-        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(own), Ok(there)) if which(&own) == which(&there))
+        matches!((self.file.metadata(), std::fs::symlink_metadata(path)), (Ok(own), Ok(there)) if which(&own) == which(&there))
     }
 
     /// The present time of the file system, in nanoseconds since 1970: no file that changes from now on can have an earlier change time.
@@ -64,6 +66,15 @@ impl Lock {
         let meta = self.file.metadata()?;
         Ok(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()))
     }
+}
+
+/// Opens the file, or makes it. It is written to, so it must be a file of its own: whoever made the index may have put a link in its place.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))?);
+    let meta = file.metadata()?;
+    let own = meta.is_file() && meta.nlink() <= 1 && meta.uid() == rustix::process::geteuid().as_raw();
+    if own { Ok(file) } else { Err(std::io::Error::other("this is not a file of its own that belongs to you; remove it")) }
 }
 
 fn holder(file: &mut File) -> String {
@@ -79,6 +90,19 @@ fn holder(file: &mut File) -> String {
 mod tests {
     use super::*;
     use crate::monitor::Silent;
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_is_not_taken_and_nothing_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, path) = (folder.path().join("victim"), folder.path().join("lock"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(Lock::take(&path, "me", false, &Silent).is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&victim, &path).unwrap();
+        assert!(Lock::take(&path, "me", false, &Silent).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
 
     #[test]
     fn the_second_is_told_who_holds_the_lock_and_may_wait() {

@@ -76,6 +76,7 @@ use self::{lock::Lock, storage::WriterLock};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Images, Listing, check_trust, index_folder, read_image, to_path},
+    file::{LONGEST_SETTINGS, read_optional},
     monitor::Monitor,
     picture::Limits,
     store::{
@@ -115,14 +116,15 @@ impl Home {
         check_trust(root)?;
         let file = home.folder().join(FORMAT_FILE);
         let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
-        match std::fs::read(&file) {
+        let text = Folder::open(&home.folder()).and_then(|folder| folder.read_whole(FORMAT_FILE, 1 << 10));
+        match text {
             Ok(text) if text == FORMAT.as_bytes() => Ok(home),
             Ok(text) if text.starts_with(b"wsidx index ") => {
-                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx init`")
+                other("was made by another version of wsidx", "use that version, or remove the folder and run `wsidx sync --init`")
             }
-            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx init`"),
+            Ok(_) => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx init`")
+                other("is not a wsidx index: it has no file `format`", "move the folder away and run `wsidx sync --init`")
             }
             Err(e) => Err(Error::io("reading", &file)(e)),
         }
@@ -203,19 +205,17 @@ impl Home {
         if let Some(storage) = &self.simulated {
             return storage.rules()?.map_or(Ok(Rules::default()), |text| Rules::from_toml(&text));
         }
-        let file = self.root.join(POLICY_FILE);
-        match std::fs::read_to_string(&file) {
-            Ok(text) => Rules::from_toml(&text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Rules::default()),
-            Err(e) => Err(Error::io("reading", &file)(e)),
+        match read_optional(&self.root.join(POLICY_FILE), LONGEST_SETTINGS)? {
+            Some(text) => Rules::from_bytes(&text),
+            None => Ok(Rules::default()),
         }
     }
 
     fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {
-        let path = self.folder().join(name);
-        match Folder::open(&path) {
-            Ok(folder) => Ok(Arc::new(folder)),
-            Err(source) => Err(Error::Io { doing: "opening", path, source }),
+        let folder = self.folder();
+        match Folder::open_in(&folder, name) {
+            Ok(medium) => Ok(Arc::new(medium)),
+            Err(source) => Err(Error::Io { doing: "opening", path: folder.join(name), source }),
         }
     }
 }

@@ -3,7 +3,7 @@
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::{Calibration, Rules};
-use crate::{Error, Result};
+use crate::{Error, Result, file::toml_problem};
 
 /// What stands over a new table.
 const HEAD: &str = "\n# by `wsidx calibrate --write`; it holds as long as [edges] says the same\n";
@@ -14,7 +14,10 @@ const HEAD: &str = "\n# by `wsidx calibrate --write`; it holds as long as [edges
 /// [`Error::Input`] for a text that [`Rules::from_toml`] does not take, and for a threshold that is out of range.
 pub fn set_calibration(text: &str, threshold: f32, rate: f64) -> Result<String> {
     let mut rules = Rules::from_toml(text)?;
-    let mut document: DocumentMut = text.parse().map_err(|e| Error::Input(format!("wsidx.toml: {e}")))?;
+    let mut document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| {
+        let problem = toml_problem(text, e.span(), e.message());
+        Error::Input(format!("wsidx.toml: {problem}; mend that line"))
+    })?;
     let edges = document.entry("edges").or_insert_with(|| Item::Table(Table::new()));
     let edges = edges.as_table_like_mut().ok_or_else(|| Error::Input("wsidx.toml: `edges` is no table".into()))?;
     let mut new = value(shortest(threshold));

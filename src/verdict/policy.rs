@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Judgement, Verdict};
 use crate::{
     Error, Result,
+    file::toml_problem,
     similarity::{EdgeRule, register::RULE},
 };
 
@@ -110,7 +111,16 @@ impl Rules {
     /// # Errors
     /// [`Error::Input`] with the place, and the words that are allowed, where a key or a finding is unknown.
     pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::Input(format!("wsidx.toml: {e}")))
+        toml::from_str(text).map_err(|e| Error::Input(format!("wsidx.toml: {}; mend that line", toml_problem(text, e.span(), e.message()))))
+    }
+
+    /// The same of the bytes of the file.
+    ///
+    /// # Errors
+    /// As [`Rules::from_toml`], and where they are no text.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let text = std::str::from_utf8(bytes);
+        Self::from_toml(text.map_err(|_| Error::Input("wsidx.toml is not UTF-8, which TOML is; save it as UTF-8".into()))?)
     }
 
     /// Whether pairs are decided as when the threshold was calibrated: neither `[edges]` nor the rule has changed since.

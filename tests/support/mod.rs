@@ -53,6 +53,8 @@ pub(crate) fn command(program: impl AsRef<OsStr>, folder: &Path) -> Command {
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     command.env("PATH", std::env::join_paths(path).expect("PATH is a list of folders"));
     command.env("HOME", folder).env("XDG_CONFIG_HOME", folder.join(".config")).env("LC_ALL", "C.UTF-8").env("TERM", "dumb");
+    // Not in the home, which is the dataset, and not in that of the user.
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
     for who in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{who}_NAME"), "A Tester").env(format!("GIT_{who}_EMAIL"), "tester@example.org");

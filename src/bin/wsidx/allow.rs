@@ -2,21 +2,19 @@
 
 use std::{
     collections::BTreeSet,
-    fs::OpenOptions,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use clap::Subcommand;
 use wsidx::{
-    Error, Result,
+    Error, Result, file,
     index::{CheckOptions, Checked, Reader, except},
     monitor::Monitor as _,
     verdict::{ALLOW_FILE, Action, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
 };
 
-use crate::{Exit, Failure, Outcome, args::Format, place, replace::replace_name, session::Session, term, versions::Versioned};
+use crate::{Exit, Failure, Outcome, args::Format, place, session::Session, term, versions::Versioned};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -52,6 +50,9 @@ pub(crate) enum BaselineCommand {
     /// Judge the whole dataset, and write the pairs found to .wsidx-baseline.json
     Write,
 }
+
+/// Bytes of a file of exceptions that are read.
+const LONGEST: u64 = 64 << 20;
 
 /// What stands at the head of a new file.
 const HEAD: &str = "\
@@ -129,7 +130,7 @@ fn staged(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure>
 
 /// The lines that there are already.
 fn lines_of(root: &Path) -> Result<Exceptions> {
-    let text = wsidx::dataset::read_text(&root.join(ALLOW_FILE))?;
+    let text = file::read_optional(&root.join(ALLOW_FILE), LONGEST)?;
     text.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))
 }
 
@@ -170,7 +171,7 @@ fn append(root: &Path, lines: &BTreeSet<String>) -> Result<()> {
         return Ok(());
     }
     let path = root.join(ALLOW_FILE);
-    let old = wsidx::dataset::read_text(&path)?;
+    let old = file::read_optional(&path, LONGEST)?;
     let mut new = match &old {
         None => HEAD.to_owned(),
         Some(old) if old.is_empty() || old.ends_with(b"\n") => String::new(),
@@ -179,10 +180,7 @@ fn append(root: &Path, lines: &BTreeSet<String>) -> Result<()> {
     lines.iter().for_each(|line| new.extend([line, "\n"]));
     let whole = [old.as_deref().unwrap_or_default(), new.as_bytes()].concat();
     Exceptions::parse(&whole)?;
-    let io = |source| Error::Io { doing: "writing", path: path.clone(), source };
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let mut file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(&path).map_err(io)?;
-    file.write_all(new.as_bytes()).map_err(io)
+    file::write(&path, &whole)
 }
 
 pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome {
@@ -194,7 +192,7 @@ pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome 
     let old = checked.iter().filter(|c| is_finding(c, &rules.check));
     let ids = old.flat_map(pairs).filter_map(|(subject, _)| if let Subject::Pair(a, b) = subject { Some((a, b)) } else { None });
     let baseline = Baseline::new(ids);
-    replace_name(&reader.root().join(BASELINE_FILE), baseline.to_text(&rules.edges)?.as_bytes(), None)?;
+    file::write(&reader.root().join(BASELINE_FILE), baseline.to_text(&rules.edges)?.as_bytes())?;
     if !session.quiet {
         let pairs = term::counted(baseline.len() as u64, "pair", "pairs");
         let images = term::counted(checked.len() as u64, "image", "images");

@@ -53,6 +53,9 @@ pub(crate) struct Common {
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub(crate) color: clap::ColorChoice,
+    /// Refuse an index that you did not make on this machine, instead of warning
+    #[arg(long, global = true)]
+    pub(crate) strict: bool,
     /// Say nothing but results and errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -126,6 +129,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Make the catalog and the published view again, without reading an image
     Rebuild(Rebuild),
+    /// Believe an index that came from elsewhere
+    Trust(Trust),
     /// Drop cached contents that no path has held for a while
     Gc(Gc),
     /// Open a window on a stage: picture, coefficients, basis, neighbors
@@ -317,6 +322,25 @@ pub(crate) struct Verify {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "An index that came with an archive may have been made up by whoever packed it. wsidx notes which indexes you made, in a folder
+of your own (XDG_STATE_HOME, by default ~/.local/state), and warns of others; with --strict, and before it takes a push, it refuses
+them. In CI, where an index comes from a cache, set WSIDX_TRUST to the root of the dataset.
+
+Examples:
+  wsidx trust                   the index of the dataset at hand
+  wsidx trust ~/restored/data   that of another one
+  wsidx rebuild                 do not believe it: make it anew from the images"
+)]
+pub(crate) struct Trust {
+    /// The dataset [default: the nearest one with an index, from the current folder upwards]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "An index that you did not make on this machine is made anew from the images, since nothing in it can be relied on."
+)]
 pub(crate) struct Rebuild {
     /// Choose the columns of the search basis anew, from what is there now
     #[arg(long)]

@@ -1,14 +1,13 @@
 //! `wsidx calibrate`.
 
 use std::{
-    fs,
     io::{self, Write as _},
     path::Path,
 };
 
 use serde::Serialize;
 use wsidx::{
-    Error,
+    Error, file,
     index::{Calibration, Impostor, POLICY_FILE, Recall},
     similarity::register::RULE,
     verdict::{Occurrence, set_calibration},
@@ -18,7 +17,6 @@ use crate::{
     Exit, Outcome,
     args::{Calibrate, Format},
     json::{self, Decimal, PathJson},
-    replace::replace,
     session::Session,
     term::{self, Column, Table},
 };
@@ -82,12 +80,9 @@ pub(crate) fn run(session: &Session, args: &Calibrate) -> Outcome {
 }
 
 fn write(file: &Path, found: &Calibration) -> Result<(), Error> {
-    let before = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(Error::Io { doing: "reading", path: file.to_owned(), source }),
-    };
-    replace(file, set_calibration(&before, found.threshold, found.rate)?.as_bytes())
+    let before = String::from_utf8(file::read_optional(file, file::LONGEST_SETTINGS)?.unwrap_or_default());
+    let before = before.map_err(|_| Error::Input(format!("{POLICY_FILE} is not UTF-8, which TOML is; save it as UTF-8")))?;
+    file::write(file, set_calibration(&before, found.threshold, found.rate)?.as_bytes())
 }
 
 fn to_json(found: &Calibration, written: bool) -> CalibrateJson {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 use wsidx::{
-    Error,
+    Error, file,
     index::{GraphCluster, GraphClusters, IndexedImage},
     verdict::Split,
 };
@@ -18,7 +18,6 @@ use crate::{
     args::{Cluster, ClusterFormat, Format},
     draw,
     json::{self, Decimal, PathJson, hex, lossy, short},
-    replace::replace,
     session::Session,
     term::{self, Column, Table},
 };
@@ -31,7 +30,7 @@ pub(crate) fn run(session: &Session, args: &Cluster) -> Outcome {
     let found = reader.graph_clusters(&selection, &reader.rules()?.edges, args.method, &monitor)?;
     drop(monitor);
     if let Some(out) = &args.graph {
-        replace(out, graph(&found, args)?.as_bytes())?;
+        file::write(out, graph(&found, args)?.as_bytes())?;
     }
     match args.format {
         ClusterFormat::Text => text(session, &found)?,

@@ -141,7 +141,7 @@ fn draw(out: &Path, a: &Image, b: &Image, found: &Comparison) -> Result<(), Erro
     let image = side_by_side(&a.drawn, &b.drawn, &found.pair, panel(a.sides));
     let (width, height) = (image.width as u32, image.height as u32);
     let rgb = image::RgbImage::from_raw(width, height, image.rgb).expect("three samples for each pixel");
-    draw::write_png(out, &rgb)
+    draw::write_png(out, &rgb.into())
 }
 
 /// A panel of about the shape of the image: its longer side fixed, the shorter one not too short to be seen.

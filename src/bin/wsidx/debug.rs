@@ -17,6 +17,7 @@ use wsidx::{
 use crate::{
     Exit, Outcome,
     args::{Debug, Format, Stage},
+    draw,
     json::{self, Decimal},
     place, query,
     session::Session,
@@ -59,17 +60,13 @@ fn standardised(reader: &Reader, image: &Path) -> Result<Picture, Error> {
 fn picture(reader: &Reader, image: &Path, out: &Path) -> Result<(), Error> {
     let picture = standardised(reader, image)?;
     let side = u32::from(picture.shape().size);
-    let failed = |e: image::ImageError| Error::Io { doing: "writing", path: out.to_owned(), source: io::Error::other(e) };
     let pixels = side as usize * side as usize;
     if picture.shape().planes == 1 {
         let grey = image::GrayImage::from_raw(side, side, picture.samples().to_vec()).expect("a sample for each pixel");
-        return grey.save_with_format(out, image::ImageFormat::Png).map_err(failed);
+        return draw::write_png(out, &grey.into());
     }
     let rgb = (0..pixels).flat_map(|i| [picture.plane(0)[i], picture.plane(1)[i], picture.plane(2)[i]]).collect();
-    image::RgbImage::from_raw(side, side, rgb)
-        .expect("three samples for each pixel")
-        .save_with_format(out, image::ImageFormat::Png)
-        .map_err(failed)
+    draw::write_png(out, &image::RgbImage::from_raw(side, side, rgb).expect("three samples for each pixel").into())
 }
 
 fn subband_name(subband: Subband) -> &'static str {

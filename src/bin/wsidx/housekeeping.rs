@@ -1,16 +1,16 @@
 //! `wsidx verify`, `rebuild` and `gc`.
 
-use std::io::Write as _;
+use std::{fs, io::Write as _, path::Path};
 
 use serde::Serialize;
-use wsidx::picture::Limits;
+use wsidx::{Error, dataset, index::InitOptions, picture::Limits};
 
 use crate::{
     Exit, Outcome,
-    args::{Format, Gc, Rebuild, Verify},
-    json,
+    args::{Format, Gc, Output, Rebuild, Sync, Verify},
+    init, json,
     session::Session,
-    term,
+    sync, term, trust,
 };
 
 #[derive(Serialize)]
@@ -50,7 +50,11 @@ pub(crate) fn verify(session: &Session, args: &Verify) -> Outcome {
 
 pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     let monitor = session.monitor(Format::Text);
-    let mut writer = session.writer(&session.root(None)?, args.wait, &monitor)?;
+    let root = session.root(None)?;
+    if !trust::is_known(&root)? {
+        return replace(session, &root, args.wait);
+    }
+    let mut writer = session.writer(&root, args.wait, &monitor)?;
     let published = writer.rebuild(args.refit, session.now(), &monitor)?;
     drop(monitor);
     let contents = term::counted(writer.state().stored(), "content", "contents");
@@ -58,6 +62,29 @@ pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     writeln!(anstream::stdout(), "catalog and view made again from {contents}{fitted}")?;
     writer.require_complete()?;
     Ok(Exit::Fine)
+}
+
+/// Makes an index that came from elsewhere anew from the images: the pictures that it holds may be made up, too.
+fn replace(session: &Session, root: &Path, wait: bool) -> Outcome {
+    session.vouch_no_more();
+    let monitor = session.monitor(Format::Text);
+    let folder = dataset::index_folder(root);
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!("{name}-replaced-{}", std::process::id()));
+    let move_aside =
+        |from: &Path, to: &Path| fs::rename(from, to).map_err(|source| Error::Io { doing: "moving aside", path: from.to_owned(), source });
+    let old = session.writer(root, wait, &monitor)?;
+    let options = InitOptions { size: Some(old.settings().size), wavelet: Some(old.settings().wavelet.parse()?) };
+    move_aside(&folder, &aside)?;
+    let made = init::make(session, root, &options, &monitor);
+    drop(old);
+    if let Err(error) = made {
+        move_aside(&aside, &folder)?;
+        return Err(error.into());
+    }
+    fs::remove_dir_all(&aside).map_err(|source| Error::Io { doing: "removing", path: aside.clone(), source })?;
+    drop(monitor);
+    sync::run(session, &Sync { paths: Vec::new(), init: false, wait, output: Output { format: Format::Text } })
 }
 
 pub(crate) fn gc(session: &Session, args: &Gc) -> Outcome {

@@ -12,7 +12,7 @@ use crate::{
     Exit, Outcome,
     args::{Format, Init},
     session::Session,
-    term,
+    term, trust,
 };
 
 pub(crate) fn run(session: &Session, args: &Init) -> Outcome {
@@ -31,6 +31,7 @@ pub(crate) fn run(session: &Session, args: &Init) -> Outcome {
 pub(crate) fn make(session: &Session, root: &Path, options: &InitOptions, monitor: &dyn Monitor) -> Result<()> {
     let survey = survey(root, monitor)?;
     let settings = create(root, &survey, options, &session.who(), session.now(), monitor)?;
+    trust::note(root, monitor);
     let colour = if settings.planes == 1 { "grey" } else { "colour" };
     let files = term::counted(survey.files as u64, "image file", "image files");
     monitor.note(&format!(

@@ -23,7 +23,6 @@ mod place;
 mod progress;
 mod query;
 mod reduce;
-mod replace;
 mod session;
 mod similarity;
 mod spectrum;
@@ -31,6 +30,7 @@ mod status;
 mod sync;
 mod term;
 mod tree;
+mod trust;
 mod versions;
 mod watch;
 
@@ -129,6 +129,7 @@ fn run(args: Args) -> Outcome {
         Command::Status(options) => status::run(&session, &options),
         Command::Verify(options) => housekeeping::verify(&session, &options),
         Command::Rebuild(options) => housekeeping::rebuild(&session, &options),
+        Command::Trust(options) => trust::run(&session, &options),
         Command::Gc(options) => housekeeping::gc(&session, &options),
         Command::Watch(options) => watch::run(&session, &options),
         Command::Debug(options) => debug::run(&session, &options),

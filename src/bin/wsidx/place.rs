@@ -1,8 +1,7 @@
 //! Paths as a user gives them ⇄ paths of the dataset.
 
 use std::{
-    fs, io,
-    io::Read as _,
+    fs,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Path, PathBuf},
 };
@@ -10,6 +9,7 @@ use std::{
 use wsidx::{
     Error, Result,
     dataset::{self, Images, Listing, container_of, is_container, to_path, to_relative},
+    file::{read_named, read_stream},
     index::CheckItem,
 };
 
@@ -87,15 +87,15 @@ fn images_in(root: &Path, listing: Listing) -> Vec<Vec<u8>> {
     paths
 }
 
+/// Bytes of a list of paths.
+const LONGEST_LIST: u64 = 1 << 30;
+
 /// The paths in a file, or in standard input for `-`; one a line, or ended by NUL.
 pub(crate) fn paths_from(file: &Path, nul: bool) -> Result<Vec<PathBuf>> {
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        io::stdin().read_to_end(&mut bytes)
-    } else {
-        fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
+    let bytes = match file == Path::new("-") {
+        true => read_stream(&mut std::io::stdin(), "standard input", LONGEST_LIST)?,
+        false => read_named(file, LONGEST_LIST)?,
     };
-    read.map_err(|source| Error::Io { doing: "reading", path: file.to_owned(), source })?;
     let separator = if nul { 0 } else { b'\n' };
     let names = bytes.split(|&b| b == separator).filter(|name| !name.is_empty());
     Ok(names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name))).collect())

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,12 +18,17 @@ use wsidx::{
 use crate::{
     args::{Common, Format},
     progress::{Interrupt, Progress},
+    trust,
 };
 
 /// One run of the program.
 pub(crate) struct Session {
     root: Option<PathBuf>,
     pub(crate) quiet: bool,
+    /// Whether an index that was made elsewhere is refused.
+    strict: AtomicBool,
+    /// Whether it was said that it was.
+    vouched: AtomicBool,
     interrupt: Interrupt,
 }
 
@@ -29,7 +37,7 @@ impl Session {
     pub(crate) fn new(common: &Common, listens: bool) -> Result<Self> {
         let io = |source| Error::Io { doing: "listening for signals at", path: PathBuf::from("the terminal"), source };
         let interrupt = if listens { Interrupt::listen(common.quiet).map_err(io)? } else { Interrupt::default() };
-        Ok(Self { root: common.root.clone(), quiet: common.quiet, interrupt })
+        Ok(Self { root: common.root.clone(), quiet: common.quiet, strict: common.strict.into(), vouched: false.into(), interrupt })
     }
 
     /// Set once the user wants the end.
@@ -64,11 +72,34 @@ impl Session {
     }
 
     pub(crate) fn reader(&self, first: Option<&Path>) -> Result<Reader> {
-        Reader::open(&self.root(first)?)
+        let root = self.root(first)?;
+        let reader = Reader::open(&root)?;
+        self.vouch(&root)?;
+        Ok(reader)
     }
 
     pub(crate) fn writer(&self, root: &Path, wait: bool, monitor: &dyn Monitor) -> Result<Writer> {
-        Writer::open(root, &self.who(), wait, monitor)
+        let writer = Writer::open(root, &self.who(), wait, monitor)?;
+        self.vouch(root)?;
+        Ok(writer)
+    }
+
+    /// Says, once, that an index was not made by this user on this machine; with `--strict` that is an error.
+    pub(crate) fn vouch(&self, root: &Path) -> Result<()> {
+        if self.vouched.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        trust::vouch(root, self.strict.load(Ordering::Relaxed), self.quiet)
+    }
+
+    /// From now on, an index that was made elsewhere is refused.
+    pub(crate) fn be_strict(&self) {
+        self.strict.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing is said of the index: the user deals with it.
+    pub(crate) fn vouch_no_more(&self) {
+        self.vouched.store(true, Ordering::Relaxed);
     }
 
     /// What others are told while they wait for us.

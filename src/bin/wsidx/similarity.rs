@@ -8,7 +8,7 @@ use std::{
 use ndarray::Array2;
 use serde::Serialize;
 use wsidx::{
-    Error,
+    Error, file,
     index::{IndexedImage, Reader, Selection},
     monitor::Monitor,
     picture::Frame,
@@ -22,7 +22,6 @@ use crate::{
     json::{Decimal, PathJson},
     npy::npy,
     place,
-    replace::replace,
     session::Session,
     term::{self, Column, Table},
 };
@@ -63,13 +62,13 @@ pub(crate) fn run(session: &Session, args: &Similarity) -> Outcome {
     let found = compare(&reader, args, &monitor)?;
     drop(monitor);
     if let Some(out) = &args.out {
-        replace(out, &npy(found.matrix.view()))?;
+        file::write(out, &npy(found.matrix.view()))?;
     }
     if let Some(out) = &args.heat_map {
-        draw::write_png(out, &draw::heat_map(found.matrix.view()))?;
+        draw::write_png(out, &draw::heat_map(found.matrix.view()).into())?;
     }
     if let Some(out) = &args.graph {
-        replace(out, graph(&found, args)?.as_bytes())?;
+        file::write(out, graph(&found, args)?.as_bytes())?;
     }
     match args.output.format {
         Format::Text => text(&found, args)?,

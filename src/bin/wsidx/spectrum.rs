@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 use wsidx::{
-    Error,
+    Error, file,
     index::Reader,
     monitor::Monitor,
     spectral::{Laplacian, density, gaps_above, largest_gap, spectrum},
@@ -18,7 +18,6 @@ use crate::{
     args::{Format, Spectrum},
     draw,
     json::{self, Decimal},
-    replace::replace,
     session::Session,
     term,
 };
@@ -47,7 +46,7 @@ pub(crate) fn run(session: &Session, args: &Spectrum) -> Outcome {
     drop(monitor);
     if let Some(out) = &args.plot {
         let title = format!("{} Laplacian of {} vertices: {}", args.laplacian.name(), found.spectrum.vertices, found.source);
-        replace(out, draw::spectrum_svg(&found.spectrum, found.largest, &title).as_bytes())?;
+        file::write(out, draw::spectrum_svg(&found.spectrum, found.largest, &title).as_bytes())?;
     }
     match args.output.format {
         Format::Text => text(&found, args)?,

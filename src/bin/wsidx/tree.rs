@@ -8,6 +8,7 @@ use std::{
 use wsidx::{
     Error,
     dataset::{Buffer, Images, container_of, names_image, to_path},
+    file::{DraftFolder, copy_new, create_new},
     picture::{Format, Limits},
 };
 
@@ -25,21 +26,9 @@ pub(crate) enum Way {
 /// # Errors
 /// [`Error::Input`] where something is there already, or a path leads outside; [`Error::Io`], [`Error::Interrupted`]. Then nothing is left.
 pub(crate) fn make_tree(root: &Path, paths: &[&[u8]], target: &Path, way: Way, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
-    if fs::symlink_metadata(target).is_ok() {
-        return Err(Error::Input(format!("{} is there already; name a folder that is not", target.display())));
-    }
-    let name = target.file_name().ok_or_else(|| Error::Input(format!("{} is no name of a folder", target.display())))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.part", std::process::id()));
-    let beside = target.with_file_name(hidden);
-    let made = fill(root, paths, &beside, way, cancelled).and_then(|()| {
-        fs::rename(&beside, target).map_err(|source| Error::Io { doing: "moving the new folder to", path: target.to_owned(), source })
-    });
-    if made.is_err() {
-        let _ = fs::remove_dir_all(&beside);
-    }
-    made
+    let draft = DraftFolder::new(target)?;
+    fill(root, paths, draft.path(), way, cancelled)?;
+    draft.create()
 }
 
 fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
@@ -47,7 +36,6 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
         let path = path.to_owned();
         move |source| Error::Io { doing, path, source }
     };
-    fs::create_dir(folder).map_err(io("making the folder", folder))?;
     let (images, mut buffer) = (Images::default(), Buffer::default());
     for path in paths {
         if cancelled() {
@@ -64,11 +52,16 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
         if container_of(&from).is_some() {
             images.read(&from, &Limits::default(), &mut buffer).map_err(|e| Error::Input(format!("{}: {e}", relative.display())))?;
             let to = with_ending(to, &buffer.bytes);
-            fs::write(&to, &buffer.bytes).map_err(io("writing", &to))?;
+            if !create_new(&to, &buffer.bytes)? {
+                return Err(Error::Input(format!("two images would become {}; rename one of them", relative.display())));
+            }
             continue;
         }
         match way {
-            Way::Copy => fs::copy(&from, &to).map(|_| ()).map_err(io("copying", &from))?,
+            Way::Copy => copy_new(&from, &to)?,
+            Way::Link if !fs::symlink_metadata(&from).is_ok_and(|meta| meta.is_file()) => {
+                return Err(Error::Input(format!("{} is no regular file any more; run `wsidx sync`", relative.display())));
+            }
             Way::Link => fs::hard_link(&from, &to).map_err(|source| match source.kind() {
                 io::ErrorKind::CrossesDevices => {
                     Error::Input(format!("{} is on another file system, to which there are no links; use --copy", folder.display()))

@@ -11,6 +11,7 @@ use wsidx::{
         git::{CommitRange, Hints, Repository, Version, range_of_ci},
         index_folder,
     },
+    file::read_named,
     index::{CheckOptions, Checked, Reader, Writer, except},
     monitor::Monitor,
     verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Rules},
@@ -52,6 +53,7 @@ impl Versioned {
             },
             (root, _) => root?,
         };
+        session.vouch(&root)?;
         let none = || Error::Input(format!("{} is not in a git repository", root.display()));
         let repository = match here.filter(|repository| repository.belongs(&root)) {
             Some(repository) => repository,
@@ -192,13 +194,16 @@ pub(crate) fn take_in(session: &Session, root: &Path, writer: &mut Writer, monit
     Ok(true)
 }
 
+/// Bytes of the file in which a CI service says what happened.
+const LONGEST_EVENT: u64 = 64 << 20;
+
 /// The range that was asked for.
 fn range(repository: &Repository, text: &str) -> Result<CommitRange> {
     if text != "auto" {
         return repository.range(text);
     }
     repository.require_history()?;
-    let event = |path: &str| std::fs::read_to_string(path).ok();
+    let event = |path: &str| String::from_utf8(read_named(Path::new(path), LONGEST_EVENT).ok()?).ok();
     repository.range(&range_of_ci(&|name| std::env::var(name).ok(), &event)?)
 }
 

@@ -2,8 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    fs::File,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,9 +16,10 @@ use super::{
 use crate::{
     Error, Result,
     dataset::{
-        file::{Buffer, describe, read_image, read_text, to_stat},
+        file::{Buffer, read_image, to_stat},
         labels::split_of,
     },
+    file::{self, Problem},
     picture::Limits,
     store::state::Stat,
     verdict::{Label, Split},
@@ -26,6 +27,9 @@ use crate::{
 
 /// Bytes of a container that are in memory at once, where it must be read whole.
 pub(super) const MOST_BYTES: u64 = 1 << 30;
+
+/// Bytes of a text beside a container.
+const MOST_TEXT: u64 = 64 << 20;
 
 /// Items that a container may have.
 pub(super) const MOST_ITEMS: usize = 16 << 20;
@@ -222,14 +226,15 @@ fn companions(path: &Path) -> Vec<PathBuf> {
 
 /// Opens a regular file, through no symbolic link; gives its size.
 pub(super) fn open_regular(path: &Path) -> std::result::Result<(File, u64), String> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(|e| e.to_string())?;
-    let meta = file.metadata().map_err(|e| e.to_string())?;
-    if meta.is_file() { Ok((file, meta.len())) } else { Err(format!("it is {}", describe(meta.file_type()))) }
+    match file::open_regular(path) {
+        Ok((file, meta)) => Ok((file, meta.len())),
+        Err(Problem::Kind(kind)) => Err(format!("it is {kind}")),
+        Err(problem) => Err(problem.reason()),
+    }
 }
 
 /// The text of a file beside a container; empty where there is none.
 pub(super) fn text_beside(path: &Path, name: &str) -> std::result::Result<Vec<u8>, String> {
-    let text = read_text(&path.with_file_name(name)).map_err(|e| e.to_string())?;
+    let text = file::read_optional(&path.with_file_name(name), MOST_TEXT).map_err(|e| e.to_string())?;
     Ok(text.unwrap_or_default())
 }

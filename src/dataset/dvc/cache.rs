@@ -4,8 +4,7 @@
 //! `cache.dir` says, in the settings of the system, of the user, of the repository and of the clone, the later the stronger.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,8 @@ use md5::{Digest as _, Md5 as Hasher};
 use super::Md5;
 use crate::{
     Error, Result,
-    dataset::{Buffer, Unread, read_image, read_text, to_path},
+    dataset::{Buffer, Unread, read_image, to_path},
+    file::{LONGEST_SETTINGS, open_regular, read_named, read_optional},
     picture::Limits,
 };
 
@@ -45,9 +45,16 @@ impl Cache {
         let above = file.ancestors().skip(1).take_while(|folder| folder.starts_with(top));
         let Some(own) = above.map(|folder| folder.join(".dvc")).find(|own| is_folder(own)) else { return Ok(None) };
         let mut folder = own.join("cache");
-        let files = settings.folders.iter().map(|folder| folder.join("config")).chain([own.join("config"), own.join("config.local")]);
-        for file in files {
-            let Some(text) = read_text(&file)? else { continue };
+        // Those of the system and of the user are theirs, and may be links to where they keep such files.
+        let outside = settings.folders.iter().map(|folder| (folder.join("config"), true));
+        let inside = [own.join("config"), own.join("config.local")].map(|file| (file, false));
+        for (file, is_users) in outside.chain(inside) {
+            let text = match is_users {
+                true if file.exists() => Some(read_named(&file, LONGEST_SETTINGS)?),
+                true => None,
+                false => read_optional(&file, LONGEST_SETTINGS)?,
+            };
+            let Some(text) = text else { continue };
             if let Some(dir) = cache_dir(&String::from_utf8_lossy(&text)) {
                 folder = resolve(&file, dir, settings);
             }
@@ -70,13 +77,10 @@ impl Cache {
     pub fn manifest(&self, md5: &Md5, legacy: bool) -> Result<Option<File>> {
         for legacy in [legacy, !legacy] {
             let path = self.place(md5, true, legacy);
-            let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-            match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-                Ok(file) if file.metadata().is_ok_and(|meta| meta.is_file()) => return Ok(Some(file)),
-                Err(e) if !matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                    return Err(Error::io("reading", &path)(e));
-                }
-                _ => {}
+            match open_regular(&path) {
+                Ok((file, _)) => return Ok(Some(file)),
+                Err(problem) if problem.is_absent() => {}
+                Err(problem) => return Err(problem.at(&path)),
             }
         }
         Ok(None)

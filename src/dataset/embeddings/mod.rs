@@ -23,7 +23,10 @@ use self::{
     table::Table,
     zip::Part,
 };
-use crate::{Error, Result, dataset::file::plain};
+use crate::{
+    Error, Result,
+    file::{Problem, open_named},
+};
 
 /// Bytes of the rows that are kept.
 const MOST_BYTES: u64 = 4 << 30;
@@ -154,11 +157,11 @@ impl Array {
 
 /// Opens a regular file that the user named, and gives its size.
 fn given(path: &Path) -> std::result::Result<(File, u64), String> {
-    let is_file = |meta: std::fs::Metadata| meta.is_file().then_some(meta.len()).ok_or_else(|| "it is no regular file".to_owned());
-    path.metadata().map_err(|e| plain(&e)).and_then(is_file)?;
-    let file = File::open(path).map_err(|e| plain(&e))?;
-    let size = file.metadata().map_err(|e| plain(&e)).and_then(is_file)?;
-    Ok((file, size))
+    match open_named(path) {
+        Ok((file, meta)) => Ok((file, meta.len())),
+        Err(Problem::Kind(kind)) => Err(format!("it is {kind}, and no regular file")),
+        Err(problem) => Err(problem.reason()),
+    }
 }
 
 /// The matrix, and whose its rows are.

@@ -10,6 +10,7 @@ use super::{Repository, lfs::Pointer};
 use crate::{
     Error, Result,
     dataset::{Buffer, Unread, VisitFile, read_image},
+    file::{LONGEST_SETTINGS, read_optional},
     picture::Limits,
     store::alias::Alias,
 };
@@ -78,7 +79,10 @@ impl Repository {
             let read = match read {
                 Ok(()) => match Pointer::parse(&buffer.bytes) {
                     Some(pointer) => {
-                        let stores = stores.get_or_insert_with(|| self.lfs_stores());
+                        let stores = match &mut stores {
+                            Some(stores) => stores,
+                            none => none.insert(self.lfs_stores()?),
+                        };
                         read_object(stores, &pointer, limits, &mut buffer)
                     }
                     None => Ok(()),
@@ -91,16 +95,16 @@ impl Repository {
     }
 
     /// The folders `objects` in which git-lfs keeps files: the repository's own, then those of its alternates.
-    fn lfs_stores(&self) -> Vec<PathBuf> {
+    fn lfs_stores(&self) -> Result<Vec<PathBuf>> {
         let set = self.output(&["config", "--path", "--get", "lfs.storage"]).unwrap_or_default();
         let set = set.strip_suffix(b"\n").filter(|path| !path.is_empty()).map(|path| self.common_dir.join(os_path(path)));
         let own = set.unwrap_or_else(|| self.common_dir.join("lfs")).join("objects");
-        let list = std::fs::read(self.common_dir.join("objects/info/alternates")).unwrap_or_default();
+        let list = read_optional(&self.common_dir.join("objects/info/alternates"), LONGEST_SETTINGS)?.unwrap_or_default();
         let listed =
             list.split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(|line| self.common_dir.join("objects").join(os_path(line)));
         let alternates = listed.chain(self.hints.alternates.iter().cloned());
         let beside = alternates.filter_map(|objects| Some(objects.parent()?.join("lfs/objects")));
-        [own].into_iter().chain(beside).collect()
+        Ok([own].into_iter().chain(beside).collect())
     }
 }
 

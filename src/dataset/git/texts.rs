@@ -40,6 +40,10 @@ impl Version<'_> {
                 listing.binary_search_by(|(path, _)| (**path).cmp(&wanted)).ok().map(|at| listing[at].1)
             }
         };
+        if found.is_some_and(|entry| !entry.is_file()) {
+            let name = String::from_utf8_lossy(path);
+            return Err(Error::Input(format!("{name} is a symbolic link or a submodule in git; put a regular file there, or remove it")));
+        }
         found.map(|entry| Ok(self.texts(&[(path.into(), entry.id)])?.remove(0).1)).transpose()
     }
 

@@ -13,6 +13,7 @@ use super::{CommitRange, Entry, Listed, Offset, RawChange, Repository, parse_dif
 use crate::{
     Error, Result,
     dataset::{Change, Labels, VersionFile, container::is_container_among, contains, dvc::is_dvc_file, names_image, names_table},
+    file::{LONGEST_SETTINGS, read_optional},
     store::alias::Alias,
     verdict::{ALLOW_FILE, BASELINE_FILE, Label, Rules, Split},
 };
@@ -75,7 +76,8 @@ impl Repository {
             Err(_) if self.output(&["rev-parse", "--quiet", "--verify", "HEAD"]).is_err() => self.raw_diff(&self.empty_tree()?, None)?,
             Err(error) => return Err(error),
         };
-        let merge_head = std::fs::read_to_string(&self.merge_head).unwrap_or_default();
+        let merge_head = read_optional(&self.merge_head, LONGEST_SETTINGS)?.unwrap_or_default();
+        let merge_head = String::from_utf8_lossy(&merge_head);
         let parents: BTreeSet<&str> = merge_head.lines().chain(self.hints.merging.iter().map(String::as_str)).collect();
         let (changes, other_old) = self.against_all(changes, parents.into_iter(), None)?;
         Ok(Version {
@@ -237,7 +239,7 @@ impl Version<'_> {
             if (is_new || relabelled) && wanted(&file.path) { change.new.push(file) } else { change.base.push(file) }
         }
         change.rules = match self.text(POLICY_FILE)? {
-            Some(text) => Rules::from_toml(&String::from_utf8_lossy(&text))?,
+            Some(text) => Rules::from_bytes(&text)?,
             None => Rules::default(),
         };
         change.labels = labels;
@@ -273,7 +275,8 @@ impl Version<'_> {
         left
     }
 
-    /// The regular files of the tree by their paths in the repository, in the order of their bytes; git lists them once.
+    /// The regular files of the tree by their paths in the repository, in the order of their bytes; git lists them once. What has the name of a
+    /// file of settings is in it whatever it is, so that a link in its place is not passed over in silence.
     pub(super) fn listing(&self) -> Result<&[Listed]> {
         if let Some(listing) = self.listing.get() {
             return Ok(listing);
@@ -283,7 +286,7 @@ impl Version<'_> {
             Tree::Commit(id) => &["ls-tree", "-r", "--full-tree", "-z", id],
         };
         let mut all = parse_tree(&self.repository.output(args)?).ok_or_else(|| not_understood("ls-files"))?;
-        all.retain(|(_, entry)| entry.is_file());
+        all.retain(|(path, entry)| entry.is_file() || is_settings(path));
         Ok(self.listing.get_or_init(|| all))
     }
 
@@ -319,6 +322,10 @@ pub(super) fn is_image(path: &[u8]) -> bool {
 
 fn is_hidden(path: &[u8]) -> bool {
     path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+}
+
+fn is_settings(path: &[u8]) -> bool {
+    is_exceptions(path) || path.rsplit(|&b| b == b'/').next() == Some(POLICY_FILE)
 }
 
 fn is_exceptions(path: &[u8]) -> bool {

@@ -5,12 +5,16 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Checked, Located, version::absent};
 use crate::{
     Result,
-    dataset::{Change, read_text},
+    dataset::Change,
+    file::read_optional,
     index::Reader,
     similarity::EdgeRule,
     store::state::ContentId,
     verdict::{Accepted, Exception, Exceptions, Reference, Subject, Verdict, judge},
 };
+
+/// Bytes of a file of exceptions: those of the longest baseline.
+const LONGEST_EXCEPTIONS: u64 = 64 << 20;
 
 impl Reader {
     /// The exceptions in the root of the dataset, for pairs decided by `rule`.
@@ -18,7 +22,7 @@ impl Reader {
     /// # Errors
     /// [`crate::Error::Input`] for a file that cannot be used, [`crate::Error::Io`].
     pub fn exceptions(&self, rule: &EdgeRule) -> Result<Exceptions> {
-        Exceptions::read(rule, |name| read_text(&self.root().join(name)))
+        Exceptions::read(rule, |name| read_optional(&self.root().join(name), LONGEST_EXCEPTIONS))
     }
 }
 

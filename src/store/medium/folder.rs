@@ -9,7 +9,10 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read as _, Write as _},
-    os::{fd::OwnedFd, unix::fs::FileExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileExt as _, MetadataExt as _},
+    },
     panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -48,11 +51,33 @@ impl Folder {
         Ok(Self { path: path.to_owned(), folder, growing: Handles::default(), reading: Handles::default() })
     }
 
-    /// Opens a regular file. Without O_NONBLOCK a planted FIFO would block for ever.
+    /// Opens the folder `name` in a folder; neither is a symbolic link.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn open_in(folder: &Path, name: &str) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let inner = openat(open(folder, flags, Mode::empty())?, plain(name)?, flags, Mode::empty())?;
+        Ok(Self { path: folder.join(name), folder: inner, growing: Handles::default(), reading: Handles::default() })
+    }
+
+    /// Opens a regular file of this user. Without O_NONBLOCK a planted FIFO would block for ever. A file that is written to must have no other
+    /// name: with a hard link somebody could lead the bytes elsewhere.
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        let writes = flags.contains(OFlags::WRONLY);
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, plain(name)?, flags, Mode::from_raw_mode(0o644))?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "this is no regular file")) }
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            refused("this is not a regular file")
+        } else if meta.uid() != rustix::process::geteuid().as_raw() {
+            refused("this file belongs to another user")
+        } else if writes && meta.nlink() > 1 {
+            refused("this file has another name elsewhere (a hard link)")
+        } else {
+            Ok(file)
+        }
     }
 
     fn to_read(&self, name: &str) -> io::Result<Arc<File>> {
@@ -228,6 +253,10 @@ mod tests {
             assert!(folder.read(name, 0, &mut []).is_err(), "{name:?} was read");
         }
         assert!(folder.append("link", b"y").is_err());
+        std::fs::hard_link(dir.path().join("target"), dir.path().join("other")).unwrap();
+        assert!(folder.append("target", b"y").is_err(), "a file with another name was written to");
+        std::fs::remove_file(dir.path().join("other")).unwrap();
+        folder.append("target", b"y").unwrap();
         assert_eq!(folder.list().unwrap(), ["link", "pipe", "sub", "target"]);
         let link = dir.path().join("folder");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();

@@ -6,15 +6,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 use wsidx::{
-    Error, Result,
+    Error, Result, file,
     index::Checked,
     verdict::{Action, Verdict},
 };
 
-use crate::{
-    json::{Decimal, hex},
-    replace::replace,
-};
+use crate::json::{Decimal, hex};
 
 /// Distances are counted in steps of one fiftieth, from 0 to 2.
 const STEPS: usize = 100;
@@ -84,7 +81,7 @@ pub(super) fn write_metrics(file: &Path, checked: &[Checked], actions: &[Action]
         nearest_distance: Quantiles::of(&distances(checked)),
     };
     let text = serde_json::to_string_pretty(&metrics).map_err(|e| Error::Input(e.to_string()))?;
-    replace(file, (text + "\n").as_bytes())
+    file::write(file, (text + "\n").as_bytes())
 }
 
 /// Writes how many contents are how far from their nearest: `distance` is where a step begins.
@@ -94,7 +91,7 @@ pub(super) fn write_plots(file: &Path, checked: &[Checked]) -> Result<()> {
         counts[((distance * STEPS_IN_ONE) as usize).min(STEPS - 1)] += 1;
     }
     let rows = counts.iter().enumerate().map(|(step, count)| format!("{:.2},{count}\n", step as f64 / STEPS_IN_ONE));
-    replace(file, ("distance,images\n".to_owned() + &rows.collect::<String>()).as_bytes())
+    file::write(file, ("distance,images\n".to_owned() + &rows.collect::<String>()).as_bytes())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod spectrum;
 
 use std::{fmt::Write as _, io::Cursor, path::Path};
 
-use wsidx::Error;
+use wsidx::{Error, file};
 
 pub(crate) use self::{
     graph::{Graph, MOST_LINES, graph_svg},
@@ -14,7 +14,7 @@ pub(crate) use self::{
     spectrum::spectrum_svg,
 };
 
-use crate::{replace::replace, term};
+use crate::term;
 
 /// Checks that a file's name ends as its format does.
 ///
@@ -33,11 +33,11 @@ pub(crate) fn check_ending(option: &str, file: Option<&Path>, ending: &str) -> R
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Input`] where something other than a file is in the way.
-pub(crate) fn write_png(out: &Path, image: &image::RgbImage) -> Result<(), Error> {
+pub(crate) fn write_png(out: &Path, image: &image::DynamicImage) -> Result<(), Error> {
     let mut png = Cursor::new(Vec::new());
     let failed = |e: image::ImageError| Error::Io { doing: "writing", path: out.to_owned(), source: std::io::Error::other(e) };
     image.write_to(&mut png, image::ImageFormat::Png).map_err(failed)?;
-    replace(out, png.get_ref())
+    file::write(out, png.get_ref())
 }
 
 /// A text within an SVG: controls are escaped as in a terminal, since they have no place in XML either.

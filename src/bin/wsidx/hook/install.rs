@@ -1,13 +1,12 @@
 //! `wsidx hook install` and `uninstall`: no hook of somebody else is changed, and what was moved comes back as it was.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use wsidx::{Error, Result};
+use wsidx::{Error, Result, file::draft};
 
 use super::{
     args::{Event, HookInstall, HookMode},
@@ -137,15 +136,11 @@ fn in_file(repository: &Repository, event: Event, program: &Path) -> Result<bool
     let io = |source| Error::Io { doing: "writing", path: path.clone(), source };
     fs::create_dir_all(&repository.hooks).map_err(io)?;
     let moved = matches!(standing(&path, event.name())?, Standing::Foreign(_));
-    let beside = repository.hooks.join(format!("{event}.{}.part", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&beside).map_err(io)?;
-    let written = file.write_all(&script(event.name(), program)).and_then(|()| file.sync_all()).and_then(|()| {
-        if moved {
-            fs::rename(&path, previous(repository, event))?;
-        }
-        fs::rename(&beside, &path)
-    });
-    written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(io)?;
+    let draft = draft(&path, &script(event.name(), program), 0o755, None)?;
+    if moved {
+        fs::rename(&path, previous(repository, event)).map_err(io)?;
+    }
+    draft.replace()?;
     Ok(moved)
 }
 

@@ -3,15 +3,13 @@
 //! Before a commit, what is staged; before a push, what it brings to the other side. A server takes the policy and the exceptions from what it
 //! had before, since otherwise whoever pushes could switch the check off with the same push.
 
-use std::{
-    io::{Read as _, Write as _},
-    os::unix::ffi::OsStrExt as _,
-};
+use std::{io::Write as _, os::unix::ffi::OsStrExt as _};
 
 use clap::Parser as _;
 use wsidx::{
     Error, Result,
     dataset::git::{Received, Repository, parse_pre_push, parse_pre_receive},
+    file::read_stream,
     index::CheckOptions,
 };
 
@@ -48,17 +46,21 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
                 writeln!(anstream::stderr(), "wsidx: the push is not checked: {}", term::escape_text(&reason))?;
                 Ok(Exit::Fine)
             }
-            None => push(session, &parse_pre_receive(&lines()?)?, "--all", Occasion::Receive),
+            None => {
+                session.be_strict();
+                push(session, &parse_pre_receive(&lines()?)?, "--all", Occasion::Receive)
+            }
         },
     }
 }
 
+/// Bytes of the list of references of a push.
+const LONGEST: u64 = 64 << 20;
+
 /// What git says of a push.
 fn lines() -> Result<String> {
-    let mut text = String::new();
-    let read = std::io::stdin().take(64 << 20).read_to_string(&mut text);
-    read.map_err(|source| Error::Io { doing: "reading", path: "standard input".into(), source })?;
-    Ok(text)
+    let text = read_stream(&mut std::io::stdin(), "standard input", LONGEST)?;
+    String::from_utf8(text).map_err(|_| Error::Input("git named a reference that is not UTF-8; rename it".into()))
 }
 
 /// Judges what each reference of a push brings; `known` says to git what the other side has.

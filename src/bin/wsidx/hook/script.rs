@@ -1,13 +1,16 @@
 //! The script that git runs, and whose a script is that stands in its place already.
 
-use std::{ffi::OsStr, fs, io::Read as _, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
-use wsidx::{Error, Result};
+use wsidx::{Error, Result, file::read_regular};
 
 /// The script of every event; `@EVENT@` and `@PROGRAM@` are filled in.
 const SCRIPT: &str = include_str!("../../../../hooks/hook.sh");
 /// In every script of ours, of any version.
 const MARK: &[u8] = b"# wsidx-hook v";
+
+/// Bytes of a script that is looked into.
+const LONGEST: u64 = 1 << 20;
 
 /// What stands where a hook would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +42,9 @@ pub(super) fn standing(path: &Path, event: &str) -> Result<Standing> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Standing::Nothing),
         Err(e) => Err(io(e)),
         Ok(meta) if !meta.is_file() => Ok(Standing::Foreign("somebody else")),
-        Ok(_) => {
-            let mut text = Vec::new();
-            fs::File::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut text)).map_err(io)?;
+        Ok(meta) => {
+            // A longer one is no script of ours.
+            let text = if meta.len() > LONGEST { Vec::new() } else { read_regular(path, LONGEST)? };
             Ok(whose(&text, event))
         }
     }

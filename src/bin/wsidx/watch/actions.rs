@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -14,7 +14,7 @@ use std::{
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Deserialize;
-use wsidx::{dataset::to_path, index::events};
+use wsidx::{dataset::to_path, file, index::events};
 
 use super::{args::OnRedundant, log::Log, queue::Name};
 
@@ -156,17 +156,12 @@ fn place(file: &Path, folder: &Path, redundant: &Redundant, put: &dyn Fn(&Path, 
 
 /// Whether the words stand there now: they were written, or were there already.
 fn write_beside(path: &Path, line: &[u8]) -> io::Result<bool> {
-    match OpenOptions::new().write(true).create_new(true).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            Ok(fs::symlink_metadata(path)?.is_file() && fs::read(path)? == [line, b"\n"].concat())
-        }
-        Err(e) => Err(e),
-        Ok(mut file) => {
-            file.write_all(&[line, b"\n"].concat())?;
-            file.sync_all()?;
-            Ok(true)
-        }
+    let words = [line, b"\n"].concat();
+    if file::write_new(path, &words).map_err(io::Error::other)? {
+        return Ok(true);
     }
+    // Whatever else has the name, it is not these words.
+    Ok(file::read_regular(path, words.len() as u64).is_ok_and(|there| there == words))
 }
 
 /// `a.png`, `a~1.png`, `a~2.png`, …

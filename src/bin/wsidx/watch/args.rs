@@ -11,7 +11,10 @@ use std::{
 
 use clap::{Subcommand, ValueEnum};
 use serde::Deserialize;
-use wsidx::{Error, Result};
+use wsidx::{
+    Error, Result,
+    file::{LONGEST_SETTINGS, read_named, toml_problem},
+};
 
 use crate::args::Format;
 
@@ -232,8 +235,10 @@ fn usual_file() -> Option<PathBuf> {
 }
 
 fn read(file: &Path) -> Result<File> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Io { doing: "reading", path: file.to_owned(), source })?;
-    toml::from_str(&text).map_err(|e| Error::Input(format!("{}: {e}", file.display())))
+    let bytes = read_named(file, LONGEST_SETTINGS)?;
+    let bad = |what: &str| Error::Input(format!("{}: {what}", file.display()));
+    let text = str::from_utf8(&bytes).map_err(|_| bad("not UTF-8, which TOML is; save it as UTF-8"))?;
+    toml::from_str(text).map_err(|e| bad(&format!("{}; mend that line", toml_problem(text, e.span(), e.message()))))
 }
 
 /// With its folder made and absolute. Files must be moved there in one step and not be found again.

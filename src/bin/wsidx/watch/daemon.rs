@@ -97,6 +97,7 @@ impl<'a> Daemon<'a> {
         let (log, notice) = (Log { format: args.log_format, quiet: session.quiet }, Notice::from_environment());
         let numbers = Arc::new(Mutex::new(Numbers::default()));
         let store = open(&root, &session.who(), args.wait, log, &notice, Some(&interrupt))?;
+        session.vouch(&root)?;
         let socket = Socket::listen(&root, Arc::clone(&inbox))?;
         if let Some(address) = args.metrics {
             log.info(&format!("metrics are at http://{}/metrics", metrics::serve(address, Arc::clone(&numbers))?));

@@ -44,7 +44,11 @@ pub(crate) fn run(session: &Session, args: &Watch) -> Outcome {
         Some(WatchCommand::Resume) => ask(session, "resume"),
         Some(WatchCommand::Rescan) => ask(session, "rescan"),
         Some(WatchCommand::Stop) => ask(session, "stop"),
-        Some(WatchCommand::Events { since }) => told(&session.root(None)?, *since).map(|()| Exit::Fine),
+        Some(WatchCommand::Events { since }) => {
+            let root = session.root(None)?;
+            session.vouch(&root)?;
+            told(&root, *since).map(|()| Exit::Fine)
+        }
     }
 }
 

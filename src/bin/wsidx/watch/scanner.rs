@@ -17,6 +17,7 @@ use walkdir::WalkDir;
 use wsidx::{
     Error,
     dataset::{self, Listing, to_path},
+    file::read_named,
 };
 
 use super::inbox::{Ear, Inbox, Request};
@@ -107,8 +108,8 @@ fn watch(root: &Path, scope: &[u8], watcher: &mut RecommendedWatcher) -> (usize,
 }
 
 fn limit_reached() -> String {
-    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap_or_default();
-    let limit = limit.trim().parse::<u64>().unwrap_or(65_536);
+    let limit = read_named(Path::new("/proc/sys/fs/inotify/max_user_watches"), 64).unwrap_or_default();
+    let limit = String::from_utf8_lossy(&limit).trim().parse::<u64>().unwrap_or(65_536);
     let more = limit.saturating_mul(4);
     format!("the limit of watched folders is reached ({limit}); raise it with `sysctl fs.inotify.max_user_watches={more}`")
 }

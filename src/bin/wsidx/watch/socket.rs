@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use wsidx::{Error, Result, dataset::index_folder};
+use wsidx::{Error, Result, dataset::index_folder, file::open_folder};
 
 use super::inbox::{Inbox, Request};
 
@@ -55,7 +55,7 @@ fn with_short<T>(path: &Path, act: &dyn Fn(&Path) -> io::Result<T>) -> io::Resul
     if path.as_os_str().len() < 100 {
         return act(path);
     }
-    let folder = fs::File::open(path.parent().unwrap_or(path))?;
+    let folder = open_folder(path.parent().unwrap_or(path))?;
     act(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(NAME).as_path())
 }
 
