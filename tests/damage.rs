@@ -105,6 +105,21 @@ fn damage_the_view(tree: &tempfile::TempDir) {
     assert_eq!(answers(tree.path()).unwrap(), right);
 }
 
+/// The catalog says that all is there, and only who reads the record sees that it is not.
+#[test]
+fn a_damaged_record_that_a_sync_has_to_read_is_read_again_from_its_file() {
+    let tree = small();
+    let pack = part(tree.path(), "packs").remove(0);
+    let mut bytes = fs::read(&pack).unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 0x55;
+    fs::write(&pack, bytes).unwrap();
+    part(tree.path(), "view").iter().for_each(|file| fs::remove_file(file).unwrap());
+    assert_eq!(sync(tree.path()).unwrap(), 6);
+    let found = Writer::open(tree.path(), "test", true, &Silent).unwrap().verify(true, &Limits::default(), &Silent).unwrap();
+    assert_eq!((found.problems, found.stale), (Vec::<String>::new(), 0));
+}
+
 #[test]
 fn every_byte_of_the_packs_flipped_or_cut_gives_an_error_or_the_right_answer() {
     let tree = small();

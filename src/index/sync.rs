@@ -80,6 +80,22 @@ impl Writer {
     /// [`Error::Interrupted`] with everything acknowledged kept, [`Error::Input`] for a table of labels that cannot be used, [`Error::Io`].
     pub fn sync(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
         let options = &SyncOptions { scopes: options.scopes.iter().map(|scope| self.whole(scope)).collect(), ..options.clone() };
+        match self.sync_once(options, monitor) {
+            // The catalog says where a record is, and only who reads it sees that it is damaged.
+            Err(Error::Damaged { .. }) => {
+                monitor.note(
+                    "stored records cannot be read; the catalog is made again from what is left, and the affected files are read again",
+                );
+                // Packs that were being rewritten take no more.
+                self.packs = self.home.open_packs()?;
+                self.rebuild_catalog()?;
+                self.sync_once(options, monitor)
+            }
+            synced => synced,
+        }
+    }
+
+    fn sync_once(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
         let mut summary = self.take_in(options, monitor)?;
         if options.scopes.is_empty() && self.mark.incomplete {
             self.mend(options.at)?;

@@ -77,7 +77,10 @@ impl Actor {
         }
         self.sim.world().tell(format!("process {}: {deed:?}", process.id));
         let done = match deed {
-            Deed::Change(changes) => self.change(*changes, numbers).map(|_| ()),
+            Deed::Change(changes) => {
+                self.change(*changes, numbers);
+                Ok(())
+            }
             Deed::Configure(crops) => self.configure(*crops, &process),
             Deed::Sync(scopes) => self.sync(&process, scopes.clone()),
             Deed::Watch(rounds) => self.watch(&process, *rounds, numbers),
@@ -90,10 +93,10 @@ impl Actor {
         done.map_err(|what| format!("process {} ({deed:?}): {what}", process.id))
     }
 
-    fn change(&self, changes: u64, numbers: &mut Numbers) -> Outcome<Vec<RelPath>> {
+    pub(crate) fn change(&self, changes: u64, numbers: &mut Numbers) -> Vec<RelPath> {
         let mut world = self.sim.world();
         let (step, clock) = (world.step(), world.clock);
-        Ok((0..changes).flat_map(|_| world.tree.change(step, clock, numbers)).collect())
+        (0..changes).flat_map(|_| world.tree.change(step, clock, numbers)).collect()
     }
 
     fn configure(&self, crops: bool, process: &Arc<Process>) -> Outcome {
@@ -156,6 +159,11 @@ impl Actor {
         let crate::world::World { model, tree, .. } = &mut *world;
         match done {
             Ok(done) if !is_dead => {
+                if model.rotten && (writer.is_incomplete() || !writer.opened.damage.is_empty()) {
+                    // It says that something was lost.
+                    model.given_up(tree);
+                    return Ok(Some(done));
+                }
                 model.acknowledged(tree, &observed(writer.state()), met_faults)?;
                 Ok(Some(done))
             }
@@ -206,7 +214,7 @@ impl Actor {
         let intake = self.write(process, &mut writer, Scope::Nothing, |writer| writer.intake(&[], at, &Silent))?;
         let Some(mut intake) = intake else { return Ok(()) };
         for _ in 0..rounds {
-            let paths = self.change(1 + numbers.below(4), numbers)?;
+            let paths = self.change(1 + numbers.below(4), numbers);
             let at = self.now();
             let files = self.sim.world().tree.files();
             let (there, gone): (Vec<RelPath>, Vec<RelPath>) = paths.iter().cloned().partition(|path| files.contains_key(path));

@@ -88,7 +88,7 @@ impl Disk {
         let (name, number) = names.get(numbers.below(names.len().max(1) as u64) as usize)?.clone();
         let file = self.file(number);
         let at = numbers.below(file.synced.max(1) as u64);
-        *file.bytes.get_mut(at as usize)? ^= 1 << numbers.below(8);
+        *file.bytes[..file.synced].get_mut(at as usize)? ^= 1 << numbers.below(8);
         Some((name, at))
     }
 

@@ -84,7 +84,9 @@ fn from_any_seed_nothing_acknowledged_is_lost_and_no_answer_is_wrong() {
 #[test]
 fn replay() {
     let Some(seed) = number("WSIDX_SEED") else { return };
-    let ran = run(seed, Broken::Nothing);
+    let broken = std::env::var("WSIDX_BROKEN").unwrap_or_default();
+    let broken = Broken::ALL.into_iter().find(|known| format!("{known:?}") == broken).unwrap_or_default();
+    let ran = run(seed, broken);
     ran.trace.iter().for_each(|line| println!("{line}"));
     println!("{:?}", ran.counts);
     if let Some(failure) = ran.failure {

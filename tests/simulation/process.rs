@@ -282,8 +282,10 @@ impl Medium for Folder {
     fn create(&self, name: &str) -> io::Result<()> {
         self.call(Kind::Grows, &|| format!("create {name}"), |world, fault| {
             if world.broken == Broken::RemovedBeforeRename && name == "manifest-new" {
-                let old = world.view.names().into_iter().find(|name| name.starts_with("live-"));
-                old.map_or(Ok(()), |old| world.view.remove(&old))?;
+                let live: Vec<String> = world.view.names().into_iter().filter(|name| name.starts_with("live-")).collect();
+                if let [old, _, ..] = &live[..] {
+                    world.view.remove(old)?;
+                }
             }
             if fault.is_none() {
                 let number = self.disk(world).create(name)?;

@@ -32,9 +32,9 @@ fn odds(numbers: &mut Numbers) -> Odds {
     let mut some = |odds: &[u64]| odds[numbers.below(odds.len() as u64) as usize];
     Odds {
         switch: some(&[1, 2, 4, 10, 40]),
-        kill: some(&[0, 30, 80, 200]),
-        power: some(&[0, 60, 150, 400]),
-        eio: some(&[0, 0, 60, 300]),
+        kill: some(&[0, 100, 250, 600]),
+        power: some(&[0, 150, 300, 600]),
+        eio: some(&[0, 0, 150, 600]),
         full: some(&[0, 0, 100, 400]),
         rot: some(&[0, 0, 0, 0, 100, 400]),
     }
@@ -64,7 +64,7 @@ impl Run {
             let actors = 1 + numbers.below(4) as usize;
             self.at_once(actors, numbers)?;
             let mut world = self.sim.world();
-            world.odds = Odds::default();
+            world.calm();
             world.clock += 100_000_000_000;
             drop(world);
             self.recover(numbers)?;
@@ -80,6 +80,10 @@ impl Run {
             let actor = Actor { sim: Arc::clone(&self.sim), oracle: Arc::clone(&self.oracle), number };
             Box::new(move || {
                 for _ in 0..1 + own.below(4) {
+                    if own.below(2) == 0 {
+                        // Without changes there is nothing to write.
+                        actor.change(1 + own.below(4), &mut own);
+                    }
                     let deed = Deed::any(&mut own);
                     if let Err(what) = actor.act(&deed, &mut own) {
                         failures.lock().unwrap_or_else(PoisonError::into_inner).push(what);
@@ -170,8 +174,10 @@ fn verify(actor: &Actor) -> Outcome<Vec<String>> {
     let process = process(actor);
     let found = open(&process).and_then(|mut writer| writer.verify(true, &Limits::default(), &Silent));
     match found {
-        Ok(found) if found.stale > 0 => Ok(vec![format!("{} files are stale", found.stale)]),
-        Ok(found) => Ok(found.problems),
+        Ok(found) => {
+            let stale = (found.stale > 0).then(|| format!("{} files are stale; run `wsidx sync`", found.stale));
+            Ok(found.problems.into_iter().chain(stale).collect())
+        }
         Err(error @ Error::Damaged { .. }) => Ok(vec![error.to_string()]),
         Err(error) => Err(error.to_string()),
     }

@@ -25,6 +25,14 @@ pub(crate) struct Odds {
     pub(crate) rot: u64,
 }
 
+impl Odds {
+    /// Most calls read, and what is hard is when the others fail.
+    fn of(self, kind: Kind) -> Self {
+        let rarely = |odds: u64| if kind == Kind::Writes || kind == Kind::Grows { odds.div_ceil(3) } else { odds * 3 };
+        Self { kill: rarely(self.kill), power: rarely(self.power), eio: rarely(self.eio), ..self }
+    }
+}
+
 /// What a call does, for the faults that may meet it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -177,9 +185,10 @@ impl World {
 
     /// What meets a call of a process.
     fn fault(&mut self, process: u64, kind: Kind) -> Option<Fault> {
-        let odds = self.odds;
+        let odds = self.odds.of(kind);
         if self.happens(odds.rot) {
-            let disk = if self.numbers.below(2) == 0 { &mut self.packs } else { &mut self.view };
+            // What a writer has of the view it has checked, and the system keeps it in memory.
+            let disk = if self.numbers.below(2) == 0 || self.lock.is_some() { &mut self.packs } else { &mut self.view };
             if let Some((name, at)) = disk.rot(&mut self.numbers) {
                 self.counts.rot += 1;
                 self.model.rotten = true;
@@ -212,6 +221,12 @@ impl World {
             }
         }
         fault
+    }
+
+    /// Nothing goes wrong from now on.
+    pub(crate) fn calm(&mut self) {
+        self.odds = Odds::default();
+        self.full = 0;
     }
 
     /// Ends all processes at once.
