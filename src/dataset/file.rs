@@ -79,8 +79,8 @@ fn stat_of(file: &File, limits: &Limits) -> std::result::Result<Stat, String> {
     if !kind.is_file() {
         return Err(describe(kind).into());
     }
-    if meta.len() > limits.max_bytes {
-        return Err(format!("{} bytes; the limit is {}", meta.len(), limits.max_bytes));
+    if let Some(reason) = limits.refuse_file(meta.len()) {
+        return Err(reason);
     }
     Ok(to_stat(&meta))
 }

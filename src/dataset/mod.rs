@@ -9,6 +9,7 @@ mod folder;
 pub mod git;
 mod labels;
 mod naming;
+mod packed;
 mod parquet;
 mod trust;
 mod version;
@@ -19,6 +20,7 @@ pub use file::{Buffer, CHANGED_WHILE_READ, read_image, read_text};
 pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
 pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
+pub use packed::Texts;
 pub use trust::{check_trust, find_root, index_folder};
 pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};
 

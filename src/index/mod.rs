@@ -67,6 +67,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     Error, Result,
     dataset::{check_trust, index_folder},
+    picture::Limits,
     store::medium::Folder,
     verdict::Rules,
 };
@@ -134,6 +135,11 @@ impl Home {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Rules::default()),
             Err(e) => Err(Error::io("reading", &file)(e)),
         }
+    }
+
+    /// What the same file says that an image may cost.
+    fn limits(&self) -> Result<Limits> {
+        Ok(self.rules()?.limits.of_images())
     }
 
     fn medium(&self, name: &str) -> Result<Folder> {

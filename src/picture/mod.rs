@@ -1,12 +1,16 @@
 //! Bytes of an image file → [`Picture`]: S × S samples of 8 bits; or, where an analysis wants more, a [`Frame`] of any sides.
 
+mod ancillary;
 mod baseline;
+mod budget;
 mod format;
 mod frame;
 mod header;
 mod huffman;
 mod idct;
 mod jpeg;
+mod limits;
+mod memory;
 mod orientation;
 mod raster;
 mod resample;
@@ -18,9 +22,11 @@ mod ycocg;
 pub use format::Format;
 pub use frame::{Frame, MOST_FRAME_PIXELS, decode_frame};
 pub use header::{Header, probe};
+pub use limits::Limits;
 pub(crate) use ycocg::{rotate, unrotate};
 
 use crate::{Error, Result};
+use budget::Reservation;
 use frame::Grid;
 use image::metadata::Orientation;
 use scratch::{Scratch, filled};
@@ -108,39 +114,6 @@ impl Picture {
     }
 }
 
-/// What an image may cost; checked against the header before anything is allocated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of the file.
-    pub max_bytes: u64,
-    /// Width times height.
-    pub max_pixels: u64,
-    /// Width, and height.
-    pub max_side: u32,
-    /// Bytes of the decoded samples and of a decoder's own memory, each.
-    pub max_alloc: u64,
-}
-
-impl Default for Limits {
-    /// 256 MiB of file, 100 million pixels, 65,535 a side, 512 MiB of memory.
-    fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_pixels: 100_000_000, max_side: 65_535, max_alloc: 512 << 20 }
-    }
-}
-
-impl Limits {
-    fn check(&self, width: u32, height: u32, memory: u64) -> Result<()> {
-        let pixels = u64::from(width).saturating_mul(height.into());
-        if pixels > self.max_pixels || width.max(height) > self.max_side {
-            return Err(Error::Undecodable(format!("{width} x {height} pixels are more than the limit allows")));
-        }
-        if memory > self.max_alloc {
-            return Err(Error::Undecodable(format!("decoding {width} x {height} pixels would take more memory than the limit allows")));
-        }
-        Ok(())
-    }
-}
-
 /// A picture, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
@@ -202,17 +175,18 @@ pub fn decode(bytes: &[u8], shape: Shape, limits: &Limits) -> Result<Decoded> {
 
 /// Checks a file against the limits, and lets its decoder loose on it: what panics is damaged.
 fn guarded<T>(bytes: &[u8], limits: &Limits, decode: impl FnOnce(&Header, &mut Scratch) -> Result<T>) -> Result<T> {
-    if bytes.len() as u64 > limits.max_bytes {
-        return Err(Error::Undecodable(format!("a file of {} bytes is larger than the limit", bytes.len())));
+    if let Some(reason) = limits.refuse_file(bytes.len() as u64) {
+        return Err(Error::Undecodable(reason));
     }
     let header = probe(bytes)?;
-    // At least one byte a pixel is needed (JPEGs may be shrunk on the way, and are checked again).
-    let least = if header.format == Format::Jpeg { 0 } else { u64::from(header.width).saturating_mul(header.height.into()) };
-    limits.check(header.width, header.height, least)?;
+    limits.check(header.width, header.height)?;
     plausible(&header, bytes)?;
     whole::check(header.format, bytes)?;
+    // What a JPEG takes depends on the way it is decoded: that way asks for it.
+    let memory = memory::needed(&header, bytes);
+    let reserved = limits.reserve(header.width, header.height, memory)?;
     let mark = Mark::set();
-    let result = catch_unwind(AssertUnwindSafe(|| scratch::with(|scratch| decode(&header, scratch))));
+    let result = catch_unwind(AssertUnwindSafe(|| scratch::with(reserved, |scratch| decode(&header, scratch))));
     drop(mark);
     result.unwrap_or_else(|_| Err(Error::Undecodable(format!("the {} decoder failed on it; the data is damaged", header.format.name()))))
 }
@@ -240,7 +214,7 @@ fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scr
         return decode_jpeg(bytes, shape, limits, scratch);
     }
     let orientation = orientation::read(header.format, bytes);
-    let raster = raster::decode(bytes, header.format, limits, &mut scratch.raster)?;
+    let raster = raster::decode(bytes, header.format, &mut scratch.raster)?;
     let raster_sides = [raster.width as usize, raster.height as usize];
     let samples = from_raster(raster_sides, raster.channels, orientation, shape.into(), ycocg::round, scratch)?;
     finish(header.format, (raster.width, raster.height), orientation, shape, samples)
@@ -248,10 +222,11 @@ fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scr
 
 fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratch) -> Result<Decoded> {
     let head = jpeg::Head::read(bytes)?;
-    limits.check(head.width, head.height, head.memory())?;
     let size = u32::from(shape.size);
+    let reserved = &mut scratch.reserved;
+    let mut reserve = |memory| limits.reserve(head.width, head.height, memory).map(|reservation| *reserved = reservation);
     if (head.width, head.height) != (size, size)
-        && let Some(planes) = baseline::decode(bytes, size as usize, &mut scratch.baseline)?
+        && let Some(planes) = baseline::decode(bytes, size as usize, &mut scratch.baseline, &mut reserve)?
     {
         let area = size as usize * size as usize;
         let resized = filled(&mut scratch.resized, area * planes.list().len());
@@ -263,10 +238,20 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
             upright(shape.into(), head.orientation, resized, |[a, b, c]| ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) }));
         return finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples);
     }
-    let channels = jpeg::decode(bytes, &head, &mut scratch.raster)?;
+    let channels = decode_whole_jpeg(bytes, &head, limits, scratch)?;
     let sides = [head.width as usize, head.height as usize];
     let samples = from_raster(sides, channels, head.orientation, shape.into(), ycocg::round, scratch)?;
     finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples)
+}
+
+/// Decodes all samples of a JPEG into `scratch.raster`; gives the channels.
+fn decode_whole_jpeg(bytes: &[u8], head: &jpeg::Head, limits: &Limits, scratch: &mut Scratch) -> Result<usize> {
+    head.check_scans(bytes)?;
+    // What the other way has left is given back before more is asked for.
+    scratch.shrink();
+    scratch.reserved = Reservation::default();
+    scratch.reserved = limits.reserve(head.width, head.height, head.memory().saturating_add(bytes.len() as u64))?;
+    jpeg::decode(bytes, head, &mut scratch.raster)
 }
 
 /// One or three planes as stored → the samples of an upright grid: colour converted, turned.

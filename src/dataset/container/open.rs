@@ -120,10 +120,7 @@ impl Container {
     /// [`Error::Undecodable`] with the reason.
     pub fn read(&self, item: usize, limits: &Limits, buffer: &mut Buffer) -> Result<()> {
         buffer.bytes.clear();
-        let within = |size: u64| match size > limits.max_bytes {
-            true => Err(Error::Undecodable(format!("{size} bytes; the limit is {}", limits.max_bytes))),
-            false => Ok(()),
-        };
+        let within = |size: u64| limits.refuse_file(size).map_or(Ok(()), |reason| Err(Error::Undecodable(reason)));
         within(self.items.size(item))?;
         self.items.read(item, &mut buffer.bytes).map_err(Error::Undecodable)?;
         within(buffer.bytes.len() as u64)
