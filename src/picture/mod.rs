@@ -392,6 +392,28 @@ mod tests {
     }
 
     #[test]
+    fn a_progressive_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() {
+        let image = file("progressive48x32.jpg");
+        let scans = |count: usize| [&image[..image.len() - 2], &[0xff, 0xda, 0, 2].repeat(count), &image[image.len() - 2..]].concat();
+        assert!(reason(&scans(100)).contains("more than 100 scans"));
+        assert!(read(image, colour(16)).is_ok());
+    }
+
+    #[test]
+    fn an_image_over_a_limit_is_refused_by_a_message_that_names_the_setting() {
+        let image = file("colour48x32.png");
+        let refused = |limits: Limits| match decode(image, colour(16), &limits) {
+            Err(Error::Undecodable(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        let all = Limits::default();
+        assert!(refused(Limits { max_pixels: 1_535, ..all }).contains("raise `pixels` under [limits]"));
+        assert!(refused(Limits { max_bytes: 100, ..all }).contains("raise `file_bytes` under [limits]"));
+        assert!(refused(Limits { max_alloc: 48 * 32 * 3 - 1, ..all }).contains("raise `memory` under [limits]"));
+        assert!(decode(image, colour(16), &Limits { max_pixels: 1_536, max_alloc: 48 * 32 * 3, ..all }).is_ok());
+    }
+
+    #[test]
     fn an_image_of_the_right_size_goes_through_unchanged() {
         for name in ["rgb16.png", "rgb16.bmp", "rgb16.ppm", "rgb16.pam", "rgb16.qoi", "rgb16.tif", "rgb16_raw.tif", "lossless16.webp"] {
             let decoded = read(file(name), colour(16)).unwrap();

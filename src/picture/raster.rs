@@ -54,7 +54,9 @@ fn image_format(format: Format) -> ImageFormat {
 fn explain(format: Format, error: ImageError) -> Error {
     let name = format.name();
     match &error {
-        ImageError::Limits(_) => Error::Undecodable("decoding it would take more memory than the limit allows".into()),
+        ImageError::Limits(_) => Error::Undecodable(format!(
+            "decoding it would take more memory than the 512 MiB that {name} files may take at the most; make it smaller, or save it as JPEG"
+        )),
         ImageError::Unsupported(e) => super::undecodable(&format!("the {name} file uses what is not supported"), e),
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             Error::Undecodable(format!("the {name} file is cut off"))
