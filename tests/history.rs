@@ -25,7 +25,7 @@ fn init(root: &Path) {
 
 fn sync(root: &Path, scopes: Vec<Vec<u8>>) {
     let mut writer = Writer::open(root, "test", true, &Silent).unwrap();
-    writer.sync(&SyncOptions { scopes, at: 1, limits: Limits::default() }, &Silent).unwrap();
+    writer.sync(&SyncOptions { scopes, at: 1, limits: None }, &Silent).unwrap();
 }
 
 /// Whether the dataset asks for search rows for crops.

@@ -5,13 +5,20 @@
 //! rules of the `imagefolder` datasets: a column `file_name` relative to the table's folder, and columns `label` and `split`; in `.jsonl` an object
 //! a line with these keys.
 
-use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    fs,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+    sync::Arc,
+};
 
-use super::to_path;
+use super::{packed::Interned, to_path};
 use crate::{
     Error, Result,
-    file::read_regular,
-    verdict::{Label, Split},
+    file::open_regular,
+    verdict::{Label, ReadLimits, Split},
 };
 
 /// The names of tables of labels.
@@ -27,8 +34,8 @@ pub fn names_table(path: &[u8]) -> bool {
 pub(super) const FILE_COLUMNS: [&str; 6] = ["file_name", "filename", "file", "path", "image", "filepath"];
 pub(super) const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
 
-/// The longest table that is read.
-pub(super) const MAX_TABLE_BYTES: u64 = 256 << 20;
+/// The longest line of a table.
+const MOST_LINE: u64 = 1 << 20;
 
 /// The split that a path tells.
 pub fn split_of(path: &[u8]) -> Option<Split> {
@@ -44,28 +51,33 @@ pub fn label_of(path: &[u8]) -> Option<&[u8]> {
     (!is_split).then_some(parent)
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a table says of a file.
+#[derive(Debug, Clone, Copy, Default)]
 struct Row {
-    label: Option<Label>,
-    split: Option<Split>,
+    /// The number of its label, plus one; 0 for none.
+    label: u32,
+    split: u8,
 }
 
-/// The labels and splits of a dataset; each label is kept once.
+/// The labels and splits of a dataset; each path and each label is kept once.
 #[derive(Debug, Default)]
 pub struct Labels {
-    rows: HashMap<Vec<u8>, Row>,
+    paths: Interned,
+    rows: Vec<Row>,
+    names: Interned,
     known: HashMap<Box<[u8]>, Label>,
 }
 
 impl Labels {
-    /// Reads the tables, given by their paths relative to `root`. Where two tables name a file, the later one in the order given counts.
+    /// Reads the tables, given by their paths relative to `root`, piece by piece. Where two tables name a file, the later one in the order given
+    /// counts.
     ///
     /// # Errors
     /// [`Error::Input`] with table and line for a table that cannot be used, so that no label is lost silently; [`Error::Io`].
-    pub fn read(root: &Path, tables: &[Arc<[u8]>]) -> Result<Self> {
+    pub fn read(root: &Path, tables: &[Arc<[u8]>], limits: &ReadLimits) -> Result<Self> {
         let mut labels = Self::default();
         for table in tables {
-            labels.read_table(&to_path(root, table), table)?;
+            labels.read_table(&to_path(root, table), table, limits)?;
         }
         Ok(labels)
     }
@@ -82,46 +94,66 @@ impl Labels {
         Ok(labels)
     }
 
+    /// What the tables say of a path: the label, and the split.
+    fn row(&self, path: &[u8]) -> (Option<&[u8]>, Option<Split>) {
+        let row = self.paths.find(path).and_then(|at| self.rows.get(at as usize)).copied().unwrap_or_default();
+        (row.label.checked_sub(1).map(|label| self.names.get(label)), Split::from_code(row.split).flatten())
+    }
+
     /// The label and split of a path; a label that occurs again is shared.
     pub fn of(&mut self, path: &[u8]) -> (Option<Label>, Option<Split>) {
-        let row = self.rows.get(path).cloned().unwrap_or_default();
-        let label = row.label.or_else(|| label_of(path).map(|label| self.share(label)));
-        (label, row.split.or_else(|| split_of(path)))
+        let (label, split) = self.row(path);
+        let known = label.or_else(|| label_of(path)).map(|label| self.known.get(label).cloned().ok_or(label));
+        let label = match known {
+            Some(Ok(known)) => Some(known),
+            Some(Err(new)) => {
+                let (new, shared) = (Box::from(new), Label::from(new));
+                self.known.insert(new, shared.clone());
+                Some(shared)
+            }
+            None => None,
+        };
+        (label, split.or_else(|| split_of(path)))
     }
 
     /// The same without sharing.
     pub fn told(&self, path: &[u8]) -> (Option<Label>, Option<Split>) {
-        let (label, split) = self.rows.get(path).map_or((None, None), |row| (row.label.clone(), row.split));
-        (label.or_else(|| label_of(path).map(Label::from)), split.or_else(|| split_of(path)))
+        let (label, split) = self.row(path);
+        (label.or_else(|| label_of(path)).map(Label::from), split.or_else(|| split_of(path)))
     }
 
-    fn share(&mut self, label: &[u8]) -> Label {
-        match self.known.get(label) {
-            Some(label) => label.clone(),
-            None => {
-                let shared = Label::from(label);
-                self.known.insert(label.into(), shared.clone());
-                shared
-            }
+    fn read_table(&mut self, file: &Path, table: &[u8], limits: &ReadLimits) -> Result<()> {
+        let (source, meta) = open_regular(file).map_err(|problem| problem.at(file))?;
+        if meta.len() > limits.table_bytes {
+            let (len, most) = (meta.len(), limits.table_bytes);
+            let mend = "raise `table_bytes` under [limits] in wsidx.toml, or split the table by folders";
+            return Err(Error::Input(format!("{}: {len} bytes; the limit of a table is {most}: {mend}", file.display())));
         }
+        let mut source = BufReader::with_capacity(1 << 16, source.take(limits.table_bytes));
+        self.parse_source(&mut source, table, limits.table_lines).map_err(|what| Error::Input(format!("{}: {what}", file.display())))
     }
 
-    fn read_table(&mut self, file: &Path, table: &[u8]) -> Result<()> {
-        let text = read_regular(file, MAX_TABLE_BYTES)?;
-        self.parse_table(&text, table).map_err(|what| Error::Input(format!("{}: {what}", file.display())))
+    fn parse_table(&mut self, mut text: &[u8], table: &[u8]) -> std::result::Result<(), String> {
+        self.parse_source(&mut text, table, ReadLimits::default().table_lines)
     }
 
-    fn parse_table(&mut self, text: &[u8], table: &[u8]) -> std::result::Result<(), String> {
+    fn parse_source(&mut self, source: &mut dyn BufRead, table: &[u8], most_lines: u64) -> std::result::Result<(), String> {
         let folder = match table.iter().rposition(|&b| b == b'/') {
             Some(slash) => &table[..=slash],
             None => &[],
         };
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        if table.ends_with(b".jsonl") { self.parse_lines(text, folder) } else { self.parse(text, folder) }
+        if source.fill_buf().map_err(|e| e.to_string())?.starts_with(b"\xef\xbb\xbf") {
+            source.consume(3);
+        }
+        match table.ends_with(b".jsonl") {
+            true => self.parse_lines(source, folder, most_lines),
+            false => self.parse(source, folder, most_lines),
+        }
     }
 
-    fn parse(&mut self, text: &[u8], folder: &[u8]) -> std::result::Result<(), String> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(io::Cursor::new(text));
+    fn parse(&mut self, source: &mut dyn BufRead, folder: &[u8], most_lines: u64) -> std::result::Result<(), String> {
+        let left = Cell::new(MOST_LINE);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(OfLines { source, left: &left });
         let header = reader.byte_headers().map_err(|e| e.to_string())?.clone();
         let find = |names: &[&str]| names.iter().find_map(|name| header.iter().position(|h| h.eq_ignore_ascii_case(name.as_bytes())));
         let (label, split) = (find(&LABEL_COLUMNS), find(&["split"]));
@@ -129,20 +161,34 @@ impl Labels {
             return Ok(());
         }
         let file = find(&FILE_COLUMNS).ok_or("it has labels or splits, but no column `file_name` that says whose")?;
-        for record in reader.byte_records() {
-            let record = record.map_err(|e| e.to_string())?;
+        let mut record = csv::ByteRecord::new();
+        while reader.read_byte_record(&mut record).map_err(|e| e.to_string())? {
+            left.set(MOST_LINE);
             let line = record.position().map_or(0, csv::Position::line);
+            check_lines(line, most_lines)?;
             let cell = |column: Option<usize>| column.and_then(|c| record.get(c));
-            self.row(folder, cell(Some(file)), cell(label), cell(split)).map_err(|what| format!("line {line}: {what}"))?;
+            self.take_row(folder, cell(Some(file)), cell(label), cell(split)).map_err(|what| format!("line {line}: {what}"))?;
         }
         Ok(())
     }
 
     /// An object a line; empty lines are passed over, and so are objects that tell neither.
-    fn parse_lines(&mut self, text: &[u8], folder: &[u8]) -> std::result::Result<(), String> {
-        for (line, number) in text.split(|&b| b == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty()) {
+    fn parse_lines(&mut self, source: &mut dyn BufRead, folder: &[u8], most_lines: u64) -> std::result::Result<(), String> {
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if source.take(MOST_LINE + 1).read_until(b'\n', &mut line).map_err(|e| e.to_string())? == 0 {
+                return Ok(());
+            }
+            if line.len() as u64 > MOST_LINE {
+                return Err(format!("line {number}: {}", too_long()));
+            }
+            check_lines(number, most_lines)?;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
             let object: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_slice(line).map_err(|e| format!("line {number}: it is no object of JSON: {e}"))?;
+                serde_json::from_slice(&line).map_err(|e| format!("line {number}: it is no object of JSON: {e}"))?;
             let text = |value: &serde_json::Value| match value {
                 serde_json::Value::String(text) => Some(text.clone().into_bytes()),
                 serde_json::Value::Number(number) => Some(number.to_string().into_bytes()),
@@ -151,21 +197,62 @@ impl Labels {
             let cell = |names: &[&str]| names.iter().find_map(|name| object.get(*name)).and_then(text);
             let (file, label, split) = (cell(&FILE_COLUMNS), cell(&LABEL_COLUMNS), cell(&["split"]));
             if label.is_some() || split.is_some() {
-                self.row(folder, file.as_deref(), label.as_deref(), split.as_deref()).map_err(|what| format!("line {number}: {what}"))?;
+                self.take_row(folder, file.as_deref(), label.as_deref(), split.as_deref())
+                    .map_err(|what| format!("line {number}: {what}"))?;
             }
         }
         Ok(())
     }
 
     /// Takes in what is said of one file.
-    fn row(&mut self, folder: &[u8], file: Option<&[u8]>, label: Option<&[u8]>, split: Option<&[u8]>) -> std::result::Result<(), String> {
+    fn take_row(
+        &mut self,
+        folder: &[u8],
+        file: Option<&[u8]>,
+        label: Option<&[u8]>,
+        split: Option<&[u8]>,
+    ) -> std::result::Result<(), String> {
         let told = |cell: Option<&'_ [u8]>| cell.map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty()).map(<[u8]>::to_vec);
+        let full = || "the paths and labels of all tables have more than four gigabytes; name fewer files".to_owned();
         let name = told(file).ok_or("no file name")?;
         let path = safe_join(folder, &name).ok_or("the file name leads out of the table's folder")?;
-        let split = told(split).map(|split| parse_split(&split)).transpose()?;
-        let label = told(label).map(|label| self.share(&label));
-        self.rows.insert(path, Row { label, split });
+        let split = Split::code(told(split).map(|split| parse_split(&split)).transpose()?);
+        let label = told(label).map(|label| self.names.insert(&label).ok_or_else(full)).transpose()?.map_or(0, |label| label + 1);
+        let at = self.paths.insert(&path).ok_or_else(full)? as usize;
+        self.rows.resize(self.paths.len(), Row::default());
+        self.rows[at] = Row { label, split };
         Ok(())
+    }
+}
+
+/// The bytes of a table, of which a single line must not take too many: a quotation mark that is never closed makes one line of all that follow.
+struct OfLines<'a> {
+    source: &'a mut dyn BufRead,
+    /// Bytes that may be read before the next line is whole.
+    left: &'a Cell<u64>,
+}
+
+impl Read for OfLines<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, too_long()));
+        }
+        let read = self.source.read(out)?;
+        self.left.set(self.left.get().saturating_sub(read as u64));
+        Ok(read)
+    }
+}
+
+fn too_long() -> String {
+    format!("a line has more than {MOST_LINE} bytes; is a quotation mark not closed?")
+}
+
+fn check_lines(line: u64, most: u64) -> std::result::Result<(), String> {
+    match line > most {
+        true => {
+            Err(format!("it has more than {most} lines: raise `table_lines` under [limits] in wsidx.toml, or split the table by folders"))
+        }
+        false => Ok(()),
     }
 }
 
@@ -223,7 +310,7 @@ mod tests {
 
     fn parsed(folder: &str, text: &str) -> std::result::Result<Labels, String> {
         let mut labels = Labels::default();
-        labels.parse(text.as_bytes(), folder.as_bytes()).map(|()| labels)
+        labels.parse(&mut text.as_bytes(), folder.as_bytes(), 1_000).map(|()| labels)
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod git;
 mod labels;
 mod naming;
 mod origin;
+mod packed;
 mod parquet;
 mod trust;
 mod version;
@@ -21,6 +22,7 @@ pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image
 pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
 pub use origin::{is_made_here, note_made_here, notes_in};
+pub use packed::Texts;
 pub use trust::{check_trust, find_root, index_folder};
 pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};
 

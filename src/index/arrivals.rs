@@ -21,7 +21,6 @@ use crate::{
     dataset::{CHANGED_WHILE_READ, Found, Unread, is_container, is_item_of, names_container, stat_of_container, to_path},
     feature::{Basis, Feature},
     monitor::Monitor,
-    picture::Limits,
     store::state::{Holds, Stat},
 };
 
@@ -139,7 +138,7 @@ impl Writer {
     /// Reads what changes from now on, or what the view has.
     pub(super) fn arrival_reader(&mut self, intake: &Intake) -> Result<ArrivalReader> {
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
-        let (home, limits) = (self.home.clone(), Limits::default());
+        let (home, limits) = (self.home.clone(), self.home.limits()?);
         let batch = BatchReader { home, shape: self.settings.shape(), limits, started, naming: intake.naming };
         Ok(ArrivalReader { batch, reader: self.reader_without_scores()? })
     }

@@ -12,7 +12,7 @@ use crate::{
     Error, Result,
     dataset::{Buffer, Images, contains, to_path},
     monitor::Monitor,
-    picture::{Frame, Limits, Picture, decode_frame},
+    picture::{Frame, Picture, decode_frame},
     store::{packs::Place, view::RowRecord},
     verdict::{Label, Split},
     wavelet::{Coefficients, Layout, Wavelet},
@@ -114,13 +114,13 @@ impl Reader {
             )));
         }
         monitor.stage("reading", Some(images.len() as u64));
-        let files = Images::default();
+        let (files, limits) = (Images::default(), self.home.limits()?);
         let frame = |image: &IndexedImage| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
             monitor.advance(1);
-            let (mut buffer, limits) = (Buffer::default(), Limits::default());
+            let mut buffer = Buffer::default();
             let read = files.read(&to_path(self.root(), &image.path), &limits, &mut buffer);
             read.and_then(|_| decode_frame(&buffer.bytes, sides, planes, &limits)).map_err(|error| match error {
                 Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", String::from_utf8_lossy(&image.path))),

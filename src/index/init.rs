@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     dataset::{self, Buffer, Container, Listing, to_path},
     monitor::Monitor,
-    picture::{Header, Limits, Shape, probe},
+    picture::{Header, Shape, probe},
     store::{packs::Packs, settings::Settings},
     wavelet::Wavelet,
 };
@@ -73,13 +73,12 @@ pub fn survey(root: &Path, monitor: &dyn Monitor) -> Result<Survey> {
         monitor.advance(1);
         if monitor.cancelled() { Err(Error::Interrupted) } else { Ok(header()) }
     };
+    let limits = Home::new(root).limits()?;
     let headers = files.par_iter().map(|file| one(&mut || header_bytes(&to_path(root, &file.path)).and_then(|bytes| probe(&bytes).ok())));
     let mut headers = headers.collect::<Result<Vec<_>>>()?;
     for container in containers {
         let Ok(open) = Container::open(&to_path(root, &container.path)) else { continue };
-        let item = |buffer: &mut Buffer, item| {
-            one(&mut || open.read(item, &Limits::default(), buffer).ok().and_then(|()| probe(&buffer.bytes).ok()))
-        };
+        let item = |buffer: &mut Buffer, item| one(&mut || open.read(item, &limits, buffer).ok().and_then(|()| probe(&buffer.bytes).ok()));
         headers.extend((0..open.count()).into_par_iter().map_init(Buffer::default, item).collect::<Result<Vec<_>>>()?);
     }
     let mut survey = Survey { files: headers.len(), grey: headers.iter().flatten().count() > 0, ..Survey::default() };

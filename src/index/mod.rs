@@ -218,6 +218,11 @@ impl Home {
         }
     }
 
+    /// What the same file says that an image may cost.
+    fn limits(&self) -> Result<Limits> {
+        Ok(self.rules()?.limits.of_images())
+    }
+
     fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {
         let folder = self.folder();
         match Folder::open_in(&folder, name) {

@@ -52,7 +52,7 @@ impl Writer {
         let wanted: Vec<&VersionFile> = files.iter().filter(|file| !known.contains(&file.name) && asked.insert(file.name)).collect();
         let mut taken = TakenIn { known: (names.len() - wanted.len()) as u64, ..TakenIn::default() };
         monitor.stage("reading", Some(wanted.len() as u64));
-        let limits = Limits::default();
+        let limits = self.home.limits()?;
         let mut names = wanted.iter().map(|file| file.name);
         read_together(objects, &wanted, &limits, |read| {
             monitor.advance(read.len() as u64);
@@ -60,7 +60,7 @@ impl Writer {
             let had: Vec<(Alias, Buffer)> =
                 read.into_iter().zip(names.by_ref()).filter_map(|(read, name)| Some((name, read.ok()?))).collect();
             taken.unread += (all - had.len()) as u64;
-            self.take_batch(had, naming, at, &mut taken, monitor)
+            self.take_batch(had, naming, (at, &limits), &mut taken, monitor)
         })?;
         self.save()?;
         self.publish(at, monitor)?;
@@ -71,11 +71,11 @@ impl Writer {
         &mut self,
         files: Vec<(Alias, Buffer)>,
         naming: &Naming,
-        at: i64,
+        (at, limits): (i64, &Limits),
         taken: &mut TakenIn,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let (shape, limits) = (self.settings.shape(), Limits::default());
+        let shape = self.settings.shape();
         let one = |(name, buffer): (Alias, Buffer)| -> Result<Option<Taken>> {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
@@ -86,7 +86,7 @@ impl Writer {
             if self.state().content(&id).is_some() {
                 return Ok(Some((id, aliases, None)));
             }
-            let decoded = decode(&buffer.bytes, shape, &limits).ok();
+            let decoded = decode(&buffer.bytes, shape, limits).ok();
             Ok(decoded.map(|decoded| (id, aliases, Some(content_of(id, buffer.bytes.len() as u64, decoded).0))))
         };
         let read = files.into_par_iter().map(one).collect::<Result<Vec<_>>>()?;

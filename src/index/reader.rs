@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Error, Result,
     feature::{Basis, Feature, Turned},
-    picture::Picture,
+    picture::{Limits, Picture},
     similarity::{
         register::{RULE, Turn},
         turned,
@@ -135,6 +135,14 @@ impl Reader {
     /// [`Error::Input`] for a file that cannot be used, [`Error::Io`].
     pub fn rules(&self) -> Result<Rules> {
         self.home.rules()
+    }
+
+    /// What an image may cost by the same file.
+    ///
+    /// # Errors
+    /// As [`Reader::rules`].
+    pub fn limits(&self) -> Result<Limits> {
+        self.home.limits()
     }
 
     /// The stored picture of a row.

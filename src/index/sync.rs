@@ -32,8 +32,8 @@ pub struct SyncOptions {
     pub scopes: Vec<Vec<u8>>,
     /// The present time, in seconds since 1970.
     pub at: i64,
-    /// What a picture may cost.
-    pub limits: Limits,
+    /// What a picture may cost; `None`: what the `wsidx.toml` of the dataset says.
+    pub limits: Option<Limits>,
 }
 
 /// What a `sync` did.
@@ -117,7 +117,7 @@ impl Writer {
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
         monitor.stage("listing", None);
         let mut listing = self.listing(&options.scopes, monitor)?;
-        let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?)?;
+        let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?, &self.home.rules()?.limits)?;
         let skipped = std::mem::take(&mut listing.skipped);
         let naming = Naming::around(&root);
         let mut plan = self.plan(listing, &options.scopes, &mut labels, &naming);
@@ -256,7 +256,8 @@ impl Writer {
         monitor.stage("reading", plan.containers.is_empty().then_some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
         let root = self.home.root.clone();
-        let reader = BatchReader { home: self.home.clone(), shape: self.settings.shape(), limits: options.limits, started, naming };
+        let limits = options.limits.map_or_else(|| self.home.limits(), Ok)?;
+        let reader = BatchReader { home: self.home.clone(), shape: self.settings.shape(), limits, started, naming };
         let mut batches = Batches::of(&root, &plan.read, &plan.containers);
         let mut outcomes = match batches.next() {
             Some(batch) => reader.read(&batch, &|id| self.state.content(id).is_some(), monitor),

@@ -37,6 +37,14 @@ pub struct Verification {
 }
 
 impl Writer {
+    /// What an image may cost by the `wsidx.toml` of the root.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be used, [`Error::Io`].
+    pub fn limits(&self) -> Result<Limits> {
+        self.home.limits()
+    }
+
     /// Checks the packs, the state, every block of the view, the features and lists of every row and, with `files`, the bytes and decoded
     /// pictures of every file.
     ///

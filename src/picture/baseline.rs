@@ -66,13 +66,21 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// Decodes the planes of a file for a picture of `size` × `size`; `None` if the file is not of the common kind.
+/// Decodes the planes of a file for a picture of `size` × `size`; `None` if the file is not of the common kind. `reserve` is called with the
+/// bytes of memory that this takes, before they are taken.
 ///
 /// # Errors
-/// [`Error::Undecodable`] if the scan is damaged or ends too early.
-pub(super) fn decode<'a>(bytes: &[u8], size: usize, buffers: &'a mut Buffers) -> Result<Option<Planes<'a>>> {
+/// [`Error::Undecodable`] if the scan is damaged or ends too early; what `reserve` returns.
+pub(super) fn decode<'a>(
+    bytes: &[u8],
+    size: usize,
+    buffers: &'a mut Buffers,
+    reserve: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Option<Planes<'a>>> {
     let Some((mut frame, data)) = read_frame(bytes) else { return Ok(None) };
     let Some(mcus) = lay_out(&mut frame, size) else { return Ok(None) };
+    let samples: usize = frame.components.iter().map(|c| c.width * c.height).sum();
+    reserve((samples * size_of::<f32>() + data.len()) as u64)?;
     let Some(ends) = unstuff(data, &mut buffers.scan) else { return Ok(None) };
     let expected = if frame.restart == 0 { 1 } else { (mcus.0 * mcus.1).div_ceil(frame.restart) };
     if ends.len() != expected {

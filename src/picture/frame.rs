@@ -2,7 +2,7 @@
 
 use image::metadata::Orientation;
 
-use super::{Format, Limits, Picture, Scratch, Shape, from_raster, guarded, jpeg, orientation, raster};
+use super::{Format, Limits, Picture, Scratch, Shape, decode_whole_jpeg, from_raster, guarded, jpeg, orientation, raster};
 use crate::{Error, Result};
 
 /// Most pixels of a frame.
@@ -129,11 +129,10 @@ pub fn decode_frame(bytes: &[u8], [width, height]: [usize; 2], planes: u8, limit
 fn whole(bytes: &[u8], format: Format, limits: &Limits, scratch: &mut Scratch) -> Result<([usize; 2], usize, Orientation)> {
     if format == Format::Jpeg {
         let head = jpeg::Head::read(bytes)?;
-        limits.check(head.width, head.height, head.memory())?;
-        let channels = jpeg::decode(bytes, &head, &mut scratch.raster)?;
+        let channels = decode_whole_jpeg(bytes, &head, limits, scratch)?;
         return Ok(([head.width as usize, head.height as usize], channels, head.orientation));
     }
-    let decoded = raster::decode(bytes, format, limits, &mut scratch.raster)?;
+    let decoded = raster::decode(bytes, format, &mut scratch.raster)?;
     Ok(([decoded.width as usize, decoded.height as usize], decoded.channels, orientation::read(format, bytes)))
 }
 

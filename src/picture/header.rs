@@ -108,27 +108,46 @@ fn bmp(bytes: &[u8]) -> Option<(u32, u32, bool)> {
     Some((u32::try_from(side(18)?).ok()?, side(22)?.unsigned_abs(), false))
 }
 
-fn tiff(bytes: &[u8]) -> Option<(u32, u32, bool)> {
+/// The entries of the first directory of a TIFF that hold one number: tag and number; of those that hold several, the place of the first.
+fn tiff_entries(bytes: &[u8], mut take: impl FnMut(u16, u32)) -> Option<()> {
     let little = bytes.first() == Some(&b'I');
     let u16at = |at| array(bytes, at).map(|b| if little { u16::from_le_bytes(b) } else { u16::from_be_bytes(b) });
     let u32at = |at| array(bytes, at).map(|b| if little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) });
     let directory = usize::try_from(u32at(4)?).ok()?;
-    let (mut width, mut height, mut grey) = (0, 0, false);
     for entry in 0..usize::from(u16at(directory)?) {
         let at = directory.checked_add(2)?.checked_add(entry.checked_mul(12)?)?;
-        let value = match u16at(at.checked_add(2)?)? {
-            3 => u32::from(u16at(at.checked_add(8)?)?),
-            4 => u32at(at.checked_add(8)?)?,
+        let value = match (u16at(at.checked_add(2)?)?, u32at(at.checked_add(4)?)?) {
+            // Three or more short numbers stand elsewhere.
+            (3, 3..) => u32::from(u16at(usize::try_from(u32at(at.checked_add(8)?)?).ok()?).unwrap_or(u16::MAX)),
+            (3, _) => u32::from(u16at(at.checked_add(8)?)?),
+            (4, _) => u32at(at.checked_add(8)?)?,
             _ => continue,
         };
-        match u16at(at)? {
-            256 => width = value,
-            257 => height = value,
-            262 => grey = value <= 1,
-            _ => {}
-        }
+        take(u16at(at)?, value);
     }
+    Some(())
+}
+
+fn tiff(bytes: &[u8]) -> Option<(u32, u32, bool)> {
+    let (mut width, mut height, mut grey) = (0, 0, false);
+    tiff_entries(bytes, |tag, value| match tag {
+        256 => width = value,
+        257 => height = value,
+        262 => grey = value <= 1,
+        _ => {}
+    })?;
     Some((width, height, grey))
+}
+
+/// Bits of a sample and samples of a pixel of a TIFF, 1 and 1 where it does not say.
+pub(super) fn tiff_samples(bytes: &[u8]) -> (u32, u32) {
+    let (mut bits, mut samples) = (1, 1);
+    tiff_entries(bytes, |tag, value| match tag {
+        258 => bits = value,
+        277 => samples = value,
+        _ => {}
+    });
+    (bits, samples)
 }
 
 /// The words of a Netpbm header; comments run from `#` to the end of the line.

@@ -24,6 +24,9 @@ pub(super) struct Head {
     pub(super) progressive: bool,
 }
 
+/// Scans of a progressive file. Encoders write about ten.
+const MOST_SCANS: usize = 100;
+
 /// One marker segment: marker, offset of its payload, payload.
 pub(super) type Segment<'a> = (u8, usize, &'a [u8]);
 
@@ -96,6 +99,17 @@ impl Head {
     /// Whether three components are R, G, B themselves, not Y, Cb, Cr: named so, or not transformed according to the Adobe marker.
     pub(super) fn is_rgb(&self) -> bool {
         self.components == 3 && (&self.ids == b"RGB" || matches!(self.adobe, Some((_, 0))))
+    }
+
+    /// Whether there are only as many scans as any encoder writes: each goes over the whole picture, in a few bytes of the file if it likes.
+    ///
+    /// # Errors
+    /// [`Error::Undecodable`] if there are more.
+    pub(super) fn check_scans(&self, bytes: &[u8]) -> Result<()> {
+        if self.progressive && bytes.windows(2).filter(|two| *two == [0xff, 0xda]).nth(MOST_SCANS).is_some() {
+            return Err(Error::Undecodable(format!("the JPEG has more than {MOST_SCANS} scans, which no encoder writes; save it again")));
+        }
+        Ok(())
     }
 
     /// Bytes of working memory that zune-jpeg needs: samples, and for progressive files all coefficients.

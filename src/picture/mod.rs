@@ -1,12 +1,16 @@
 //! Bytes of an image file → [`Picture`]: S × S samples of 8 bits; or, where an analysis wants more, a [`Frame`] of any sides.
 
+mod ancillary;
 mod baseline;
+mod budget;
 mod format;
 mod frame;
 mod header;
 mod huffman;
 mod idct;
 mod jpeg;
+mod limits;
+mod memory;
 mod orientation;
 mod raster;
 mod resample;
@@ -18,9 +22,11 @@ mod ycocg;
 pub use format::Format;
 pub use frame::{Frame, MOST_FRAME_PIXELS, decode_frame};
 pub use header::{Header, probe};
+pub use limits::Limits;
 pub(crate) use ycocg::{rotate, unrotate};
 
 use crate::{Error, Result, guard};
+use budget::Reservation;
 use frame::Grid;
 use image::metadata::Orientation;
 use scratch::{Scratch, filled};
@@ -104,39 +110,6 @@ impl Picture {
     }
 }
 
-/// What an image may cost; checked against the header before anything is allocated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of the file.
-    pub max_bytes: u64,
-    /// Width times height.
-    pub max_pixels: u64,
-    /// Width, and height.
-    pub max_side: u32,
-    /// Bytes of the decoded samples and of a decoder's own memory, each.
-    pub max_alloc: u64,
-}
-
-impl Default for Limits {
-    /// 256 MiB of file, 100 million pixels, 65,535 a side, 512 MiB of memory.
-    fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_pixels: 100_000_000, max_side: 65_535, max_alloc: 512 << 20 }
-    }
-}
-
-impl Limits {
-    fn check(&self, width: u32, height: u32, memory: u64) -> Result<()> {
-        let pixels = u64::from(width).saturating_mul(height.into());
-        if pixels > self.max_pixels || width.max(height) > self.max_side {
-            return Err(Error::Undecodable(format!("{width} x {height} pixels are more than the limit allows")));
-        }
-        if memory > self.max_alloc {
-            return Err(Error::Undecodable(format!("decoding {width} x {height} pixels would take more memory than the limit allows")));
-        }
-        Ok(())
-    }
-}
-
 /// A picture, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
@@ -170,16 +143,17 @@ pub fn decode(bytes: &[u8], shape: Shape, limits: &Limits) -> Result<Decoded> {
 
 /// Checks a file against the limits, and lets its decoder loose on it: what panics is damaged.
 fn guarded<T>(bytes: &[u8], limits: &Limits, decode: impl FnOnce(&Header, &mut Scratch) -> Result<T>) -> Result<T> {
-    if bytes.len() as u64 > limits.max_bytes {
-        return Err(Error::Undecodable(format!("a file of {} bytes is larger than the limit", bytes.len())));
+    if let Some(reason) = limits.refuse_file(bytes.len() as u64) {
+        return Err(Error::Undecodable(reason));
     }
     let header = probe(bytes)?;
-    // At least one byte a pixel is needed (JPEGs may be shrunk on the way, and are checked again).
-    let least = if header.format == Format::Jpeg { 0 } else { u64::from(header.width).saturating_mul(header.height.into()) };
-    limits.check(header.width, header.height, least)?;
+    limits.check(header.width, header.height)?;
     plausible(&header, bytes)?;
     whole::check(header.format, bytes)?;
-    let result = guard::catch(|| scratch::with(|scratch| decode(&header, scratch)));
+    // What a JPEG takes depends on the way it is decoded: that way asks for it.
+    let memory = memory::needed(&header, bytes);
+    let reserved = limits.reserve(header.width, header.height, memory)?;
+    let result = guard::catch(|| scratch::with(reserved, |scratch| decode(&header, scratch)));
     result.unwrap_or_else(|| Err(Error::Undecodable(format!("the {} decoder failed on it; the data is damaged", header.format.name()))))
 }
 
@@ -206,7 +180,7 @@ fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scr
         return decode_jpeg(bytes, shape, limits, scratch);
     }
     let orientation = orientation::read(header.format, bytes);
-    let raster = raster::decode(bytes, header.format, limits, &mut scratch.raster)?;
+    let raster = raster::decode(bytes, header.format, &mut scratch.raster)?;
     let raster_sides = [raster.width as usize, raster.height as usize];
     let samples = from_raster(raster_sides, raster.channels, orientation, shape.into(), ycocg::round, scratch)?;
     finish(header.format, (raster.width, raster.height), orientation, shape, samples)
@@ -214,10 +188,11 @@ fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scr
 
 fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratch) -> Result<Decoded> {
     let head = jpeg::Head::read(bytes)?;
-    limits.check(head.width, head.height, head.memory())?;
     let size = u32::from(shape.size);
+    let reserved = &mut scratch.reserved;
+    let mut reserve = |memory| limits.reserve(head.width, head.height, memory).map(|reservation| *reserved = reservation);
     if (head.width, head.height) != (size, size)
-        && let Some(planes) = baseline::decode(bytes, size as usize, &mut scratch.baseline)?
+        && let Some(planes) = baseline::decode(bytes, size as usize, &mut scratch.baseline, &mut reserve)?
     {
         let area = size as usize * size as usize;
         let resized = filled(&mut scratch.resized, area * planes.list().len());
@@ -229,10 +204,20 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
             upright(shape.into(), head.orientation, resized, |[a, b, c]| ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) }));
         return finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples);
     }
-    let channels = jpeg::decode(bytes, &head, &mut scratch.raster)?;
+    let channels = decode_whole_jpeg(bytes, &head, limits, scratch)?;
     let sides = [head.width as usize, head.height as usize];
     let samples = from_raster(sides, channels, head.orientation, shape.into(), ycocg::round, scratch)?;
     finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples)
+}
+
+/// Decodes all samples of a JPEG into `scratch.raster`; gives the channels.
+fn decode_whole_jpeg(bytes: &[u8], head: &jpeg::Head, limits: &Limits, scratch: &mut Scratch) -> Result<usize> {
+    head.check_scans(bytes)?;
+    // What the other way has left is given back before more is asked for.
+    scratch.shrink();
+    scratch.reserved = Reservation::default();
+    scratch.reserved = limits.reserve(head.width, head.height, head.memory().saturating_add(bytes.len() as u64))?;
+    jpeg::decode(bytes, head, &mut scratch.raster)
 }
 
 /// One or three planes as stored → the samples of an upright grid: colour converted, turned.
@@ -373,6 +358,28 @@ mod tests {
     }
 
     #[test]
+    fn a_progressive_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() {
+        let image = file("progressive48x32.jpg");
+        let scans = |count: usize| [&image[..image.len() - 2], &[0xff, 0xda, 0, 2].repeat(count), &image[image.len() - 2..]].concat();
+        assert!(reason(&scans(100)).contains("more than 100 scans"));
+        assert!(read(image, colour(16)).is_ok());
+    }
+
+    #[test]
+    fn an_image_over_a_limit_is_refused_by_a_message_that_names_the_setting() {
+        let image = file("colour48x32.png");
+        let refused = |limits: Limits| match decode(image, colour(16), &limits) {
+            Err(Error::Undecodable(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        let all = Limits::default();
+        assert!(refused(Limits { max_pixels: 1_535, ..all }).contains("raise `pixels` under [limits]"));
+        assert!(refused(Limits { max_bytes: 100, ..all }).contains("raise `file_bytes` under [limits]"));
+        assert!(refused(Limits { max_alloc: 48 * 32 * 3 - 1, ..all }).contains("raise `memory` under [limits]"));
+        assert!(decode(image, colour(16), &Limits { max_pixels: 1_536, max_alloc: 48 * 32 * 3, ..all }).is_ok());
+    }
+
+    #[test]
     fn an_image_of_the_right_size_goes_through_unchanged() {
         for name in ["rgb16.png", "rgb16.bmp", "rgb16.ppm", "rgb16.pam", "rgb16.qoi", "rgb16.tif", "rgb16_raw.tif", "lossless16.webp"] {
             let decoded = read(file(name), colour(16)).unwrap();
@@ -498,7 +505,7 @@ mod tests {
     /// The slow way: all samples by zune-jpeg, then the general resize.
     fn slow(bytes: &[u8], shape: Shape) -> Picture {
         let head = jpeg::Head::read(bytes).unwrap();
-        scratch::with(|s| {
+        scratch::with(Reservation::default(), |s| {
             let channels = jpeg::decode(bytes, &head, &mut s.raster).unwrap();
             let samples =
                 from_raster([head.width as usize, head.height as usize], channels, head.orientation, shape.into(), ycocg::round, s)
@@ -512,7 +519,7 @@ mod tests {
         for name in ["colour48x32", "subsampled48x32", "wide48x32", "restart48x32", "rgb48x32", "grey48x32", "large200x140"] {
             let bytes = file(&format!("{name}.jpg"));
             for size in [8, 14, 32, 64, 128] {
-                assert!(baseline::decode(bytes, size, &mut baseline::Buffers::default()).unwrap().is_some(), "{name} is declined");
+                assert!(baseline::decode(bytes, size, &mut baseline::Buffers::default(), &mut |_| Ok(())).unwrap().is_some(), "{name} is declined");
                 let shape = colour(size as u16);
                 let found = psnr(&read(bytes, shape).unwrap().picture, &slow(bytes, shape));
                 // Where chroma is subsampled it is interpolated differently; the pattern's hard colour edges are the worst case.

@@ -3,9 +3,10 @@
 //! 16-bit samples are rounded to 8 (`v / 257`), floating point ones are taken to run from 0 to 1, and alpha is composited over mid-grey
 //! (128): out = (c·a + 128·(255 − a)) / 255, rounded.
 
-use super::{Limits, format::Format};
+use super::{ancillary, format::Format};
 use crate::{Error, Result};
 use image::{ColorType, DynamicImage, ImageError, ImageFormat};
+use std::borrow::Cow;
 
 /// Size and channels (1 or 3) of the samples that were written.
 pub(super) struct Raster {
@@ -14,22 +15,25 @@ pub(super) struct Raster {
     pub(super) channels: usize,
 }
 
-/// Decodes the (first) image into `out`. Memory is bounded by the smaller of `limits` and the 512 MiB that `image` sets itself.
+/// Decodes the (first) image into `out`. What it takes was reserved; beyond that, `image` sets itself a limit of 512 MiB.
 ///
 /// # Errors
 /// [`Error::Undecodable`] on damage, on what the decoder does not support, and where a limit is passed.
-pub(super) fn decode(bytes: &[u8], format: Format, limits: &Limits, out: &mut Vec<u8>) -> Result<Raster> {
+pub(super) fn decode(bytes: &[u8], format: Format, out: &mut Vec<u8>) -> Result<Raster> {
+    let bytes = &*if format == Format::Png { ancillary::dropped(bytes) } else { Cow::Borrowed(bytes) };
+    // What the last picture has left would stand beside the new one.
+    *out = Vec::new();
     // Not `ImageReader`: that is generic, so that every decoder would be compiled once more with this crate (two minutes of it).
     let image = image::load_from_memory_with_format(bytes, image_format(format)).map_err(|e| explain(format, e))?;
     let (width, height, color) = (image.width(), image.height(), image.color());
-    limits.check(width, height, image.as_bytes().len() as u64)?;
-    *out = match image {
+    let unknown = || Error::Undecodable(format!("{color:?} samples are not supported"));
+    let channels = match image {
         DynamicImage::ImageLuma8(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) => {
-            image.into_bytes()
+            *out = image.into_bytes();
+            eight_bits(color, out).ok_or_else(unknown)?
         }
-        _ => image.as_bytes().to_vec(),
+        _ => narrowed(color, image.as_bytes(), out).ok_or_else(unknown)?,
     };
-    let channels = eight_bits(color, out).ok_or_else(|| Error::Undecodable(format!("{color:?} samples are not supported")))?;
     Ok(Raster { width, height, channels })
 }
 
@@ -50,7 +54,9 @@ fn image_format(format: Format) -> ImageFormat {
 fn explain(format: Format, error: ImageError) -> Error {
     let name = format.name();
     match &error {
-        ImageError::Limits(_) => Error::Undecodable("decoding it would take more memory than the limit allows".into()),
+        ImageError::Limits(_) => Error::Undecodable(format!(
+            "decoding it would take more memory than the 512 MiB that {name} files may take at the most; make it smaller, or save it as JPEG"
+        )),
         ImageError::Unsupported(e) => super::undecodable(&format!("the {name} file uses what is not supported"), e),
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             Error::Undecodable(format!("the {name} file is cut off"))
@@ -84,6 +90,19 @@ fn word(high: u8, low: u8) -> u8 {
 
 fn float(bytes: [u8; 4]) -> u8 {
     (f32::from_ne_bytes(bytes).clamp(0.0, 1.0) * 255.0 + 0.5) as u8
+}
+
+/// The same of samples of more than 8 bits, part by part, so that they are not there twice.
+fn narrowed(color: ColorType, samples: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+    let pixel = usize::from(color.bytes_per_pixel());
+    let channels = if color.has_color() { 3 } else { 1 };
+    out.reserve_exact(samples.len() / pixel * channels);
+    for part in samples.chunks(pixel << 12) {
+        let mut part = part.to_vec();
+        eight_bits(color, &mut part)?;
+        out.append(&mut part);
+    }
+    Some(channels)
 }
 
 /// Brings decoded samples to 8-bit grey or RGB in place; returns the channels, `None` for a kind of sample that is not known.

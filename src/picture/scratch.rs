@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use super::budget::Reservation;
+
 /// Working memory of one thread.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -13,28 +15,39 @@ pub(super) struct Scratch {
     pub(super) resized: Vec<u8>,
     pub(super) baseline: super::baseline::Buffers,
     pub(super) resampler: super::resample::Resampler,
+    /// The memory that decoding has taken out of the budget. It is given back last.
+    pub(super) reserved: Reservation,
 }
 
-/// A thread keeps at most so many bytes of each buffer between pictures.
-const KEPT: usize = 8 << 20;
+/// A thread keeps at most so many bytes of each buffer between pictures. They stand beside the budget, once for each thread.
+const KEPT: usize = 2 << 20;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Runs `f` with this thread's buffers; if it panics they are given up.
-pub(super) fn with<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
+/// Runs `f` with this thread's buffers and what is reserved for it; if it panics they are given up.
+pub(super) fn with<T>(reserved: Reservation, f: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.with(|s| s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    scratch.reserved = reserved;
     let result = f(&mut scratch);
-    let Scratch { raster, shrunk, resized, baseline, .. } = &mut scratch;
-    [raster, resized, &mut baseline.scan].into_iter().for_each(give_up);
-    baseline.planes.iter_mut().chain([shrunk]).for_each(give_up);
+    scratch.shrink();
+    scratch.reserved = Reservation::default();
     SCRATCH.with(|s| {
         if let Ok(mut s) = s.try_borrow_mut() {
             *s = scratch;
         }
     });
     result
+}
+
+impl Scratch {
+    /// Frees the buffers that are too large to keep.
+    pub(super) fn shrink(&mut self) {
+        let Self { raster, shrunk, resized, baseline, .. } = self;
+        [raster, resized, &mut baseline.scan].into_iter().for_each(give_up);
+        baseline.planes.iter_mut().chain([shrunk]).for_each(give_up);
+    }
 }
 
 /// Frees a buffer that is too large to keep.

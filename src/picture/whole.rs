@@ -66,6 +66,23 @@ fn gif(bytes: &[u8]) -> Option<()> {
     }
 }
 
+/// Left, top, width and height of the first image of a GIF (GIF89a §20).
+pub(super) fn gif_first_frame(bytes: &[u8]) -> Option<[u32; 4]> {
+    let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3_usize << ((flags & 7).saturating_add(1)) };
+    let mut rest = bytes.get(13..)?.get(table(*bytes.get(10)?)..)?;
+    loop {
+        let (&kind, after) = rest.split_first()?;
+        match kind {
+            0x21 => rest = sub_blocks(after.get(1..)?)?,
+            0x2c => {
+                let side = |at: usize| Some(u32::from(u16::from_le_bytes(*after.get(at..)?.first_chunk()?)));
+                return Some([side(0)?, side(2)?, side(4)?, side(6)?]);
+            }
+            _ => return None,
+        }
+    }
+}
+
 fn sub_blocks(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         let (&length, after) = rest.split_first()?;

@@ -9,6 +9,7 @@ mod anomaly;
 mod baseline;
 mod edit;
 mod fingerprint;
+mod limits;
 mod lof;
 mod policy;
 
@@ -17,6 +18,7 @@ pub use anomaly::{ANOMALY_NEIGHBOR, Reference};
 pub use baseline::{BASELINE_FILE, Baseline};
 pub use edit::set_calibration;
 pub use fingerprint::{image_fingerprint, pair_fingerprint, path_fingerprint};
+pub use limits::ReadLimits;
 pub use lof::local_outlier_factors;
 pub use policy::{Action, Calibration, Finding, Kept, Policy, Rules};
 

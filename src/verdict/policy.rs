@@ -1,9 +1,9 @@
-//! `wsidx.toml` → which pairs are near-duplicates (`[edges]`), what each finding does: pass, warn or reject (`[check]`), and what the index
-//! keeps to find more of them (`[index]`).
+//! `wsidx.toml` → which pairs are near-duplicates (`[edges]`), what each finding does: pass, warn or reject (`[check]`), what the index
+//! keeps to find more of them (`[index]`), and what reading may cost (`[limits]`).
 
 use serde::{Deserialize, Serialize};
 
-use super::{Judgement, Verdict};
+use super::{Judgement, ReadLimits, Verdict};
 use crate::{
     Error, Result,
     file::toml_problem,
@@ -70,6 +70,8 @@ pub struct Rules {
     pub calibration: Option<Calibration>,
     /// What the index keeps.
     pub index: Kept,
+    /// What reading may cost.
+    pub limits: ReadLimits,
 }
 
 /// `[index]`: what an index keeps of every image beside what it always does.
@@ -111,7 +113,10 @@ impl Rules {
     /// # Errors
     /// [`Error::Input`] with the place, and the words that are allowed, where a key or a finding is unknown.
     pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::Input(format!("wsidx.toml: {}; mend that line", toml_problem(text, e.span(), e.message()))))
+        let problem = |e: toml::de::Error| format!("wsidx.toml: {}; mend that line", toml_problem(text, e.span(), e.message()));
+        let rules: Self = toml::from_str(text).map_err(|e| Error::Input(problem(e)))?;
+        rules.limits.check()?;
+        Ok(rules)
     }
 
     /// The same of the bytes of the file.

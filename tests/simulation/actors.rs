@@ -186,7 +186,7 @@ impl Actor {
     fn sync(&self, process: &Arc<Process>, scopes: Vec<Vec<u8>>) -> Outcome {
         let Some(mut writer) = self.writer(process)? else { return Ok(()) };
         let scope = Scope::Below(if scopes.is_empty() { vec![Vec::new()] } else { scopes.clone() });
-        let options = SyncOptions { scopes, at: self.now(), limits: Limits::default() };
+        let options = SyncOptions { scopes, at: self.now(), limits: None };
         self.write(process, &mut writer, scope, |writer| writer.sync(&options, &Silent)).map(|_| ())
     }
 

@@ -10,7 +10,7 @@ use wsidx::{
     Error,
     dataset::{Buffer, Images},
     index::{Analysis, AnalysisOptions, Reader, Selection, Transform},
-    picture::{Limits, Picture, decode},
+    picture::{Picture, decode},
     wavelet::{Coefficients, Layout, Subband},
 };
 
@@ -53,8 +53,9 @@ fn standardised(reader: &Reader, image: &Path) -> Result<Picture, Error> {
         Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", image.display())),
         other => other,
     };
-    Images::default().read(image, &Limits::default(), &mut buffer).map_err(name)?;
-    Ok(decode(&buffer.bytes, reader.settings().shape(), &Limits::default()).map_err(name)?.picture)
+    let limits = reader.limits()?;
+    Images::default().read(image, &limits, &mut buffer).map_err(name)?;
+    Ok(decode(&buffer.bytes, reader.settings().shape(), &limits).map_err(name)?.picture)
 }
 
 fn picture(reader: &Reader, image: &Path, out: &Path) -> Result<(), Error> {

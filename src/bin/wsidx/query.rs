@@ -6,7 +6,6 @@ use serde::Serialize;
 use wsidx::{
     Error,
     index::{Match, QueryResult, Texture},
-    picture::Limits,
 };
 
 use crate::{
@@ -31,11 +30,11 @@ struct QueryJson {
 
 pub(crate) fn run(session: &Session, args: &Query) -> Outcome {
     let reader = session.reader(args.images.first().map(std::path::PathBuf::as_path))?;
-    let rule = reader.rules()?.edges;
+    let (rule, limits) = (reader.rules()?.edges, reader.limits()?);
     let mut exit = Exit::Fine;
     let mut found = Vec::new();
     for image in &args.images {
-        match reader.query(image, args.k, &Limits::default(), &rule) {
+        match reader.query(image, args.k, &limits, &rule) {
             Ok(result) => found.push((image.as_path(), result)),
             Err(Error::Undecodable(reason)) => {
                 tell(&format!("{}: {reason}", image.display()));

@@ -23,6 +23,9 @@ use super::{
 /// Deflate makes at most one byte of 1,032.
 const BEST_COMPRESSION: u64 = 1_032;
 
+/// The least width and height of pictures: of smaller ones a small file holds millions, and none tells anything.
+const LEAST_SIDE: u32 = 4;
+
 /// Values of unsigned bytes, with their dimensions.
 struct Values {
     data: Data,
@@ -39,6 +42,11 @@ pub(super) fn open(path: &Path, file: File, size: u64) -> Result<Arrays, String>
     let (width, height) = (side(width)?, side(height)?);
     if count > 0 && (width == 0 || height == 0) {
         return Err(format!("its pictures of {width} × {height} are empty"));
+    }
+    if count > 0 && width.min(height) < LEAST_SIDE {
+        return Err(format!(
+            "its pictures of {width} × {height} are too small to be compared; at least {LEAST_SIDE} × {LEAST_SIDE} are read"
+        ));
     }
     let (pictures, labels) = (arrays::count(count)?, labels(path, count)?);
     let stride = u64::from(width) * u64::from(height);

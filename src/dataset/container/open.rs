@@ -25,8 +25,8 @@ use crate::{
     verdict::{Label, Split},
 };
 
-/// Bytes of a container that are in memory at once, where it must be read whole.
-pub(super) const MOST_BYTES: u64 = 1 << 30;
+/// Bytes of a container that are in memory at once, where it must be read whole: the largest of the well-known ones, EMNIST by class, has 522 MiB.
+pub(super) const MOST_BYTES: u64 = 640 << 20;
 
 /// Bytes of a text beside a container.
 const MOST_TEXT: u64 = 64 << 20;
@@ -124,10 +124,7 @@ impl Container {
     /// [`Error::Undecodable`] with the reason.
     pub fn read(&self, item: usize, limits: &Limits, buffer: &mut Buffer) -> Result<()> {
         buffer.bytes.clear();
-        let within = |size: u64| match size > limits.max_bytes {
-            true => Err(Error::Undecodable(format!("{size} bytes; the limit is {}", limits.max_bytes))),
-            false => Ok(()),
-        };
+        let within = |size: u64| limits.refuse_file(size).map_or(Ok(()), |reason| Err(Error::Undecodable(reason)));
         within(self.items.size(item))?;
         self.items.read(item, &mut buffer.bytes).map_err(Error::Undecodable)?;
         within(buffer.bytes.len() as u64)

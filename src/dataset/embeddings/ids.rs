@@ -6,7 +6,10 @@
 use std::{io::Read, path::Path};
 
 use super::{MOST_ROWS, given};
-use crate::dataset::labels::{FILE_COLUMNS, MAX_TABLE_BYTES};
+use crate::dataset::labels::FILE_COLUMNS;
+
+/// Bytes of such a file.
+const MAX_TABLE_BYTES: u64 = 256 << 20;
 
 /// The paths in the file, in its order.
 pub(super) fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {

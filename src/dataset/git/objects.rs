@@ -75,7 +75,7 @@ impl Repository {
         let mut stores = None;
         let mut buffer = Buffer::default();
         for place in 0..ids.len() {
-            let read = next_reply(&mut replies, limits.max_bytes, &mut buffer.bytes).map_err(failed)?;
+            let read = next_reply(&mut replies, limits, &mut buffer.bytes).map_err(failed)?;
             let read = match read {
                 Ok(()) => match Pointer::parse(&buffer.bytes) {
                     Some(pointer) => {
@@ -114,7 +114,7 @@ fn os_path(bytes: &[u8]) -> &Path {
 }
 
 /// Reads one reply. What is too long is drained.
-fn next_reply(replies: &mut impl BufRead, most: u64, bytes: &mut Vec<u8>) -> std::io::Result<std::result::Result<(), Unread>> {
+fn next_reply(replies: &mut impl BufRead, limits: &Limits, bytes: &mut Vec<u8>) -> std::io::Result<std::result::Result<(), Unread>> {
     let malformed = || std::io::Error::other("git cat-file gave an answer that is none");
     bytes.clear();
     replies.by_ref().take(LONGEST_HEAD).read_until(b'\n', bytes)?;
@@ -123,7 +123,7 @@ fn next_reply(replies: &mut impl BufRead, most: u64, bytes: &mut Vec<u8>) -> std
     let read = match head {
         Head::Missing => return Ok(Err(Unread::Missing("git has not got the object here".into()))),
         Head::Other => Err(Unread::Unreadable("it is no file in git".into())),
-        Head::Blob(size) if size > most => Err(Unread::Unreadable(format!("{size} bytes; the limit is {most}"))),
+        Head::Blob(size) if size > limits.max_bytes => Err(Unread::Unreadable(limits.refuse_file(size).unwrap_or_default())),
         Head::Blob(size) => {
             replies.by_ref().take(size).read_to_end(bytes)?;
             if bytes.len() as u64 != size {
@@ -175,7 +175,7 @@ mod tests {
         let (mut rest, mut all) = (bytes, Vec::new());
         while !rest.is_empty() {
             let mut blob = Vec::new();
-            match next_reply(&mut rest, 10, &mut blob) {
+            match next_reply(&mut rest, &Limits { max_bytes: 10, ..Limits::default() }, &mut blob) {
                 Ok(read) => all.push(read.map(|()| blob)),
                 Err(_) => return all,
             }

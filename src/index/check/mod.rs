@@ -61,8 +61,8 @@ pub struct CheckOptions {
     pub label: Option<Label>,
     /// The split of all of them.
     pub split: Option<Split>,
-    /// What a picture may cost.
-    pub limits: Limits,
+    /// What a picture may cost; `None`: what the `wsidx.toml` of the dataset says.
+    pub limits: Option<Limits>,
     /// Which pairs are near-duplicates.
     pub rule: EdgeRule,
 }
@@ -128,12 +128,13 @@ impl Reader {
         items.dedup_by(|a, b| a.file == b.file);
         let images = Images::default();
         let named = self.named(&items, &images, options)?;
+        let limits = self.limits_of(options)?;
         monitor.stage("reading", Some(items.len() as u64));
         let read: Vec<Result<Read>> = items
             .par_iter()
             .map_init(Buffer::default, |buffer, item| {
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&images, &item.file, buffer, &options.limits) }
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&images, &item.file, buffer, &limits) }
             })
             .collect();
         let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
@@ -189,7 +190,7 @@ impl Reader {
         let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
         tables.sort_unstable();
         tables.dedup();
-        let mut labels = Labels::read(self.root(), &tables)?;
+        let mut labels = Labels::read(self.root(), &tables, &self.rules()?.limits)?;
         let occurrence = |item: &CheckItem| {
             let (label, split) = match item.inside {
                 true => images.told(&item.file, &item.path).unwrap_or_else(|| labels.of(&item.path)),
@@ -198,6 +199,10 @@ impl Reader {
             Occurrence { path: item.path.clone(), label: options.label.clone().or(label), split: options.split.or(split) }
         };
         Ok(items.iter().map(occurrence).collect())
+    }
+
+    fn limits_of(&self, options: &CheckOptions) -> Result<Limits> {
+        options.limits.map_or_else(|| self.limits(), Ok)
     }
 
     fn look_at(&self, images: &Images, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {

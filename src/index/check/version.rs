@@ -146,15 +146,16 @@ impl Reader {
         if !files.is_empty() {
             monitor.stage("reading", Some(files.len() as u64));
         }
+        let limits = self.limits_of(options)?;
         let one = |read: Bytes| {
             monitor.advance(1);
             match read {
                 _ if monitor.cancelled() => Err(Error::Interrupted),
-                Ok(buffer) => super::unread(self.look_at_bytes(&buffer, &options.limits)),
+                Ok(buffer) => super::unread(self.look_at_bytes(&buffer, &limits)),
                 Err(unread) => Ok(Err(unread)),
             }
         };
-        read_together(objects, files, &options.limits, |read| {
+        read_together(objects, files, &limits, |read| {
             had.extend(read.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
             Ok(())
         })?;

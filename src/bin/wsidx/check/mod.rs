@@ -17,7 +17,6 @@ use serde::Serialize;
 use wsidx::{
     index::{CheckOptions, Checked, Texture, except},
     monitor::Monitor,
-    picture::Limits,
     similarity::register::RULE,
     verdict::{ALLOW_FILE, Action, BASELINE_FILE, Exception, Policy, Rules},
 };
@@ -102,7 +101,7 @@ fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Resul
     let options = CheckOptions {
         label: args.label.as_deref().map(|label| label.as_bytes().into()),
         split: args.split.as_deref().map(str::parse).transpose()?,
-        limits: Limits::default(),
+        limits: None,
         rule: rules.edges,
     };
     let mut checked = reader.check(items, &options, monitor)?;
