@@ -43,6 +43,24 @@ const UNSAFE_FILES: &[&str] = &[
     "src/similarity/wide.rs",
     "src/store/medium/bytes.rs",
 ];
+/// The only files that may open files by their paths: all else goes through `src/file`. Those of the index look after files that they made.
+const FILE_FILES: &[&str] =
+    &["src/file/mod.rs", "src/file/write.rs", "src/index/init.rs", "src/index/lock.rs", "src/index/mod.rs", "src/store/medium/folder.rs"];
+/// What opens a file by its path.
+const OPENERS: &[&str] = &[
+    "fs::read",
+    "fs::read_to_string",
+    "fs::write",
+    "fs::copy",
+    "File::open",
+    "File::create",
+    "File::create_new",
+    "File::options",
+    "OpenOptions",
+    "openat",
+    "from_path",
+    "save_with_format",
+];
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
 
@@ -341,6 +359,34 @@ fn unsafe_outside(files: &[File], allowed: &[&str]) -> Vec<String> {
     complaints
 }
 
+/// Where files of `src/` outside `allowed`, and outside their own tests, open files by their paths.
+fn opened_outside(files: &[File], allowed: &[&str]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let is_tests = |path: &str| {
+        let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+        let above = files.iter().filter(|file| file.path == format!("{folder}/mod.rs") || file.path == format!("{folder}.rs"));
+        above.into_iter().any(|file| file.text.contains(&format!("#[cfg(test)]\nmod {};", name.trim_end_matches(".rs"))))
+    };
+    for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with("src/") && !is_tests(&file.path)) {
+        let code = code_only(&file.text);
+        let tests = code.match_indices("#[cfg(test)]").find(|(at, _)| code[*at..].lines().nth(1).is_some_and(|next| next.ends_with(" {")));
+        let code = &code[..tests.map_or(code.len(), |(at, _)| at)];
+        let uses: Vec<(usize, &str)> = OPENERS.iter().flat_map(|opener| words(code, opener).map(move |at| (at, *opener))).collect();
+        match (allowed.contains(&file.path.as_str()), uses.is_empty()) {
+            (false, false) => complaints.extend(uses.iter().map(|(at, opener)| {
+                format!("{}:{}: `{opener}` by itself; read and write through `wsidx::file`", file.path, line_of(code, *at))
+            })),
+            (true, true) => {
+                complaints.push(format!("{}:1: is named for opening files and opens none (FILE_FILES in tests/tidy.rs)", file.path));
+            }
+            _ => {}
+        }
+    }
+    let absent = allowed.iter().filter(|path| !files.iter().any(|file| file.path == **path));
+    complaints.extend(absent.map(|path| format!("{path}:1: is named for opening files and does not exist (FILE_FILES in tests/tidy.rs)")));
+    complaints
+}
+
 /// Compares the list under "## Files" of `readme` (at `path`), and the files its table names, with those in the folder.
 fn listed_samples(path: &str, readme: &str, present: &BTreeSet<String>) -> Vec<String> {
     let (mut listed, mut in_list, mut complaints) = (BTreeSet::new(), false, Vec::new());
@@ -433,6 +479,11 @@ fn no_file_names_a_path_of_one_machine() {
 #[test]
 fn unsafe_stays_in_the_files_named_for_it() {
     none(&unsafe_outside(&tree(), UNSAFE_FILES));
+}
+
+#[test]
+fn files_are_opened_by_the_one_door_alone() {
+    none(&opened_outside(&tree(), FILE_FILES));
 }
 
 #[test]
@@ -576,6 +627,26 @@ fn unsafe_in_a_file_not_named_for_it_is_seen_and_so_is_a_stale_name() {
     let seen = unsafe_outside(&files, &["src/b.rs", "src/c.rs", "src/d.rs"]);
     let places: Vec<&str> = seen.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(places, ["src/a.rs:3", "src/c.rs:1", "src/d.rs:1"]);
+}
+
+#[test]
+fn a_file_that_is_opened_beside_the_door_is_seen_and_so_is_a_stale_name() {
+    let tests = "#[cfg(test)]\nmod tests {\n    fs::write(x);\n}\n";
+    let files = made_up(&[
+        (
+            "src/a.rs",
+            "// fs::read\nuse std::fs::{self, OpenOptions};\nfn f() { fs::read_dir(x); x.read_to_string(y); std::fs::read(x); }\n",
+        ),
+        ("src/b.rs", tests),
+        ("src/c/mod.rs", "#[cfg(test)]\nmod damage;\n#[cfg(test)]\npub(super) mod tests {\n    fs::write(x);\n}\n"),
+        ("src/c/damage.rs", "fn f() { fs::write(x) }\n"),
+        ("src/door.rs", "fn f() { File::open(x) }\n"),
+        ("src/stale.rs", tests),
+        ("tests/c.rs", "fn f() { fs::write(x) }\n"),
+    ]);
+    let seen = opened_outside(&files, &["src/door.rs", "src/stale.rs", "src/gone.rs"]);
+    let places: Vec<&str> = seen.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["src/a.rs:3", "src/a.rs:2", "src/stale.rs:1", "src/gone.rs:1"]);
 }
 
 #[test]

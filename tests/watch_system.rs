@@ -11,7 +11,8 @@ mod support;
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::net::UnixDatagram,
+    net::TcpStream,
+    os::unix::net::{UnixDatagram, UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -162,6 +163,105 @@ fn what_is_on_a_file_system_that_was_unmounted_is_not_taken_for_removed() {
     watch.stop();
 }
 
+/// Whether a process may mount file systems in a namespace of its own; where it may not, the test says so and ends.
+fn may_mount(test: &str) -> bool {
+    let place = tempfile::tempdir().unwrap();
+    let script = format!("mount -t tmpfs none {}", place.path().display());
+    let done = command("unshare", place.path()).args(["--user", "--map-root-user", "--mount", "sh", "-euc", &script]).status();
+    let may = done.is_ok_and(|status| status.success());
+    if !may {
+        println!("{test}: not tested, since this user may not mount file systems (unshare --user --mount)");
+    }
+    may
+}
+
+#[test]
+fn a_file_system_below_a_watched_folder_may_go_and_come_and_nothing_in_it_is_taken_for_removed() {
+    if !may_mount("a file system below a watched folder") {
+        return;
+    }
+    let tree = dataset();
+    let root = tree.path();
+    let disk = root.join("in/a disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = format!("mount -t tmpfs none '{0}'; cp -a {1}/cat/. '{0}'", disk.display(), root.display());
+    let mut watch = Watch::of(apart(root, &mount, "in --settle 0.2"));
+    for _ in 0..6 {
+        watch.until("verdict", "in/a disk/");
+    }
+    for round in 0..2 {
+        watch.there(&format!("umount -l '{}'", disk.display()));
+        let told = watch.until("degraded", "unmounted");
+        assert!(told.to_string().contains("in/a disk: it was unmounted; mount it again"), "{told}");
+        // What is beside it is taken in all the same, and a look at everything removes nothing.
+        write(&watch.inside(root), &format!("in/beside{round}.ppm"), &ppm(300 + round, SIDE));
+        watch.until("verdict", &format!("in/beside{round}.ppm"));
+        let status: Value = serde_json::from_str(&wsidx(root, ["watch", "status", "--format", "json"]).expect(0).stdout).unwrap();
+        assert!(status["degraded"].to_string().contains("in/a disk"), "{status}");
+        watch.signal(Signal::USR1);
+        watch.until("rescan_done", "");
+        watch.there(&mount);
+        watch.until("recovered", "in/a disk");
+        watch.until("rescan_done", "");
+        write(&watch.inside(root), &format!("in/a disk/new{round}.ppm"), &ppm(200 + round, SIDE));
+        watch.until("verdict", &format!("in/a disk/new{round}.ppm"));
+        fs::remove_file(watch.inside(&disk).join(format!("new{round}.ppm"))).unwrap();
+        watch.until("removed", &format!("in/a disk/new{round}.ppm"));
+    }
+    let removed = watch.seen.iter().filter(|line| line.contains("\"removed\"")).count();
+    assert_eq!(removed, 2, "{:#?}", watch.seen);
+    watch.stop();
+}
+
+#[test]
+fn a_file_system_that_comes_below_a_watched_folder_is_taken_in_and_one_over_known_files_is_not() {
+    if !may_mount("a file system that comes") {
+        return;
+    }
+    let tree = dataset();
+    let root = tree.path();
+    fs::create_dir(root.join("in/new")).unwrap();
+    write(root, "in/old/a.ppm", &ppm(100, SIDE));
+    let mut watch = Watch::of(apart(root, "true", "in --settle 0.2"));
+    watch.until("verdict", "in/old/a.ppm");
+    watch.there(&format!("mount -t tmpfs none {0}/in/new; cp {0}/cat/0.ppm {0}/in/new", root.display()));
+    watch.until("verdict", "in/new/0.ppm");
+    write(&watch.inside(root), "in/new/later.ppm", &ppm(101, SIDE));
+    watch.until("verdict", "in/new/later.ppm");
+    watch.there(&format!("mount -t tmpfs none {}/in/old", root.display()));
+    watch.until("degraded", "mounted over it; unmount that, or start the watch again");
+    watch.signal(Signal::USR1);
+    watch.until("rescan_done", "");
+    watch.there(&format!("umount -l {}/in/old", root.display()));
+    watch.until("recovered", "in/old");
+    fs::remove_file(root.join("in/old/a.ppm")).unwrap();
+    watch.until("removed", "in/old/a.ppm");
+    assert_eq!(watch.seen.iter().filter(|line| line.contains("\"removed\"")).count(), 1, "{:#?}", watch.seen);
+    watch.stop();
+}
+
+#[test]
+fn forty_silent_clients_hold_up_neither_status_nor_metrics() {
+    let tree = dataset();
+    let root = tree.path();
+    let mut program = command(PROGRAM, root);
+    program.args(["watch", "in", "--metrics", "127.0.0.1:0"]).stderr(fs::File::create(root.join("talk")).unwrap());
+    let watch = Watch::of(program);
+    let talk = fs::read_to_string(root.join("talk")).unwrap();
+    let address = talk.split("http://").nth(1).unwrap().split("/metrics").next().unwrap();
+    let _silent: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(root.join(".wsidx/watch.sock")).unwrap()).collect();
+    let _mute: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let began = Instant::now();
+    wsidx(root, ["watch", "status"]).expect(0);
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    watch.stop();
+}
+
 #[test]
 fn where_the_limit_of_watches_is_reached_the_folder_is_polled_and_it_is_said() {
     let tree = dataset();
@@ -243,7 +343,7 @@ fn numbers_are_served_to_prometheus_on_this_machine_only_and_talk_may_be_json() 
     assert_eq!(line["level"], "info");
     let address = line["message"].as_str().unwrap().split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
     let ask = |what: &str| {
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let mut stream = TcpStream::connect(&address).unwrap();
         write!(stream, "GET {what} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();

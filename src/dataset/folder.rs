@@ -113,13 +113,14 @@ impl Listing {
         let kind = entry.file_type();
         let name = entry.file_name();
         let is_image = names_image(name.as_bytes());
+        let is_table = TABLE_NAMES.iter().any(|table| name == *table);
         if kind.is_file() && is_image {
             images.push(relative.into());
-        } else if kind.is_file() && TABLE_NAMES.iter().any(|table| name == *table) {
+        } else if kind.is_file() && is_table {
             self.tables.push(relative.into());
         } else if kind.is_file() && names_container(name.as_bytes()) {
             containers.push(relative.into());
-        } else if kind.is_symlink() || (is_image && !kind.is_dir()) {
+        } else if kind.is_symlink() || ((is_image || is_table) && !kind.is_dir()) {
             self.skipped.push(Skipped { path: relative.into(), reason: describe(kind).to_owned() });
         }
     }

@@ -127,10 +127,7 @@ pub(super) fn serve<S: Stream>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        io::{Read as _, Write as _},
-        sync::mpsc::channel,
-    };
+    use std::{io::Read as _, sync::mpsc::channel};
 
     #[test]
     fn the_silent_hold_up_nobody_however_many_they_are_and_the_oldest_go_first() {
@@ -151,12 +148,12 @@ mod tests {
         let silent: Vec<UnixStream> = (0..MOST + 10).map(|_| connect()).collect();
         let mut text = [0; 6];
         let speaks = connect();
-        (&speaks).write_all(b"hello\n").unwrap();
+        speaks.write_all(b"hello\n").unwrap();
         (&speaks).read_exact(&mut text).unwrap();
         assert!(&text == b"hello\n" && began.elapsed() < PATIENCE, "{:?}", began.elapsed());
         // The eleven that came first were sent away, and the last is still listened to.
-        assert!(silent[..11].iter().all(|mut stream| matches!(stream.read(&mut text), Ok(0))));
-        (&silent[MOST + 9]).write_all(b"later\n").unwrap();
+        assert!(silent[..11].iter().all(|stream| matches!(stream.read(&mut text), Ok(0))));
+        silent[MOST + 9].write_all(b"later\n").unwrap();
         (&silent[MOST + 9]).read_exact(&mut text).unwrap();
         assert_eq!(&text, b"later\n");
     }
