@@ -125,6 +125,12 @@ impl SledCatalog {
         Ok(self.db.as_ref().expect("just opened"))
     }
 
+    /// sled writes what it still holds when it is dropped, and panics where the disk refuses that. What it lacks then is in the packs.
+    fn close(&mut self) {
+        let db = self.db.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+
     fn load_trees(&mut self) -> Option<(State, Mark)> {
         if !self.folder.join("db").exists() {
             return None;
@@ -140,11 +146,17 @@ impl SledCatalog {
     }
 }
 
+impl Drop for SledCatalog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Catalog for SledCatalog {
     fn load(&mut self) -> Option<(State, Mark)> {
         let loaded = guard::catch(|| self.load_trees()).flatten();
         if loaded.is_none() {
-            self.db = None;
+            self.close();
         }
         loaded
     }
@@ -159,11 +171,11 @@ impl Catalog for SledCatalog {
 
     /// sled holds some 130 MB for a million contents.
     fn rest(&mut self) {
-        self.db = None;
+        self.close();
     }
 
     fn clear(&mut self) -> Result<()> {
-        self.db = None;
+        self.close();
         match fs::remove_dir_all(&self.folder) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", &self.folder)(e)),
             _ => Ok(()),
