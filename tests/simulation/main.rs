@@ -107,7 +107,7 @@ fn a_replay_is_the_same_call_by_call() {
 #[test]
 fn each_fault_of_ordering_is_found() {
     for broken in Broken::ALL {
-        let (counts, failures) = all(0, 300, broken, true);
+        let (counts, failures) = all(0, 1_000, broken, true);
         let (seed, failure) = failures.first().unwrap_or_else(|| panic!("{broken:?} is not found in {counts:?}"));
         println!("{broken:?}: seed {seed}: {failure}");
     }

@@ -219,7 +219,7 @@ fn mend(actor: &Actor) -> Outcome {
             let mut world = actor.sim.world();
             world.packs = crate::disk::Disk::default();
             world.view = crate::disk::Disk::default();
-            world.sled.now = None;
+            world.sled = crate::world::Sled::default();
             drop(world);
             create(&process(actor)).map_err(|error| error.to_string())?;
         } else if says("`wsidx rebuild`") {

@@ -28,8 +28,12 @@ pub(crate) struct Odds {
 impl Odds {
     /// Most calls read, and what is hard is when the others fail.
     fn of(self, kind: Kind) -> Self {
-        let rarely = |odds: u64| if kind == Kind::Writes || kind == Kind::Grows { odds.div_ceil(3) } else { odds * 3 };
-        Self { kill: rarely(self.kill), power: rarely(self.power), eio: rarely(self.eio), ..self }
+        let by = |odds: u64| match kind {
+            Kind::Writes => odds.div_ceil(6),
+            Kind::Grows => odds.div_ceil(2),
+            Kind::Reads | Kind::Waits => odds * 4,
+        };
+        Self { kill: by(self.kill), power: by(self.power), eio: by(self.eio), ..self }
     }
 }
 
