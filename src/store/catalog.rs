@@ -128,7 +128,7 @@ impl SledCatalog {
     /// sled writes what it still holds when it is dropped, and panics where the disk refuses that. What it lacks then is in the packs.
     fn close(&mut self) {
         let db = self.db.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+        let _ = guard::catch(|| drop(db));
     }
 
     fn load_trees(&mut self) -> Option<(State, Mark)> {
