@@ -88,6 +88,19 @@ fn an_archive_whose_lock_is_a_link_cuts_no_file() {
 }
 
 #[test]
+fn a_socket_that_came_with_an_archive_is_not_spoken_to() {
+    let (folder, root) = dataset("packed");
+    let other = std::os::unix::net::UnixListener::bind(folder.path().join("other")).unwrap();
+    other.set_nonblocking(true).unwrap();
+    symlink("../../other", root.join(".wsidx/watch.sock")).unwrap();
+    for word in ["status", "stop", "pause"] {
+        let refused = wsidx(&root, ["watch", word]).expect(2);
+        assert!(refused.stderr.contains("is not a socket of yours; remove it"), "{}", refused.stderr);
+    }
+    assert!(other.accept().is_err(), "somebody connected");
+}
+
+#[test]
 fn an_index_from_an_archive_is_used_with_a_warning_until_it_is_trusted() {
     let (folder, root) = dataset("packed");
     let own = wsidx(&root, ["groups", "--strict"]).expect(0);

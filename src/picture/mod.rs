@@ -519,7 +519,10 @@ mod tests {
         for name in ["colour48x32", "subsampled48x32", "wide48x32", "restart48x32", "rgb48x32", "grey48x32", "large200x140"] {
             let bytes = file(&format!("{name}.jpg"));
             for size in [8, 14, 32, 64, 128] {
-                assert!(baseline::decode(bytes, size, &mut baseline::Buffers::default(), &mut |_| Ok(())).unwrap().is_some(), "{name} is declined");
+                assert!(
+                    baseline::decode(bytes, size, &mut baseline::Buffers::default(), &mut |_| Ok(())).unwrap().is_some(),
+                    "{name} is declined"
+                );
                 let shape = colour(size as u16);
                 let found = psnr(&read(bytes, shape).unwrap().picture, &slow(bytes, shape));
                 // Where chroma is subsampled it is interpolated differently; the pattern's hard colour edges are the worst case.

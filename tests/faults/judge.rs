@@ -190,7 +190,8 @@ impl Point<'_> {
         let all: BTreeSet<&PathBuf> = before.keys().chain(now.keys()).filter(|path| is_the_users(path)).collect();
         for path in all {
             let is = now.get(path);
-            let is_left_over = is.is_some() && !before.contains_key(path) && path.components().any(|part| is_temporary(part.as_os_str().to_str()));
+            let is_left_over =
+                is.is_some() && !before.contains_key(path) && path.components().any(|part| is_temporary(part.as_os_str().to_str()));
             if is != before.get(path) && is != after.get(path) && !is_left_over {
                 failures.push(format!("{} is neither old nor new", path.display()));
             }

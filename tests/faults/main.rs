@@ -84,7 +84,8 @@ struct Row {
 fn run_scene(injector: &Injector, scene: &Scene, number: u64, which: &Which) -> Row {
     let ground = Ground::prepare(scene);
     let expected = Expected::of(injector, scene, &ground);
-    let mut row = Row { name: scene.name, calls: expected.calls, points: [0; Fault::ALL.len()], failures: Vec::new(), tolerated: Vec::new() };
+    let mut row =
+        Row { name: scene.name, calls: expected.calls, points: [0; Fault::ALL.len()], failures: Vec::new(), tolerated: Vec::new() };
     for fault in Fault::ALL {
         for n in which.points(fault, expected.calls, number) {
             let judged = Point { injector, scene, ground: &ground, expected: &expected, fault, n }.judge();
@@ -142,7 +143,22 @@ fn commands_that_only_read_change_no_file() {
         Err(why) => return eprintln!("SKIPPED: calls of commands that only read: {why}"),
     };
     let ground = Ground::prepare(&scenes::reading());
-    for line in ["check .", "query cat/0.ppm", "groups", "leaks", "outliers", "status", "cluster", "similarity", "spectrum", "reduce", "compare cat/0.ppm cat/1.ppm", "watch events", "calibrate", "debug basis"] {
+    for line in [
+        "check .",
+        "query cat/0.ppm",
+        "groups",
+        "leaks",
+        "outliers",
+        "status",
+        "cluster",
+        "similarity",
+        "spectrum",
+        "reduce",
+        "compare cat/0.ppm cat/1.ppm",
+        "watch events",
+        "calibrate",
+        "debug basis",
+    ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         let run = injector.run(&ground, &arguments, Fault::Kill, u64::MAX);
         assert!(matches!(run.status, 0 | 1), "{line}: {} {}", run.status, run.stderr);

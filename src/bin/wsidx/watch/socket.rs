@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::{
         fd::AsRawFd as _,
+        unix::fs::{FileTypeExt as _, MetadataExt as _},
         unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -23,6 +24,8 @@ use super::{
 const NAME: &str = "watch.sock";
 /// Bytes of a word.
 const LONGEST: usize = 64;
+/// Bytes of an answer.
+const LONGEST_ANSWER: u64 = 1 << 20;
 /// What a handful, or a grouping of a large part, may take before a status comes.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -88,6 +91,10 @@ fn answer(client: &Client<UnixStream>, inbox: &Inbox) -> io::Result<String> {
 pub(super) fn ask(root: &Path, word: &str) -> Result<String> {
     let path = index_folder(root).join(NAME);
     let io = |source| Error::Io { doing: "asking", path: path.clone(), source };
+    // A link in an index that came from elsewhere would have another program asked.
+    if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.file_type().is_socket() || meta.uid() != rustix::process::geteuid().as_raw()) {
+        return Err(Error::Refused(format!("{} is not a socket of yours; remove it", path.display())));
+    }
     let stream = with_short(&path, &|path| UnixStream::connect(path)).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             Error::Input(format!("nobody watches {}; start with `wsidx watch DIR`", root.display()))
@@ -95,7 +102,7 @@ pub(super) fn ask(root: &Path, word: &str) -> Result<String> {
         _ => io(e),
     })?;
     let mut text = String::new();
-    writeln!(&stream, "{word}").and_then(|()| (&stream).read_to_string(&mut text)).map_err(io)?;
+    writeln!(&stream, "{word}").and_then(|()| (&stream).take(LONGEST_ANSWER).read_to_string(&mut text)).map_err(io)?;
     match text.is_empty() {
         true => Err(Error::Input(format!("the one that watches {} is busy and gave no answer; try again", root.display()))),
         false => Ok(text),
