@@ -114,7 +114,7 @@ impl Reader {
             )));
         }
         monitor.stage("reading", Some(images.len() as u64));
-        let (files, limits) = (Images::default(), self.home.limits()?);
+        let (files, limits) = (Images::default(), self.home.limits());
         let frame = |image: &IndexedImage| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);

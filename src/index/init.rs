@@ -73,7 +73,7 @@ pub fn survey(root: &Path, monitor: &dyn Monitor) -> Result<Survey> {
         monitor.advance(1);
         if monitor.cancelled() { Err(Error::Interrupted) } else { Ok(header()) }
     };
-    let limits = Home::new(root).limits()?;
+    let limits = Home::new(root).limits();
     let headers = files.par_iter().map(|file| one(&mut || header_bytes(&to_path(root, &file.path)).and_then(|bytes| probe(&bytes).ok())));
     let mut headers = headers.collect::<Result<Vec<_>>>()?;
     for container in containers {

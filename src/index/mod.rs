@@ -217,9 +217,9 @@ impl Home {
         }
     }
 
-    /// What the same file says that an image may cost.
-    fn limits(&self) -> Result<Limits> {
-        Ok(self.rules()?.limits.of_images())
+    /// What the same file says that an image may cost; the default where the file cannot be used, which those who write say in another place.
+    fn limits(&self) -> Limits {
+        self.rules().map_or_else(|_| Limits::default(), |rules| rules.limits.of_images())
     }
 
     fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {

@@ -137,11 +137,8 @@ impl Reader {
         self.home.rules()
     }
 
-    /// What an image may cost by the same file.
-    ///
-    /// # Errors
-    /// As [`Reader::rules`].
-    pub fn limits(&self) -> Result<Limits> {
+    /// What an image may cost by the same file; the default where that cannot be used.
+    pub fn limits(&self) -> Limits {
         self.home.limits()
     }
 

@@ -256,7 +256,7 @@ impl Writer {
         monitor.stage("reading", plan.containers.is_empty().then_some(plan.read.len() as u64));
         let mut leaving = Leaving::of(&plan.gone, &self.state);
         let root = self.home.root.clone();
-        let limits = options.limits.map_or_else(|| self.home.limits(), Ok)?;
+        let limits = options.limits.unwrap_or_else(|| self.home.limits());
         let reader = BatchReader { home: self.home.clone(), shape: self.settings.shape(), limits, started, naming };
         let mut batches = Batches::of(&root, &plan.read, &plan.containers);
         let mut outcomes = match batches.next() {

@@ -37,11 +37,8 @@ pub struct Verification {
 }
 
 impl Writer {
-    /// What an image may cost by the `wsidx.toml` of the root.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for a file that cannot be used, [`Error::Io`].
-    pub fn limits(&self) -> Result<Limits> {
+    /// What an image may cost by the `wsidx.toml` of the root; the default where that cannot be used.
+    pub fn limits(&self) -> Limits {
         self.home.limits()
     }
 

@@ -147,7 +147,6 @@ fn commands_that_only_read_change_no_file() {
         "check .",
         "query cat/0.ppm",
         "groups",
-        "leaks",
         "outliers",
         "status",
         "cluster",
@@ -156,7 +155,6 @@ fn commands_that_only_read_change_no_file() {
         "reduce",
         "compare cat/0.ppm cat/1.ppm",
         "watch events",
-        "calibrate",
         "debug basis",
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();

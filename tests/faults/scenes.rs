@@ -117,6 +117,14 @@ fn with_files(ground: &Ground) {
     fs::write(ground.tree().join("out.png"), "old").unwrap();
 }
 
+/// As many as a calibration takes.
+fn to_calibrate(ground: &Ground) {
+    (0..240).for_each(|seed| write(&ground.tree(), &format!("cat/{seed}.ppm"), &ppm(seed, SIDE)));
+    ground.wsidx(&["init"]).expect(0);
+    ground.wsidx(&["sync"]).expect(0);
+    fs::write(ground.tree().join("wsidx.toml"), "# mine\n[edges]\naccept = [\"photometric\"]\n").unwrap();
+}
+
 fn in_git(ground: &Ground) {
     synced(ground);
     let mut git = ground.command("git");
@@ -164,7 +172,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         scene("rebuild", "rebuild", synced),
         scene("rebuild-refit", "rebuild --refit", fitted),
         scene("verify", "verify", synced),
-        scene("calibrate", "calibrate --write", with_files),
+        scene("calibrate", "calibrate --write", to_calibrate),
         scene("allow", "allow dog/near.ppm --reason two", with_files),
         scene("allow-first", "allow dog/near.ppm --reason two", synced),
         scene("baseline", "baseline write", with_files),

@@ -53,7 +53,7 @@ fn standardised(reader: &Reader, image: &Path) -> Result<Picture, Error> {
         Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", image.display())),
         other => other,
     };
-    let limits = reader.limits()?;
+    let limits = reader.limits();
     Images::default().read(image, &limits, &mut buffer).map_err(name)?;
     Ok(decode(&buffer.bytes, reader.settings().shape(), &limits).map_err(name)?.picture)
 }

@@ -25,7 +25,7 @@ struct VerifyJson {
 pub(crate) fn verify(session: &Session, args: &Verify) -> Outcome {
     let monitor = session.monitor(args.output.format);
     let mut writer = session.writer(&session.root(None)?, args.wait, &monitor)?;
-    let found = writer.verify(args.files, &writer.limits()?, &monitor)?;
+    let found = writer.verify(args.files, &writer.limits(), &monitor)?;
     drop(monitor);
     let exit = if found.problems.is_empty() { Exit::Fine } else { Exit::Findings };
     if args.output.format != Format::Text {

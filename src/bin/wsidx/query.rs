@@ -30,7 +30,7 @@ struct QueryJson {
 
 pub(crate) fn run(session: &Session, args: &Query) -> Outcome {
     let reader = session.reader(args.images.first().map(std::path::PathBuf::as_path))?;
-    let (rule, limits) = (reader.rules()?.edges, reader.limits()?);
+    let (rule, limits) = (reader.rules()?.edges, reader.limits());
     let mut exit = Exit::Fine;
     let mut found = Vec::new();
     for image in &args.images {

@@ -128,7 +128,7 @@ impl Reader {
         items.dedup_by(|a, b| a.file == b.file);
         let images = Images::default();
         let named = self.named(&items, &images, options)?;
-        let limits = self.limits_of(options)?;
+        let limits = self.limits_of(options);
         monitor.stage("reading", Some(items.len() as u64));
         let read: Vec<Result<Read>> = items
             .par_iter()
@@ -201,8 +201,8 @@ impl Reader {
         Ok(items.iter().map(occurrence).collect())
     }
 
-    fn limits_of(&self, options: &CheckOptions) -> Result<Limits> {
-        options.limits.map_or_else(|| self.limits(), Ok)
+    fn limits_of(&self, options: &CheckOptions) -> Limits {
+        options.limits.unwrap_or_else(|| self.limits())
     }
 
     fn look_at(&self, images: &Images, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {

@@ -146,7 +146,7 @@ impl Reader {
         if !files.is_empty() {
             monitor.stage("reading", Some(files.len() as u64));
         }
-        let limits = self.limits_of(options)?;
+        let limits = self.limits_of(options);
         let one = |read: Bytes| {
             monitor.advance(1);
             match read {

@@ -180,7 +180,7 @@ impl Packs {
     /// Fails after a failed write: what the disk holds is then unknown until it is read again.
     fn sound(&self) -> Result<()> {
         if self.poisoned {
-            let source = std::io::Error::other("an earlier write failed");
+            let source = std::io::Error::other("an earlier write failed; open the index again");
             return Err(Error::Io { doing: "using", path: self.medium.path(""), source });
         }
         Ok(())
