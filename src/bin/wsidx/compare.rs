@@ -124,7 +124,7 @@ fn read(name: &Path, shape: Shape, reader: Option<&Reader>) -> Result<Image, Err
         }
         return Ok(Image { name: name.to_owned(), drawn: stored.picture.clone(), picture: stored.picture, sides: stored.sides });
     }
-    let (mut buffer, limits) = (Buffer::default(), reader.map_or_else(|| Ok(Limits::default()), Reader::limits)?);
+    let (mut buffer, limits) = (Buffer::default(), reader.map_or_else(Limits::default, Reader::limits));
     Images::default().read(name, &limits, &mut buffer).map_err(name_it)?;
     let decoded = decode(&buffer.bytes, shape, &limits).map_err(name_it)?;
     let drawn = decode(&buffer.bytes, Shape::new(DRAWN, 3)?, &limits).map_err(name_it)?.picture;
