@@ -136,6 +136,8 @@ fn rebuilding_an_index_from_an_archive_reads_every_image_and_believes_nothing() 
     // A picture that the index was made to show for another file.
     let forged = fs::read(there.join("cat/0.ppm")).unwrap();
     fs::write(there.join("cat/9.ppm"), &forged).unwrap();
+    // One that was killed before the new index was there left this.
+    fs::create_dir(there.join(".wsidx-replaced")).unwrap();
     let rebuilt = wsidx(&there, ["rebuild"]).expect(0);
     assert!(rebuilt.stdout.contains("5 added"), "{}", rebuilt.stdout);
     wsidx(&there, ["verify", "--files", "--strict"]).expect(0);

@@ -68,13 +68,12 @@ pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
 fn replace(session: &Session, root: &Path, wait: bool) -> Outcome {
     session.vouch_no_more();
     let monitor = session.monitor(Format::Text);
-    let folder = dataset::index_folder(root);
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.with_file_name(format!("{name}-replaced-{}", std::process::id()));
+    let (folder, aside) = (dataset::index_folder(root), init::set_aside(root));
     let move_aside =
         |from: &Path, to: &Path| fs::rename(from, to).map_err(|source| Error::Io { doing: "moving aside", path: from.to_owned(), source });
     let old = session.writer(root, wait, &monitor)?;
     let options = InitOptions { size: Some(old.settings().size), wavelet: Some(old.settings().wavelet.parse()?) };
+    init::remove_set_aside(root)?;
     move_aside(&folder, &aside)?;
     let made = init::make(session, root, &options, &monitor);
     drop(old);
@@ -82,7 +81,6 @@ fn replace(session: &Session, root: &Path, wait: bool) -> Outcome {
         move_aside(&aside, &folder)?;
         return Err(error.into());
     }
-    fs::remove_dir_all(&aside).map_err(|source| Error::Io { doing: "removing", path: aside.clone(), source })?;
     drop(monitor);
     sync::run(session, &Sync { paths: Vec::new(), init: false, wait, output: Output { format: Format::Text } })
 }

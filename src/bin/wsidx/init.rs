@@ -1,9 +1,13 @@
 //! `wsidx init`.
 
-use std::{io::Write as _, path::Path};
+use std::{
+    fs,
+    io::{ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
 
 use wsidx::{
-    Result, dataset,
+    Error, Result, dataset,
     index::{InitOptions, create, survey},
     monitor::Monitor,
 };
@@ -27,11 +31,28 @@ pub(crate) fn run(session: &Session, args: &Init) -> Outcome {
     Ok(Exit::Fine)
 }
 
+/// Where an index that is made anew waits until the new one is there.
+pub(crate) fn set_aside(root: &Path) -> PathBuf {
+    let folder = dataset::index_folder(root);
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{name}-replaced"))
+}
+
+/// Removes it, also where it was left by a run that was killed; a link there is removed and not followed.
+pub(crate) fn remove_set_aside(root: &Path) -> Result<()> {
+    let path = set_aside(root);
+    match fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::Io { doing: "removing", path, source }),
+        _ => Ok(()),
+    }
+}
+
 /// Creates the index and says what was chosen.
 pub(crate) fn make(session: &Session, root: &Path, options: &InitOptions, monitor: &dyn Monitor) -> Result<()> {
     let survey = survey(root, monitor)?;
     let settings = create(root, &survey, options, &session.who(), session.now(), monitor)?;
     trust::note(root, monitor);
+    remove_set_aside(root)?;
     let colour = if settings.planes == 1 { "grey" } else { "colour" };
     let files = term::counted(survey.files as u64, "image file", "image files");
     monitor.note(&format!(
