@@ -92,6 +92,7 @@ fn run_scene(injector: &Injector, scene: &Scene, number: u64, which: &Which) -> 
                 break;
             }
             row.points[fault as usize] += 1;
+            judged.failures.iter().for_each(|why| eprintln!("FAILED {} {} {n}: {why}", scene.name, fault.name()));
             row.failures.extend(judged.failures.into_iter().map(|why| format!("{} {} {n}: {why}", scene.name, fault.name())));
             row.tolerated.extend(judged.tolerated);
         }
@@ -142,7 +143,7 @@ fn commands_that_only_read_change_no_file() {
         Err(why) => return eprintln!("SKIPPED: calls of commands that only read: {why}"),
     };
     let ground = Ground::prepare(&scenes::reading());
-    for line in ["check .", "query cat/0.ppm", "groups", "outliers", "status", "cluster", "similarity", "spectrum", "reduce", "compare cat/0.ppm cat/1.ppm", "watch events", "debug basis"] {
+    for line in ["check .", "query cat/0.ppm", "groups", "outliers", "status", "cluster", "similarity", "spectrum", "reduce --clusters 5", "compare cat/0.ppm cat/1.ppm", "watch events", "debug basis"] {
         let arguments: Vec<&str> = line.split(' ').collect();
         let run = injector.run(&ground, &arguments, Fault::Kill, u64::MAX);
         assert!(matches!(run.status, 0 | 1), "{line}: {} {}", run.status, run.stderr);
