@@ -30,7 +30,7 @@ use wsidx::{
 
 const SIDE: usize = 8;
 /// Bytes of a file up to which each of them is damaged by default; of longer ones as many, evenly spread.
-const SAMPLED: usize = 300;
+const SAMPLED: usize = 40;
 
 /// Six pictures, two of them alike; one that has left, whose content is cached; crops; and two events.
 fn small() -> tempfile::TempDir {
@@ -163,7 +163,7 @@ impl Campaign {
         }
         // Files that only writers read are mended by the next of them.
         let is_writers = bytes.is_none() || file.starts_with("catalog") || file.components().count() == 1;
-        if is_writers && (self.all || what.len() % 5 == 0 || bytes.is_none()) {
+        if is_writers && (self.all || what.ends_with('7') || bytes.is_none()) {
             self.restore();
             harm();
             self.mend(file, what, "`wsidx sync`");
@@ -233,6 +233,7 @@ fn every_byte_of_the_index_damaged_gives_the_right_answer_or_an_error_whose_comm
     for (name, [right, errors]) in &campaign.counts {
         println!("| {name} | {right} | {errors} |");
     }
+    campaign.failures.iter().for_each(|why| eprintln!("FAILED {why}"));
     let failures = &campaign.failures;
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.iter().take(60).cloned().collect::<Vec<_>>().join("\n"));
     assert!(campaign.counts.values().all(|[right, errors]| *right > 100 && *errors > 10), "{:?}", campaign.counts);

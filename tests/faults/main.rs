@@ -93,6 +93,7 @@ fn run_scene(injector: &Injector, scene: &Scene, number: u64, which: &Which) -> 
                 break;
             }
             row.points[fault as usize] += 1;
+            judged.failures.iter().for_each(|why| eprintln!("FAILED {} {} {n}: {why}", scene.name, fault.name()));
             row.failures.extend(judged.failures.into_iter().map(|why| format!("{} {} {n}: {why}", scene.name, fault.name())));
             row.tolerated.extend(judged.tolerated);
         }
@@ -152,7 +153,7 @@ fn commands_that_only_read_change_no_file() {
         "cluster",
         "similarity",
         "spectrum",
-        "reduce",
+        "reduce --clusters 5",
         "compare cat/0.ppm cat/1.ppm",
         "watch events",
         "debug basis",
