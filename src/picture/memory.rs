@@ -1,7 +1,7 @@
 //! Head of a file → the memory that decoding it takes, for every format but JPEG.
 //!
-//! The figures are upper bounds of what the decoders of `image` 0.25 take, read off their sources and measured (`benches/record`): the samples as
-//! they are decoded, and what stands beside them at the worst moment.
+//! The figures are upper bounds of what the decoders of `image` 0.25 take, read off their sources: the samples as they are decoded, and what
+//! stands beside them at the worst moment. The record of hostile files in `benches/record` has what whole commands take.
 
 use super::{
     format::Format,
