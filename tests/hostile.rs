@@ -38,8 +38,14 @@ fn png(side: u32, samples: &[u8], extra: &[u8]) -> Vec<u8> {
 
 /// The most memory that a command has at a time, in MiB, with eight threads; and what it says.
 fn peak(root: &Path, arguments: &[&str]) -> (u64, String) {
-    let mut child =
-        command(PROGRAM, root).args(arguments).env("RAYON_NUM_THREADS", "8").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let mut child = command(PROGRAM, root)
+        .args(arguments)
+        .env("RAYON_NUM_THREADS", "8")
+        .stdout(said.reopen().unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     while child.try_wait().unwrap().is_none() {
@@ -49,7 +55,7 @@ fn peak(root: &Path, arguments: &[&str]) -> (u64, String) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let output = child.wait_with_output().unwrap();
-    (most >> 10, String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    (most >> 10, String::from_utf8_lossy(&[fs::read(said.path()).unwrap(), output.stderr].concat()).into_owned())
 }
 
 #[test]
@@ -136,4 +142,53 @@ fn pictures_of_a_few_pixels_are_not_taken_in_by_the_million() {
     wsidx(tree.path(), ["init"]).expect(0);
     let (most, said) = peak(tree.path(), &["sync"]);
     assert!(said.contains("too small to be compared") && most < 100, "{most} MiB: {said}");
+}
+
+/// A file that ends with zeros which nobody has written.
+fn with_hole(file: &Path, head: &[u8], size: u64) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, head).unwrap();
+    fs::File::options().write(true).open(file).unwrap().set_len(size).unwrap();
+}
+
+#[test]
+fn large_files_are_in_memory_one_at_a_time() {
+    let tree = tempfile::tempdir().unwrap();
+    for seed in 0..8 {
+        let head = format!("P6\n# {seed}\n4000 4000\n255\n");
+        with_hole(&tree.path().join(format!("a/{seed}.ppm")), head.as_bytes(), head.len() as u64 + 48_000_000);
+    }
+    wsidx(tree.path(), ["init", "--size", "16"]).expect(0);
+    let (most, said) = peak(tree.path(), &["sync"]);
+    assert!(said.contains("8 contents") && most < 250, "{most} MiB: {said}");
+}
+
+#[test]
+fn thousands_of_copies_of_a_few_images_are_judged_without_a_list_of_all_for_each() {
+    let tree = tempfile::tempdir().unwrap();
+    let head = [&b"\0\0\x08\x03"[..], &20_000_u32.to_be_bytes(), &8_u32.to_be_bytes(), &8_u32.to_be_bytes()].concat();
+    let pictures: Vec<u8> = (0..20_000 * 64_usize).map(|i| ((i % 64) * (i / 64 % 4 * 2 + 3) * 29) as u8).collect();
+    write(tree.path(), "train-images-idx3-ubyte", &[head, pictures].concat());
+    wsidx(tree.path(), ["init", "--size", "8"]).expect(0);
+    let (_, said) = peak(tree.path(), &["sync"]);
+    assert!(said.contains("20,000 images with 4 contents"), "{said}");
+    let (most, said) = peak(tree.path(), &["check", ".", "--format", "json"]);
+    assert!(said.contains("train-images-idx3-ubyte#19999") && most < 400, "{most} MiB: {}", said.len());
+}
+
+#[test]
+fn embeddings_of_millions_of_numbers_each_are_refused() {
+    let tree = tempfile::tempdir().unwrap();
+    for seed in 1..3 {
+        write(tree.path(), &format!("cat/{seed}.ppm"), &ppm(seed, 16));
+    }
+    let header = format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 250000000), }");
+    let head = [&b"\x93NUMPY\x01\0"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
+    with_hole(&tree.path().join("e.npy"), &head, head.len() as u64 + 2_000_000_000);
+    write(tree.path(), "ids.txt", b"cat/1.ppm\ncat/2.ppm\n");
+    wsidx(tree.path(), ["init"]).expect(0);
+    wsidx(tree.path(), ["sync"]).expect(0);
+    let (most, said) =
+        peak(tree.path(), &["reduce", "--method", "complete-linkage", "--redundant", "0.1", "--embeddings", "e.npy", "--ids", "ids.txt"]);
+    assert!(said.contains("have 250000000 numbers each; at most 16384 are read") && most < 100, "{most} MiB: {said}");
 }

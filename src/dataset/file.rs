@@ -1,6 +1,19 @@
 //! A path → its bytes and what the file system says of it, whatever stands there.
+//!
+//! Threads read files at the same time, so eight large files would stand in memory together. A file over [`LARGE`] is therefore read by one
+//! thread at a time: its buffer takes a turn before it grows, and gives it back when it is cleared, filled again or dropped.
+//!
+//! Nothing can wait for ever: between taking a turn and giving it back a thread reads, hashes and decodes. For decoding it may have to wait, but
+//! only for threads that decode, which wait for nothing; and a thread that has the turn never waits for another.
 
-use std::{fs::Metadata, io::Read, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs::Metadata,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Condvar, Mutex, PoisonError},
+    thread::{self, ThreadId},
+};
 
 use crate::{
     Error, Result,
@@ -12,14 +25,77 @@ use crate::{
 /// The reason why a file that somebody writes to is not read.
 pub const CHANGED_WHILE_READ: &str = "it changed while it was read; run sync again";
 
+/// Bytes of a file that is in memory alone.
+const LARGE: u64 = 16 << 20;
+
+static LARGE_FILES: Turns = Turns::new();
+
+/// Gives turns to one thread at a time.
+struct Turns {
+    taken_by: Mutex<Option<ThreadId>>,
+    given_back: Condvar,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        Self { taken_by: Mutex::new(None), given_back: Condvar::new() }
+    }
+
+    /// Waits until no other thread has the turn; `None` where this one has it already.
+    fn take(&'static self) -> Option<Turn> {
+        let own = thread::current().id();
+        let taken_by = self.taken_by.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_another = |by: &mut Option<ThreadId>| by.is_some_and(|by| by != own);
+        let mut taken_by = self.given_back.wait_while(taken_by, by_another).unwrap_or_else(PoisonError::into_inner);
+        taken_by.replace(own).is_none().then_some(Turn(self))
+    }
+}
+
+/// Given back when it is dropped, by whichever thread.
+struct Turn(&'static Turns);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.0.taken_by.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.given_back.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Turn")
+    }
+}
+
 /// Reused from file to file.
 #[derive(Debug, Default)]
 pub struct Buffer {
     /// The bytes of the last file that was read.
     pub bytes: Vec<u8>,
+    /// Of a large file; given back after the bytes.
+    turn: Option<Turn>,
+}
+
+impl From<Vec<u8>> for Buffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, turn: None }
+    }
 }
 
 impl Buffer {
+    /// Empties it, and makes room for so many bytes; waits if they are many and another thread has a large file in memory.
+    pub fn make_room(&mut self, bytes: u64) {
+        self.bytes.clear();
+        if self.bytes.capacity() as u64 > LARGE {
+            self.bytes = Vec::new();
+        }
+        self.turn = None;
+        if bytes > LARGE {
+            self.turn = LARGE_FILES.take();
+        }
+        self.bytes.reserve_exact(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+
     /// The BLAKE3 hash of the bytes.
     pub fn id(&self) -> ContentId {
         *blake3::hash(&self.bytes).as_bytes()
@@ -37,8 +113,7 @@ pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<S
     if stat.size > limits.max_bytes {
         return Err(reason(Problem::TooLong { bytes: stat.size, limit: limits.max_bytes }));
     }
-    buffer.bytes.clear();
-    buffer.bytes.reserve_exact(stat.size as usize + 1);
+    buffer.make_room(stat.size + 1);
     let read = file.by_ref().take(stat.size + 1).read_to_end(&mut buffer.bytes).map_err(|e| reason(Problem::System(e)))?;
     let after = file.metadata().map_err(|e| reason(Problem::System(e)))?;
     if read as u64 != stat.size || to_stat(&after) != stat {
@@ -60,7 +135,10 @@ pub(super) fn to_stat(meta: &Metadata) -> Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{
+        fs,
+        sync::atomic::{AtomicU64, Ordering},
+    };
 
     #[test]
     fn what_is_no_regular_file_is_refused_by_name_and_does_not_hang() {
@@ -88,5 +166,34 @@ mod tests {
         assert_eq!(buffer.id(), *blake3::hash(b"bytes").as_bytes());
         let limits = Limits { max_bytes: 4, ..Limits::default() };
         assert!(read_image(&path, &limits, &mut buffer).unwrap_err().to_string().contains("the limit is 4"));
+    }
+
+    #[test]
+    fn a_large_file_is_in_memory_alone_and_every_thread_gets_its_turn() {
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut buffer = Buffer::default();
+                    for bytes in [LARGE + 1, 8, LARGE + 2, LARGE + 3] {
+                        buffer.make_room(bytes);
+                        assert_eq!(buffer.turn.is_some(), bytes > LARGE);
+                        if buffer.turn.is_some() {
+                            assert_eq!(NOW.fetch_add(1, Ordering::SeqCst), 0);
+                            thread::yield_now();
+                            NOW.fetch_sub(1, Ordering::SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+        let mut first = Buffer::default();
+        first.make_room(LARGE + 1);
+        // One thread never waits for itself.
+        let mut second = Buffer::default();
+        second.make_room(LARGE + 1);
+        assert!(first.turn.is_some() && second.turn.is_none());
+        first.make_room(1);
+        assert!(first.bytes.capacity() < 1 << 20 && first.turn.is_none());
     }
 }

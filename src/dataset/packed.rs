@@ -35,6 +35,11 @@ impl Texts {
         (0..self.len()).map(|at| self.get(at))
     }
 
+    /// Bytes of all of them together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds one; its number, or `None` if four gigabytes are full.
     pub(super) fn push(&mut self, text: &[u8]) -> Option<u32> {
         let number = u32::try_from(self.len()).ok()?;

@@ -80,7 +80,7 @@ pub fn read_together(
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     objects.read(files, limits, &mut |_, read| {
         bytes += read.as_ref().map_or(0, |buffer| buffer.bytes.len());
-        waiting.push(read.map(|buffer| Buffer { bytes: buffer.bytes.clone() }));
+        waiting.push(read.map(|buffer| Buffer::from(buffer.bytes.clone())));
         if bytes < TOGETHER {
             return Ok(());
         }

@@ -89,7 +89,8 @@ impl Reader {
             let RowRecord { id, occurrences, .. } = self.view.row(edge.row)?;
             let distance = real_distance(self.view.distance(&feature, edge.row)?);
             let (similarity, needs) = (f64::from(edge.similarity), Some(edge.needs));
-            Ok(Match { id, occurrences, similarity, needs, pair: None, too_little_texture: false, cluster: None, distance })
+            let paths = occurrences.len();
+            Ok(Match { id, occurrences, paths, similarity, needs, pair: None, too_little_texture: false, cluster: None, distance })
         };
         Ok(ImageGroup { id, occurrences, others: group.members.iter().map(other).collect::<Result<_>>()? })
     }

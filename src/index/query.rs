@@ -36,8 +36,10 @@ use crate::{
 pub struct Match {
     /// The content.
     pub id: ContentId,
-    /// Where it occurs, sorted by path; never empty.
+    /// Where it occurs, sorted by path; never empty. In the answers of a check only some places: the first, and those that decide.
     pub occurrences: Vec<Occurrence>,
+    /// In how many places it occurs.
+    pub paths: usize,
     /// In [0, 1]; 1 for the same picture, 0 where no way was found to lay one on the other.
     pub similarity: f64,
     /// The changes that make one of the other, where they are near-duplicates.
@@ -57,7 +59,8 @@ impl Match {
         let similarity = pair.map_or(0.0, |pair| f64::from(pair.similarity));
         let needs = pair.filter(|pair| rule.accepts(pair)).map(|pair| pair.needs);
         let too_little_texture = pair.is_some_and(|pair| rule.lacks_texture(&pair));
-        Self { id, occurrences, similarity, needs, pair, too_little_texture, cluster: None, distance: real_distance(distance) }
+        let (paths, distance) = (occurrences.len(), real_distance(distance));
+        Self { id, occurrences, paths, similarity, needs, pair, too_little_texture, cluster: None, distance }
     }
 }
 
@@ -121,6 +124,8 @@ impl Reader {
             Some(row) => self.picture_of_row(row)?,
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
+        // A large file is in memory alone: others may be waiting for it to go.
+        drop(buffer);
         let own = self.feature(&picture);
         let asked = Asked::of(&picture, |part, turns| self.features(part, turns));
         let (nearest, turns) = self.candidates(&own, &asked, k)?;

@@ -12,14 +12,15 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Width, and height.
     pub max_side: u32,
-    /// Bytes of memory that decoding takes: one image, and all images that the threads of the process decode at a time together.
+    /// Bytes of memory that decoding one image takes. All that the threads of the process decode at a time take half of it together; an image
+    /// that needs more than half is decoded alone.
     pub max_alloc: u64,
 }
 
 impl Default for Limits {
-    /// 256 MiB of file, 250 million pixels, 65,535 a side, 512 MiB of memory.
+    /// 256 MiB of file, 250 million pixels, 65,535 a side, 1 GiB of memory.
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_pixels: 250_000_000, max_side: 65_535, max_alloc: 512 << 20 }
+        Self { max_bytes: 256 << 20, max_pixels: 250_000_000, max_side: 65_535, max_alloc: 1 << 30 }
     }
 }
 
@@ -64,6 +65,6 @@ impl Limits {
                 raise("memory")
             )));
         }
-        Ok(budget::reserve(memory, self.max_alloc))
+        Ok(budget::reserve(memory, self.max_alloc / 2))
     }
 }

@@ -1,7 +1,7 @@
 //! Head of a file → the memory that decoding it takes, for every format but JPEG.
 //!
-//! The figures are upper bounds of what the decoders of `image` 0.25 take, read off their sources and measured (`benches/record`): the samples as
-//! they are decoded, and what stands beside them at the worst moment.
+//! The figures are upper bounds of what the decoders of `image` 0.25 take, read off their sources: the samples as they are decoded, and what
+//! stands beside them at the worst moment. The record of hostile files in `benches/record` has what whole commands take.
 
 use super::{
     format::Format,
@@ -43,11 +43,13 @@ fn png(bytes: &[u8]) -> u64 {
     samples(channels, if depth == 16 { 2 } else { 1 })
 }
 
-/// A single frame without alpha takes its planes and the samples; with alpha, and where it is animated, a canvas more or two.
+/// A single frame takes its planes and the samples, and its alpha, which is packed as a frame of its own; an animated one has a canvas more or
+/// two. Whether it is animated says the second bit of the flags (RFC 9649 §2.7).
 fn webp(bytes: &[u8]) -> u64 {
-    match bytes.get(12..16) {
-        Some(b"VP8 ") => 10,
-        Some(b"VP8L") => 16,
+    match (bytes.get(12..16), bytes.get(20)) {
+        (Some(b"VP8 "), _) => 10,
+        (Some(b"VP8L"), _) => 16,
+        (_, Some(flags)) if flags & 2 == 0 => 21,
         _ => 32,
     }
 }
@@ -58,12 +60,12 @@ fn gif(bytes: &[u8], header: &Header) -> u64 {
     if fills { 8 } else { 16 }
 }
 
-/// The samples twice, and then in 8 bits.
+/// The samples twice: as they are decoded, and as they are given on. One of them is gone before they are brought to 8 bits.
 fn tiff(bytes: &[u8]) -> u64 {
     let (bits, channels) = tiff_samples(bytes);
     let channels = u64::from(channels.clamp(1, 8));
     let bytes = u64::from(bits.clamp(8, 64)).div_ceil(8);
-    4 * channels * bytes + 2 * channels
+    4 * channels * bytes
 }
 
 fn pnm_channels(bytes: &[u8]) -> u64 {

@@ -12,8 +12,8 @@ pub struct ReadLimits {
     pub pixels: u64,
     /// Bytes of the file of an image: 1 to 4 GiB.
     pub file_bytes: u64,
-    /// Bytes of memory that decoding takes, for one image and for all that are decoded at a time: 16 MiB to 64 GiB. Formats other than JPEG take
-    /// 512 MiB for one image at the most.
+    /// Bytes of memory that decoding one image takes: 16 MiB to 64 GiB. All that are decoded at a time take half of it together; an image that
+    /// needs more than half is decoded alone. The samples of formats other than JPEG take 512 MiB at the most, whatever this says.
     pub memory: u64,
     /// Bytes of a table of labels: 1 to 2 GiB.
     pub table_bytes: u64,
@@ -22,7 +22,7 @@ pub struct ReadLimits {
 }
 
 impl Default for ReadLimits {
-    /// 250 million pixels, 256 MiB a file, 512 MiB of memory; 256 MiB and 20 million lines a table.
+    /// 250 million pixels, 256 MiB a file, 1 GiB of memory; 256 MiB and 20 million lines a table.
     fn default() -> Self {
         let Limits { max_pixels, max_bytes, max_alloc, .. } = Limits::default();
         Self { pixels: max_pixels, file_bytes: max_bytes, memory: max_alloc, table_bytes: 256 << 20, table_lines: 20_000_000 }
@@ -69,8 +69,8 @@ mod tests {
     fn limits_are_what_the_file_says_and_nonsense_is_refused() {
         let limits = |text: &str| Rules::from_toml(&format!("[limits]\n{text}\n")).map(|rules| rules.limits);
         assert_eq!(limits("").unwrap().of_images(), Limits::default());
-        let set = limits("pixels = 400_000_000\nmemory = 1_073_741_824\n").unwrap();
-        assert_eq!((set.pixels, set.of_images().max_alloc, set.file_bytes), (400_000_000, 1 << 30, 256 << 20));
+        let set = limits("pixels = 400_000_000\nmemory = 2_147_483_648\n").unwrap();
+        assert_eq!((set.pixels, set.of_images().max_alloc, set.file_bytes), (400_000_000, 2 << 30, 256 << 20));
         for wrong in ["pixels = 0", "memory = 1", "memory = 68719476737", "table_lines = -1", "pixel = 5", "pixels = \"many\""] {
             assert!(limits(wrong).is_err(), "{wrong}");
         }

@@ -64,11 +64,12 @@ impl Shown {
 /// An image that was compared with none.
 fn unregistered(id: [u8; 32], occurrences: &[Occurrence], similarity: f64, needs: Option<Needs>) -> Match {
     let too_little_texture = needs.is_none();
-    Match { id, occurrences: occurrences.to_vec(), similarity, needs, pair: None, too_little_texture, cluster: None, distance: 0.0 }
+    let (paths, occurrences) = (occurrences.len(), occurrences.to_vec());
+    Match { id, occurrences, paths, similarity, needs, pair: None, too_little_texture, cluster: None, distance: 0.0 }
 }
 
 fn each_place(found: &Match) -> impl Iterator<Item = Match> + '_ {
-    found.occurrences.iter().map(|place| Match { occurrences: vec![place.clone()], ..found.clone() })
+    found.occurrences.iter().map(|place| Match { occurrences: vec![place.clone()], paths: 1, ..found.clone() })
 }
 
 pub(crate) fn run(session: &Session, args: &Groups) -> Outcome {

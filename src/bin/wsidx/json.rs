@@ -118,7 +118,7 @@ impl NeighborJson {
         Self {
             rank,
             path: PathJson::new(first.map_or(b"", |o| &o.path)),
-            paths: matched.occurrences.len(),
+            paths: matched.paths,
             id: hex(&matched.id),
             label: first.and_then(label),
             split: first.and_then(|o| o.split).map(wsidx::verdict::Split::name),

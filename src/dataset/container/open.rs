@@ -123,9 +123,10 @@ impl Container {
     /// # Errors
     /// [`Error::Undecodable`] with the reason.
     pub fn read(&self, item: usize, limits: &Limits, buffer: &mut Buffer) -> Result<()> {
-        buffer.bytes.clear();
         let within = |size: u64| limits.refuse_file(size).map_or(Ok(()), |reason| Err(Error::Undecodable(reason)));
-        within(self.items.size(item))?;
+        let size = self.items.size(item);
+        within(size).inspect_err(|_| buffer.make_room(0))?;
+        buffer.make_room(size);
         self.items.read(item, &mut buffer.bytes).map_err(Error::Undecodable)?;
         within(buffer.bytes.len() as u64)
     }

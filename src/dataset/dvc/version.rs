@@ -152,7 +152,7 @@ mod tests {
     impl Objects for Counting {
         fn read(&self, files: &[&VersionFile], _: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
             *self.0.lock().unwrap() += 1;
-            files.iter().enumerate().try_for_each(|(i, file)| visit(i, Ok(&Buffer { bytes: file.path.to_vec() })))
+            files.iter().enumerate().try_for_each(|(i, file)| visit(i, Ok(&Buffer::from(file.path.to_vec()))))
         }
     }
 

@@ -23,6 +23,7 @@ use self::{
     table::Table,
     zip::Part,
 };
+use super::packed::Texts;
 use crate::{
     Error, Result,
     file::{Problem, open_named},
@@ -32,8 +33,12 @@ use crate::{
 const MOST_BYTES: u64 = 4 << 30;
 /// Bytes of a list of paths in an array.
 const MOST_TEXT: u64 = 1 << 30;
+/// Bytes of all paths together, as they are kept.
+const MOST_IDS: usize = 256 << 20;
 /// Embeddings in a file.
 const MOST_ROWS: u64 = 16 << 20;
+/// Numbers of an embedding: a matrix of few rows and many columns is a small file, too, that unpacks to gigabytes.
+const MOST_COLUMNS: u64 = 16 << 10;
 
 /// Embeddings in a file, and whose they are.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ pub struct Embeddings {
     path: PathBuf,
     matrix: Matrix,
     columns: usize,
-    ids: Vec<Vec<u8>>,
+    ids: Texts,
 }
 
 /// Where the numbers are.
@@ -69,10 +74,14 @@ impl Embeddings {
         let of = |path: &Path, reason: String| Error::Input(format!("{}: {reason}", path.display()));
         let (listed, told_in) = (ids.map(|ids| ids::read(ids).map_err(|reason| of(ids, reason))).transpose()?, ids.unwrap_or(path));
         let (matrix, ids) = matrix(path, listed).map_err(|reason| of(path, reason))?;
-        if let Some(row) = ids.iter().position(Vec::is_empty) {
+        if let Some(row) = ids.iter().position(<[u8]>::is_empty) {
             return Err(of(told_in, format!("row {row} (from 0) names no image")));
         }
         let (rows, columns) = matrix.shape().map_err(|reason| of(path, reason))?;
+        if columns as u64 > MOST_COLUMNS {
+            let reason = format!("its embeddings have {columns} numbers each; at most {MOST_COLUMNS} are read: save fewer of them");
+            return Err(of(path, reason));
+        }
         match rows == ids.len() as u64 {
             true => Ok(Self { path: path.to_owned(), matrix, columns, ids }),
             false => Err(of(path, format!("it has {rows} embeddings, but there are {} paths to say whose they are", ids.len()))),
@@ -81,7 +90,7 @@ impl Embeddings {
 
     /// Whose each embedding is, as the list says.
     #[must_use]
-    pub fn ids(&self) -> &[Vec<u8>] {
+    pub fn ids(&self) -> &Texts {
         &self.ids
     }
 
@@ -165,7 +174,7 @@ fn given(path: &Path) -> std::result::Result<(File, u64), String> {
 }
 
 /// The matrix, and whose its rows are.
-fn matrix(path: &Path, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(Matrix, Vec<Vec<u8>>), String> {
+fn matrix(path: &Path, listed: Option<Texts>) -> std::result::Result<(Matrix, Texts), String> {
     let has_end = |end: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(end));
     let (file, size) = given(path)?;
     if has_end("parquet") {
@@ -184,7 +193,7 @@ fn matrix(path: &Path, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(Mat
 }
 
 /// The same in an archive of arrays.
-fn arrays(file: File, size: u64, listed: Option<Vec<Vec<u8>>>) -> std::result::Result<(Matrix, Vec<Vec<u8>>), String> {
+fn arrays(file: File, size: u64, listed: Option<Texts>) -> std::result::Result<(Matrix, Texts), String> {
     let members = zip::members(&file, size)?.into_iter().filter_map(|member| {
         let name = String::from_utf8(member.name).ok()?.strip_suffix(".npy")?.to_owned();
         Some((name, member.part))
@@ -240,19 +249,23 @@ fn choose<'a>(
 }
 
 /// The strings of an array.
-fn text(array: &Array, file: &File) -> std::result::Result<Vec<Vec<u8>>, String> {
+fn text(array: &Array, file: &File) -> std::result::Result<Texts, String> {
     let Array { name, part, header } = array;
     let count = header.shape.first().copied().unwrap_or_default();
     if part.size > MOST_TEXT || count > MOST_ROWS {
         return Err(format!("its array `{name}` has {count} texts in {} bytes; the limits are {MOST_ROWS} and {MOST_TEXT}", part.size));
     }
-    let (mut source, mut ids) = (part.open(file), Vec::new());
+    let (mut source, mut ids) = (part.open(file), Texts::default());
     npy::header(&mut source)?;
-    header.each(&mut source, count, |value| {
-        ids.push(header.text(value)?);
-        Ok(())
-    })?;
+    header.each(&mut source, count, |value| add_id(&mut ids, &header.text(value)?))?;
     Ok(ids)
+}
+
+/// Adds a path to those that were read.
+fn add_id(ids: &mut Texts, id: &[u8]) -> std::result::Result<(), String> {
+    let fits = ids.bytes().checked_add(id.len()).is_some_and(|bytes| bytes <= MOST_IDS);
+    let added = if fits { ids.push(id) } else { None };
+    added.map(drop).ok_or_else(|| format!("its paths have more than {MOST_IDS} bytes; give those of the selected images only"))
 }
 
 /// Rows and columns of a matrix of numbers.

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 
-use super::{MOST_ROWS, MOST_TEXT};
+use super::{MOST_ROWS, add_id};
 use crate::dataset::{
     labels::FILE_COLUMNS,
+    packed::Texts,
     parquet::{Column, Parquet, Physical, number},
 };
 
@@ -19,7 +20,7 @@ pub(super) struct Table {
 }
 
 /// Opens a file of `size` bytes; whose its rows are is listed, or in a column of text.
-pub(super) fn open(file: File, size: u64, listed: Option<Vec<Vec<u8>>>) -> Result<(Table, Vec<Vec<u8>>), String> {
+pub(super) fn open(file: File, size: u64, listed: Option<Texts>) -> Result<(Table, Texts), String> {
     let parquet = Parquet::open(file, size, MOST_ROWS)?;
     let is_number = |column: &Column| !matches!(column.physical, Physical::Bytes | Physical::Other);
     let column = choose(&parquet, &["embeddings", "embedding"], "lists of numbers", |column| column.repeated == 1 && is_number(column))?;
@@ -55,15 +56,11 @@ fn choose(parquet: &Parquet, names: &[&str], what: &str, is: impl Fn(&Column) ->
     }
 }
 
-fn text(parquet: &Parquet, column: usize) -> Result<Vec<Vec<u8>>, String> {
-    let (mut ids, mut bytes) = (Vec::new(), 0);
+fn text(parquet: &Parquet, column: usize) -> Result<Texts, String> {
+    let mut ids = Texts::default();
     parquet.each(column, &mut |values| {
         for id in (0..values.len()).map(|at| values.get(at).unwrap_or_default()) {
-            bytes += id.len() as u64;
-            if bytes > MOST_TEXT {
-                return Err(format!("its paths have more than {MOST_TEXT} bytes"));
-            }
-            ids.push(id.to_vec());
+            add_id(&mut ids, id)?;
         }
         Ok(())
     })?;

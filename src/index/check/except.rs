@@ -128,6 +128,7 @@ fn except_one(checked: &mut Checked, exceptions: &Exceptions, used: &mut BTreeSe
     }
     if of_same.is_some() {
         checked.same.clear();
+        checked.same_paths = 0;
     }
     let mut of_edges = of_edges.iter();
     checked.edges.retain(|_| of_edges.next().is_some_and(Option::is_none));
@@ -162,6 +163,7 @@ mod tests {
         Match {
             id,
             occurrences: vec![place],
+            paths: 1,
             similarity: 0.9,
             needs: None,
             pair: None,
@@ -182,6 +184,7 @@ mod tests {
             texture: None,
             reason: None,
             same: Vec::new(),
+            same_paths: 0,
             nearest: Vec::new(),
             edges: vec![edge(B, at("cat/b.png", "cat")), edge(C, at("dog/c.png", "dog"))],
             apart: None,

@@ -4,6 +4,7 @@ mod base;
 mod candidates;
 mod except;
 mod flat;
+mod places;
 mod request;
 mod settle;
 mod settled;
@@ -84,8 +85,10 @@ pub struct Checked {
     pub texture: Option<Texture>,
     /// Why it is undecodable or missing.
     pub reason: Option<String>,
-    /// Where the same content is.
+    /// Where the same content is, sorted by path: the first places, and those that decide.
     pub same: Vec<Occurrence>,
+    /// In how many places it is.
+    pub same_paths: usize,
     /// The nearest of what it was compared with, nearest first, by features; the same content is not among them.
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.

@@ -11,6 +11,7 @@ use super::{
     CheckItem, Checked, Read,
     base::Base,
     candidates::{Apart, Candidates, Own},
+    places::Places,
 };
 use crate::{
     Error, Result,
@@ -77,7 +78,7 @@ pub(super) struct Evidence {
 /// A judgement, where the same content is, what is nearest, the edges, the texture, and the distance from the nearest of dataset and request.
 pub(super) struct Judged {
     judgement: Judgement,
-    same: Vec<Occurrence>,
+    same: (Vec<Occurrence>, usize),
     nearest: Vec<Match>,
     edges: Vec<Match>,
     texture: Option<Texture>,
@@ -106,8 +107,9 @@ impl Request<'_> {
         self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
         for (requested, evidence) in self.requested[quiet..].iter().zip(evidence) {
+            let mut told = Told::of(self, requested, evidence);
             for &item in requested.items.iter().filter(|&&item| item >= self.before) {
-                judged.insert(item, (requested.read.id, self.judge_item(item, requested, &evidence, reference)));
+                judged.insert(item, (requested.read.id, told.judge(item, reference)));
             }
         }
         Ok(judged)
@@ -214,36 +216,6 @@ impl Request<'_> {
         }
     }
 
-    fn judge_item(&self, item: usize, own: &Requested, evidence: &Evidence, reference: &Reference) -> Judged {
-        let before = |matches: &[(Candidate, Match)]| {
-            let matches = matches.iter().map(|(_, matched)| {
-                let mut matched = matched.clone();
-                matched.occurrences.extend(self.earlier(&matched.id, item));
-                matched.occurrences.sort_unstable();
-                matched
-            });
-            matches.filter(|matched| !matched.occurrences.is_empty()).collect::<Vec<_>>()
-        };
-        let mut same = self.same_in_base(own.read.row);
-        same.extend(self.earlier(&own.read.id, item));
-        same.sort_unstable();
-        let (nearest, edges) = (before(&evidence.nearest), before(&evidence.edges));
-        let Occurrence { label, split, .. } = &self.named[item];
-        let near = edges.iter().map(|edge| edge.occurrences.as_slice());
-        let judgement = judge(label.as_ref(), *split, &same, near, evidence.apart.fifth, reference);
-        Judged { judgement, same, nearest, edges, texture: Some(evidence.texture), apart: evidence.apart.first.map(real_distance) }
-    }
-
-    fn same_in_base(&self, row: Option<u32>) -> Vec<Occurrence> {
-        row.and_then(|row| self.base.occurrences(self.reader, row).ok()).unwrap_or_default()
-    }
-
-    /// The items before `item` that have this content.
-    fn earlier(&self, id: &ContentId, item: usize) -> impl Iterator<Item = Occurrence> {
-        let items = self.places.get(id).map_or(&[][..], |&place| &self.requested[place].items);
-        items.iter().filter(move |&&other| other < item).map(|&other| self.named[other].clone())
-    }
-
     /// The answers, item by item.
     pub(super) fn answer(
         &self,
@@ -258,15 +230,102 @@ impl Request<'_> {
                 None => {
                     let missing = matches!(reasons.get(&i), Some(Unread::Missing(_)));
                     let judgement = if missing { Judgement::missing() } else { Judgement::undecodable() };
-                    (None, Judged { judgement, same: Vec::new(), nearest: Vec::new(), edges: Vec::new(), texture: None, apart: None })
+                    (None, Judged { judgement, same: (Vec::new(), 0), nearest: Vec::new(), edges: Vec::new(), texture: None, apart: None })
                 }
             };
-            let Judged { judgement, same, nearest, edges, texture, apart } = judged;
+            let Judged { judgement, same: (same, same_paths), nearest, edges, texture, apart } = judged;
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
-            Checked { item, id, label, split, judgement, texture, reason, same, nearest, edges, apart, own_cluster: None, allowed: None }
+            Checked {
+                item,
+                id,
+                label,
+                split,
+                judgement,
+                texture,
+                reason,
+                same,
+                same_paths,
+                nearest,
+                edges,
+                apart,
+                own_cluster: None,
+                allowed: None,
+            }
         };
         items.into_iter().enumerate().skip(self.before).map(answer).collect()
+    }
+}
+
+/// Where a content is for one item after the other: in the base, and in the items before.
+struct Held<'a> {
+    places: Places,
+    /// The items that have it and were not added.
+    later: &'a [usize],
+}
+
+impl<'a> Held<'a> {
+    fn of(request: &'a Request<'_>, id: &ContentId, base: Vec<Occurrence>) -> Self {
+        let later = request.places.get(id).map_or(&[][..], |&place| &request.requested[place].items);
+        Self { places: Places::of(base), later }
+    }
+
+    /// Adds the items before this one.
+    fn before(&mut self, item: usize, named: &[Occurrence]) -> &Places {
+        while let Some((&other, later)) = self.later.split_first().filter(|(other, _)| **other < item) {
+            self.places.add(&named[other]);
+            self.later = later;
+        }
+        &self.places
+    }
+}
+
+/// A content that is told of as near, and where it is.
+type Near<'a> = (Match, Held<'a>);
+
+/// The evidence on a content, for one of its items after the other.
+struct Told<'a> {
+    named: &'a [Occurrence],
+    same: Held<'a>,
+    nearest: Vec<Near<'a>>,
+    edges: Vec<Near<'a>>,
+    texture: Texture,
+    apart: Apart,
+}
+
+impl<'a> Told<'a> {
+    fn of(request: &'a Request<'_>, own: &Requested, evidence: Evidence) -> Self {
+        let near = |matches: Vec<(Candidate, Match)>| -> Vec<Near<'a>> {
+            let held = |(_, mut matched): (Candidate, Match)| {
+                let base = std::mem::take(&mut matched.occurrences);
+                let held = Held::of(request, &matched.id, base);
+                (matched, held)
+            };
+            matches.into_iter().map(held).collect()
+        };
+        let base = own.read.row.and_then(|row| request.base.occurrences(request.reader, row).ok()).unwrap_or_default();
+        let Evidence { nearest, edges, texture, apart } = evidence;
+        let same = Held::of(request, &own.read.id, base);
+        Self { named: request.named, same, nearest: near(nearest), edges: near(edges), texture, apart }
+    }
+
+    /// The verdict on an item, which comes after those that were judged before.
+    fn judge(&mut self, item: usize, reference: &Reference) -> Judged {
+        let named = self.named;
+        let Occurrence { label, split, .. } = &named[item];
+        let before = |near: &mut Vec<Near<'_>>| {
+            let matches = near.iter_mut().map(|(matched, held)| {
+                let places = held.before(item, named);
+                Match { occurrences: places.deciding(label.as_ref()), paths: places.count(), ..matched.clone() }
+            });
+            matches.filter(|matched| !matched.occurrences.is_empty()).collect::<Vec<_>>()
+        };
+        let (nearest, edges) = (before(&mut self.nearest), before(&mut self.edges));
+        let places = self.same.before(item, named);
+        let same = (places.deciding(label.as_ref()), places.count());
+        let near = edges.iter().map(|edge| edge.occurrences.as_slice());
+        let judgement = judge(label.as_ref(), *split, &same.0, near, self.apart.fifth, reference);
+        Judged { judgement, same, nearest, edges, texture: Some(self.texture), apart: self.apart.first.map(real_distance) }
     }
 }

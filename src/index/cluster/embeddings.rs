@@ -11,7 +11,7 @@ use ndarray::Array2;
 
 use crate::{
     Error, Result,
-    dataset::Embeddings,
+    dataset::{Embeddings, Texts},
     index::{IndexedImage, Reader, Selection},
     monitor::Monitor,
 };
@@ -37,7 +37,7 @@ impl Reader {
     }
 
     /// Which of the images each path names, if it is one of them.
-    fn places(&self, images: &[IndexedImage], ids: &[Vec<u8>]) -> Result<Vec<Option<u32>>> {
+    fn places(&self, images: &[IndexedImage], ids: &Texts) -> Result<Vec<Option<u32>>> {
         let of_path: HashMap<&[u8], u32> = images.iter().map(|image| &*image.path).zip(0..).collect();
         let (mut all, mut seen, mut places) = (None, HashMap::new(), Vec::with_capacity(ids.len()));
         for (row, id) in ids.iter().enumerate() {

@@ -66,16 +66,20 @@ fn novel(checked: &Checked) -> String {
         (Some(Texture::TooLittle), _) => {
             "too little texture to tell whether it repeats another; only the same pixels would count".to_owned()
         }
-        (_, Some(nearest)) => format!("nearest {} (similarity {:.3})", place_of(&nearest.occurrences), nearest.similarity),
+        (_, Some(nearest)) => format!("nearest {} (similarity {:.3})", place_of(&nearest.occurrences, nearest.paths), nearest.similarity),
         (_, None) => "nothing to compare it with".to_owned(),
     }
 }
 
 fn evidence(checked: &Checked) -> String {
     let mut text = match deciding(checked) {
-        Some(Deciding::Same(same)) => format!("same bytes as {}", place_of(same)),
-        Some(Deciding::Near(Match { occurrences, similarity, pair, .. })) => {
-            format!("similarity {similarity:.3} with {}: {}", place_of(occurrences), pair.map_or_else(String::new, |pair| pair.words()))
+        Some(Deciding::Same(same)) => format!("same bytes as {}", place_of(same, checked.same_paths)),
+        Some(Deciding::Near(Match { occurrences, paths, similarity, pair, .. })) => {
+            format!(
+                "similarity {similarity:.3} with {}: {}",
+                place_of(occurrences, *paths),
+                pair.map_or_else(String::new, |pair| pair.words())
+            )
         }
         None => String::new(),
     };
@@ -107,10 +111,10 @@ pub(crate) fn leaked(checked: &Checked) -> Option<&Occurrence> {
     all.into_iter().find(|o| leaks_into(checked.split, std::slice::from_ref(o)))
 }
 
-/// The first path, with its label and split.
-fn place_of(occurrences: &[Occurrence]) -> String {
+/// The first of so many paths, with its label and split.
+fn place_of(occurrences: &[Occurrence], paths: usize) -> String {
     let Some(first) = occurrences.first() else { return "a file of this request".to_owned() };
-    let more = occurrences.len() - 1;
+    let more = paths.saturating_sub(1);
     let label = first.label.as_deref().map(|label| format!("label {}", term::escape(label)));
     let split = first.split.map(|split| split.name().to_owned());
     let more = (more > 0).then(|| format!("{} more", term::counted(more as u64, "path", "paths")));
