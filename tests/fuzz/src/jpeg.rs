@@ -113,6 +113,9 @@ fn note(what: &'static str, one: &[u8], other: &[u8]) {
     assert!(mean <= bound, "{what} differ by {mean:.3} grey levels; the bound is {bound}");
 }
 
+/// How far samples of Y, Cb and Cr may be from 128, so that red, green and blue stay within 0..=255: 80 + 1.772 · 24 < 128.
+const MOST: [i32; 3] = [80, 24, 24];
+
 /// Parameters of a baseline JPEG.
 struct File<'a> {
     width: u16,
@@ -228,24 +231,24 @@ impl<'a> File<'a> {
                 bits.out.extend([0xff, 0xd0 + ((mcu / usize::from(self.restart) - 1) % 8) as u8]);
                 before = [0; 3];
             }
-            for (factors, before) in self.sampling.iter().zip(&mut before) {
+            for ((factors, before), most) in self.sampling.iter().zip(&mut before).zip(MOST) {
                 let blocks = if single { 1 } else { usize::from(factors >> 4) * usize::from(factors & 15) };
-                (0..blocks).for_each(|_| self.block(&mut bits, &mut source, before));
+                (0..blocks).for_each(|_| self.block(&mut bits, &mut source, before, most));
             }
         }
         bits.align();
         bits.out
     }
 
-    /// One block whose samples are within 16..=239: a coefficient adds at most a quarter of itself to any sample, and DC an eighth.
-    fn block(&self, bits: &mut Bits, source: &mut impl Iterator<Item = u8>, before: &mut i32) {
+    /// One block whose samples are at most `most` from 128: a coefficient adds at most a quarter of itself to any sample, and DC an eighth.
+    fn block(&self, bits: &mut Bits, source: &mut impl Iterator<Item = u8>, before: &mut i32, most: i32) {
         let mut next = || source.next().unwrap_or_default();
-        let level = i32::from(next() as i8) * 7 / 8;
+        let level = i32::from(next() as i8) * most / 128;
         let dc = level * 8 / i32::from(self.quantization[0]);
         let size = size_of(dc - *before);
         bits.number(size, 4, dc - *before, size);
         *before = dc;
-        let mut left = 4 * (112 - level.abs()).max(0);
+        let mut left = 4 * (most - level.abs()).max(0);
         let mut at = 1;
         for _ in 0..next() % 6 {
             let place = at + usize::from(next() % 40);

@@ -224,6 +224,8 @@ fn view(data: &[u8]) {
 /// Everything that a reader asks of a view.
 fn look(view: &View) {
     view.check().expect("the checksums are right");
+    // Rows that no feature can have (forged: no writer makes them) are read as others.
+    let features = view.planes().and_then(|planes| planes.check()).is_ok();
     let rows = view.rows() as u32;
     for row in (0..rows.min(8)).chain([rows, u32::MAX]) {
         let found = (view.row(row), view.content(row), view.feature(row), view.list(row), view.whole_list(row), view.edges(row));
@@ -231,7 +233,7 @@ fn look(view: &View) {
         let _ = view.distance_in_list(row, 0);
         if let Ok(feature) = found.2 {
             let own = view.distance(&Feature(feature.0.clone()), row);
-            assert_eq!(own.ok(), Some(0), "a feature is not at its own place");
+            assert!(!features || own.is_ok_and(|own| own == 0), "a feature is not at its own place");
         }
     }
     for id in [id(0), id(1), [0; 32], [255; 32]] {
