@@ -18,7 +18,15 @@ pub(super) fn check(format: Format, bytes: &[u8]) -> Result<()> {
     let whole = match format {
         Format::Png => png_chunks(bytes).any(|c| &c.0 == b"IEND"),
         Format::WebP => webp(bytes).is_some(),
-        Format::Gif => gif(bytes).is_some(),
+        Format::Gif => match gif(bytes) {
+            Some(pixels) if pixels > (bytes.len() as u64).saturating_mul(PIXELS_OF_A_BYTE) => {
+                let (length, what) = (bytes.len(), "the file is damaged; save it anew with an image program");
+                return Err(Error::Undecodable(format!(
+                    "{length} bytes are too few for the {pixels} pixels of the GIF's first frame: {what}"
+                )));
+            }
+            found => found.is_some(),
+        },
         Format::Qoi => bytes.ends_with(&[0, 0, 0, 0, 0, 0, 0, 1]),
         Format::Jpeg => bytes.windows(2).rev().any(|w| w == [0xff, 0xd9]),
         Format::Tiff => return tiff(bytes),
@@ -92,16 +100,25 @@ fn webp(bytes: &[u8]) -> Option<()> {
     bytes.get(8..)?.get(..usize::try_from(size).ok()?).map(|_| ())
 }
 
-/// Walks the blocks (GIF89a §15 onwards) to the trailer.
-fn gif(bytes: &[u8]) -> Option<()> {
+/// Pixels that a byte of a GIF can stand for: a code of 12 bits gives at most 4,096.
+const PIXELS_OF_A_BYTE: u64 = 4_096;
+
+/// Walks the blocks (GIF89a §15 onwards) to the trailer; gives the pixels of the first frame (§20), for which the decoder takes memory
+/// whatever the size of the picture.
+fn gif(bytes: &[u8]) -> Option<u64> {
+    let side = |b: &[u8]| b.first_chunk().map(|b| u64::from(u16::from_le_bytes(*b)));
+    let mut pixels = None;
     let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3_usize << ((flags & 7).saturating_add(1)) };
     let mut rest = bytes.get(13..)?.get(table(*bytes.get(10)?)..)?;
     loop {
         let (&kind, after) = rest.split_first()?;
         rest = match kind {
-            0x3b => return Some(()),
+            0x3b => return Some(pixels.unwrap_or_default()),
             0x21 => sub_blocks(after.get(1..)?)?,
-            0x2c => sub_blocks(after.get(9..)?.get(table(*after.get(8)?)..)?.get(1..)?)?,
+            0x2c => {
+                pixels.get_or_insert(side(after.get(4..)?)?.saturating_mul(side(after.get(6..)?)?));
+                sub_blocks(after.get(9..)?.get(table(*after.get(8)?)..)?.get(1..)?)?
+            }
             _ => return None,
         };
     }
@@ -120,6 +137,20 @@ fn sub_blocks(mut rest: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gif_whose_first_frame_is_larger_than_its_bytes_can_be_is_refused_before_memory_is_taken() {
+        let gif = |width: u16, height: u16| {
+            let frame: Vec<u8> = [0, 0, width, height].iter().flat_map(|n| n.to_le_bytes()).collect();
+            [b"GIF89a\x10\0\x10\0\x80\0\0\0\0\0\xff\xff\xff,", &frame[..], b"\0\x02\x02\x4c\x01\0;"].concat()
+        };
+        check(Format::Gif, &gif(16, 16)).unwrap();
+        for (width, height) in [(11_000, 11_000), (65_535, 65_535), (3, 65_535)] {
+            let error = check(Format::Gif, &gif(width, height)).unwrap_err().to_string();
+            assert!(error.contains("bytes are too few for"), "{error}");
+        }
+        check(Format::Gif, include_bytes!("../../tests/images/animated16.gif")).unwrap();
+    }
 
     #[test]
     fn a_tiff_that_tells_of_more_values_than_there_can_be_is_refused_before_memory_is_taken() {
