@@ -53,7 +53,7 @@ impl Subject {
             Self::Image(id) => format!("image {}", hex(id)),
             Self::Path(glob) => format!("path {glob}"),
         };
-        let reason: String = reason.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();
+        let reason: String = reason.chars().map(|c| if is_hidden(c) && c != '\t' { ' ' } else { c }).collect();
         if reason.trim().is_empty() { what } else { format!("{what}  # {}", reason.trim()) }
     }
 }
@@ -273,6 +273,14 @@ mod tests {
             assert_eq!((&read.all()[0].subject, &*read.all()[0].reason), (&subject, "one image  #two"));
             assert!(read.has(&subject) && !Exceptions::default().has(&subject));
         }
+    }
+
+    #[test]
+    fn a_reason_that_is_read_is_written_the_same_with_its_tabs() {
+        let read = Exceptions::parse(b"path a\t#\tone\t\ttwo \t").unwrap();
+        assert_eq!(read.all()[0].reason, "one\t\ttwo");
+        let again = Exceptions::parse(read.all()[0].subject.line(&read.all()[0].reason).as_bytes()).unwrap();
+        assert_eq!(again.all(), read.all());
     }
 
     #[test]

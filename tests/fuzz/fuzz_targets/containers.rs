@@ -1,0 +1,4 @@
+//! Bytes as a file that holds many images.
+#![no_main]
+
+wsidx_fuzz::target!(containers);

@@ -1,0 +1,4 @@
+//! Bytes as embeddings.
+#![no_main]
+
+wsidx_fuzz::target!(embeddings);

@@ -1,0 +1,4 @@
+//! Bytes as an image file.
+#![no_main]
+
+wsidx_fuzz::target!(images);

@@ -1,0 +1,4 @@
+//! Bytes as a JPEG, decoded in several ways.
+#![no_main]
+
+wsidx_fuzz::target!(jpeg);

@@ -1,0 +1,4 @@
+//! Bytes as what version control says.
+#![no_main]
+
+wsidx_fuzz::target!(versions);
