@@ -4,7 +4,6 @@
 //! the fast way for the common kind of file; this file is for all others: progressive, CMYK and YCCK, unusual sampling, and pictures that
 //! are the right size already.
 
-use super::scratch::filled;
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
@@ -124,6 +123,10 @@ impl Head {
 /// # Errors
 /// [`Error::Undecodable`] on damage or a cut (zune-jpeg's strict mode).
 pub(super) fn decode(bytes: &[u8], head: &Head, out: &mut Vec<u8>) -> Result<usize> {
+    if !head.progressive && scanned(bytes) > usize::from(head.components) {
+        let what = "a component of the JPEG is coded in more than one scan: the file is damaged; save it anew with an image program";
+        return Err(Error::Undecodable(what.into()));
+    }
     match (head.components, head.adobe) {
         (1, _) => samples(bytes, ColorSpace::Luma, out).map(|()| 1),
         // zune-jpeg takes "no transform" for CMYK whatever the number of components; declare YCbCr and take the samples as they are.
@@ -144,6 +147,13 @@ pub(super) fn decode(bytes: &[u8], head: &Head, out: &mut Vec<u8>) -> Result<usi
     }
 }
 
+/// The components of all scans. A sequential JPEG codes each in one scan (T.81 §B.2.3); zune-jpeg ends with the first scan of all of them
+/// where another marker stands in it, and leaves the rest of the samples as they are.
+fn scanned(bytes: &[u8]) -> usize {
+    let scans = segments(bytes, 2).filter(|&(marker, ..)| marker == 0xda);
+    scans.filter_map(|(_, _, payload)| payload.first()).fold(0, |all, &count| all.saturating_add(count.into()))
+}
+
 fn samples(bytes: &[u8], space: ColorSpace, out: &mut Vec<u8>) -> Result<()> {
     let damaged = |e: zune_jpeg::errors::DecodeErrors| super::undecodable("the JPEG data is damaged", &e);
     let options =
@@ -151,8 +161,10 @@ fn samples(bytes: &[u8], space: ColorSpace, out: &mut Vec<u8>) -> Result<()> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(damaged)?;
     let size = decoder.output_buffer_size().unwrap_or(0);
-    out.truncate(size);
-    decoder.decode_into(filled(out, size)).map_err(damaged)
+    // Samples that the decoder leaves out must not be those of the picture before.
+    out.clear();
+    out.resize(size, 0);
+    decoder.decode_into(out).map_err(damaged)
 }
 
 /// Four inks → RGB, in place: `inverted` as Adobe stores them (255 = no ink), R = C·K / 255 and so on.

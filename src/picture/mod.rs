@@ -592,6 +592,21 @@ mod tests {
     }
 
     #[test]
+    fn a_jpeg_whose_scan_begins_anew_is_damaged_and_never_shows_the_picture_before_it() {
+        let good = file("large200x140.jpg");
+        let scan = good.windows(2).position(|two| two == [0xff, 0xda]).unwrap();
+        let header = &good[scan..scan + 14];
+        let bad = [&good[..scan + 94], header, &good[scan + 94..]].concat();
+        // The sample that is decoded first leaves its bytes in the buffers of this thread.
+        for first in ["large200x140.jpg", "progressive48x32.jpg"] {
+            decode_frame(file(first), [20, 14], 3, &Limits::default()).unwrap();
+            let reason = read(&bad, colour(8)).unwrap_err().to_string();
+            assert!(reason.contains("coded in more than one scan"), "{reason}");
+            assert!(decode_frame(&bad, [20, 14], 3, &Limits::default()).is_err());
+        }
+    }
+
+    #[test]
     fn a_cut_jpeg_stays_cut_when_an_end_is_put_after_it() {
         for name in ["colour48x32.jpg", "subsampled48x32.jpg", "grey48x32.jpg", "restart48x32.jpg", "large200x140.jpg"] {
             let bytes = file(name);
