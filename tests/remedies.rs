@@ -46,8 +46,11 @@ fn small() -> tempfile::TempDir {
     tree
 }
 
+/// What a reader answers of the index in a folder.
+type Answer = fn(&Path) -> Result<String>;
+
 /// The readers of an index, by name, each with what it answers.
-const READERS: [(&str, fn(&Path) -> Result<String>); 6] = [
+const READERS: [(&str, Answer); 6] = [
     ("query", |root| {
         let query = |seed| Reader::open(root)?.query(&root.join(format!("cat/{seed}.ppm")), 6, &Limits::default(), &EdgeRule::default());
         Ok(format!("{:?} {:?}", query(0)?, query(3)?))

@@ -131,7 +131,7 @@ mod tests {
     };
 
     fn write(root: &Path, number: u8) {
-        let samples: Vec<u8> = (0..192_u32).map(|i| (i * i * u32::from(2 * number + 1) >> 3) as u8).collect();
+        let samples: Vec<u8> = (0..192_u32).map(|i| ((i * i * u32::from(2 * number + 1)) >> 3) as u8).collect();
         fs::write(root.join(format!("{number}.ppm")), [&b"P6 8 8 255\n"[..], &samples].concat()).unwrap();
     }
 

@@ -145,7 +145,7 @@ fn has_only_parts(folder: &Path) -> bool {
     let is_part = |name: &std::ffi::OsStr| {
         ["packs", "view", "catalog", "lock"].iter().chain(MARKERS.iter().map(|(marker, _)| marker)).any(|part| name == *part)
     };
-    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     entries.is_ok_and(|entries| entries.iter().all(|entry| is_part(&entry.file_name())))
 }
 

@@ -249,7 +249,7 @@ impl World {
 
     /// One of the actors that can go on.
     fn next(&mut self) -> Option<usize> {
-        let is_ready = |actor: &Actor| !actor.finished && !(actor.waits_for_lock && self.lock.is_some());
+        let is_ready = |actor: &Actor| !(actor.finished || actor.waits_for_lock && self.lock.is_some());
         let ready: Vec<usize> = (0..self.actors.len()).filter(|&at| is_ready(&self.actors[at])).collect();
         ready.get(self.numbers.below(ready.len().max(1) as u64) as usize).copied()
     }

@@ -25,7 +25,7 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
     check_trust(&root)?;
     dataset::note_made_here(&root, &notes()?)?;
     if !session.quiet {
-        writeln!(anstream::stderr(), "the index in {} is believed from now on", term::escape_os(&index_folder(&root)))?;
+        writeln!(anstream::stderr(), "the index in {} is believed from now on", term::escape_os(index_folder(&root)))?;
     }
     Ok(Exit::Fine)
 }
@@ -54,7 +54,7 @@ pub(crate) fn vouch(root: &Path, strict: bool, quiet: bool) -> Result<()> {
     if is_known(root)? {
         return Ok(());
     }
-    let folder = term::escape_os(&index_folder(root));
+    let folder = term::escape_os(index_folder(root));
     let why = format!("{folder} was not made by you on this machine, so its answers may be made up");
     let way_out = format!(
         "`wsidx trust` if you know where it comes from, `wsidx rebuild` to make it anew from the images; in CI set {TRUST} to the root of the dataset"
