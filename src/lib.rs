@@ -35,7 +35,7 @@
 //!
 //! - [`error`]: what can go wrong, by what to do about it.
 //! - [`guard`]: code of others that may panic on damaged bytes, and the answer if it does.
-//! - [`file`]: the one door for files: what a repository holds is read, and results are written.
+//! - [`file`](mod@file): the one door for files: what a repository holds is read, and results are written.
 //! - [`monitor`]: how long work tells of itself and is stopped.
 //! - [`picture`]: bytes → Picture.
 //! - [`wavelet`]: Picture ⇄ Coefficients, and the lossless code in which they are cached.

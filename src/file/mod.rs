@@ -3,7 +3,7 @@
 //! Whoever makes a repository or an archive decides what stands under every name in it: a symbolic link to a secret, a device without an end,
 //! a named pipe that nobody writes to. [`read_regular`] reads regular files only, follows no link in the last part of a path, never waits for
 //! a pipe, and takes no more memory than its limit. [`read_named`] is for the paths that the user typed, where a link or a pipe is what was
-//! asked for. [`write`] makes a whole new file and gives it its name in one step, so nothing is ever written through a link.
+//! asked for. [`write()`] makes a whole new file and gives it its name in one step, so nothing is ever written through a link.
 
 mod folder;
 mod text;
