@@ -116,8 +116,12 @@ fn remedy(error: &io::Error) -> &'static str {
         Some(Errno::IO | Errno::STALE | Errno::NODEV | Errno::REMOTEIO) => {
             return "the disk or the network failed: see the system log (`dmesg`), then run the command again";
         }
-        Some(Errno::MFILE | Errno::NFILE) => return "close programs or raise the limit of open files (`ulimit -n`), then run the command again",
-        Some(Errno::LOOP) => return "it is a symbolic link, which is not followed: put a file or folder in its place, then run the command again",
+        Some(Errno::MFILE | Errno::NFILE) => {
+            return "close programs or raise the limit of open files (`ulimit -n`), then run the command again";
+        }
+        Some(Errno::LOOP) => {
+            return "it is a symbolic link, which is not followed: put a file or folder in its place, then run the command again";
+        }
         _ => {}
     }
     match error.kind() {
@@ -128,7 +132,9 @@ fn remedy(error: &io::Error) -> &'static str {
         Kind::AlreadyExists | Kind::NotADirectory | Kind::IsADirectory | Kind::DirectoryNotEmpty => {
             "move away what has the name, then run the command again"
         }
-        Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput => "see whether it is the file that it should be, then run the command again",
+        Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput => {
+            "see whether it is the file that it should be, then run the command again"
+        }
         Kind::OutOfMemory => "free some memory, then run the command again",
         Kind::AddrInUse | Kind::AddrNotAvailable => "name another address, or end the program that has it, then run the command again",
         Kind::CrossesDevices => "name a place on the same file system, then run the command again",

@@ -195,7 +195,12 @@ impl Campaign {
         }
         let verified = wsidx(root, ["verify"]);
         if verified.status != Some(0) {
-            self.failures.push(format!("{} {what}: after mending: {}{} ({error}; {said})", file.display(), verified.stdout, verified.stderr));
+            self.failures.push(format!(
+                "{} {what}: after mending: {}{} ({error}; {said})",
+                file.display(),
+                verified.stdout,
+                verified.stderr
+            ));
         }
     }
 }
@@ -242,7 +247,14 @@ fn sync_makes_again_whatever_part_of_the_index_is_gone() {
         let path = campaign.index().join(part);
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
     };
-    let several = [&["view", "catalog"][..], &["packs", "catalog"], &["packs", "view"], &["view", "format"], &["packs", "format", "lock"], &[".gitignore", "format"]];
+    let several = [
+        &["view", "catalog"][..],
+        &["packs", "catalog"],
+        &["packs", "view"],
+        &["view", "format"],
+        &["packs", "format", "lock"],
+        &[".gitignore", "format"],
+    ];
     for gone in parts.iter().map(std::slice::from_ref).chain(several) {
         campaign.restore();
         gone.iter().for_each(|part| remove(part));

@@ -125,10 +125,9 @@ impl Home {
         let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
         match Said::of(text.as_deref()) {
             Said::This => Ok(home),
-            Said::Other => other(
-                "was made by another version of wsidx",
-                "use that version, or move the folder away and run `wsidx sync --init`",
-            ),
+            Said::Other => {
+                other("was made by another version of wsidx", "use that version, or move the folder away and run `wsidx sync --init`")
+            }
             Said::Foreign => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
             Said::Damaged => {
                 let what = format!("its file {} is missing or damaged", file.display());

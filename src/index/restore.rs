@@ -168,7 +168,9 @@ enum Keep {
 /// Writes a small file without following a link.
 fn put(path: &Path, text: &str, keep: Keep) -> Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_file() && (keep == Keep::Whatever && meta.len() > 0 || fs::read(path).is_ok_and(|is| is == text.as_bytes())) => {
+        Ok(meta)
+            if meta.is_file() && (keep == Keep::Whatever && meta.len() > 0 || fs::read(path).is_ok_and(|is| is == text.as_bytes())) =>
+        {
             return Ok(());
         }
         Ok(_) => fs::remove_file(path).map_err(Error::io("removing", path))?,

@@ -40,7 +40,10 @@ impl Settings {
     /// # Errors
     /// [`Error::Version`] for settings that this version does not know, [`Error::Input`] for values out of range.
     pub fn from_text(text: &[u8]) -> Result<Self> {
-        let newer = |what: String| Error::Version { what, mend: "use the wsidx that made the index, or move the index folder away and run `wsidx sync --init`" };
+        let newer = |what: String| Error::Version {
+            what,
+            mend: "use the wsidx that made the index, or move the index folder away and run `wsidx sync --init`",
+        };
         let text = std::str::from_utf8(text).map_err(|_| newer("the settings of the index are not text".into()))?;
         let settings: Self = toml::from_str(text).map_err(|e| newer(format!("the settings of the index are not known here: {e}")))?;
         settings.check()?;

@@ -25,7 +25,10 @@ const UNARY_BITS: u32 = 57;
 
 /// An error that says that a code is not one that [`encode`] makes.
 pub(super) fn damaged(what: &str) -> Error {
-    Error::Damaged { what: format!("cached coefficients: {what}"), mend: "run `wsidx verify`, which finds all that is damaged, then `wsidx sync`, which reads it again" }
+    Error::Damaged {
+        what: format!("cached coefficients: {what}"),
+        mend: "run `wsidx verify`, which finds all that is damaged, then `wsidx sync`, which reads it again",
+    }
 }
 
 /// Appends the code of blocks of values in 0..=4095.

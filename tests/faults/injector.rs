@@ -120,7 +120,11 @@ impl Injector {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            let pid = fs::read_to_string(&log).unwrap_or_default().lines().next().and_then(|line| Some(line.strip_prefix("program\t")?.to_owned()));
+            let pid = fs::read_to_string(&log)
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .and_then(|line| Some(line.strip_prefix("program\t")?.to_owned()));
             pid.iter().for_each(|pid| drop(Command::new("kill").args(["-TERM", pid]).status()));
             assert!(Instant::now() < ends, "the watcher does not end");
             std::thread::sleep(Duration::from_millis(100));
@@ -134,6 +138,7 @@ impl Injector {
 /// The counted calls.
 fn calls(log: &Path) -> Vec<String> {
     let text = String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned();
-    let call = |line: &str| line.split_once('\t').filter(|(number, _)| number.parse::<u64>().is_ok()).map(|(_, call)| call.replace('\t', " "));
+    let call =
+        |line: &str| line.split_once('\t').filter(|(number, _)| number.parse::<u64>().is_ok()).map(|(_, call)| call.replace('\t', " "));
     text.lines().filter_map(call).collect()
 }

@@ -207,10 +207,9 @@ impl Packs {
     /// The number of the next pack: above all files, whether they count or not.
     fn next_number(&self) -> Result<u32> {
         let last = self.fronts.keys().next_back().copied().unwrap_or_default();
-        last.checked_add(1).filter(|&next| next <= MAX_PACK).ok_or_else(|| Error::Damaged {
-            what: "the numbers of packs are used up".into(),
-            mend: super::MOVE_AWAY,
-        })
+        last.checked_add(1)
+            .filter(|&next| next <= MAX_PACK)
+            .ok_or_else(|| Error::Damaged { what: "the numbers of packs are used up".into(), mend: super::MOVE_AWAY })
     }
 
     /// Notes a pack that this handle has made.

@@ -74,8 +74,7 @@ impl Checked {
         if blocks != entry.sums.len() as u64 {
             return Err(damaged(&format!("{} has {} checksums for {blocks} blocks", entry.name, entry.sums.len())));
         }
-        let bytes =
-            medium.map(&entry.name, entry.len).map_err(Error::stored("mapping", &medium.path(&entry.name), MEND))?;
+        let bytes = medium.map(&entry.name, entry.len).map_err(Error::stored("mapping", &medium.path(&entry.name), MEND))?;
         let good = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Ok(Self { bytes, entry: entry.clone(), good })
     }
