@@ -27,7 +27,10 @@ use judge::{Expected, Point};
 use scenes::{Scene, scenes};
 
 /// Points of each command and kind in the sample.
-const SAMPLED: u64 = 2;
+const SAMPLED: u64 = 1;
+
+/// Commands on many images, which are not sampled.
+const HEAVY: [&str; 3] = ["sync-fits", "rebuild-refit", "calibrate"];
 
 /// Which points run.
 #[derive(Debug, Clone)]
@@ -51,7 +54,8 @@ impl Which {
 
     fn has(&self, scene: &Scene) -> bool {
         match self {
-            Self::Sample | Self::All(None, _) => true,
+            Self::Sample => !HEAVY.contains(&scene.name),
+            Self::All(None, _) => true,
             Self::All(Some(name), _) | Self::One(name, ..) => name == scene.name,
         }
     }
@@ -117,6 +121,7 @@ fn a_fault_at_any_call_loses_nothing_and_needs_nobody() {
                 loop {
                     let Some((scene, number)) = queue.lock().unwrap().pop_front() else { break };
                     let row = run_scene(&injector, &scene, number, &which);
+                    println!("{}: {} points, {} failures", row.name, row.points.iter().sum::<u64>(), row.failures.len());
                     rows.lock().unwrap().push((number, row));
                 }
             });
@@ -144,7 +149,7 @@ fn commands_that_only_read_change_no_file() {
         Err(why) => return eprintln!("SKIPPED: calls of commands that only read: {why}"),
     };
     let ground = Ground::prepare(&scenes::reading());
-    for line in [
+    let lines = [
         "check .",
         "query cat/0.ppm",
         "groups",
@@ -157,7 +162,8 @@ fn commands_that_only_read_change_no_file() {
         "compare cat/0.ppm cat/1.ppm",
         "watch events",
         "debug basis",
-    ] {
+    ];
+    for line in lines {
         let arguments: Vec<&str> = line.split(' ').collect();
         let run = injector.run(&ground, &arguments, Fault::Kill, u64::MAX);
         assert!(matches!(run.status, 0 | 1), "{line}: {} {}", run.status, run.stderr);

@@ -28,6 +28,8 @@ pub(crate) struct Scene {
     pub(crate) way: Way,
     /// Whether the command may drop contents that no path holds.
     pub(crate) drops: bool,
+    /// Whether it moves a file of the user's.
+    pub(crate) moves: bool,
 }
 
 fn picture(ground: &Ground, name: &str, seed: u64) {
@@ -114,7 +116,7 @@ fn with_files(ground: &Ground) {
     fs::write(ground.tree().join("wsidx.toml"), "# mine\n[edges]\naccept = [\"photometric\"]\n").unwrap();
     fs::write(ground.tree().join(".wsidx-allow"), "# mine\npath old/**  # as it was\n").unwrap();
     fs::write(ground.tree().join("m.json"), "old").unwrap();
-    fs::write(ground.tree().join("out.png"), "old").unwrap();
+    fs::write(ground.top().join("out.png"), "old").unwrap();
 }
 
 /// As many as a calibration takes.
@@ -153,7 +155,7 @@ pub(crate) fn reading() -> Scene {
 }
 
 fn scene(name: &'static str, line: &'static str, prepare: fn(&Ground)) -> Scene {
-    Scene { name, arguments: line.split(' ').collect(), prepare, way: Way::Once, drops: false }
+    Scene { name, arguments: line.split(' ').collect(), prepare, way: Way::Once, drops: false, moves: false }
 }
 
 pub(crate) fn scenes() -> Vec<Scene> {
@@ -181,13 +183,13 @@ pub(crate) fn scenes() -> Vec<Scene> {
         scene("hook-uninstall", "hook uninstall", hooked),
         scene("reduce-link", "reduce --clusters 5 --link out", synced),
         scene("reduce-copy", "reduce --clusters 5 --copy out", synced),
-        scene("similarity", "similarity --out out.npy --heat-map out.png --graph out.svg", with_files),
+        scene("similarity", "similarity --out ../out.npy --heat-map ../out.png --graph ../out.svg", with_files),
         scene("check-metrics", "check . --exit-zero --metrics m.json --plots p.csv", with_files),
-        scene("cluster-graph", "cluster --graph out.svg", with_files),
-        scene("spectrum-plot", "spectrum --plot out.svg", with_files),
-        scene("compare", "compare cat/3.ppm dog/near.ppm --out out.png", with_files),
-        scene("debug-picture", "debug picture cat/3.ppm --out out.png", with_files),
+        scene("cluster-graph", "cluster --graph ../out.svg", with_files),
+        scene("spectrum-plot", "spectrum --plot ../out.svg", with_files),
+        scene("compare", "compare cat/3.ppm dog/near.ppm --out ../out.png", with_files),
+        scene("debug-picture", "debug picture cat/3.ppm --out ../out.png", with_files),
         watch("watch", "watch . --settle 0.05", 3),
-        watch("watch-moves", "watch . --settle 0.05 --on-redundant move:../aside", 3),
+        Scene { moves: true, ..watch("watch-moves", "watch . --settle 0.05 --on-redundant move:../aside", 3) },
     ]
 }

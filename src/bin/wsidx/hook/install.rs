@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -102,6 +103,8 @@ fn refusal(repository: &Repository, event: Event, mode: HookMode) -> Result<Opti
             "there is a {event} hook already, of {owner}, and it stays as it is: {}",
             term::escape_os(place(repository, event))
         )),
+        // An install that was cut short has left a further name of the hook itself.
+        Standing::Foreign(_) if is_same_file(&place(repository, event), &previous(repository, event)) => Ok(None),
         Standing::Foreign(_) if fs::symlink_metadata(previous(repository, event)).is_ok() => {
             refuse(format!("{} is there already, of an earlier chain: move it away first", term::escape_os(previous(repository, event))))
         }
@@ -130,17 +133,23 @@ fn refuse(repository: &Repository, Refusal(event, why): &Refusal, program: &Path
     Ok(Exit::Error)
 }
 
-/// Writes the script; whether a hook of somebody else was moved aside for it.
+/// Writes the script; whether a hook of somebody else was moved aside for it. That one gets its further name first, and is then replaced: there
+/// is a hook at every moment.
 fn in_file(repository: &Repository, event: Event, program: &Path) -> Result<bool> {
     let path = place(repository, event);
     let io = |source| Error::Io { doing: "writing", path: path.clone(), source };
     fs::create_dir_all(&repository.hooks).map_err(io)?;
     let moved = matches!(standing(&path, event.name())?, Standing::Foreign(_));
     let draft = draft(&path, &script(event.name(), program), 0o755, None)?;
-    if moved {
-        fs::rename(&path, previous(repository, event)).map_err(io)?;
+    let aside = previous(repository, event);
+    if moved && !is_same_file(&path, &aside) {
+        fs::hard_link(&path, &aside).map_err(io)?;
     }
-    draft.replace()?;
+    draft.replace().inspect_err(|_| {
+        if moved && is_same_file(&path, &aside) {
+            let _ = fs::remove_file(&aside);
+        }
+    })?;
     Ok(moved)
 }
 
@@ -167,6 +176,12 @@ pub(super) fn uninstall(session: &Session) -> Outcome {
         }
     }
     Ok(exit)
+}
+
+/// Whether two names are of one file.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let which = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    matches!((which(a), which(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The hook that a hook of ours was put before.
