@@ -110,8 +110,8 @@ pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<S
     let reason = |problem: Problem| Error::Undecodable(problem.reason());
     let (mut file, meta) = open_regular(path).map_err(reason)?;
     let stat = to_stat(&meta);
-    if stat.size > limits.max_bytes {
-        return Err(reason(Problem::TooLong { bytes: stat.size, limit: limits.max_bytes }));
+    if let Some(reason) = limits.refuse_file(stat.size) {
+        return Err(Error::Undecodable(reason));
     }
     buffer.make_room(stat.size + 1);
     let read = file.by_ref().take(stat.size + 1).read_to_end(&mut buffer.bytes).map_err(|e| reason(Problem::System(e)))?;

@@ -9,7 +9,7 @@ use crate::{
     Error,
     dataset::{Buffer, Container, Found, Naming, to_path},
     monitor::Monitor,
-    picture::{Decoded, Limits, Picture, Shape, decode},
+    picture::{Decoded, Limits, Picture, Shape, decode, is_refusal},
     store::{
         alias::Alias,
         packs::Content,
@@ -206,7 +206,12 @@ impl BatchReader {
                 let content = Some(content_of(id, buffer.bytes.len() as u64, decoded));
                 Outcome { path, entry: entry(Holds::Content(id), stat), content, aliases, told }
             }
-            Err(e) => undecoded(path, entry(undecodable(id, e), stat), told),
+            Err(e) => {
+                let holds = undecodable(id, e);
+                // The limit may be another next time. (Of a container all items would be read again each time.)
+                let refused = matches!((&source.of, &holds), (Of::File, Holds::Undecodable { reason, .. }) if is_refusal(reason));
+                undecoded(path, entry(holds, if refused { Stat { ctime_ns: 0, ..stat } } else { stat }), told)
+            }
         }
     }
 

@@ -24,9 +24,17 @@ impl Default for Limits {
     }
 }
 
+/// How every reason ends that a limit is.
+const WHERE: &str = " under [limits] in wsidx.toml";
+
 /// What the user can do about a limit.
 fn raise(setting: &str) -> String {
-    format!("raise `{setting}` under [limits] in wsidx.toml")
+    format!("raise `{setting}`{WHERE}")
+}
+
+/// Whether an image is refused only for a limit that the user may raise.
+pub(crate) fn is_refusal(reason: &str) -> bool {
+    reason.ends_with(WHERE)
 }
 
 impl Limits {

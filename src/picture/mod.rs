@@ -23,6 +23,7 @@ pub use format::Format;
 pub use frame::{Frame, MOST_FRAME_PIXELS, decode_frame};
 pub use header::{Header, probe};
 pub use limits::Limits;
+pub(crate) use limits::is_refusal;
 pub(crate) use ycocg::{rotate, unrotate};
 
 use crate::{Error, Result, guard};
