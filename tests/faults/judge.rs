@@ -280,7 +280,7 @@ impl Point<'_> {
             // What is taken in by `sync` is not moved: the file is in one place or the other.
             let places = ["tree/cat/again.ppm", "aside/cat/again.ppm"].map(|path| self.ground.top().join(path).exists());
             return if places[0] == places[1] {
-                failures.push(format!("the file that is moved is there {places:?}"))
+                failures.push(format!("the file that is moved is there {places:?}"));
             };
         }
         if again.status != *status_then {
