@@ -13,6 +13,7 @@ use std::{
     path::Path,
     sync::{Condvar, Mutex, PoisonError},
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use crate::{
@@ -28,6 +29,9 @@ pub const CHANGED_WHILE_READ: &str = "it changed while it was read; run sync aga
 /// Bytes of a file that is in memory alone.
 const LARGE: u64 = 16 << 20;
 
+/// Who waits for longer goes on without a turn: better more memory than two threads that wait for each other.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 static LARGE_FILES: Turns = Turns::new();
 
 /// Gives turns to one thread at a time.
@@ -41,13 +45,17 @@ impl Turns {
         Self { taken_by: Mutex::new(None), given_back: Condvar::new() }
     }
 
-    /// Waits until no other thread has the turn; `None` where this one has it already.
+    /// Waits until no other thread has the turn; `None` where this one has it already, or nobody gives it back.
     fn take(&'static self) -> Option<Turn> {
         let own = thread::current().id();
         let taken_by = self.taken_by.lock().unwrap_or_else(PoisonError::into_inner);
         let by_another = |by: &mut Option<ThreadId>| by.is_some_and(|by| by != own);
-        let mut taken_by = self.given_back.wait_while(taken_by, by_another).unwrap_or_else(PoisonError::into_inner);
-        taken_by.replace(own).is_none().then_some(Turn(self))
+        let waited = self.given_back.wait_timeout_while(taken_by, PATIENCE, by_another);
+        let (mut taken_by, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return None;
+        }
+        taken_by.replace(own).is_none().then(|| Turn(self))
     }
 }
 

@@ -23,8 +23,10 @@ use super::{
 /// Deflate makes at most one byte of 1,032.
 const BEST_COMPRESSION: u64 = 1_032;
 
-/// The least width and height of pictures: of smaller ones a small file holds millions, and none tells anything.
+/// Pictures with a side under this tell nothing, and a small file holds millions of them.
 const LEAST_SIDE: u32 = 4;
+/// So many of them are read all the same.
+const MOST_TINY: u32 = 100_000;
 
 /// Values of unsigned bytes, with their dimensions.
 struct Values {
@@ -43,12 +45,13 @@ pub(super) fn open(path: &Path, file: File, size: u64) -> Result<Arrays, String>
     if count > 0 && (width == 0 || height == 0) {
         return Err(format!("its pictures of {width} × {height} are empty"));
     }
-    if count > 0 && width.min(height) < LEAST_SIDE {
+    let pictures = arrays::count(count)?;
+    if count > MOST_TINY && width.min(height) < LEAST_SIDE {
         return Err(format!(
-            "its pictures of {width} × {height} are too small to be compared; at least {LEAST_SIDE} × {LEAST_SIDE} are read"
+            "its {count} pictures of {width} × {height} are too small to be compared; of those under {LEAST_SIDE} × {LEAST_SIDE} at most {MOST_TINY} are read"
         ));
     }
-    let (pictures, labels) = (arrays::count(count)?, labels(path, count)?);
+    let labels = labels(path, count)?;
     let stride = u64::from(width) * u64::from(height);
     let Values { data, first, .. } = images;
     Ok(Arrays { data, count: pictures, first, stride, width, height, colour: Colour::Grey, labels, names: Vec::new() })
