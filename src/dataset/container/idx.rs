@@ -26,7 +26,7 @@ const BEST_COMPRESSION: u64 = 1_032;
 /// Pictures with a side under this tell nothing, and a small file holds millions of them.
 const LEAST_SIDE: u32 = 4;
 /// So many of them are read all the same.
-const MOST_TINY: u32 = 100_000;
+const MOST_TINY: u64 = 100_000;
 
 /// Values of unsigned bytes, with their dimensions.
 struct Values {
