@@ -660,7 +660,7 @@ mod tests {
         assert!(refused(Limits { max_bytes: 100, ..Limits::default() }).contains("the limit is 100: raise `file_bytes`"));
         assert!(refused(Limits { max_pixels: 27_999, ..Limits::default() }).contains("more than the limit"));
         assert!(refused(Limits { max_side: 199, ..Limits::default() }).contains("more than the limit"));
-        assert!(refused(Limits { max_alloc: 50_000, ..Limits::default() }).contains("of memory, which is more"));
+        assert!(refused(Limits { max_alloc: 1_000, ..Limits::default() }).contains("of memory, which is more"));
         assert!(decode(file("rgb16.png"), colour(16), &Limits { max_alloc: 700, ..Limits::default() }).is_err());
     }
 
