@@ -87,7 +87,7 @@ use crate::{
         packs::Packs,
         state::Stat,
     },
-    verdict::Rules,
+    verdict::{ReadLimits, Rules},
 };
 
 /// The file that says what the folder is.
@@ -219,7 +219,12 @@ impl Home {
 
     /// What the same file says that an image may cost; the default where the file cannot be used, which those who write say in another place.
     fn limits(&self) -> Limits {
-        self.rules().map_or_else(|_| Limits::default(), |rules| rules.limits.of_images())
+        self.read_limits().of_images()
+    }
+
+    /// What the same file says that reading may cost, tables of labels included; the default as well.
+    fn read_limits(&self) -> ReadLimits {
+        self.rules().unwrap_or_default().limits
     }
 
     fn medium(&self, name: &str) -> Result<Arc<dyn Medium>> {

@@ -117,7 +117,7 @@ impl Writer {
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
         monitor.stage("listing", None);
         let mut listing = self.listing(&options.scopes, monitor)?;
-        let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?, &self.home.rules()?.limits)?;
+        let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?, &self.home.read_limits())?;
         let skipped = std::mem::take(&mut listing.skipped);
         let naming = Naming::around(&root);
         let mut plan = self.plan(listing, &options.scopes, &mut labels, &naming);

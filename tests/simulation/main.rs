@@ -5,7 +5,7 @@
 //! ```text
 //! cargo test --release --test simulation                                                 300 seeds
 //! WSIDX_SEED=123 cargo test --release --test simulation replay -- --nocapture            one of them, call by call
-//! WSIDX_SEEDS=10000 cargo test --release --test simulation seeds                         more of them
+//! WSIDX_SEEDS=10000 cargo test --release --test simulation any_seed -- --nocapture        more of them
 //! ```
 //!
 //! After slatedb's `dst`, TigerBeetle's VOPR and turso's simulator.
