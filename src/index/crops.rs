@@ -46,7 +46,7 @@ impl Writer {
         match self.home.rules() {
             Ok(rules) => rules.index.crops,
             Err(e) => {
-                monitor.note(&format!("{e}; until that is mended, [index] counts as before"));
+                monitor.note(&format!("{e}; until that is mended, [index] counts as before, and [limits] as by default"));
                 old.is_some_and(|view| has_crops(view.manifest()))
             }
         }
