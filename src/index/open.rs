@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::Arc,
 };
@@ -130,6 +130,18 @@ impl Writer {
         Self::with_packs(home, packs, lock, who, monitor)
     }
 
+    /// The same on a storage that is simulated.
+    ///
+    /// # Errors
+    /// As [`Writer::open_to_sync`].
+    #[doc(hidden)]
+    pub fn open_to_sync_in(root: &Path, storage: Arc<dyn Storage>, who: &str, monitor: &dyn Monitor) -> Result<Self> {
+        let home = Home::simulated(root, storage);
+        let lock = home.lock(who, false, monitor)?;
+        let packs = home.packs_or_new(monitor)?;
+        Self::with_packs(home, packs, lock, who, monitor)
+    }
+
     fn open_home(home: Home, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
         let lock = home.lock(who, wait, monitor)?;
         home.restore_files()?;
@@ -186,7 +198,7 @@ impl Writer {
 
     /// Whether the packs of all contents are there.
     fn has_packs(&self) -> bool {
-        let mut ends = HashMap::new();
+        let mut ends = BTreeMap::new();
         for (_, entry) in self.state.contents() {
             let end = ends.entry(entry.place.pack).or_insert(entry.place);
             *end = entry.place.max(*end);

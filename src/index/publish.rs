@@ -195,9 +195,7 @@ impl Writer {
             self.catalog.rest();
         }
         let touched = self.touched(old)?;
-        if let (Some(view), Some(touched)) = (old, &touched)
-            && has_dropped_rows(view, touched, &self.state)?
-        {
+        if has_dropped_rows(old, touched.as_ref(), &self.state)? {
             return Ok(None);
         }
         let (contents, paths) = touched.map(|Touched { contents, paths }| (contents, paths)).unzip();
@@ -221,11 +219,7 @@ impl Writer {
         let (edges, reference) = (edges?, reference?);
         self.registry.iter().for_each(|registry| registry.forget_pairs());
         monitor.stage("publishing", None);
-        reaches.resize(rows.count(), u32::MAX);
-        // A row that comes back to nobody has the empty list that it left with.
-        live.added.iter().for_each(|&row| reaches[row as usize] = u32::MAX);
-        lists.iter().for_each(|(row, list)| reaches[row as usize] = reach_of(list, k));
-        live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
+        renew_reaches(&mut reaches, &rows, &live, &lists, k);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
         let manifest = Manifest { crops, ..self.manifest(basis, &live.words) };
         let changes = [
@@ -380,6 +374,15 @@ impl Writer {
             ..Manifest::default()
         }
     }
+}
+
+/// How far the lists of the next generation reach.
+fn renew_reaches(reaches: &mut Vec<u32>, rows: &Rows<'_>, live: &LiveChange, lists: &ListUpdate, k: usize) {
+    reaches.resize(rows.count(), u32::MAX);
+    // A row that comes back to nobody has the empty list that it left with.
+    live.added.iter().for_each(|&row| reaches[row as usize] = u32::MAX);
+    lists.iter().for_each(|(row, list)| reaches[row as usize] = reach_of(list, k));
+    live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
 }
 
 fn lost() -> Error {

@@ -104,7 +104,9 @@ impl Home {
 
     /// The packs; where nothing of them is left, new ones, for the same settings as far as the view knows them.
     pub(super) fn packs_or_new(&self, monitor: &dyn Monitor) -> Result<Packs> {
-        make_folder(&self.folder().join("packs"))?;
+        if self.simulated.is_none() {
+            make_folder(&self.folder().join("packs"))?;
+        }
         let opened = self.open_packs().and_then(|mut packs| packs.end().map(|_| packs));
         let lost = match opened {
             Err(lost @ Error::Damaged { .. }) => lost,

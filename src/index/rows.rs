@@ -142,7 +142,8 @@ pub(super) fn has_packs_of(view: &View, packs: &Packs) -> bool {
 
 /// Whether a view has a row of a content that is no longer stored: `gc` dropped it, or it was lost to damage. Such a row names a pack that is
 /// about to be removed, and a view cannot lose a row: it is to be built anew.
-pub(super) fn has_dropped_rows(view: &View, touched: &Touched, state: &State) -> Result<bool> {
+pub(super) fn has_dropped_rows(view: Option<&View>, touched: Option<&Touched>, state: &State) -> Result<bool> {
+    let (Some(view), Some(touched)) = (view, touched) else { return Ok(false) };
     for id in touched.contents.iter().filter(|id| state.content(id).is_none()) {
         if view.row_of(id)?.is_some() {
             return Ok(true);

@@ -167,7 +167,7 @@ fn process(actor: &Actor) -> Arc<Process> {
 }
 
 fn open(process: &Arc<Process>) -> wsidx::Result<Writer> {
-    Writer::open_in(&POOL.root(), process.storage(), "a writer", false, &Silent)
+    Writer::open_to_sync_in(&POOL.root(), process.storage(), "a writer", &Silent)
 }
 
 fn verify(actor: &Actor) -> Outcome<Vec<String>> {
