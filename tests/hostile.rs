@@ -161,6 +161,8 @@ fn large_files_are_in_memory_one_at_a_time() {
     wsidx(tree.path(), ["init", "--size", "16"]).expect(0);
     let (most, said) = peak(tree.path(), &["sync"]);
     assert!(said.contains("8 contents") && most < 250, "{most} MiB: {said}");
+    let (most, said) = peak(tree.path(), &["check", "."]);
+    assert!(said.contains("8 images checked") && most < 250, "{most} MiB: {said}");
 }
 
 #[test]
