@@ -9,7 +9,7 @@ use crate::{
         history::{aliases_record, path_record},
         packs::{Basis as StoredBasis, Place, Record, View as PackView},
         state::{ContentEntry, ContentId},
-        view::View,
+        view::read_manifest,
     },
 };
 
@@ -114,8 +114,8 @@ impl Writer {
     }
 
     fn published_basis(&self) -> Option<Basis> {
-        let view = View::open(&*self.home.view().ok()?).ok()?;
-        Some(view.basis()).filter(|basis| basis.fitted)
+        let manifest = read_manifest(&*self.home.view().ok()?).ok()?;
+        manifest.fitted.then(|| Basis { columns: manifest.basis, fitted: true })
     }
 }
 

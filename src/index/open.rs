@@ -19,7 +19,7 @@ use crate::{
         packs::{Commit, Content, Packs, Place, Position, Record, View as PackView},
         settings::Settings,
         state::{Change, ContentId, State, Touched},
-        view::View,
+        view::{View, read_manifest},
     },
     verdict::Reference,
 };
@@ -181,13 +181,14 @@ impl Writer {
             (self.state, self.mark) = (state, mark);
             self.unpublished = Some((mark.generation, Touched::default()));
             let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
-            match if reached && self.has_packs() { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } } {
-                Replayed { whole: true, commits: 0 } => return Ok(()),
-                Replayed { whole: true, .. } => {
-                    self.packs.settle()?;
-                    return self.save();
+            let replayed = if reached && self.has_packs() { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } };
+            // The view shows only what was committed. Where it is ahead, the last commit was lost.
+            if replayed.whole && self.mark.generation >= self.published_generation()? {
+                if replayed.commits == 0 {
+                    return Ok(());
                 }
-                Replayed { whole: false, .. } => {}
+                self.packs.settle()?;
+                return self.save();
             }
         }
         if self.mark.generation > 0 || self.home.catalog_folder().exists() {
@@ -206,10 +207,15 @@ impl Writer {
         ends.values().all(|&place| self.packs.holds(place))
     }
 
+    /// The generation of the view, 0 where none can be read.
+    fn published_generation(&self) -> Result<u64> {
+        Ok(read_manifest(&*self.home.view()?).map_or(0, |manifest| manifest.generation))
+    }
+
     /// Makes the state and the catalog from the packs.
     pub(super) fn rebuild_catalog(&mut self) -> Result<()> {
         // A commit that catalog or view has seen was acknowledged; if the packs end before it, it is not torn but lost.
-        let seen = View::open(&*self.home.view()?).map_or(0, |view| view.manifest().generation).max(self.mark.generation);
+        let seen = self.published_generation()?.max(self.mark.generation);
         // The number of an event is not used twice, even where the record of it was lost.
         (self.state, self.mark) = (State::default(), Mark { told: self.mark.told, ..Mark::default() });
         self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };

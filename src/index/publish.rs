@@ -79,7 +79,8 @@ impl Writer {
         let medium = self.home.view()?;
         let kept = self.shown.take();
         if kept.is_none() {
-            // A publication may have failed after it was visible.
+            // A publication may have failed, or its process died, after it was visible and before its name was durable.
+            medium.sync_folder().map_err(Error::io("syncing", &medium.path("")))?;
             self.reference = None;
         }
         let opened = || self.usable_view(View::open(&*medium).ok(), monitor).map(|view| Shown { view: Arc::new(view), reaches: None });

@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     dataset::{check_trust, index_folder},
     monitor::Monitor,
-    store::{packs::Packs, settings::Settings, view::View},
+    store::{packs::Packs, settings::Settings, view::read_manifest},
 };
 
 /// Files that keep the index out of repositories and backups.
@@ -65,7 +65,7 @@ impl Home {
         };
         let home = Self::new(root);
         let has_packs = || Packs::open(home.packs()?).map(drop);
-        let has_view = || View::open(&*home.view()?).map(drop);
+        let has_view = || read_manifest(&*home.view()?).map(drop);
         if has_packs().is_ok() || has_view().is_ok() {
             return Ok(home);
         }
@@ -113,10 +113,18 @@ impl Home {
             other => return other,
         };
         monitor.note(&format!("{lost}: new packs are begun, and all files are read again"));
-        let shown = self.view().ok().and_then(|view| View::open(&*view).ok()).map(|view| view.manifest().settings.clone());
-        let settings = match shown.filter(|text| Settings::from_text(text).is_ok()) {
+        let published = self.view().and_then(|view| read_manifest(&*view)).map(|manifest| manifest.settings);
+        let settings = match published.ok().filter(|text| Settings::from_text(text).is_ok()) {
             Some(text) => text,
-            None => Settings::new(survey(&self.root, monitor)?.shape(None)?).to_text().into_bytes(),
+            None => {
+                let settings = Settings::new(survey(&self.root, monitor)?.shape(None)?);
+                let size = settings.size;
+                monitor.note(&format!(
+                    "the settings of the index were lost as well and are chosen anew from the images: {size} × {size} pixels; \
+                     for others, remove the index and run `wsidx init`"
+                ));
+                settings.to_text().into_bytes()
+            }
         };
         Packs::begin_anew(self.packs()?, &settings)
     }

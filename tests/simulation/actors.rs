@@ -13,7 +13,7 @@ use wsidx::{
 use crate::{
     images::Numbers,
     model::{Scope, observed, shown},
-    oracle::{Oracle, Question},
+    oracle::{Built, Oracle, Question, first_settings},
     process::Process,
     tree::{POOL, RelPath},
     world::Sim,
@@ -179,6 +179,14 @@ impl Actor {
         }
     }
 
+    /// A writer that publishes has reported success, or not: a power loss does not take back what is published now.
+    fn published(&self, acknowledged: bool) {
+        let mut world = self.sim.world();
+        if let Some(generation) = world.published().filter(|_| acknowledged && !world.model.rotten) {
+            world.model.published(generation);
+        }
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.sim.world().seconds()
     }
@@ -187,20 +195,26 @@ impl Actor {
         let Some(mut writer) = self.writer(process)? else { return Ok(()) };
         let scope = Scope::Below(if scopes.is_empty() { vec![Vec::new()] } else { scopes.clone() });
         let options = SyncOptions { scopes, at: self.now(), limits: None };
-        self.write(process, &mut writer, scope, |writer| writer.sync(&options, &Silent)).map(|_| ())
+        let synced = self.write(process, &mut writer, scope, |writer| writer.sync(&options, &Silent))?;
+        self.published(synced.is_some());
+        Ok(())
     }
 
     fn gc(&self, process: &Arc<Process>, age: i64) -> Outcome {
         let Some(mut writer) = self.writer(process)? else { return Ok(()) };
         let at = self.now();
         self.sim.world().model.dropped_events = true;
-        self.write(process, &mut writer, Scope::Nothing, |writer| writer.gc(at - age + 1, at, &Silent)).map(|_| ())
+        let cleared = self.write(process, &mut writer, Scope::Nothing, |writer| writer.gc(at - age + 1, at, &Silent))?;
+        self.published(cleared.is_some());
+        Ok(())
     }
 
     fn rebuild(&self, process: &Arc<Process>) -> Outcome {
         let Some(mut writer) = self.writer(process)? else { return Ok(()) };
         let at = self.now();
-        self.write(process, &mut writer, Scope::Nothing, |writer| writer.rebuild(false, at, &Silent)).map(|_| ())
+        let rebuilt = self.write(process, &mut writer, Scope::Nothing, |writer| writer.rebuild(false, at, &Silent))?;
+        self.published(rebuilt.is_some());
+        Ok(())
     }
 
     fn verify(&self, process: &Arc<Process>) -> Outcome {
@@ -232,6 +246,7 @@ impl Actor {
             let taken =
                 self.write(process, &mut writer, scope, |writer| writer.take_arrivals(&mut intake, arrivals, at, words, &Silent))?;
             let Some(taken) = taken else { return Ok(()) };
+            self.published(true);
             let mut world = self.sim.world();
             for (seq, text) in taken.events {
                 if world.model.events.insert(seq, text).is_some() {
@@ -312,7 +327,13 @@ impl Actor {
 
     fn compare(&self, reader: &Reader, files: &crate::model::Observed, question: &Question, answer: &str) -> Outcome {
         let crops = reader.view().crops().is_some();
-        let right = self.oracle.answer(files, crops, question).map_err(|error| format!("the index that is built from nothing: {error}"))?;
+        let settings = reader.view().manifest().settings.clone();
+        let first = first_settings().map_err(|error| error.to_string())?;
+        if settings != first && !self.sim.world().model.lost_settings {
+            return Err("the settings of the index are not those it was made with".into());
+        }
+        let built = Built { files: files.clone(), crops, settings };
+        let right = self.oracle.answer(built, question).map_err(|error| format!("the index that is built from nothing: {error}"))?;
         self.sim.world().counts.compared += 1;
         if right == answer {
             return Ok(());

@@ -109,6 +109,8 @@ fn each_fault_of_ordering_is_found() {
     for broken in Broken::ALL {
         let (counts, failures) = all(0, 1_000, broken, true);
         let (seed, failure) = failures.first().unwrap_or_else(|| panic!("{broken:?} is not found in {counts:?}"));
+        let without = run(*seed, Broken::Nothing).failure;
+        assert_eq!(without, None, "seed {seed} fails without {broken:?}, too");
         println!("{broken:?}: seed {seed}: {failure}");
     }
 }

@@ -56,10 +56,14 @@ pub(crate) struct Model {
     shown: BTreeMap<u64, Observed>,
     /// The newest generation that anybody has seen.
     pub(crate) generation: u64,
+    /// The newest generation that a writer has acknowledged.
+    acknowledged_generation: u64,
     /// Whether `gc` was begun, which drops old events.
     pub(crate) dropped_events: bool,
     /// Whether bits have changed since all was last known to be sound.
     pub(crate) rotten: bool,
+    /// Whether bits have changed in all that had the settings of the index.
+    pub(crate) lost_settings: bool,
     /// The pack that a broken medium has not synced yet.
     pub(crate) late: Option<u64>,
 }
@@ -201,6 +205,18 @@ impl Model {
         Ok(())
     }
 
+    /// A writer reports success, and this generation is published.
+    pub(crate) fn published(&mut self, generation: u64) {
+        self.acknowledged_generation = generation;
+        self.generation = self.generation.max(generation);
+    }
+
+    /// The power went: a generation that readers have seen and no writer has acknowledged may be gone, and its number is used again.
+    pub(crate) fn power_lost(&mut self) {
+        self.generation = self.generation.min(self.acknowledged_generation);
+        self.shown.retain(|&generation, _| generation <= self.acknowledged_generation);
+    }
+
     /// All is sound again, after bits had changed.
     pub(crate) fn mended(&mut self, observed: &Observed) {
         self.rotten = false;
@@ -208,6 +224,7 @@ impl Model {
         self.settle(observed);
         self.shown.clear();
         self.generation = 0;
+        self.acknowledged_generation = 0;
         self.events.clear();
     }
 }

@@ -109,10 +109,14 @@ impl Question {
     }
 }
 
+/// The settings of the first index of a run.
+pub(crate) fn first_settings() -> Result<Vec<u8>> {
+    Ok(Settings::new(Shape::new(SIDE as u16, 3)?).to_text().into_bytes())
+}
+
 /// Makes an empty index.
-pub(crate) fn create(process: &Arc<Process>) -> Result<()> {
-    let settings = Settings::new(Shape::new(SIDE as u16, 3)?);
-    Packs::create(process.storage().packs()?, settings.to_text().as_bytes())?;
+pub(crate) fn create(process: &Arc<Process>, settings: &[u8]) -> Result<()> {
+    Packs::create(process.storage().packs()?, settings)?;
     Writer::open_in(&POOL.root(), process.storage(), "init", false, &Silent)?.publish(0, &Silent)?;
     Ok(())
 }
@@ -120,18 +124,26 @@ pub(crate) fn create(process: &Arc<Process>) -> Result<()> {
 /// Indexes that were built from nothing, by what they hold.
 #[derive(Default)]
 pub(crate) struct Oracle {
-    built: Mutex<BTreeMap<(Observed, bool), Arc<Process>>>,
+    built: Mutex<BTreeMap<Built, Arc<Process>>>,
+}
+
+/// What an index that is built from nothing depends on.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Built {
+    pub(crate) files: Observed,
+    pub(crate) crops: bool,
+    pub(crate) settings: Vec<u8>,
 }
 
 impl Oracle {
     /// What an index of just these files answers.
-    pub(crate) fn answer(&self, files: &Observed, crops: bool, question: &Question) -> Result<String> {
-        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&(files.clone(), crops)).cloned();
+    pub(crate) fn answer(&self, of: Built, question: &Question) -> Result<String> {
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned();
         let process = match built {
             Some(process) => process,
             None => {
-                let process = build(files, crops)?;
-                self.built.lock().unwrap_or_else(PoisonError::into_inner).insert((files.clone(), crops), Arc::clone(&process));
+                let process = build(&of)?;
+                self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(of, Arc::clone(&process));
                 process
             }
         };
@@ -139,7 +151,7 @@ impl Oracle {
     }
 }
 
-fn build(files: &Observed, crops: bool) -> Result<Arc<Process>> {
+fn build(Built { files, crops, settings }: &Built) -> Result<Arc<Process>> {
     let sim = Sim::new(0, Broken::Nothing);
     let mut numbers = Numbers::new(0);
     for (path, content) in files.iter().filter(|(_, content)| **content != UNREAD) {
@@ -147,7 +159,7 @@ fn build(files: &Observed, crops: bool) -> Result<Arc<Process>> {
     }
     sim.world().rules = crops.then(|| "[index]\ncrops = true\n".to_owned());
     let process = Process::start(&sim, 0);
-    create(&process)?;
+    create(&process, settings)?;
     Writer::open_in(&POOL.root(), process.storage(), "sync", false, &Silent)?.sync(&SyncOptions::default(), &Silent)?;
     Ok(process)
 }

@@ -7,6 +7,7 @@ use wsidx::{
     index::{Reader, SyncOptions, Writer},
     monitor::Silent,
     picture::Limits,
+    store::packs::Packs,
 };
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     broken::Broken,
     images::Numbers,
     model::{Observed, shown, value},
-    oracle::{Oracle, create},
+    oracle::{Oracle, create, first_settings},
     process::Process,
     tree::POOL,
     world::{Counts, Odds, Sim},
@@ -125,7 +126,7 @@ impl Run {
         drop(world);
         self.alone("init", |actor| {
             let process = Process::start(&actor.sim, 0);
-            create(&process).map_err(|error| error.to_string())
+            first_settings().and_then(|settings| create(&process, &settings)).map_err(|error| error.to_string())
         })?;
         let mut own = Numbers::new(numbers.next());
         self.alone("the first sync", move |actor| actor.act(&Deed::Sync(Vec::new()), &mut own))
@@ -199,6 +200,11 @@ fn mend(actor: &Actor) -> Outcome {
     for _ in 0..6 {
         let problems = {
             let process = process(actor);
+            if Packs::open(process.storage().packs().map_err(|error| error.to_string())?).is_err() {
+                let mut world = actor.sim.world();
+                // Where no manifest has them either, other settings are chosen.
+                world.model.lost_settings |= world.published().is_none();
+            }
             let options = SyncOptions { at: actor.now(), ..SyncOptions::default() };
             let synced = open(&process).and_then(|mut writer| writer.sync(&options, &Silent).map(|_| ()));
             drop(process);
@@ -221,7 +227,7 @@ fn mend(actor: &Actor) -> Outcome {
             world.view = crate::disk::Disk::default();
             world.sled = crate::world::Sled::default();
             drop(world);
-            create(&process(actor)).map_err(|error| error.to_string())?;
+            first_settings().and_then(|settings| create(&process(actor), &settings)).map_err(|error| error.to_string())?;
         } else if says("`wsidx rebuild`") {
             let process = process(actor);
             let at = actor.now();

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use wsidx::store::{catalog::Mark, state::State};
+use wsidx::store::{catalog::Mark, state::State, view::Manifest};
 
 use crate::{broken::Broken, disk::Disk, images::Numbers, model::Model, tree::Tree};
 
@@ -245,6 +245,13 @@ impl World {
         self.packs.lose_power(&mut self.numbers);
         self.view.lose_power(&mut self.numbers);
         self.sled.crash(&mut self.numbers);
+        self.model.power_lost();
+    }
+
+    /// The generation of the manifest, as it is on the disk of the view.
+    pub(crate) fn published(&self) -> Option<u64> {
+        let manifest = self.view.open("manifest").ok()?;
+        Some(Manifest::from_bytes(self.view.bytes(manifest)).ok()?.generation)
     }
 
     /// One of the actors that can go on.

@@ -305,7 +305,11 @@ impl View {
     }
 }
 
-fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {
+/// The manifest of the generation that is published now. It may be sound where a file that it names is not.
+///
+/// # Errors
+/// [`Error::Damaged`] or [`Error::Io`] where there is no sound manifest.
+pub fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {
     let bytes = medium.read_whole(manifest::NAME, LONGEST_MANIFEST).map_err(|source| match source.kind() {
         io::ErrorKind::InvalidData => damaged("the manifest is too long, or no file"),
         _ => Error::stored("reading", &medium.path(manifest::NAME), MEND)(source),
