@@ -18,9 +18,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB of file, 250 million pixels, 65,535 a side, 1 GiB of memory.
+    /// 256 MiB of file, 250 million pixels, 65,535 a side, 640 MiB of memory: with its file, an image takes less than 1 GB.
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_pixels: 250_000_000, max_side: 65_535, max_alloc: 1 << 30 }
+        Self { max_bytes: 256 << 20, max_pixels: 250_000_000, max_side: 65_535, max_alloc: 640 << 20 }
     }
 }
 
@@ -74,5 +74,19 @@ impl Limits {
             )));
         }
         Ok(budget::reserve(memory, self.max_alloc / 2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn an_image_with_its_file_takes_less_than_a_gigabyte_and_a_photograph_of_108_megapixels_is_read() {
+        let limits = Limits::default();
+        assert!(limits.max_bytes + limits.max_alloc < 960_000_000);
+        limits.check(12_000, 9_000).unwrap();
+        // It does not have to be decoded alone: three bytes a pixel.
+        assert!(limits.max_alloc / 2 >= 12_000 * 9_000 * 3);
     }
 }

@@ -22,7 +22,7 @@ pub struct ReadLimits {
 }
 
 impl Default for ReadLimits {
-    /// 250 million pixels, 256 MiB a file, 1 GiB of memory; 256 MiB and 20 million lines a table.
+    /// 250 million pixels, 256 MiB a file, 640 MiB of memory; 256 MiB and 20 million lines a table.
     fn default() -> Self {
         let Limits { max_pixels, max_bytes, max_alloc, .. } = Limits::default();
         Self { pixels: max_pixels, file_bytes: max_bytes, memory: max_alloc, table_bytes: 256 << 20, table_lines: 20_000_000 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Bytes of a page when it is unpacked.
-const LARGEST_PAGE: u64 = 1 << 30;
+const LARGEST_PAGE: u64 = 768 << 20;
 /// Values of a page.
 const MOST_VALUES: u64 = 16 << 20;
 /// The longest head of a page, which may hold the least and the largest value.
