@@ -221,7 +221,7 @@ fn mend(actor: &Actor) -> Outcome {
         }
         said.extend(problems.iter().cloned());
         let says = |words: &str| problems.iter().any(|problem| problem.contains(words));
-        if says("run `wsidx init`") {
+        if says("run `wsidx init`") || says("move the index folder away and run `wsidx sync --init`") {
             let mut world = actor.sim.world();
             world.packs = crate::disk::Disk::default();
             world.view = crate::disk::Disk::default();
