@@ -17,16 +17,11 @@ use flate2::read::MultiGzDecoder;
 
 use super::{
     arrays::{self, Arrays, Colour, Data},
-    open::{MOST_BYTES, open_regular},
+    open::{MOST_BYTES, check_count, open_regular},
 };
 
 /// Deflate makes at most one byte of 1,032.
 const BEST_COMPRESSION: u64 = 1_032;
-
-/// Pictures with a side under this tell nothing, and a small file holds millions of them.
-const LEAST_SIDE: u32 = 4;
-/// So many of them are read all the same.
-const MOST_TINY: u64 = 100_000;
 
 /// Values of unsigned bytes, with their dimensions.
 struct Values {
@@ -46,11 +41,7 @@ pub(super) fn open(path: &Path, file: File, size: u64) -> Result<Arrays, String>
         return Err(format!("its pictures of {width} × {height} are empty"));
     }
     let pictures = arrays::count(count)?;
-    if count > MOST_TINY && width.min(height) < LEAST_SIDE {
-        return Err(format!(
-            "its {count} pictures of {width} × {height} are too small to be compared; of those under {LEAST_SIDE} × {LEAST_SIDE} at most {MOST_TINY} are read"
-        ));
-    }
+    check_count(count, size)?;
     let labels = labels(path, count)?;
     let stride = u64::from(width) * u64::from(height);
     let Values { data, first, .. } = images;

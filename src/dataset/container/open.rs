@@ -31,8 +31,31 @@ pub(super) const MOST_BYTES: u64 = 640 << 20;
 /// Bytes of a text beside a container.
 const MOST_TEXT: u64 = 64 << 20;
 
-/// Items that a container may have.
+/// Items that any container may have.
 pub(super) const MOST_ITEMS: usize = 16 << 20;
+
+/// Items that a container of any size may have.
+const FEW_ITEMS: u64 = 100_000;
+
+/// Bytes of a container for each item beyond those: a picture of 4 × 4 pixels has as many, and no image file has fewer. Without it a small file
+/// could hold millions of items, each of which takes some microseconds and some hundred bytes of memory.
+const LEAST_BYTES: u64 = 16;
+
+/// The most items that a container of so many bytes may have.
+pub(super) fn most_items(size: u64) -> u64 {
+    (MOST_ITEMS as u64).min(FEW_ITEMS + size / LEAST_BYTES)
+}
+
+/// Checks how many items a container of so many bytes has, before they are read.
+pub(super) fn check_count(items: u64, size: u64) -> std::result::Result<(), String> {
+    let most = most_items(size);
+    if items <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "it has {items} images; a file of {size} bytes may have {most}: split it, or leave out images of fewer than {LEAST_BYTES} bytes"
+    ))
+}
 
 /// Containers that stay open.
 const KEPT: usize = 8;
@@ -235,4 +258,17 @@ pub(super) fn open_regular(path: &Path) -> std::result::Result<(File, u64), Stri
 pub(super) fn text_beside(path: &Path, name: &str) -> std::result::Result<Vec<u8>, String> {
     let text = file::read_optional(&path.with_file_name(name), MOST_TEXT).map_err(|e| e.to_string())?;
     Ok(text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_count;
+
+    #[test]
+    fn a_small_file_does_not_hold_millions_of_images_and_any_file_may_have_one_for_each_sixteen_bytes() {
+        assert!(check_count(3_000_000, 163_323).unwrap_err().contains("may have 110207"));
+        check_count(60_000, 1).unwrap();
+        check_count(2_000_000, 32_000_000).unwrap();
+        assert!(check_count(20_000_000, u64::MAX).is_err());
+    }
 }

@@ -9,7 +9,7 @@ use std::{collections::HashMap, fs::File};
 
 use serde_json::Value;
 
-use super::open::{Items, MOST_ITEMS};
+use super::open::{Items, check_count, most_items};
 use crate::dataset::{
     labels::{FILE_COLUMNS, LABEL_COLUMNS},
     parquet::{Cells, Parquet, Physical, integer},
@@ -45,16 +45,14 @@ struct Labels {
 
 /// Opens a table of `size` bytes: reads its footer, the heads of the pages of images, and its labels.
 pub(super) fn open(file: File, size: u64) -> Result<Table, String> {
-    let parquet = Parquet::open(file, size, MOST_ITEMS as u64)?;
+    let parquet = Parquet::open(file, size, most_items(size))?;
     let features = features(&parquet);
     let named = |kind: &str| {
         let is = |feature: &&(String, Value)| feature.1.get("_type").and_then(Value::as_str) == Some(kind);
         features.iter().filter(is).collect::<Vec<_>>()
     };
     let images = images(&parquet, &named("Image"))?;
-    if parquet.rows().saturating_mul(images.len()) > MOST_ITEMS {
-        return Err(format!("it has {} rows with {} images each; the limit is {MOST_ITEMS} images", parquet.rows(), images.len()));
-    }
+    check_count((parquet.rows() as u64).saturating_mul(images.len() as u64), size)?;
     let labels = labels(&parquet, named("ClassLabel").first().copied())?;
     Ok(Table { parquet, images, labels })
 }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Bytes of unpacked pages that are kept; one page is kept whatever it takes.
-const KEPT: usize = 256 << 20;
+const KEPT: u64 = 256 << 20;
 /// Pages that are kept, since all of them are looked through.
 const MOST_KEPT: usize = 64;
 
@@ -40,6 +40,16 @@ struct Unpacked {
     pages: VecDeque<(usize, Arc<Values>)>,
     /// That of a row group.
     dictionary: Option<(usize, Values)>,
+}
+
+impl Unpacked {
+    /// Lets go of the pages that were used longest ago, so that one of `size` bytes can be kept with those that stay.
+    fn make_room(&mut self, size: u64) {
+        let kept = |pages: &VecDeque<(usize, Arc<Values>)>| pages.iter().map(|(_, values)| values.weight() as u64).sum::<u64>();
+        while self.pages.len() >= MOST_KEPT || !self.pages.is_empty() && kept(&self.pages).saturating_add(size) > KEPT {
+            self.pages.pop_front();
+        }
+    }
 }
 
 impl Cells {
@@ -80,12 +90,9 @@ impl Cells {
             return Ok(found.1);
         }
         let located = self.pages.get(at).ok_or("there is no such page")?;
+        unpacked.make_room(located.page.size);
         let found = Arc::new(self.unpack(parquet, located, &mut unpacked)?);
         unpacked.pages.push_back((at, Arc::clone(&found)));
-        let weighs = |pages: &VecDeque<(usize, Arc<Values>)>| pages.iter().map(|(_, values)| values.weight()).sum::<usize>();
-        while unpacked.pages.len() > 1 && (unpacked.pages.len() > MOST_KEPT || weighs(&unpacked.pages) > KEPT) {
-            unpacked.pages.pop_front();
-        }
         Ok(found)
     }
 
@@ -96,6 +103,7 @@ impl Cells {
         if let Some(page) = self.dictionaries.get(located.group).and_then(Option::as_ref)
             && unpacked.dictionary.as_ref().is_none_or(|(group, _)| *group != located.group)
         {
+            unpacked.dictionary = None;
             unpacked.dictionary = Some((located.group, page::dictionary(&parquet.file, page, chunk.codec, column)?));
         }
         let dictionary = unpacked.dictionary.as_ref().filter(|(group, _)| *group == located.group).map(|(_, values)| values);

@@ -5,7 +5,7 @@
 //! Zstandard or not. Other encodings and codecs are refused by name. The head of each page is read before anything else of it, and what it tells
 //! is held against the chunk and against limits.
 
-use std::{fs::File, io::Read, os::unix::fs::FileExt, sync::Arc};
+use std::{borrow::Cow, fs::File, io::Read, os::unix::fs::FileExt, sync::Arc};
 
 use super::{
     footer::{Chunk, Column, Physical},
@@ -13,7 +13,7 @@ use super::{
     thrift,
 };
 
-/// Bytes of a page when it is unpacked.
+/// Bytes of a page when it is unpacked, together with its dictionary.
 const LARGEST_PAGE: u64 = 768 << 20;
 /// Values of a page.
 const MOST_VALUES: u64 = 16 << 20;
@@ -35,7 +35,7 @@ const RLE: i64 = 3;
 pub(super) struct Page {
     at: u64,
     packed: u64,
-    size: u64,
+    pub(super) size: u64,
     /// Values, those that are null among them.
     pub(super) values: u64,
     kind: Kind,
@@ -162,7 +162,7 @@ fn head(file: &File, at: u64, end: u64, column: &Column) -> Result<Page, String>
 
 /// The values of a dictionary.
 pub(super) fn dictionary(file: &File, page: &Page, codec: i64, column: &Column) -> Result<Values, String> {
-    let bytes = unpack(&bytes(file, page)?, page.size, codec)?;
+    let bytes = unpack(bytes(file, page)?.into(), page.size, codec)?;
     // A plain dictionary is also called by its old name.
     match page.encoding {
         PLAIN | 2 => plain(bytes, 0, page.values as usize, column.physical),
@@ -172,6 +172,10 @@ pub(super) fn dictionary(file: &File, page: &Page, codec: i64, column: &Column) 
 
 /// The values of a page.
 pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dictionary: Option<&Values>) -> Result<Values, String> {
+    let dictionary_bytes = dictionary.map_or(0, |dictionary| dictionary.bytes.len() as u64);
+    if dictionary_bytes + page.size > LARGEST_PAGE {
+        return Err(format!("a page of it and its dictionary have more than {LARGEST_PAGE} bytes together"));
+    }
     let packed = bytes(file, page)?;
     let count = page.values as usize;
     let (data, [repetition, definition], from) = match page.kind {
@@ -179,11 +183,11 @@ pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dict
             let (repetition, rest) = split(&packed, repeated)?;
             let (definition, values) = split(rest, defined)?;
             let size = page.size.checked_sub(repeated + defined).ok_or_else(|| damaged("its levels are longer than itself"))?;
-            let data = unpack(values, size, if is_packed { codec } else { 0 })?;
+            let data = unpack(values.into(), size, if is_packed { codec } else { 0 })?;
             (data, [levels(repetition, column.repeated, count)?, levels(definition, column.defined, count)?], 0)
         }
         _ => {
-            let data = unpack(&packed, page.size, codec)?;
+            let data = unpack(packed.into(), page.size, codec)?;
             let mut rest = &data[..];
             let mut of = |most: u32| {
                 if most == 0 {
@@ -238,27 +242,29 @@ fn bytes(file: &File, page: &Page) -> Result<Vec<u8>, String> {
 }
 
 /// Bytes that a codec packed, which must be `size`.
-fn unpack(packed: &[u8], size: u64, codec: i64) -> Result<Vec<u8>, String> {
+fn unpack(packed: Cow<'_, [u8]>, size: u64, codec: i64) -> Result<Vec<u8>, String> {
     let other_size = || damaged("it has another size than its head tells of");
     let read = |from: &mut dyn Read| {
         let mut out = Vec::new();
+        // Memory is the system's until it is written to, and a vector that grows is at times in memory twice.
+        out.try_reserve_exact(usize::try_from(size + 1).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
         let all = from.take(size + 1).read_to_end(&mut out).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
         if all as u64 == size { Ok(out) } else { Err(other_size()) }
     };
     match codec {
         _ if size == 0 && packed.is_empty() => Ok(Vec::new()),
-        0 if packed.len() as u64 == size => Ok(packed.to_vec()),
+        0 if packed.len() as u64 == size => Ok(packed.into_owned()),
         0 => Err(other_size()),
-        1 => match snap::raw::decompress_len(packed) {
+        1 => match snap::raw::decompress_len(&packed) {
             Ok(length) if length as u64 == size => {
-                snap::raw::Decoder::new().decompress_vec(packed).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))
+                snap::raw::Decoder::new().decompress_vec(&packed).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))
             }
             _ => Err(other_size()),
         },
-        2 => read(&mut flate2::read::MultiGzDecoder::new(packed)),
+        2 => read(&mut flate2::read::MultiGzDecoder::new(&*packed)),
         6 => {
             let mut decoder =
-                ruzstd::decoding::StreamingDecoder::new(packed).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
+                ruzstd::decoding::StreamingDecoder::new(&*packed).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
             read(&mut decoder)
         }
         other => {
