@@ -127,7 +127,9 @@ impl Writer {
         home.restore_files()?;
         let packs = home.packs_or_new(monitor)?;
         home.say_format()?;
-        Self::with_packs(home, packs, lock, who, monitor)
+        let mut writer = Self::with_packs(home, packs, lock, who)?;
+        writer.load_or_begin_anew(monitor)?;
+        Ok(writer)
     }
 
     /// The same on a storage that is simulated.
@@ -139,20 +141,25 @@ impl Writer {
         let home = Home::simulated(root, storage);
         let lock = home.lock(who, false, monitor)?;
         let packs = home.packs_or_new(monitor)?;
-        Self::with_packs(home, packs, lock, who, monitor)
+        let mut writer = Self::with_packs(home, packs, lock, who)?;
+        writer.load_or_begin_anew(monitor)?;
+        Ok(writer)
     }
 
     fn open_home(home: Home, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
         let lock = home.lock(who, wait, monitor)?;
         home.restore_files()?;
         let packs = home.open_packs()?;
-        Self::with_packs(home, packs, lock, who, monitor)
+        let mut writer = Self::with_packs(home, packs, lock, who)?;
+        writer.load(monitor)?;
+        Ok(writer)
     }
 
-    fn with_packs(home: Home, packs: Packs, lock: WriterLock, who: &str, monitor: &dyn Monitor) -> Result<Self> {
+    /// A writer that has not read anything yet.
+    fn with_packs(home: Home, packs: Packs, lock: WriterLock, who: &str) -> Result<Self> {
         let settings = Settings::from_text(packs.settings())?;
         let catalog = home.catalog();
-        let mut writer = Self {
+        Ok(Self {
             home,
             settings,
             packs,
@@ -170,9 +177,18 @@ impl Writer {
             lock,
             who: who.to_owned(),
             opened: Opened::default(),
-        };
-        writer.load(monitor)?;
-        Ok(writer)
+        })
+    }
+
+    /// As [`Writer::load`]; where no commit is left in the packs, new ones are begun with the same settings.
+    fn load_or_begin_anew(&mut self, monitor: &dyn Monitor) -> Result<()> {
+        match self.load(monitor) {
+            Err(lost @ Error::Damaged { .. }) if self.packs.end().is_err() => {
+                self.packs = self.home.begin_packs_anew(&lost, self.packs.settings(), monitor)?;
+                self.load(monitor)
+            }
+            loaded => loaded,
+        }
     }
 
     /// The catalog's state and what the packs have beyond it, or the state of the packs alone.

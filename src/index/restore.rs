@@ -107,12 +107,10 @@ impl Home {
         if self.simulated.is_none() {
             make_folder(&self.folder().join("packs"))?;
         }
-        let opened = self.open_packs().and_then(|mut packs| packs.end().map(|_| packs));
-        let lost = match opened {
+        let lost = match self.open_packs() {
             Err(lost @ Error::Damaged { .. }) => lost,
-            other => return other,
+            opened => return opened,
         };
-        monitor.note(&format!("{lost}: new packs are begun, and all files are read again"));
         let published = self.view().and_then(|view| read_manifest(&*view)).map(|manifest| manifest.settings);
         let settings = match published.ok().filter(|text| Settings::from_text(text).is_ok()) {
             Some(text) => text,
@@ -126,7 +124,13 @@ impl Home {
                 settings.to_text().into_bytes()
             }
         };
-        Packs::begin_anew(self.packs()?, &settings)
+        self.begin_packs_anew(&lost, &settings, monitor)
+    }
+
+    /// New packs beside others of which nothing can be used.
+    pub(super) fn begin_packs_anew(&self, lost: &Error, settings: &[u8], monitor: &dyn Monitor) -> Result<Packs> {
+        monitor.note(&format!("{lost}: new packs are begun, and all files are read again"));
+        Packs::begin_anew(self.packs()?, settings)
     }
 
     /// Takes away packs that never had a commit.
