@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::Arc,
 };
@@ -181,7 +181,11 @@ impl Writer {
             (self.state, self.mark) = (state, mark);
             self.unpublished = Some((mark.generation, Touched::default()));
             let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
-            match if reached && self.has_packs() { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } } {
+            match if reached && self.packs.hold_all(self.state.contents().map(|(_, entry)| entry.place)) {
+                self.replay(mark.applied)?
+            } else {
+                Replayed { whole: false, commits: 0 }
+            } {
                 Replayed { whole: true, commits: 0 } => return Ok(()),
                 Replayed { whole: true, .. } => {
                     self.packs.settle()?;
@@ -194,16 +198,6 @@ impl Writer {
             monitor.note("the catalog is missing or not whole; it is made again from the packs");
         }
         self.rebuild_catalog()
-    }
-
-    /// Whether the packs of all contents are there.
-    fn has_packs(&self) -> bool {
-        let mut ends = BTreeMap::new();
-        for (_, entry) in self.state.contents() {
-            let end = ends.entry(entry.place.pack).or_insert(entry.place);
-            *end = entry.place.max(*end);
-        }
-        ends.values().all(|&place| self.packs.holds(place))
     }
 
     /// Makes the state and the catalog from the packs.
