@@ -9,6 +9,9 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
 };
 
 use support::{
@@ -185,6 +188,76 @@ fn no_result_is_written_through_a_link_that_the_repository_brings() {
     assert!(left.iter().all(|name| ["cat", ".git", ".wsidx"].iter().any(|known| name == known)), "{left:?}");
 }
 
+/// Each option that names a file of results, with a name that fits.
+const OUTPUTS: &[(&[&str], &str)] = &[
+    (&["check", ".", "--exit-zero", "--metrics"], "json"),
+    (&["check", ".", "--exit-zero", "--plots"], "csv"),
+    (&["similarity", "--out"], "npy"),
+    (&["similarity", "--heat-map"], "png"),
+    (&["similarity", "--graph"], "svg"),
+    (&["spectrum", "--plot"], "svg"),
+    (&["cluster", "--graph"], "svg"),
+    (&["compare", "cat/0.ppm", "cat/new.ppm", "--out"], "png"),
+    (&["debug", "picture", "cat/0.ppm", "--out"], "png"),
+];
+
+#[test]
+fn no_result_is_written_into_an_index_or_over_an_input_of_the_dataset_and_each_has_the_ending_of_its_content() {
+    let (_place, root) = dataset();
+    let index = root.join(".wsidx");
+    symlink(".wsidx/packs", root.join("way")).unwrap();
+    fs::create_dir(root.join("more")).unwrap();
+    write(&root, "more/a.png", &ppm(9, SIDE));
+    write(&root, "labels.csv", b"file_name,label\ncat/0.ppm,cat\n");
+    let before = |folder: &Path| {
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = files.filter(|file| file.is_file()).map(|file| (fs::read(&file).unwrap(), file)).collect();
+        files.sort();
+        files
+    };
+    let folders = [root.clone(), root.join("more"), root.join("cat"), index.clone(), index.join("packs"), index.join("view")];
+    let all = || folders.iter().map(|folder| before(folder)).collect::<Vec<_>>();
+    let were = all();
+    let refused = |arguments: &[&str], name: &str, why: &str| {
+        let run = soon(&root, &[arguments, &[name]].concat()).expect(2);
+        assert!(run.stderr.contains(why), "{arguments:?} {name}: {}", run.stderr);
+        assert!(all() == were, "{arguments:?} {name} wrote something");
+    };
+    for (arguments, ending) in OUTPUTS {
+        for name in ["more/a.ppm", "cat/1.ppm", ".wsidx/format", "notes"] {
+            refused(arguments, name, &format!("does not end in that; use `{} ", arguments.last().unwrap()));
+        }
+        for folder in [".wsidx", "way", "more/../.wsidx/view"] {
+            refused(arguments, &format!("{folder}/x.{ending}"), ".wsidx, where nothing else is written");
+        }
+        match *ending {
+            "png" => refused(arguments, "more/a.png", "more/a.png is an image, and no result is written over it; use `"),
+            "csv" => refused(arguments, "labels.csv", "labels.csv is a table of labels, and no result is written over it; use `"),
+            _ => {}
+        }
+    }
+    for way in ["--link", "--copy"] {
+        refused(&["reduce", "--clusters", "2", way], ".wsidx/out", "where nothing else is written");
+    }
+    for action in ["move:.wsidx/aside", "hardlink:.wsidx/aside"] {
+        refused(&["watch", "cat", "--on-redundant"], action, "where nothing else is written");
+    }
+    // A result replaces the one before, a drawing, too.
+    for (arguments, ending) in OUTPUTS {
+        let (first, name) = (root.join(format!("first.{ending}")), format!("again.{ending}"));
+        for _ in 0..2 {
+            soon(&root, &[*arguments, &[&name[..]]].concat()).expect(0);
+            match first.exists() {
+                true => assert!(fs::read(&first).unwrap() == fs::read(root.join(&name)).unwrap(), "{arguments:?}"),
+                false => fs::rename(root.join(&name), &first).unwrap(),
+            }
+        }
+        soon(&root, &[*arguments, &[&name[..]]].concat()).expect(0);
+        fs::remove_file(first).unwrap();
+        fs::remove_file(root.join(name)).unwrap();
+    }
+}
+
 #[test]
 fn what_the_user_names_may_be_a_link_or_a_pipe() {
     let (place, root) = dataset();
@@ -200,6 +273,55 @@ fn what_the_user_names_may_be_a_link_or_a_pipe() {
     symlink("../watch.toml", root.join("mine.toml")).unwrap();
     let run = soon(&root, &["watch", "cat", "--config", "mine.toml"]).expect(2);
     assert!(run.stderr.contains("out of range"), "{}", run.stderr);
+}
+
+/// Waits until a process handles a signal, as the system has it.
+#[cfg(target_os = "linux")]
+fn wait_until_handled(process: u32, signal: rustix::process::Signal) {
+    let handles = || {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+    };
+    let began = Instant::now();
+    while !handles() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the signal is not handled");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_first_signal_ends_a_command_that_waits_for_a_list_that_is_never_written() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (_place, root) = dataset();
+    pipe(&root.join("list"));
+    let commands: &[&[&str]] =
+        &[&["check", "--files-from", "list"], &["check", "--files-from", "-"], &["hook", "run", "pre-push", "origin", "elsewhere"]];
+    for arguments in commands {
+        for signal in [Signal::TERM, Signal::INT] {
+            let mut program = command(PROGRAM, &root);
+            program.args(*arguments).stdin(Stdio::piped()).stderr(Stdio::piped());
+            let mut process = program.spawn().unwrap();
+            wait_until_handled(process.id(), signal);
+            // The process may be anywhere before the read, or in it.
+            thread::sleep(Duration::from_millis(200));
+            assert!(process.try_wait().unwrap().is_none(), "{arguments:?} does not wait");
+            kill_process(Pid::from_child(&process), signal).unwrap();
+            let began = Instant::now();
+            let status = loop {
+                match process.try_wait().unwrap() {
+                    Some(status) => break status,
+                    None if began.elapsed() > Duration::from_secs(10) => {
+                        process.kill().unwrap();
+                        panic!("{arguments:?} does not end at {signal:?}");
+                    }
+                    None => thread::sleep(Duration::from_millis(5)),
+                }
+            };
+            assert_eq!(status.code(), Some(130), "{arguments:?} {signal:?}");
+        }
+    }
 }
 
 fn run_shell(shell: std::process::Command) {

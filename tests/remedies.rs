@@ -310,3 +310,120 @@ fn an_index_that_was_never_finished_is_finished_by_init_and_holds_nothing_of_the
     assert!(wsidx(tree.path(), ["sync"]).expect(2).stderr.contains("move the folder away"));
     assert!(tree.path().join(".wsidx/mine.txt").exists());
 }
+
+/// Everything in backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn a_baseline_or_a_list_of_exceptions_that_cannot_be_used_says_what_to_type_and_that_helps() {
+    let tree = small();
+    let root = tree.path();
+    let baseline = root.join(".wsidx-baseline.json");
+    for text in [
+        "",
+        "{",
+        "[]",
+        "{\"version\": 2}",
+        "{\"version\":1,\"tool\":\"\",\"rule\":\"ssim/1\",\"threshold\":0.9,\"accept\":[],\"pairs\":[]}",
+    ] {
+        fs::write(&baseline, text).unwrap();
+        let said = wsidx(root, ["check", "."]).expect(2).stderr;
+        assert!(said.contains(".wsidx-baseline.json: "), "{said}");
+        assert_eq!(commands_in(&said), ["wsidx baseline write"], "{said}");
+        wsidx(root, ["baseline", "write"]).expect(0);
+        wsidx(root, ["check", "."]).expect(0);
+    }
+    fs::remove_file(&baseline).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &baseline).unwrap();
+    let said = wsidx(root, ["baseline", "write"]).expect(2).stderr;
+    assert!(names_a_remedy(&said) && said.contains("is a symbolic link") && !said.contains("name a file"), "{said}");
+    fs::remove_file(&baseline).unwrap();
+    for text in [&b"pair x"[..], b"path [", b"\xff", b"pari 1 2", b"image", b"path \xe2\x80\xae"] {
+        fs::write(root.join(".wsidx-allow"), text).unwrap();
+        for arguments in [&["check", "."][..], &["allow", "cat"]] {
+            let said = wsidx(root, arguments).expect(2).stderr;
+            assert!(said.contains(".wsidx-allow:1: ") && names_a_remedy(&said), "{said}");
+        }
+    }
+}
+
+#[test]
+fn too_few_images_and_too_small_a_rate_for_a_calibration_say_what_to_type() {
+    let tree = small();
+    let said = wsidx(tree.path(), ["calibrate"]).expect(2).stderr;
+    assert!(said.contains("images are too few to calibrate with, which takes at least 200: add images and run `wsidx sync`"), "{said}");
+    (10..240).for_each(|seed| write(tree.path(), &format!("cat/{seed}.ppm"), &ppm(seed, SIDE)));
+    wsidx(tree.path(), ["sync"]).expect(0);
+    for rate in ["0.00000001", "0", "2"] {
+        let said = wsidx(tree.path(), ["calibrate", "--rate", rate]).expect(2).stderr;
+        let commands = commands_in(&said);
+        assert!(commands.len() == 1 && commands[0].starts_with("wsidx calibrate --rate "), "{said}");
+        wsidx(tree.path(), commands[0].split(' ').skip(1)).expect(0);
+    }
+}
+
+#[test]
+fn an_index_that_git_tracks_is_refused_with_commands_that_can_be_typed_as_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("it's my data");
+    (0..3).for_each(|seed| write(&root, &format!("set/cat/{seed}.ppm"), &ppm(seed, SIDE)));
+    let shell = |line: &str| {
+        let mut shell = support::command("sh", &root.join("set"));
+        shell.args(["-ec", line]);
+        support::run(shell)
+    };
+    wsidx(&root.join("set"), ["sync", "--init"]).expect(0);
+    shell("git init -q ..; git add -f .wsidx; git commit -qm x").expect(0);
+    let said = wsidx(&root.join("set"), ["groups"]).expect(2).stderr;
+    let commands = quoted(&said);
+    assert!(commands.len() == 3 && commands[0].contains("rm -r --cached -- set/.wsidx"), "{said}");
+    commands.into_iter().for_each(|line| drop(shell(line).expect(0)));
+    wsidx(&root.join("set"), ["groups"]).expect(0);
+}
+
+#[test]
+fn a_folder_that_is_no_index_is_called_one_by_no_command_and_each_names_the_same_way_out() {
+    for (bare, name) in [(false, ".wsidx"), (true, "wsidx")] {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path();
+        if bare {
+            ["objects", "refs"].iter().for_each(|folder| fs::create_dir(root.join(folder)).unwrap());
+            fs::write(root.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        }
+        write(root, &format!("{name}/mine.txt"), b"not an index");
+        for arguments in [&["status"][..], &["sync"], &["sync", "--init"], &["groups"], &["verify"], &["gc"], &["check", "."]] {
+            let said = wsidx(root, arguments).expect(2).stderr;
+            assert!(said.contains("is not a wsidx index") && said.contains("move the folder away"), "{arguments:?}: {said}");
+            assert_eq!(commands_in(&said), ["wsidx sync --init"], "{arguments:?}: {said}");
+        }
+        assert!(root.join(name).join("mine.txt").exists());
+        if !bare {
+            write(root, "cat/0.ppm", &ppm(0, SIDE));
+            fs::rename(root.join(name), root.join("moved")).unwrap();
+            wsidx(root, ["sync", "--init"]).expect(0);
+        }
+    }
+}
+
+#[test]
+fn where_it_cannot_be_read_who_made_an_index_commands_work_and_say_what_to_set() {
+    let tree = small();
+    let state = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("wsidx", state.path().join("wsidx")).unwrap();
+    let run = |arguments: &[&str], set: &[(&str, &Path)]| {
+        let mut program = support::command(support::PROGRAM, tree.path());
+        program.env("XDG_STATE_HOME", state.path()).args(arguments).envs(set.iter().copied());
+        support::run(program)
+    };
+    let said = run(&["groups"], &[]).expect(0).stderr;
+    assert!(said.contains("it cannot be read whether") && said.contains("set XDG_STATE_HOME to a folder of yours"), "{said}");
+    run(&["groups", "--strict"], &[]).expect(2);
+    let said = run(&["trust"], &[]).expect(2).stderr;
+    assert!(said.contains("set XDG_STATE_HOME to a folder in which you can write, then run the command again"), "{said}");
+    let other = tempfile::tempdir().unwrap();
+    run(&["trust"], &[("XDG_STATE_HOME", other.path())]).expect(0);
+    run(&["groups", "--strict"], &[("XDG_STATE_HOME", other.path())]).expect(0);
+    run(&["groups", "--strict"], &[("WSIDX_TRUST", tree.path())]).expect(0);
+}

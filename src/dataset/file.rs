@@ -46,11 +46,11 @@ impl Turns {
     }
 
     /// Waits until no other thread has the turn; `None` where this one has it already, or nobody gives it back.
-    fn take(&'static self) -> Option<Turn> {
+    fn take(&'static self, patience: Duration) -> Option<Turn> {
         let own = thread::current().id();
         let taken_by = self.taken_by.lock().unwrap_or_else(PoisonError::into_inner);
         let by_another = |by: &mut Option<ThreadId>| by.is_some_and(|by| by != own);
-        let waited = self.given_back.wait_timeout_while(taken_by, PATIENCE, by_another);
+        let waited = self.given_back.wait_timeout_while(taken_by, patience, by_another);
         let (mut taken_by, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return None;
@@ -65,7 +65,8 @@ struct Turn(&'static Turns);
 impl Drop for Turn {
     fn drop(&mut self) {
         *self.0.taken_by.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.0.given_back.notify_one();
+        // Of several that wait, the one that is woken may have lost its patience at this moment.
+        self.0.given_back.notify_all();
     }
 }
 
@@ -99,7 +100,7 @@ impl Buffer {
         }
         self.turn = None;
         if bytes > LARGE {
-            self.turn = LARGE_FILES.take();
+            self.turn = LARGE_FILES.take(PATIENCE);
         }
         self.bytes.reserve_exact(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
@@ -174,6 +175,25 @@ mod tests {
         assert_eq!(buffer.id(), *blake3::hash(b"bytes").as_bytes());
         let limits = Limits { max_bytes: 4, ..Limits::default() };
         assert!(read_image(&path, &limits, &mut buffer).unwrap_err().to_string().contains("the limit is 4"));
+    }
+
+    #[test]
+    fn those_who_give_up_waiting_for_a_turn_hold_up_none_of_the_others() {
+        static TURNS: Turns = Turns::new();
+        let began = std::time::Instant::now();
+        for round in 0..20 {
+            let turn = TURNS.take(PATIENCE).unwrap();
+            thread::scope(|scope| {
+                let waiting = |patience| scope.spawn(move || TURNS.take(patience).is_some());
+                let impatient: Vec<_> = (0..4).map(|i| waiting(Duration::from_micros(500 * (i + round)))).collect();
+                let patient: Vec<_> = (0..4).map(|_| waiting(PATIENCE)).collect();
+                thread::sleep(Duration::from_millis(round / 2));
+                drop(turn);
+                assert!(impatient.into_iter().all(|thread| thread.join().is_ok()));
+                assert!(patient.into_iter().all(|thread| thread.join().unwrap()));
+            });
+        }
+        assert!(began.elapsed() < PATIENCE / 2);
     }
 
     #[test]

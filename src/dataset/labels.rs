@@ -4,20 +4,25 @@
 //! none if that is the root or the split. A `metadata.csv`, `metadata.jsonl` or `labels.csv` beside the images or above them overrides both, by the
 //! rules of the `imagefolder` datasets: a column `file_name` relative to the table's folder, and columns `label` and `split`; in `.jsonl` an object
 //! a line with these keys.
+//!
+//! Tables are UTF-8. What a table says twice it must say alike: a path with two labels, a column or a key that is there twice, and a quotation mark
+//! that is never closed are errors, since whichever of the two was taken, the other would be lost silently.
 
 use std::{
     cell::Cell,
     collections::HashMap,
-    fs,
+    fmt, fs,
     io::{self, BufRead, BufReader, Read},
     path::Path,
     sync::Arc,
 };
 
-use super::{packed::Interned, to_path};
+use serde::de::{MapAccess, Visitor};
+
+use super::{folder::Skipped, packed::Interned, to_path};
 use crate::{
     Error, Result,
-    file::open_regular,
+    file::{describe, excerpt, open_regular},
     verdict::{Label, ReadLimits, Split},
 };
 
@@ -52,7 +57,7 @@ pub fn label_of(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// What a table says of a file.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Row {
     /// The number of its label, plus one; 0 for none.
     label: u32,
@@ -64,6 +69,10 @@ struct Row {
 pub struct Labels {
     paths: Interned,
     rows: Vec<Row>,
+    /// Where each row was read, while tables are read: the number of the table, from 1, and the line.
+    sources: Vec<(u32, u32)>,
+    /// How many tables were begun.
+    table: u32,
     names: Interned,
     known: HashMap<Box<[u8]>, Label>,
 }
@@ -79,6 +88,7 @@ impl Labels {
         for table in tables {
             labels.read_table(&to_path(root, table), table, limits)?;
         }
+        labels.sources = Vec::new();
         Ok(labels)
     }
 
@@ -91,6 +101,7 @@ impl Labels {
         for (table, text) in tables {
             labels.parse_table(text, table).map_err(|what| Error::Input(format!("{}: {what}", String::from_utf8_lossy(table))))?;
         }
+        labels.sources = Vec::new();
         Ok(labels)
     }
 
@@ -142,9 +153,12 @@ impl Labels {
             Some(slash) => &table[..=slash],
             None => &[],
         };
-        if source.fill_buf().map_err(|e| e.to_string())?.starts_with(b"\xef\xbb\xbf") {
-            source.consume(3);
+        match source.fill_buf().map_err(|e| e.to_string())? {
+            [0xef, 0xbb, 0xbf, ..] => source.consume(3),
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(not_utf8("UTF-16")),
+            _ => {}
         }
+        self.table += 1;
         match table.ends_with(b".jsonl") {
             true => self.parse_lines(source, folder, most_lines),
             false => self.parse(source, folder, most_lines),
@@ -153,23 +167,39 @@ impl Labels {
 
     fn parse(&mut self, source: &mut dyn BufRead, folder: &[u8], most_lines: u64) -> std::result::Result<(), String> {
         let left = Cell::new(MOST_LINE);
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(OfLines { source, left: &left });
-        let header = reader.byte_headers().map_err(|e| e.to_string())?.clone();
-        let find = |names: &[&str]| names.iter().find_map(|name| header.iter().position(|h| h.eq_ignore_ascii_case(name.as_bytes())));
-        let (label, split) = (find(&LABEL_COLUMNS), find(&["split"]));
+        let lines = OfLines { source: source.chain(END), left: &left };
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).flexible(true).from_reader(lines);
+        let header = reader.byte_headers().map_err(|e| format!("line 1: {}", e))?.clone();
+        if is_end(&header) {
+            return Ok(());
+        }
+        check_closed(&header, 1)?;
+        check_text(&header)?;
+        let (label, split) = (column(&header, &LABEL_COLUMNS)?, column(&header, &["split"])?);
         if label.is_none() && split.is_none() {
             return Ok(());
         }
-        let file = find(&FILE_COLUMNS).ok_or("it has labels or splits, but no column `file_name` that says whose")?;
+        let file = column(&header, &FILE_COLUMNS)?.ok_or("it has labels or splits, but no column `file_name` that says whose")?;
         let mut record = csv::ByteRecord::new();
-        while reader.read_byte_record(&mut record).map_err(|e| e.to_string())? {
-            left.set(MOST_LINE);
+        loop {
+            let read = reader.read_byte_record(&mut record);
             let line = record.position().map_or(0, csv::Position::line);
+            if !read.map_err(|e| format!("line {line}: {}", e))? {
+                return Ok(());
+            }
+            left.set(MOST_LINE);
+            if is_end(&record) {
+                continue;
+            }
             check_lines(line, most_lines)?;
+            check_closed(&record, line)?;
+            if record.len() != header.len() {
+                let (cells, columns) = (record.len(), header.len());
+                return Err(format!("line {line}: it has {cells} cells, and the header has {columns}; give it as many"));
+            }
             let cell = |column: Option<usize>| column.and_then(|c| record.get(c));
-            self.take_row(folder, cell(Some(file)), cell(label), cell(split)).map_err(|what| format!("line {line}: {what}"))?;
+            self.take_row(folder, line, [Some(file), label, split].map(cell)).map_err(|what| format!("line {line}: {what}"))?;
         }
-        Ok(())
     }
 
     /// An object a line; empty lines are passed over, and so are objects that tell neither.
@@ -187,8 +217,11 @@ impl Labels {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let object: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_slice(&line).map_err(|e| format!("line {number}: it is no object of JSON: {e}"))?;
+            let text = std::str::from_utf8(&line).map_err(|_| format!("line {number}: {}", not_utf8("LATIN1")))?;
+            let Members(object) = serde_json::from_str(text).map_err(|e| match e.classify() {
+                serde_json::error::Category::Data => format!("line {number}: {e}"),
+                _ => format!("line {number}: it is no object of JSON: {e}"),
+            })?;
             let text = |value: &serde_json::Value| match value {
                 serde_json::Value::String(text) => Some(text.clone().into_bytes()),
                 serde_json::Value::Number(number) => Some(number.to_string().into_bytes()),
@@ -197,42 +230,133 @@ impl Labels {
             let cell = |names: &[&str]| names.iter().find_map(|name| object.get(*name)).and_then(text);
             let (file, label, split) = (cell(&FILE_COLUMNS), cell(&LABEL_COLUMNS), cell(&["split"]));
             if label.is_some() || split.is_some() {
-                self.take_row(folder, file.as_deref(), label.as_deref(), split.as_deref())
-                    .map_err(|what| format!("line {number}: {what}"))?;
+                let cells = [file.as_deref(), label.as_deref(), split.as_deref()];
+                self.take_row(folder, number, cells).map_err(|what| format!("line {number}: {what}"))?;
             }
         }
         Ok(())
     }
 
-    /// Takes in what is said of one file.
-    fn take_row(
-        &mut self,
-        folder: &[u8],
-        file: Option<&[u8]>,
-        label: Option<&[u8]>,
-        split: Option<&[u8]>,
-    ) -> std::result::Result<(), String> {
-        let told = |cell: Option<&'_ [u8]>| cell.map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty()).map(<[u8]>::to_vec);
+    /// Takes in what a line says of one file: its name, its label and its split.
+    fn take_row(&mut self, folder: &[u8], line: u64, cells: [Option<&[u8]>; 3]) -> std::result::Result<(), String> {
+        let [name, label, split] = cells.map(|cell| cell.map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty()));
         let full = || "the paths and labels of all tables have more than four gigabytes; name fewer files".to_owned();
-        let name = told(file).ok_or("no file name")?;
-        let path = safe_join(folder, &name).ok_or("the file name leads out of the table's folder")?;
-        let split = Split::code(told(split).map(|split| parse_split(&split)).transpose()?);
-        let label = told(label).map(|label| self.names.insert(&label).ok_or_else(full)).transpose()?.map_or(0, |label| label + 1);
+        let name = name.ok_or("no file name")?;
+        if [Some(name), label, split].into_iter().flatten().any(|cell| std::str::from_utf8(cell).is_err()) {
+            return Err(not_utf8("LATIN1"));
+        }
+        let path = safe_join(folder, name).ok_or("the file name leads out of the table's folder")?;
+        let split = Split::code(split.map(parse_split).transpose()?);
+        let label = label.map(|label| self.names.insert(label).ok_or_else(full)).transpose()?.map_or(0, |label| label + 1);
         let at = self.paths.insert(&path).ok_or_else(full)? as usize;
         self.rows.resize(self.paths.len(), Row::default());
-        self.rows[at] = Row { label, split };
+        self.sources.resize(self.paths.len(), (0, 0));
+        let (row, (table, before)) = (Row { label, split }, self.sources[at]);
+        if before > 0 && table == self.table && self.rows[at] != row {
+            let [now, then] = [row, self.rows[at]].map(|row| self.words(row));
+            let name = excerpt(&String::from_utf8_lossy(name));
+            return Err(format!("`{name}` has {now} here and {then} in line {before}; keep one of the two lines"));
+        }
+        self.rows[at] = row;
+        self.sources[at] = (self.table, u32::try_from(line).unwrap_or(u32::MAX));
         Ok(())
+    }
+
+    /// What a row says, for a message.
+    fn words(&self, row: Row) -> String {
+        let label =
+            row.label.checked_sub(1).map(|label| format!("the label `{}`", excerpt(&String::from_utf8_lossy(self.names.get(label)))));
+        let split = Split::from_code(row.split).flatten().map(|split| format!("the split {}", split.name()));
+        match (label, split) {
+            (Some(label), Some(split)) => format!("{label} and {split}"),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => "neither label nor split".to_owned(),
+        }
     }
 }
 
+/// The members of an object of JSON, none of them twice.
+struct Members(serde_json::Map<String, serde_json::Value>);
+
+impl<'de> serde::Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Members, A::Error> {
+        let mut members = serde_json::Map::new();
+        while let Some((key, value)) = entries.next_entry::<String, _>()? {
+            if members.contains_key(&key) {
+                return Err(serde::de::Error::custom(format!("the key `{}` is there twice; remove one", excerpt(&key))));
+            }
+            members.insert(key, value);
+        }
+        Ok(Members(members))
+    }
+}
+
+/// What is read after a table of CSV. It is a record by itself, unless a quotation mark is open: then it is the end of the last cell.
+const END: &[u8] = b"\n\0end of the table\0\n";
+
+fn is_end(record: &csv::ByteRecord) -> bool {
+    record.len() == 1 && record.as_slice() == END.trim_ascii()
+}
+
+/// Whether the table went on after a record.
+fn check_closed(record: &csv::ByteRecord, line: u64) -> std::result::Result<(), String> {
+    // The cells of a header are trimmed.
+    match record.as_slice().trim_ascii_end().ends_with(END.trim_ascii_end()) {
+        true => Err(format!("line {line}: a quotation mark is never closed; close it, or write it twice where it is part of the text")),
+        false => Ok(()),
+    }
+}
+
+/// UTF-16 without a mark of the order of its bytes is UTF-8 with a zero in every character.
+fn check_text(header: &csv::ByteRecord) -> std::result::Result<(), String> {
+    match std::str::from_utf8(header.as_slice()) {
+        Ok(text) if text.contains('\0') => Err(format!("line 1: {}", not_utf8("UTF-16LE"))),
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("line 1: {}", not_utf8("LATIN1"))),
+    }
+}
+
+fn not_utf8(perhaps: &str) -> String {
+    format!("it is not UTF-8; save it as that, for example with `iconv -f {perhaps} -t UTF-8 OLD > NEW`")
+}
+
+/// The place of the first of these columns that a header has.
+fn column(header: &csv::ByteRecord, names: &[&str]) -> std::result::Result<Option<usize>, String> {
+    for name in names {
+        let mut places = (1..).zip(header).filter(|(_, column)| column.eq_ignore_ascii_case(name.as_bytes())).map(|(place, _)| place);
+        match (places.next(), places.next()) {
+            (Some(first), Some(second)) => {
+                return Err(format!("line 1: the columns {first} and {second} are both called `{name}`; rename or remove one"));
+            }
+            (Some(place), None) => return Ok(Some(place - 1)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
 /// The bytes of a table, of which a single line must not take too many: a quotation mark that is never closed makes one line of all that follow.
-struct OfLines<'a> {
-    source: &'a mut dyn BufRead,
+struct OfLines<'a, R> {
+    source: R,
     /// Bytes that may be read before the next line is whole.
     left: &'a Cell<u64>,
 }
 
-impl Read for OfLines<'_> {
+impl<R: Read> Read for OfLines<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.left.get() == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, too_long()));
@@ -256,20 +380,34 @@ fn check_lines(line: u64, most: u64) -> std::result::Result<(), String> {
     }
 }
 
-/// The tables in a folder (relative to the root) and in those above it, down to the root.
-pub fn tables_above(root: &Path, folder: &[u8]) -> Vec<Arc<[u8]>> {
-    let mut tables = Vec::new();
+/// The names that tables have in a folder (relative to the root) and in those above it, down to the root.
+fn names_above(folder: &[u8]) -> Vec<Arc<[u8]>> {
+    let mut names = Vec::new();
     let mut folder = Some(folder);
     while let Some(at) = folder {
         for name in TABLE_NAMES {
             let table = if at.is_empty() { name.as_bytes().to_vec() } else { [at, b"/", name.as_bytes()].concat() };
-            if fs::symlink_metadata(to_path(root, &table)).is_ok_and(|meta| meta.is_file()) {
-                tables.push(table.into());
-            }
+            names.push(table.into());
         }
         folder = (!at.is_empty()).then(|| at.iter().rposition(|&b| b == b'/').map_or(&at[..0], |slash| &at[..slash]));
     }
-    tables
+    names
+}
+
+/// The tables in a folder (relative to the root) and in those above it, down to the root.
+pub fn tables_above(root: &Path, folder: &[u8]) -> Vec<Arc<[u8]>> {
+    let is_file = |table: &Arc<[u8]>| fs::symlink_metadata(to_path(root, table)).is_ok_and(|meta| meta.is_file());
+    names_above(folder).into_iter().filter(is_file).collect()
+}
+
+/// What has the name of a table there and is not read, since it is no regular file.
+pub fn skipped_tables_above(root: &Path, folder: &[u8]) -> Vec<Skipped> {
+    let skipped = |path: Arc<[u8]>| {
+        let kind = fs::symlink_metadata(to_path(root, &path)).ok()?.file_type();
+        let is_skipped = !kind.is_file() && !kind.is_dir();
+        is_skipped.then(|| Skipped { path, reason: describe(kind).to_owned() })
+    };
+    names_above(folder).into_iter().filter_map(skipped).collect()
 }
 
 fn parse_split(cell: &[u8]) -> std::result::Result<Split, String> {
@@ -351,5 +489,85 @@ mod tests {
         assert!(refused("file_name,split\n1.png,train\n2.png,holdout\n").contains("line 3: `holdout` is no split"));
         assert!(refused("file_name,label\n1.png\n").contains("line: 2") || refused("file_name,label\n1.png\n").contains("line 2"));
         assert!(parsed("", "a,b\n1,2\n").is_ok());
+    }
+
+    /// The error of a table, or "" where there is none.
+    fn error_of(name: &str, text: &[u8]) -> String {
+        Labels::default().parse_table(text, name.as_bytes()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn two_lines_for_one_path_must_say_the_same_and_the_error_names_both() {
+        let csv = |text: &str| error_of("labels.csv", text.as_bytes());
+        assert_eq!(
+            csv("file,label,split\n1.png,cat,\n2.png,dog,\n./1.png,dog,val\n"),
+            "line 4: `./1.png` has the label `dog` and the split val here and the label `cat` in line 2; keep one of the two lines"
+        );
+        assert!(csv("file,label\n1.png,\n1.png,cat\n").contains("neither label nor split in line 2"));
+        assert_eq!(csv("file,label\n1.png,cat\n1.png,cat\n"), "");
+        let lines = b"{\"file\": \"1.png\", \"label\": 1}\n\n{\"file\": \"1.png\", \"label\": 2}\n";
+        assert!(error_of("metadata.jsonl", lines).starts_with("line 3: `1.png` has the label `2` here and the label `1` in line 1"));
+        // Another table overrides this one.
+        let tables = ["labels.csv", "metadata.csv"].map(|name| (Arc::from(name.as_bytes()), b"file,label\n1.png,cat\n".to_vec()));
+        let mut tables = tables.to_vec();
+        tables[1].1 = b"file,label\n1.png,dog\n".to_vec();
+        assert_eq!(Labels::of_texts(&tables).unwrap().of(b"1.png").0.as_deref(), Some(&b"dog"[..]));
+    }
+
+    #[test]
+    fn a_column_or_a_key_that_is_there_twice_is_an_error() {
+        let csv = |text: &str| error_of("labels.csv", text.as_bytes());
+        for header in ["file_name,label,file_name", "file_name,label,LABEL", "file_name,split,label, split "] {
+            let error = csv(&format!("{header}\n1.png,a,b\n"));
+            assert!(error.starts_with("line 1: the columns ") && error.contains("rename or remove one"), "{header}: {error}");
+        }
+        assert_eq!(csv("file_name,label,note,note,,\n1.png,a,,,,\n"), "", "columns that are not read");
+        let twice = b"{\"file\": \"1.png\", \"label\": \"a\", \"label\": \"b\"}\n";
+        assert!(error_of("metadata.jsonl", twice).contains("line 1: the key `label` is there twice; remove one"));
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_never_closed_is_an_error_with_its_line() {
+        let csv = |text: &str| error_of("labels.csv", text.as_bytes());
+        for (text, line) in [
+            ("file_name,label\n1.png,\"cat\n2.png,dog\n", 2),
+            ("file_name,label\n1.png,cat\n2.png,\"dog", 3),
+            ("file_name,label\n1.png,cat\n\"2.png,dog\n", 3),
+            ("file_name,label\n1.png,\"a\"\"", 2),
+            ("\"file_name,label\n1.png,cat\n", 1),
+        ] {
+            assert!(csv(text).starts_with(&format!("line {line}: a quotation mark is never closed")), "{text}: {}", csv(text));
+        }
+        for text in [
+            "",
+            "\n",
+            "file_name,label",
+            "file_name,label\n1.png,\"a\"",
+            "file_name,label\n1.png,\"a\"\"\"\r\n",
+            "file_name,label\n1.png,5\"\n",
+        ] {
+            assert_eq!(csv(text), "", "{text}");
+        }
+        let long = [&b"file_name,label\n1.png,cat\n2.png,\""[..], &vec![b'a'; 2 << 20]].concat();
+        assert!(error_of("labels.csv", &long).starts_with("line 3: a line has more than"), "{}", error_of("labels.csv", &long));
+    }
+
+    #[test]
+    fn a_table_that_is_not_utf_8_is_an_error_that_says_how_to_convert_it() {
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        let text = "file_name,label\n1.png,cat\n";
+        let tables = [
+            [b"\xff\xfe".to_vec(), utf16(text)].concat(),
+            utf16(text),
+            b"file_name,label\n1.png,K\xe4fer\n".to_vec(),
+            b"file_name,label\nK\xe4fer.png,a\n".to_vec(),
+            b"file_name,label,Gr\xf6\xdfe\n".to_vec(),
+        ];
+        for table in &tables {
+            let error = error_of("labels.csv", table);
+            assert!(error.contains("it is not UTF-8; save it as that, for example with `iconv -f "), "{error}");
+        }
+        assert!(error_of("metadata.jsonl", b"{\"file\": \"1.png\", \"label\": \"K\xe4fer\"}").starts_with("line 1: it is not UTF-8"));
+        assert_eq!(error_of("labels.csv", [&b"\xef\xbb\xbf"[..], text.as_bytes()].concat().as_slice()), "");
     }
 }

@@ -19,12 +19,14 @@ pub use container::{Container, Images, container_of, is_container, is_item_of, n
 pub use embeddings::Embeddings;
 pub use file::{Buffer, CHANGED_WHILE_READ, read_image};
 pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
-pub use labels::{Labels, TABLE_NAMES, label_of, names_table, split_of, tables_above};
+pub use labels::{Labels, TABLE_NAMES, label_of, names_table, skipped_tables_above, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
 pub use origin::{is_made_here, note_made_here, notes_in};
 pub use packed::Texts;
-pub use trust::{check_trust, find_root, index_folder};
+pub use trust::{check_trust, find_root};
 pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};
+
+pub use crate::file::{BARE_INDEX_FOLDER, INDEX_FOLDER, index_folder};
 
 use std::{
     ffi::OsStr,
@@ -32,11 +34,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folder of the index in the root of a dataset.
-pub const INDEX_FOLDER: &str = ".wsidx";
+use crate::picture::Format;
 
-/// The folder of the index in a bare repository.
-pub const BARE_INDEX_FOLDER: &str = "wsidx";
+/// What input of a dataset a file is, by its name and its first bytes: what no result may replace. `None` for one that is none.
+pub fn input_at(path: &Path, head: &[u8]) -> Option<&'static str> {
+    let name = path.as_os_str().as_bytes();
+    match () {
+        () if Format::sniff(head).is_some() => Some("an image"),
+        () if names_table(name) => Some("a table of labels"),
+        () if names_container(name) => Some("a container of images"),
+        () => None,
+    }
+}
 
 /// The path in the file system of a stored path.
 pub fn to_path(root: &Path, relative: &[u8]) -> PathBuf {

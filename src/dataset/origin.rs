@@ -1,7 +1,7 @@
 //! Whether this user made an index on this machine.
 //!
 //! An archive can bring an index, and nothing in the index can tell: whoever packed it wrote all of it. So every index has a random number, and
-//! who makes one notes the number, and where the index is, in a folder of his own. An index whose number is not there, or stands for an index
+//! whoever makes one notes the number, and where the index is, in a folder that only that user can write to. An index whose number is not there, or stands for an index
 //! in another place, was made elsewhere: what it answers may be made up.
 
 use std::{
@@ -103,7 +103,7 @@ fn write_id(folder: &Path) -> io::Result<Vec<u8>> {
     Ok(id)
 }
 
-/// The number itself is told to nobody who can list the folder.
+/// The name does not reveal the number to those who can list the folder.
 fn note_name(id: &[u8]) -> String {
     blake3::hash(id).to_hex()[..32].to_owned()
 }

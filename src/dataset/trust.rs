@@ -5,13 +5,17 @@
 //! checked is not believed. Whether this user made it is told by [`super::origin`].
 
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::fs::{FileTypeExt as _, MetadataExt},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileTypeExt as _, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
-use super::{BARE_INDEX_FOLDER, INDEX_FOLDER, git};
-use crate::{Error, Result};
+use super::{git, index_folder};
+use crate::{Error, Result, file::shell_word};
 
 /// The nearest folder from `start` upwards that holds an index. The search stops at the top of a git work tree and at the boundary of a file
 /// system.
@@ -34,13 +38,6 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
         }
     }
     Err(Error::NoIndex { from: start })
-}
-
-/// The folder of the index of a dataset, which may be in a bare repository. A folder that has a `.git` is a work tree, whatever else is in it.
-pub fn index_folder(root: &Path) -> PathBuf {
-    let bare = root.join("HEAD").is_file() && root.join("objects").is_dir() && root.join("refs").is_dir();
-    let bare = bare && fs::symlink_metadata(root.join(".git")).is_err();
-    root.join(if bare { BARE_INDEX_FOLDER } else { INDEX_FOLDER })
 }
 
 /// Whether the index in `root` may be believed, and written to.
@@ -122,8 +119,13 @@ fn check_tracked(root: &Path, folder: &Path) -> Result<()> {
                 return refused(folder, &format!("may have come with the repository, and git cannot tell: {words}"), &way_out);
             }
             Ok(output) if !output.stdout.is_empty() => {
-                let way_out = "remove it from the repository with `git rm -r --cached`, delete the folder, and run `wsidx sync --init`";
-                return refused(folder, "has files that git tracks: whoever made the repository made its answers", way_out);
+                let words = [top, &tracked_folder(&output.stdout, below), folder].map(shell_word);
+                let [top, tracked, folder_word] = words;
+                let way_out = format!(
+                    "remove it from the repository with `git -C {top} rm -r --cached -- {tracked}`, delete it with `rm -r {folder_word}`, and run \
+                     `wsidx sync --init`"
+                );
+                return refused(folder, "has files that git tracks: whoever made the repository made its answers", &way_out);
             }
             Ok(_) => {}
         }
@@ -131,11 +133,18 @@ fn check_tracked(root: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The folder of the index as git has it, which may be written in other letters: of the first of the paths that git lists.
+fn tracked_folder(listed: &[u8], below: &Path) -> PathBuf {
+    let first = listed.split(|&b| b == 0).next().unwrap_or_default();
+    Path::new(OsStr::from_bytes(first)).components().take(below.components().count()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::dataset::{BARE_INDEX_FOLDER, INDEX_FOLDER};
 
     fn git(root: &Path, args: &[&str]) {
         let quiet = Command::new("git").arg("-C").arg(root).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();

@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     open_folder,
+    output::refuse_in_index,
     write::{NAMES, part_name},
 };
 use crate::{Error, Result};
@@ -30,11 +31,12 @@ impl DraftFolder {
     /// Makes it, beside the target.
     ///
     /// # Errors
-    /// [`Error::Input`] where something has the name of the target, [`Error::Io`].
+    /// [`Error::Input`] where something has the name of the target, or it is in the folder of an index; [`Error::Io`].
     pub fn new(target: &Path) -> Result<Self> {
         if fs::symlink_metadata(target).is_ok() {
             return Err(Error::Input(format!("{} is there already; name a folder that is not", target.display())));
         }
+        refuse_in_index(target)?;
         let name = target.file_name().ok_or_else(|| Error::Input(format!("{} is no name of a folder", target.display())))?;
         for number in 0..NAMES {
             let part = target.with_file_name(part_name(name, number));

@@ -3,9 +3,12 @@
 //! Whoever makes a repository or an archive decides what stands under every name in it: a symbolic link to a secret, a device without an end,
 //! a named pipe that nobody writes to. [`read_regular`] reads regular files only, follows no link in the last part of a path, never waits for
 //! a pipe, and takes no more memory than its limit. [`read_named`] is for the paths that the user typed, where a link or a pipe is what was
-//! asked for. [`write()`] makes a whole new file and gives it its name in one step, so nothing is ever written through a link.
+//! asked for. [`write()`] makes a whole new file and gives it its name in one step, so nothing is ever written through a link, and nothing but
+//! the index is written in the folder of an index. An [`Output`] is a file of results that the user named with an option.
 
 mod folder;
+mod index_folder;
+mod output;
 mod text;
 mod write;
 
@@ -20,13 +23,18 @@ use rustix::{fs::OFlags, io::Errno};
 
 pub use self::{
     folder::DraftFolder,
-    text::{excerpt, toml_problem},
+    index_folder::{BARE_INDEX_FOLDER, INDEX_FOLDER, index_folder},
+    output::{Content, IsInput, Output, refuse_in_index},
+    text::{excerpt, shell_word, toml_problem},
     write::{Draft, draft, write, write_new},
 };
 use crate::{Error, Result};
 
 /// Bytes of a file of settings, at most.
 pub const LONGEST_SETTINGS: u64 = 1 << 20;
+
+/// Bytes of a file of exceptions, at most: a baseline of half a million pairs.
+pub const LONGEST_EXCEPTIONS: u64 = 64 << 20;
 
 /// Why a file is not read.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A file of settings that cannot be used → one line that says where and why, with no more of its text than people read.
 
-use std::{fmt::Write as _, ops::Range};
+use std::{fmt::Write as _, ops::Range, path::Path};
 
 /// Characters of a line of a file that a message shows.
 const SHOWN: usize = 80;
@@ -27,6 +27,16 @@ fn shortened(text: &str, most: usize) -> String {
     out
 }
 
+/// A path as a word of a command for a shell, in quotation marks where it has to be.
+pub fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,@%".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// Says in one line what is wrong with the TOML in `text`, and where; `span` and `message` are those of the parser's error.
 ///
 /// The parser's own words show the whole offending line, however long it is.
@@ -47,6 +57,13 @@ pub fn toml_problem(text: &str, span: Option<Range<usize>>, message: &str) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, word) in [("/a/b-1.png", "/a/b-1.png"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$(x)", "'$(x)'"), ("", "''")] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
 
     #[test]
     fn a_problem_is_one_short_line_with_its_place() {

@@ -21,7 +21,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::{describe, open_folder};
+use super::{
+    open_folder,
+    output::{look, refuse_in_index},
+};
 use crate::{Error, Result};
 
 /// Names beside a target: as many processes may write it at once.
@@ -45,15 +48,7 @@ pub struct Draft {
 /// # Errors
 /// [`Error::Input`] where something other than a regular file has the name, with what mends it; [`Error::Io`]. The old file is then as it was.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let before = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_file() => Some(meta.permissions()),
-        Ok(meta) => {
-            let kind = describe(meta.file_type());
-            return Err(Error::Input(format!("{} is {kind}, and no result is written there; remove it, or name a file", path.display())));
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(Error::io("writing", path)(e)),
-    };
+    let before = look(path, "put a file there, then run the command again")?.map(|meta| meta.permissions());
     draft(path, bytes, 0o666, before)?.replace()
 }
 
@@ -68,9 +63,10 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 /// Makes a file with these bytes and these permissions: `mode` less the umask, or else those that are given.
 ///
 /// # Errors
-/// [`Error::Input`] for a path that ends in no name, [`Error::Io`].
+/// [`Error::Input`] for a path that ends in no name or is in the folder of an index, [`Error::Io`].
 pub fn draft(path: &Path, bytes: &[u8], mode: u32, permissions: Option<Permissions>) -> Result<Draft> {
     let name = path.file_name().ok_or_else(|| Error::Input(format!("{} is no name of a file; name one in that folder", path.display())))?;
+    refuse_in_index(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let made = (|| {
         // The folder that the user named may be reached by a link.
@@ -150,7 +146,7 @@ impl Drop for Draft {
     }
 }
 
-/// A locked file that has no name; `None` where the system has none, or no way to name it later.
+/// A locked file that has no name yet; `None` where the system has no such files, or cannot name them later.
 #[cfg(target_os = "linux")]
 fn unnamed(folder: &File, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;

@@ -138,7 +138,7 @@ impl Writer {
     /// Reads what changes from now on, or what the view has.
     pub(super) fn arrival_reader(&mut self, intake: &Intake) -> Result<ArrivalReader> {
         let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
-        let (home, limits) = (self.home.clone(), self.home.limits());
+        let (home, limits) = (self.home.clone(), intake.rules().limits.of_images());
         let batch = BatchReader { home, shape: self.settings.shape(), limits, started, naming: intake.naming };
         Ok(ArrivalReader { batch, reader: self.reader_without_scores()? })
     }

@@ -117,12 +117,11 @@ impl Reader {
     /// [`Error::Input`] for too few images, or a rate that they cannot tell; [`Error::Damaged`], [`Error::Interrupted`].
     pub fn calibrate(&self, rate: f64, rule: &EdgeRule, monitor: &dyn Monitor) -> Result<Calibration> {
         if !(rate > 0.0 && rate < 1.0) {
-            return Err(Error::Input(format!("a rate of {rate} is not between 0 and 1")));
+            return Err(Error::Input(format!("a rate of {rate} is not between 0 and 1; use `wsidx calibrate --rate 0.001`")));
         }
         let (rows, contents) = self.sample()?;
         let ways = if Needs::MIRROR.within(rule.accept) { 2.0 } else { 1.0 };
-        // Whether so many pairs can tell that rate is known before they are compared.
-        NullDistribution::new(vec![0.0; rows.len()])?.threshold(rate / ways)?;
+        check_sample(rows.len(), rate, ways)?;
         let calibrating = Calibrating { reader: self, rule, library: self.library(contents) };
         monitor.stage("looking for impostors", Some(rows.len() as u64));
         let draw = |&row: &u32| {
@@ -157,6 +156,26 @@ impl Reader {
         rows.truncate(SAMPLE);
         Ok((rows, contents))
     }
+}
+
+/// Whether so many images can tell that rate, which is known before they are compared.
+fn check_sample(images: usize, rate: f64, ways: f64) -> Result<()> {
+    if images < NullDistribution::FEWEST {
+        let least = NullDistribution::FEWEST;
+        return Err(Error::Input(format!(
+            "{images} images are too few to calibrate with, which takes at least {least}: add images and run `wsidx sync`, or choose `threshold` under \
+             [edges] in wsidx.toml by hand"
+        )));
+    }
+    let least = ways * NullDistribution::least_rate(images);
+    if rate < least {
+        // Rounded up, so that it is accepted when it is typed.
+        let shown = (least * 1e9).ceil() / 1e9;
+        return Err(Error::Input(format!(
+            "a rate of {rate} cannot be measured with {images} images; use `wsidx calibrate --rate {shown}`"
+        )));
+    }
+    Ok(())
 }
 
 struct Calibrating<'a> {

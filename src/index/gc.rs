@@ -125,9 +125,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        index::{InitOptions, Reader, SyncOptions, create, survey},
+        index::{Home, InitOptions, Reader, SyncOptions, create, rows::has_packs_of, survey},
         monitor::Silent,
         picture::Limits,
+        store::view::View,
     };
 
     fn write(root: &Path, number: u8) {
@@ -181,13 +182,21 @@ mod tests {
     #[test]
     fn a_view_whose_packs_are_gone_is_made_again_by_sync() {
         let tree = dataset();
+        // Without this the view would still be made again, since it has rows of contents that were dropped.
+        let view_has_its_packs = || {
+            let home = Home::new(tree.path());
+            has_packs_of(&View::open(&*home.view().unwrap()).unwrap(), &home.open_packs().unwrap())
+        };
+        assert!(view_has_its_packs());
         interrupted(tree.path());
         // As the version before left it: the packs that the view names were removed.
         let packs = tree.path().join(".wsidx/packs");
         let mut names: Vec<_> = fs::read_dir(&packs).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.sort();
         names[..names.len() - 1].iter().for_each(|name| fs::remove_file(name).unwrap());
+        assert!(!view_has_its_packs());
         sync(tree.path());
+        assert!(view_has_its_packs());
         assert_sound(tree.path());
     }
 

@@ -173,7 +173,7 @@ impl Writer {
             reader.prepare_registry(monitor)?;
         }
         let rules = reader.rules()?;
-        let labels = Labels::read(&self.home.root, tables, &self.home.read_limits())?;
+        let labels = Labels::read(&self.home.root, tables, &rules.limits)?;
         let exceptions = reader.exceptions(&rules.edges)?;
         let options = CheckOptions { rule: rules.edges, ..CheckOptions::default() };
         Ok(Intake { labels, naming: Naming::around(&self.home.root), exceptions, rules, options })

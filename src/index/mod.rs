@@ -120,7 +120,10 @@ impl Home {
         let text = match Folder::open(&home.folder()).and_then(|folder| folder.read_whole(FORMAT_FILE, 1 << 10)) {
             Ok(text) => Some(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(Error::stored("reading", &file, "run `wsidx sync`")(e)),
+            Err(e) => match Error::stored("reading", &file, "run `wsidx sync`")(e) {
+                Error::Damaged { .. } => return Err(home.without_format()),
+                failed => return Err(failed),
+            },
         };
         let other = |what: &str, mend| Err(Error::Version { what: format!("{} {what}", home.folder().display()), mend });
         match Said::of(text.as_deref()) {
@@ -129,10 +132,7 @@ impl Home {
                 other("was made by another version of wsidx", "use that version, or move the folder away and run `wsidx sync --init`")
             }
             Said::Foreign => other("is not a wsidx index", "move the folder away and run `wsidx sync --init`"),
-            Said::Damaged => {
-                let what = format!("its file {} is missing or damaged", file.display());
-                Err(Error::Damaged { what, mend: "run `wsidx sync`" })
-            }
+            Said::Damaged => Err(home.without_format()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::Arc,
 };
@@ -197,7 +197,8 @@ impl Writer {
             (self.state, self.mark) = (state, mark);
             self.unpublished = Some((mark.generation, Touched::default()));
             let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
-            let replayed = if reached && self.has_packs() { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } };
+            let has_packs = reached && self.packs.hold_all(self.state.contents().map(|(_, entry)| entry.place));
+            let replayed = if has_packs { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } };
             // The view shows only what was committed. Where it is ahead, the last commit was lost.
             if replayed.whole && self.mark.generation >= self.published_generation()? {
                 if replayed.commits == 0 {
@@ -211,16 +212,6 @@ impl Writer {
             monitor.note("the catalog is missing or not whole; it is made again from the packs");
         }
         self.rebuild_catalog()
-    }
-
-    /// Whether the packs of all contents are there.
-    fn has_packs(&self) -> bool {
-        let mut ends = BTreeMap::new();
-        for (_, entry) in self.state.contents() {
-            let end = ends.entry(entry.place.pack).or_insert(entry.place);
-            *end = entry.place.max(*end);
-        }
-        ends.values().all(|&place| self.packs.holds(place))
     }
 
     /// The generation of the view, 0 where none can be read.

@@ -59,26 +59,33 @@ impl Said {
 impl Home {
     /// As [`Home::open`], but where the file `format` is missing or damaged it is believed that this is an index if its packs or its view are.
     pub(super) fn open_to_restore(root: &Path) -> Result<Self> {
-        let damaged = match Self::open(root) {
-            Err(damaged @ Error::Damaged { .. }) => damaged,
-            other => return other,
-        };
-        let home = Self::new(root);
-        let has_packs = || Packs::open(home.packs()?).map(drop);
-        let has_view = || read_manifest(&*home.view()?).map(drop);
-        if has_packs().is_ok() || has_view().is_ok() {
-            return Ok(home);
+        match Self::open(root) {
+            Err(Error::Damaged { .. }) if Self::new(root).has_content() => Ok(Self::new(root)),
+            Err(Error::Damaged { .. }) => Err(Self::new(root).without_format()),
+            other => other,
         }
-        let folder = home.folder();
-        match is_unfinished(root) {
-            true => {
-                let what = format!("making {} was begun and never finished", folder.display());
-                Err(Error::Damaged { what, mend: "run `wsidx init`" })
-            }
-            false => Err(Error::Version {
-                what: format!("{} is not a wsidx index ({damaged})", folder.display()),
-                mend: "move the folder away and run `wsidx sync --init`",
-            }),
+    }
+
+    /// Whether the packs or the view can be opened.
+    fn has_content(&self) -> bool {
+        let has_packs = || Packs::open(self.packs()?).map(drop);
+        let has_view = || read_manifest(&*self.view()?).map(drop);
+        has_packs().is_ok() || has_view().is_ok()
+    }
+
+    /// What a folder is whose file `format` is missing or damaged: each case has another remedy.
+    pub(super) fn without_format(&self) -> Error {
+        let folder = self.folder();
+        let file = folder.join(FORMAT_FILE);
+        if self.has_content() {
+            return Error::Damaged { what: format!("its file {} is missing or damaged", file.display()), mend: "run `wsidx sync`" };
+        }
+        if is_unfinished(&self.root) {
+            return Error::Damaged { what: format!("making {} was begun and never finished", folder.display()), mend: "run `wsidx init`" };
+        }
+        Error::Version {
+            what: format!("{} is not a wsidx index (it has no packs, no view and no sound file {FORMAT_FILE})", folder.display()),
+            mend: "move the folder away and run `wsidx sync --init`",
         }
     }
 

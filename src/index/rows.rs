@@ -131,13 +131,13 @@ pub(super) fn reach_of(list: &[Neighbor], k: usize) -> u32 {
 
 /// Whether the packs that hold the contents of all rows of a view, dead ones included, are there.
 pub(super) fn has_packs_of(view: &View, packs: &Packs) -> bool {
-    let mut ends = BTreeMap::new();
-    for row in 0..view.rows() as u32 {
-        let Ok((_, place)) = view.content(row) else { return false };
-        let end = ends.entry(place.pack).or_insert(place);
-        *end = place.max(*end);
-    }
-    ends.values().all(|&place| packs.holds(place))
+    let mut all_read = true;
+    let places = (0..view.rows() as u32).map_while(|row| {
+        let place = view.content(row).ok().map(|(_, place)| place);
+        all_read &= place.is_some();
+        place
+    });
+    packs.hold_all(places) && all_read
 }
 
 /// Whether a view has a row of a content that is no longer stored: `gc` dropped it, or it was lost to damage. Such a row names a pack that is

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{self, Found, Labels, Listing, Naming, Skipped, contains, is_item_of, to_path, to_relative},
+    dataset::{self, Found, Labels, Listing, Naming, Skipped, contains, is_item_of, skipped_tables_above, to_path, to_relative},
     monitor::Monitor,
     picture::{Limits, Picture},
     store::{
@@ -118,7 +118,10 @@ impl Writer {
         monitor.stage("listing", None);
         let mut listing = self.listing(&options.scopes, monitor)?;
         let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?, &self.home.read_limits())?;
-        let skipped = std::mem::take(&mut listing.skipped);
+        let mut skipped = std::mem::take(&mut listing.skipped);
+        skipped.extend(options.scopes.iter().flat_map(|scope| skipped_tables_above(&root, scope)));
+        skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        skipped.dedup();
         let naming = Naming::around(&root);
         let mut plan = self.plan(listing, &options.scopes, &mut labels, &naming);
         let mut summary = SyncSummary { unchanged: plan.unchanged, skipped, ..SyncSummary::default() };

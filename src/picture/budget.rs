@@ -21,7 +21,7 @@ thread_local! {
     static HOLDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Bytes that are held, and a bell for those who wait for them.
+/// Bytes in use, and the condition variable of the threads that wait for some.
 struct Budget {
     held: Mutex<u64>,
     released: Condvar,

@@ -7,8 +7,6 @@
 
 use crate::{Error, Result};
 
-/// The fewest impostors to say anything from.
-const FEWEST: usize = 200;
 /// How much rarer than one in the measured pairs a stated rate may be.
 const FARTHEST: f64 = 1_000.0;
 /// Pairs that must lie above a threshold that is read off.
@@ -23,13 +21,26 @@ pub struct NullDistribution {
 }
 
 impl NullDistribution {
+    /// The fewest pairs to say anything from.
+    pub const FEWEST: usize = 200;
+
+    /// The least rate that so many pairs can tell.
+    #[must_use]
+    pub fn least_rate(pairs: usize) -> f64 {
+        1.0 / (FARTHEST * pairs as f64)
+    }
+
     /// From the similarities of pairs that are no copies, in any order; a pair that never came to registration has 0.
     ///
     /// # Errors
     /// [`Error::Input`] for fewer than 200 pairs, or a similarity outside [0, 1].
     pub fn new(mut similarities: Vec<f32>) -> Result<Self> {
-        if similarities.len() < FEWEST {
-            return Err(Error::Input(format!("{} pairs are too few for a null distribution; it takes {FEWEST}", similarities.len())));
+        if similarities.len() < Self::FEWEST {
+            return Err(Error::Input(format!(
+                "{} pairs are too few for a null distribution; it takes {}",
+                similarities.len(),
+                Self::FEWEST
+            )));
         }
         if let Some(wrong) = similarities.iter().find(|s| !(0.0..=1.0).contains(*s)) {
             return Err(Error::Input(format!("a similarity of {wrong} is not in 0 to 1")));
@@ -135,9 +146,9 @@ mod tests {
 
     #[test]
     fn too_few_pairs_and_senseless_numbers_are_errors() {
-        assert!(NullDistribution::new(vec![0.1; FEWEST - 1]).is_err());
-        assert!(NullDistribution::new(vec![f32::NAN; FEWEST]).is_err());
-        let null = NullDistribution::new(vec![0.0; FEWEST]).unwrap();
+        assert!(NullDistribution::new(vec![0.1; NullDistribution::FEWEST - 1]).is_err());
+        assert!(NullDistribution::new(vec![f32::NAN; NullDistribution::FEWEST]).is_err());
+        let null = NullDistribution::new(vec![0.0; NullDistribution::FEWEST]).unwrap();
         assert!(null.threshold(0.0).is_err() && null.threshold(1.0).is_err() && null.threshold(f64::NAN).is_err());
         assert!(null.threshold(1e-9).is_err());
         assert!(null.threshold(0.01).unwrap() < 0.01, "impostors that are nothing alike ask for no threshold");

@@ -88,18 +88,26 @@ impl Exceptions {
     /// [`Error::Input`] with the number of the line and what is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self> {
         if text.len() > LARGEST {
-            return Err(Error::Input(format!("{ALLOW_FILE}: {} bytes; the limit is {LARGEST}", text.len())));
+            let bytes = text.len();
+            return Err(Error::Input(format!(
+                "{ALLOW_FILE}: {bytes} bytes; the limit is {LARGEST}; remove lines, then run the command again"
+            )));
         }
         let mut exceptions = Self::default();
         let mut globs = (GlobSetBuilder::new(), 0);
         for (line, number) in text.split(|&b| b == b'\n').zip(1..) {
-            let wrong = |what: String| Error::Input(format!("{ALLOW_FILE}:{number}: {what}"));
+            let wrong = |what: String| {
+                Error::Input(format!("{ALLOW_FILE}:{number}: {what}; correct that line or remove it, then run the command again"))
+            };
             let line = std::str::from_utf8(line).map_err(|_| wrong("not UTF-8".into()))?;
             if let Some(exception) = parse_line(line, number).map_err(wrong)? {
                 exceptions.push(exception, &mut globs).map_err(wrong)?;
             }
         }
-        exceptions.globs = globs.0.build().map_err(|e| Error::Input(format!("{ALLOW_FILE}: the globs together: {e}")))?;
+        exceptions.globs = globs
+            .0
+            .build()
+            .map_err(|e| Error::Input(format!("{ALLOW_FILE}: the globs together: {e}; remove some, then run the command again")))?;
         Ok(exceptions)
     }
 

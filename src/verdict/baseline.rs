@@ -9,14 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
+    file::LONGEST_EXCEPTIONS,
     similarity::{EdgeRule, register::RULE},
 };
 
 /// The baseline in the root of a dataset.
 pub const BASELINE_FILE: &str = ".wsidx-baseline.json";
-
-/// Half a million pairs.
-const LARGEST: usize = 64 << 20;
 
 type Id = [u8; 32];
 
@@ -65,11 +63,7 @@ impl Baseline {
         let stored = Stored::parse(text)?;
         let now = Stored::new(rule, Vec::new());
         if (&stored.rule, stored.threshold, &stored.accept) != (&now.rule, now.threshold, &now.accept) {
-            return Err(wrong(
-                "made under another rule of what a near-duplicate is (`[edges]` in wsidx.toml, or another wsidx); make it again with \
-                 `wsidx baseline write`"
-                    .into(),
-            ));
+            return Err(wrong("made under another rule of what a near-duplicate is (`[edges]` in wsidx.toml, or another wsidx)".into()));
         }
         stored.baseline()
     }
@@ -95,7 +89,7 @@ impl Baseline {
         let hex = |id: &Id| data_encoding::HEXLOWER.encode(id);
         let pairs = self.pairs.iter().map(|(a, b)| format!("{}:{}", hex(a), hex(b))).collect();
         let text = serde_json::to_string_pretty(&Stored::new(rule, pairs)).map_err(|e| Error::Input(e.to_string()))? + "\n";
-        match text.len() <= LARGEST {
+        match text.len() as u64 <= LONGEST_EXCEPTIONS {
             true => Ok(text),
             false => Err(Error::Input(format!("{} pairs are too many for a baseline", self.len()))),
         }
@@ -104,8 +98,8 @@ impl Baseline {
 
 impl Stored {
     fn parse(text: &[u8]) -> Result<Self> {
-        if text.len() > LARGEST {
-            return Err(wrong(format!("{} bytes; the limit is {LARGEST}", text.len())));
+        if text.len() as u64 > LONGEST_EXCEPTIONS {
+            return Err(wrong(format!("{} bytes; the limit is {LONGEST_EXCEPTIONS}", text.len())));
         }
         let stored: Self = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
         match stored.version {
@@ -131,7 +125,7 @@ impl Stored {
 }
 
 fn wrong(what: String) -> Error {
-    Error::Input(format!("{BASELINE_FILE}: {what}"))
+    Error::Input(format!("{BASELINE_FILE}: {what}; take the file back from version control, or make it again with `wsidx baseline write`"))
 }
 
 fn id(text: &str) -> Option<Id> {
@@ -178,6 +172,6 @@ mod tests {
         assert!(wrong(&good.replace("0101:", "01zz:")).contains("is no pair"));
         assert!(wrong(&good.replace("pairs", "pear")).contains("pear"));
         assert!(wrong(&"[".repeat(100_000)).contains(BASELINE_FILE));
-        assert!(wrong(&" ".repeat(LARGEST + 1)).contains("the limit is"));
+        assert!(wrong(&" ".repeat(LONGEST_EXCEPTIONS as usize + 1)).contains("the limit is"));
     }
 }

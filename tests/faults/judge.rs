@@ -181,7 +181,7 @@ impl Point<'_> {
             _ if went_on => {}
             status => failures.push(format!("it ended with {status}: {}", met.stderr.trim())),
         }
-        // A command that says that it is done has done it. A watcher that is ended before it could try again has told of nothing.
+        // A command that says that it is done has done it. A watcher that is ended before it could try again has reported nothing.
         if went_on && self.scene.way == Way::Once {
             let (now, talk) = answers(self.ground);
             if now != self.expected.answers[1] {

@@ -370,7 +370,7 @@ impl Sim {
 
     /// One call. Others may go on before it; then it is met by a fault, or does what it does.
     ///
-    /// `act` is told of the fault, so that it can leave a part of its work behind; of a process that dies here nothing else is left.
+    /// `act` receives the fault, so that it can leave a part of its work behind; of a process that dies here nothing else is left.
     pub(crate) fn call<T>(
         &self,
         (process, actor): (u64, usize),

@@ -51,9 +51,6 @@ pub(crate) enum BaselineCommand {
     Write,
 }
 
-/// Bytes of a file of exceptions that are read.
-const LONGEST: u64 = 64 << 20;
-
 /// What stands at the head of a new file.
 const HEAD: &str = "\
 # Findings of wsidx that this dataset accepts: `pair ID ID`, `image ID` or `path GLOB`, and after # the reason. Ids are BLAKE3 hashes.
@@ -130,14 +127,15 @@ fn staged(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure>
 
 /// The lines that there are already.
 fn lines_of(root: &Path) -> Result<Exceptions> {
-    let text = file::read_optional(&root.join(ALLOW_FILE), LONGEST)?;
+    let text = file::read_optional(&root.join(ALLOW_FILE), file::LONGEST_EXCEPTIONS)?;
     text.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))
 }
 
 fn check(session: &Session, reader: &Reader, rules: &Rules, paths: &[PathBuf], exceptions: &Exceptions) -> Result<Vec<Checked>> {
     let monitor = session.monitor(Format::Text);
     let items = place::check_items(reader.root(), paths, &|| monitor.cancelled())?;
-    let mut checked = reader.check(items, &CheckOptions { rule: rules.edges, ..CheckOptions::default() }, &monitor)?;
+    let mut checked =
+        reader.check(items, &CheckOptions { rule: rules.edges, limits: Some(rules.limits), ..CheckOptions::default() }, &monitor)?;
     except(&mut checked, exceptions);
     Ok(checked)
 }
@@ -171,7 +169,7 @@ fn append(root: &Path, lines: &BTreeSet<String>) -> Result<()> {
         return Ok(());
     }
     let path = root.join(ALLOW_FILE);
-    let old = file::read_optional(&path, LONGEST)?;
+    let old = file::read_optional(&path, file::LONGEST_EXCEPTIONS)?;
     let mut new = match &old {
         None => HEAD.to_owned(),
         Some(old) if old.is_empty() || old.ends_with(b"\n") => String::new(),

@@ -167,7 +167,8 @@ pub(crate) struct Init {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Labels are the parent folders, splits the folders train, val, valid, validation or test in the root. A labels.csv or
-metadata.csv (columns file_name, label, split) beside the images or above them overrides both.
+metadata.csv (columns file_name, label, split; UTF-8) beside the images or above them overrides both. A table with two labels for one image is
+an error.
 
 Examples:
   wsidx sync                    everything
@@ -263,11 +264,11 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
-    /// Also write how many images have which verdict to a file, as JSON: metrics for DVC
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["staged", "range"])]
+    /// Also write how many images have which verdict to a file, as JSON: metrics for DVC; never over an image or in the index
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["staged", "range"])]
     pub(crate) metrics: Option<PathBuf>,
-    /// Also write how many images are how far from their nearest to a file, as CSV: a plot for DVC
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["staged", "range"])]
+    /// Also write how many images are how far from their nearest to a file, as CSV: a plot for DVC; never over a table of labels
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["staged", "range"])]
     pub(crate) plots: Option<PathBuf>,
     /// How to write the verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text")]

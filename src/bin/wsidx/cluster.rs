@@ -8,7 +8,8 @@ use std::{
 
 use serde::Serialize;
 use wsidx::{
-    Error, file,
+    Error,
+    file::Content,
     index::{GraphCluster, GraphClusters, IndexedImage},
     verdict::Split,
 };
@@ -18,19 +19,20 @@ use crate::{
     args::{Cluster, ClusterFormat, Format},
     draw,
     json::{self, Decimal, PathJson, hex, lossy, short},
+    place,
     session::Session,
     term::{self, Column, Table},
 };
 
 pub(crate) fn run(session: &Session, args: &Cluster) -> Outcome {
-    draw::check_ending("--graph", args.graph.as_deref(), "svg")?;
+    let drawing = place::output("--graph", args.graph.as_deref(), Content::Svg)?;
     let reader = session.reader(args.select.paths.first().map(PathBuf::as_path))?;
     let monitor = session.monitor(if args.format == ClusterFormat::Text { Format::Text } else { Format::Json });
     let selection = args.select.selection(&reader)?;
     let found = reader.graph_clusters(&selection, &reader.rules()?.edges, args.method, &monitor)?;
     drop(monitor);
-    if let Some(out) = &args.graph {
-        file::write(out, graph(&found, args)?.as_bytes())?;
+    if let Some(out) = &drawing {
+        out.write(graph(&found, args)?.as_bytes())?;
     }
     match args.format {
         ClusterFormat::Text => text(session, &found)?,

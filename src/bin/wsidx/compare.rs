@@ -10,6 +10,7 @@ use serde::Serialize;
 use wsidx::{
     Error,
     dataset::{Buffer, Images, container_of},
+    file::{Content, Output},
     index::Reader,
     picture::{Limits, Picture, Shape, decode},
     similarity::{
@@ -85,6 +86,7 @@ struct ScaleJson {
 }
 
 pub(crate) fn run(session: &Session, args: &Compare) -> Outcome {
+    let out = output(args)?;
     let reader = match session.reader(Some(&args.a)) {
         Ok(reader) => Some(reader),
         Err(Error::NoIndex { .. }) => None,
@@ -95,7 +97,7 @@ pub(crate) fn run(session: &Session, args: &Compare) -> Outcome {
     let shape = Shape::new(args.size.unwrap_or(own.size), own.planes)?;
     let [a, b] = [read(&args.a, shape, reader.as_ref())?, read(&args.b, shape, reader.as_ref())?];
     let found = compare(&a.picture, &b.picture, &rule);
-    if let Some(out) = &args.out {
+    if let Some(out) = &out {
         draw(out, &a, &b, &found)?;
     }
     match args.output.format {
@@ -131,13 +133,18 @@ fn read(name: &Path, shape: Shape, reader: Option<&Reader>) -> Result<Image, Err
     Ok(Image { name: name.to_owned(), picture: decoded.picture, drawn, sides: [decoded.width, decoded.height] })
 }
 
-/// Writes the pair side by side, as a PNG, over a file of that name; but never over one of the two images.
-fn draw(out: &Path, a: &Image, b: &Image, found: &Comparison) -> Result<(), Error> {
-    draw::check_ending("--out", Some(out), "png")?;
+/// The file to draw the pair in; never one of the two images, whatever is in them.
+fn output(args: &Compare) -> Result<Option<Output>, Error> {
+    let Some(out) = &args.out else { return Ok(None) };
     let same = |name: &Path| fs::canonicalize(out).is_ok_and(|out| fs::canonicalize(name).is_ok_and(|name| name == out));
-    if same(&a.name) || same(&b.name) {
+    if same(&args.a) || same(&args.b) {
         return Err(Error::Input(format!("--out {} is one of the images to be compared; name another file", out.display())));
     }
+    place::output("--out", Some(out), Content::Png)
+}
+
+/// Writes the pair side by side, as a PNG.
+fn draw(out: &Output, a: &Image, b: &Image, found: &Comparison) -> Result<(), Error> {
     let image = side_by_side(&a.drawn, &b.drawn, &found.pair, panel(a.sides));
     let (width, height) = (image.width as u32, image.height as u32);
     let rgb = image::RgbImage::from_raw(width, height, image.rgb).expect("three samples for each pixel");

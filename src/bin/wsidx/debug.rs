@@ -8,7 +8,8 @@ use std::{
 use serde::Serialize;
 use wsidx::{
     Error,
-    dataset::{Buffer, Images},
+    dataset::{Buffer, Images, input_at},
+    file::{Content, Output},
     index::{Analysis, AnalysisOptions, Reader, Selection, Transform},
     picture::{Picture, decode},
     wavelet::{Coefficients, Layout, Subband},
@@ -26,7 +27,10 @@ use crate::{
 
 pub(crate) fn run(session: &Session, args: &Debug) -> Outcome {
     match &args.stage {
-        Stage::Picture { image, out } => picture(&session.reader(Some(image))?, image, out)?,
+        Stage::Picture { image, out } => {
+            let out = Output::new("--out", out, Content::Png, input_at)?;
+            picture(&session.reader(Some(image))?, image, &out)?;
+        }
         Stage::Coefficients { image, all } => coefficients(&session.reader(Some(image))?, image, *all)?,
         Stage::Neighbors { image } => neighbors(&session.reader(Some(image))?, image)?,
         Stage::Basis { split, label, wavelet, levels, tau, tolerance, output } => {
@@ -58,7 +62,8 @@ fn standardised(reader: &Reader, image: &Path) -> Result<Picture, Error> {
     Ok(decode(&buffer.bytes, reader.settings().shape(), &limits).map_err(name)?.picture)
 }
 
-fn picture(reader: &Reader, image: &Path, out: &Path) -> Result<(), Error> {
+/// Writes the standardised picture of a file.
+fn picture(reader: &Reader, image: &Path, out: &Output) -> Result<(), Error> {
     let picture = standardised(reader, image)?;
     let side = u32::from(picture.shape().size);
     let pixels = side as usize * side as usize;

@@ -4,14 +4,19 @@ use std::{
     fs,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Path, PathBuf},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use wsidx::{
     Error, Result,
     dataset::{self, Images, Listing, container_of, is_container, to_path, to_relative},
-    file::{read_named, read_stream},
+    file::{Content, Output, read_named, read_stream},
     index::CheckItem,
 };
+
+use crate::progress::Interrupt;
 
 /// An absolute path whose folders are free of symbolic links; the last part is left as it is, and need not exist.
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -36,6 +41,11 @@ pub(crate) fn inside(root: &Path, path: &Path) -> Result<Vec<u8>> {
     let full = absolute(path)?;
     to_relative(root, &full)
         .ok_or_else(|| Error::Input(format!("{} is not in the dataset, whose root is {}", path.display(), root.display())))
+}
+
+/// The file that the user named with an option for a result, if there is one; checked before anything is computed.
+pub(crate) fn output(option: &'static str, file: Option<&Path>, content: Content) -> Result<Option<Output>> {
+    file.map(|file| Output::new(option, file, content, dataset::input_at)).transpose()
 }
 
 /// Files as they are given, folders and containers as the images in them.
@@ -90,11 +100,42 @@ fn images_in(root: &Path, listing: Listing) -> Vec<Vec<u8>> {
 /// Bytes of a list of paths.
 const LONGEST_LIST: u64 = 1 << 30;
 
+/// How often a read that may wait for ever looks whether the user wants the end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Reads what may be a pipe that is never written to, on a thread of its own: a read, and even opening a pipe, cannot be interrupted. The thread
+/// ends with the process.
+///
+/// # Errors
+/// [`Error::Interrupted`], and those of `read`.
+pub(crate) fn read_unless_interrupted(interrupt: &Interrupt, read: impl FnOnce() -> Result<Vec<u8>> + Send + 'static) -> Result<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(read()));
+    loop {
+        match receiver.recv_timeout(LOOK_EVERY) {
+            Ok(read) => return read,
+            Err(RecvTimeoutError::Timeout) if !interrupt.is_set() => {}
+            Err(_) => return Err(Error::Interrupted),
+        }
+    }
+}
+
+/// All of standard input, of at most `max_bytes` bytes.
+pub(crate) fn standard_input(interrupt: &Interrupt, max_bytes: u64) -> Result<Vec<u8>> {
+    read_unless_interrupted(interrupt, move || read_stream(&mut std::io::stdin(), "standard input", max_bytes))
+}
+
+/// A file that the user named, of at most `max_bytes` bytes, perhaps a pipe.
+pub(crate) fn named_file(interrupt: &Interrupt, file: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+    let file = file.to_owned();
+    read_unless_interrupted(interrupt, move || read_named(&file, max_bytes))
+}
+
 /// The paths in a file, or in standard input for `-`; one a line, or ended by NUL.
-pub(crate) fn paths_from(file: &Path, nul: bool) -> Result<Vec<PathBuf>> {
+pub(crate) fn paths_from(interrupt: &Interrupt, file: &Path, nul: bool) -> Result<Vec<PathBuf>> {
     let bytes = match file == Path::new("-") {
-        true => read_stream(&mut std::io::stdin(), "standard input", LONGEST_LIST)?,
-        false => read_named(file, LONGEST_LIST)?,
+        true => standard_input(interrupt, LONGEST_LIST)?,
+        false => named_file(interrupt, file, LONGEST_LIST)?,
     };
     let separator = if nul { 0 } else { b'\n' };
     let names = bytes.split(|&b| b == separator).filter(|name| !name.is_empty());

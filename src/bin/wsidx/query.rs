@@ -30,7 +30,8 @@ struct QueryJson {
 
 pub(crate) fn run(session: &Session, args: &Query) -> Outcome {
     let reader = session.reader(args.images.first().map(std::path::PathBuf::as_path))?;
-    let (rule, limits) = (reader.rules()?.edges, reader.limits());
+    let rules = reader.rules()?;
+    let (rule, limits) = (rules.edges, rules.limits.of_images());
     let mut exit = Exit::Fine;
     let mut found = Vec::new();
     for image in &args.images {

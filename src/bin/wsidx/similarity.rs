@@ -8,7 +8,8 @@ use std::{
 use ndarray::Array2;
 use serde::Serialize;
 use wsidx::{
-    Error, file,
+    Error,
+    file::Content,
     index::{IndexedImage, Reader, Selection},
     monitor::Monitor,
     picture::Frame,
@@ -54,21 +55,21 @@ impl Found {
 }
 
 pub(crate) fn run(session: &Session, args: &Similarity) -> Outcome {
-    draw::check_ending("--out", args.out.as_deref(), "npy")?;
-    draw::check_ending("--heat-map", args.heat_map.as_deref(), "png")?;
-    draw::check_ending("--graph", args.graph.as_deref(), "svg")?;
+    let out = place::output("--out", args.out.as_deref(), Content::Npy)?;
+    let heat_map = place::output("--heat-map", args.heat_map.as_deref(), Content::Png)?;
+    let drawing = place::output("--graph", args.graph.as_deref(), Content::Svg)?;
     let reader = session.reader(args.select.paths.first().map(PathBuf::as_path))?;
     let monitor = session.monitor(args.output.format);
     let found = compare(&reader, args, &monitor)?;
     drop(monitor);
-    if let Some(out) = &args.out {
-        file::write(out, &npy(found.matrix.view()))?;
+    if let Some(out) = &out {
+        out.write(&npy(found.matrix.view()))?;
     }
-    if let Some(out) = &args.heat_map {
+    if let Some(out) = &heat_map {
         draw::write_png(out, &draw::heat_map(found.matrix.view()).into())?;
     }
-    if let Some(out) = &args.graph {
-        file::write(out, graph(&found, args)?.as_bytes())?;
+    if let Some(out) = &drawing {
+        out.write(graph(&found, args)?.as_bytes())?;
     }
     match args.output.format {
         Format::Text => text(&found, args)?,

@@ -7,7 +7,8 @@ use std::{
 
 use serde::Serialize;
 use wsidx::{
-    Error, file,
+    Error,
+    file::Content,
     index::Reader,
     monitor::Monitor,
     spectral::{Laplacian, density, gaps_above, largest_gap, spectrum},
@@ -18,6 +19,7 @@ use crate::{
     args::{Format, Spectrum},
     draw,
     json::{self, Decimal},
+    place,
     session::Session,
     term,
 };
@@ -39,14 +41,14 @@ struct Found {
 }
 
 pub(crate) fn run(session: &Session, args: &Spectrum) -> Outcome {
-    draw::check_ending("--plot", args.plot.as_deref(), "svg")?;
+    let plot = place::output("--plot", args.plot.as_deref(), Content::Svg)?;
     let reader = session.reader(args.select.paths.first().map(PathBuf::as_path))?;
     let monitor = session.monitor(args.output.format);
     let found = find(&reader, args, &monitor)?;
     drop(monitor);
-    if let Some(out) = &args.plot {
+    if let Some(out) = &plot {
         let title = format!("{} Laplacian of {} vertices: {}", args.laplacian.name(), found.spectrum.vertices, found.source);
-        file::write(out, draw::spectrum_svg(&found.spectrum, found.largest, &title).as_bytes())?;
+        out.write(draw::spectrum_svg(&found.spectrum, found.largest, &title).as_bytes())?;
     }
     match args.output.format {
         Format::Text => text(&found, args)?,

@@ -23,7 +23,9 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
         None => session.root(None)?,
     };
     check_trust(&root)?;
-    dataset::note_made_here(&root, &notes()?)?;
+    dataset::note_made_here(&root, &notes()?).map_err(|error| {
+        Error::Input(format!("{error}; or set XDG_STATE_HOME to a folder in which you can write, then run the command again"))
+    })?;
     if !session.quiet {
         writeln!(anstream::stderr(), "the index in {} is believed from now on", term::escape_os(index_folder(&root)))?;
     }
@@ -51,11 +53,17 @@ pub(crate) fn is_known(root: &Path) -> Result<bool> {
 
 /// Warns of an index that was made elsewhere, or refuses it if that is asked.
 pub(crate) fn vouch(root: &Path, strict: bool, quiet: bool) -> Result<()> {
-    if is_known(root)? {
-        return Ok(());
-    }
     let folder = term::escape_os(index_folder(root));
-    let why = format!("{folder} was not made by you on this machine, so its answers may be made up");
+    let why = match is_known(root) {
+        Ok(true) => return Ok(()),
+        Ok(false) => format!("{folder} was not made by you on this machine, so its answers may be made up"),
+        Err(error) => {
+            let state = "set XDG_STATE_HOME to a folder of yours";
+            format!(
+                "it cannot be read whether {folder} was made by you on this machine ({error}; or {state}), so its answers may be made up"
+            )
+        }
+    };
     let way_out = format!(
         "`wsidx trust` if you know where it comes from, `wsidx rebuild` to make it anew from the images; in CI set {TRUST} to the root of the dataset"
     );
@@ -72,6 +80,8 @@ pub(crate) fn vouch(root: &Path, strict: bool, quiet: bool) -> Result<()> {
 fn notes() -> Result<PathBuf> {
     let set = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state"));
-    let none = || Error::Input("there is no folder for the state of programs: neither XDG_STATE_HOME nor HOME is set".into());
+    let none = || {
+        Error::Input("there is no folder for the state of programs: neither XDG_STATE_HOME nor HOME is set; set one to a folder in which you can write, then run the command again".into())
+    };
     set.or_else(home).map(|state| dataset::notes_in(&state)).ok_or_else(none)
 }

@@ -11,7 +11,6 @@ use wsidx::{
         git::{CommitRange, Hints, Repository, Version, range_of_ci},
         index_folder,
     },
-    file::read_named,
     index::{CheckOptions, Checked, Reader, Writer, except},
     monitor::Monitor,
     verdict::{ALLOW_FILE, BASELINE_FILE, Baseline, Exception, Exceptions, Rules},
@@ -198,12 +197,12 @@ pub(crate) fn take_in(session: &Session, root: &Path, writer: &mut Writer, monit
 const LONGEST_EVENT: u64 = 64 << 20;
 
 /// The range that was asked for.
-fn range(repository: &Repository, text: &str) -> Result<CommitRange> {
+fn range(session: &Session, repository: &Repository, text: &str) -> Result<CommitRange> {
     if text != "auto" {
         return repository.range(text);
     }
     repository.require_history()?;
-    let event = |path: &str| String::from_utf8(read_named(Path::new(path), LONGEST_EVENT).ok()?).ok();
+    let event = |path: &str| String::from_utf8(place::named_file(&session.interrupt(), Path::new(path), LONGEST_EVENT).ok()?).ok();
     repository.range(&range_of_ci(&|name| std::env::var(name).ok(), &event)?)
 }
 
@@ -211,7 +210,7 @@ fn range(repository: &Repository, text: &str) -> Result<CommitRange> {
 pub(crate) fn check(session: &Session, args: &Check, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Judged> {
     let versioned = Versioned::open(session, args.paths.first().map(PathBuf::as_path))?;
     let versions = match &args.range {
-        Some(text) => versioned.committed(&range(&versioned.repository, text)?, args.every_commit)?,
+        Some(text) => versioned.committed(&range(session, &versioned.repository, text)?, args.every_commit)?,
         None => vec![versioned.staged()?],
     };
     let mut all = versioned.nothing();

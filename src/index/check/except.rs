@@ -6,15 +6,12 @@ use super::{Checked, Located, version::absent};
 use crate::{
     Result,
     dataset::Change,
-    file::read_optional,
+    file::{LONGEST_EXCEPTIONS, read_optional},
     index::Reader,
     similarity::EdgeRule,
     store::state::ContentId,
     verdict::{Accepted, Exception, Exceptions, Reference, Subject, Verdict, judge},
 };
-
-/// Bytes of a file of exceptions: those of the longest baseline.
-const LONGEST_EXCEPTIONS: u64 = 64 << 20;
 
 impl Reader {
     /// The exceptions in the root of the dataset, for pairs decided by `rule`.

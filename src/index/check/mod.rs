@@ -34,14 +34,14 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{Buffer, Images, Labels, Unread, tables_above},
+    dataset::{Buffer, Images, Labels, Skipped, Unread, skipped_tables_above, tables_above},
     feature::Feature,
     knn::Live,
     monitor::Monitor,
     picture::{Limits, Picture, decode},
     similarity::EdgeRule,
     store::state::ContentId,
-    verdict::{Judgement, Label, Occurrence, Reference, Split},
+    verdict::{Judgement, Label, Occurrence, ReadLimits, Reference, Split},
 };
 
 /// A file to be judged.
@@ -62,8 +62,8 @@ pub struct CheckOptions {
     pub label: Option<Label>,
     /// The split of all of them.
     pub split: Option<Split>,
-    /// What a picture may cost; `None`: what the `wsidx.toml` of the dataset says.
-    pub limits: Option<Limits>,
+    /// What a picture and a table of labels may cost; `None`: what the `wsidx.toml` of the dataset says.
+    pub limits: Option<ReadLimits>,
     /// Which pairs are near-duplicates.
     pub rule: EdgeRule,
 }
@@ -130,8 +130,9 @@ impl Reader {
         items.sort_by(|a, b| a.path.cmp(&b.path));
         items.dedup_by(|a, b| a.file == b.file);
         let images = Images::default();
-        let named = self.named(&items, &images, options)?;
-        let limits = self.limits_of(options);
+        let limits = options.limits.map_or_else(|| self.rules().map(|rules| rules.limits), Ok)?;
+        let named = self.named(&items, &images, options, &limits, monitor)?;
+        let limits = limits.of_images();
         monitor.stage("reading", Some(items.len() as u64));
         let read: Vec<Result<Read>> = items
             .par_iter()
@@ -188,12 +189,26 @@ impl Reader {
     }
 
     /// Path, label and split of each item.
-    fn named(&self, items: &[CheckItem], images: &Images, options: &CheckOptions) -> Result<Vec<Occurrence>> {
+    fn named(
+        &self,
+        items: &[CheckItem],
+        images: &Images,
+        options: &CheckOptions,
+        limits: &ReadLimits,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Occurrence>> {
         let folders: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| parent(&item.path)).collect();
+        let mut skipped: Vec<_> = folders.iter().flat_map(|folder| skipped_tables_above(self.root(), folder)).collect();
+        skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        skipped.dedup();
         let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
         tables.sort_unstable();
         tables.dedup();
-        let mut labels = Labels::read(self.root(), &tables, &self.rules()?.limits)?;
+        for Skipped { path, reason } in skipped {
+            let path = String::from_utf8_lossy(&path);
+            monitor.note(&format!("{path} is {reason}, and its labels are not read; put a regular file there, or remove it"));
+        }
+        let mut labels = Labels::read(self.root(), &tables, limits)?;
         let occurrence = |item: &CheckItem| {
             let (label, split) = match item.inside {
                 true => images.told(&item.file, &item.path).unwrap_or_else(|| labels.of(&item.path)),
@@ -205,7 +220,7 @@ impl Reader {
     }
 
     fn limits_of(&self, options: &CheckOptions) -> Limits {
-        options.limits.unwrap_or_else(|| self.limits())
+        options.limits.map_or_else(|| self.limits(), |limits| limits.of_images())
     }
 
     fn look_at(&self, images: &Images, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {

@@ -107,9 +107,9 @@ impl Request<'_> {
         self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
         for (requested, evidence) in self.requested[quiet..].iter().zip(evidence) {
-            let mut told = Told::of(self, requested, evidence);
+            let mut content = ContentEvidence::of(self, requested, evidence);
             for &item in requested.items.iter().filter(|&&item| item >= self.before) {
-                judged.insert(item, (requested.read.id, told.judge(item, reference)));
+                judged.insert(item, (requested.read.id, content.judge(item, reference)));
             }
         }
         Ok(judged)
@@ -259,13 +259,13 @@ impl Request<'_> {
 }
 
 /// Where a content is for one item after the other: in the base, and in the items before.
-struct Held<'a> {
+struct OccurrencesBefore<'a> {
     places: Places,
     /// The items that have it and were not added.
     later: &'a [usize],
 }
 
-impl<'a> Held<'a> {
+impl<'a> OccurrencesBefore<'a> {
     fn of(request: &'a Request<'_>, id: &ContentId, base: Vec<Occurrence>) -> Self {
         let later = request.places.get(id).map_or(&[][..], |&place| &request.requested[place].items);
         Self { places: Places::of(base), later }
@@ -281,32 +281,32 @@ impl<'a> Held<'a> {
     }
 }
 
-/// A content that is told of as near, and where it is.
-type Near<'a> = (Match, Held<'a>);
+/// A content that is reported as near, and where it occurs.
+type Near<'a> = (Match, OccurrencesBefore<'a>);
 
 /// The evidence on a content, for one of its items after the other.
-struct Told<'a> {
+struct ContentEvidence<'a> {
     named: &'a [Occurrence],
-    same: Held<'a>,
+    same: OccurrencesBefore<'a>,
     nearest: Vec<Near<'a>>,
     edges: Vec<Near<'a>>,
     texture: Texture,
     apart: Apart,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ContentEvidence<'a> {
     fn of(request: &'a Request<'_>, own: &Requested, evidence: Evidence) -> Self {
         let near = |matches: Vec<(Candidate, Match)>| -> Vec<Near<'a>> {
-            let held = |(_, mut matched): (Candidate, Match)| {
+            let near_one = |(_, mut matched): (Candidate, Match)| {
                 let base = std::mem::take(&mut matched.occurrences);
-                let held = Held::of(request, &matched.id, base);
-                (matched, held)
+                let occurrences = OccurrencesBefore::of(request, &matched.id, base);
+                (matched, occurrences)
             };
-            matches.into_iter().map(held).collect()
+            matches.into_iter().map(near_one).collect()
         };
         let base = own.read.row.and_then(|row| request.base.occurrences(request.reader, row).ok()).unwrap_or_default();
         let Evidence { nearest, edges, texture, apart } = evidence;
-        let same = Held::of(request, &own.read.id, base);
+        let same = OccurrencesBefore::of(request, &own.read.id, base);
         Self { named: request.named, same, nearest: near(nearest), edges: near(edges), texture, apart }
     }
 
@@ -315,8 +315,8 @@ impl<'a> Told<'a> {
         let named = self.named;
         let Occurrence { label, split, .. } = &named[item];
         let before = |near: &mut Vec<Near<'_>>| {
-            let matches = near.iter_mut().map(|(matched, held)| {
-                let places = held.before(item, named);
+            let matches = near.iter_mut().map(|(matched, occurrences)| {
+                let places = occurrences.before(item, named);
                 Match { occurrences: places.deciding(label.as_ref()), paths: places.count(), ..matched.clone() }
             });
             matches.filter(|matched| !matched.occurrences.is_empty()).collect::<Vec<_>>()

@@ -168,6 +168,17 @@ impl Packs {
         self.fronts.contains_key(&place.pack) && self.chain().file_len(place.pack).is_ok_and(|len| place.end().offset <= len)
     }
 
+    /// Whether [`Packs::holds`] is true of all places. Of each pack only the last place is looked at.
+    #[must_use]
+    pub fn hold_all(&self, places: impl IntoIterator<Item = Place>) -> bool {
+        let mut ends = BTreeMap::new();
+        for place in places {
+            let end = ends.entry(place.pack).or_insert(place);
+            *end = place.max(*end);
+        }
+        ends.into_values().all(|place| self.holds(place))
+    }
+
     /// Reads one content: see [`Reader::content`].
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 //!
 //! Both hold nothing but what the verdicts say, no time and no path, in a fixed order: the same verdicts give the same bytes.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wsidx::{
-    Error, Result, file,
+    Error, Result,
+    file::Output,
     index::Checked,
     verdict::{Action, Verdict},
 };
@@ -61,7 +62,7 @@ fn distances(checked: &[Checked]) -> Vec<f64> {
 }
 
 /// Writes how many images have which verdict, and how near they are to each other.
-pub(super) fn write_metrics(file: &Path, checked: &[Checked], actions: &[Action]) -> Result<()> {
+pub(super) fn write_metrics(file: &Output, checked: &[Checked], actions: &[Action]) -> Result<()> {
     let of = |verdict: Verdict| checked.iter().filter(|checked| checked.judgement.verdict == verdict).count();
     let mut ids: Vec<_> = checked.iter().filter_map(|checked| checked.id.as_ref().map(hex)).collect();
     ids.sort_unstable();
@@ -81,17 +82,17 @@ pub(super) fn write_metrics(file: &Path, checked: &[Checked], actions: &[Action]
         nearest_distance: Quantiles::of(&distances(checked)),
     };
     let text = serde_json::to_string_pretty(&metrics).map_err(|e| Error::Input(e.to_string()))?;
-    file::write(file, (text + "\n").as_bytes())
+    file.write((text + "\n").as_bytes())
 }
 
 /// Writes how many contents are how far from their nearest: `distance` is where a step begins.
-pub(super) fn write_plots(file: &Path, checked: &[Checked]) -> Result<()> {
+pub(super) fn write_plots(file: &Output, checked: &[Checked]) -> Result<()> {
     let mut counts = [0usize; STEPS];
     for distance in distances(checked) {
         counts[((distance * STEPS_IN_ONE) as usize).min(STEPS - 1)] += 1;
     }
     let rows = counts.iter().enumerate().map(|(step, count)| format!("{:.2},{count}\n", step as f64 / STEPS_IN_ONE));
-    file::write(file, ("distance,images\n".to_owned() + &rows.collect::<String>()).as_bytes())
+    file.write(("distance,images\n".to_owned() + &rows.collect::<String>()).as_bytes())
 }
 
 #[cfg(test)]

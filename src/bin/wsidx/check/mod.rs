@@ -15,6 +15,7 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 use wsidx::{
+    file::Content,
     index::{CheckOptions, Checked, Texture, except},
     monitor::Monitor,
     similarity::register::RULE,
@@ -63,6 +64,8 @@ pub(crate) struct CheckJson {
 }
 
 pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
+    let metrics = place::output("--metrics", args.metrics.as_deref(), Content::Json)?;
+    let plots = place::output("--plots", args.plots.as_deref(), Content::Csv)?;
     let monitor = session.monitor(args.format.plain());
     let judged = match args.staged || args.range.is_some() {
         true => versions::check(session, args, &CheckOptions::default(), &monitor)?,
@@ -75,11 +78,11 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
     }
     let occasion = if args.staged { Occasion::Commit } else { Occasion::Files };
     let report = Report { root: &judged.root, rules: &judged.rules, format: args.format, verbose: args.verbose, occasion };
-    if let Some(file) = &args.metrics {
+    if let Some(file) = &metrics {
         let actions: Vec<Action> = judged.checked.iter().map(|checked| action(&judged.rules.check, checked)).collect();
         metrics::write_metrics(file, &judged.checked, &actions)?;
     }
-    if let Some(file) = &args.plots {
+    if let Some(file) = &plots {
         metrics::write_plots(file, &judged.checked)?;
     }
     match report.write(session, &judged.checked)? {
@@ -92,7 +95,7 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
 fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Result<Judged> {
     let mut paths = args.paths.clone();
     if let Some(file) = &args.files_from {
-        paths.extend(place::paths_from(file, args.nul)?);
+        paths.extend(place::paths_from(&session.interrupt(), file, args.nul)?);
     }
     let reader = session.reader(paths.first().map(std::path::PathBuf::as_path))?;
     let rules = reader.rules()?;
@@ -101,7 +104,7 @@ fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Resul
     let options = CheckOptions {
         label: args.label.as_deref().map(|label| label.as_bytes().into()),
         split: args.split.as_deref().map(str::parse).transpose()?,
-        limits: None,
+        limits: Some(rules.limits),
         rule: rules.edges,
     };
     let mut checked = reader.check(items, &options, monitor)?;

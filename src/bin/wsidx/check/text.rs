@@ -91,8 +91,7 @@ fn ways_out(occasion: Occasion, rejected: &[&Checked], place: &dyn Fn(&[u8]) -> 
 /// A name as a word of a shell; none for one that is not plain text.
 fn shell_word(name: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(name).ok().filter(|text| term::escape_text(text) == *text)?;
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,@%".contains(c);
-    Some(if text.chars().all(plain) && !text.is_empty() { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) })
+    Some(wsidx::file::shell_word(std::path::Path::new(text)))
 }
 
 fn style(checked: &Checked, action: Action) -> Style {

@@ -4,9 +4,9 @@ mod graph;
 mod heat_map;
 mod spectrum;
 
-use std::{fmt::Write as _, io::Cursor, path::Path};
+use std::{fmt::Write as _, io::Cursor};
 
-use wsidx::{Error, file};
+use wsidx::{Error, file::Output};
 
 pub(crate) use self::{
     graph::{Graph, MOST_LINES, graph_svg},
@@ -16,28 +16,14 @@ pub(crate) use self::{
 
 use crate::term;
 
-/// Checks that a file's name ends as its format does.
+/// Writes an image as a PNG.
 ///
 /// # Errors
-/// [`Error::Input`] naming the option.
-pub(crate) fn check_ending(option: &str, file: Option<&Path>, ending: &str) -> Result<(), Error> {
-    match file {
-        Some(file) if file.extension().is_none_or(|of_file| !of_file.eq_ignore_ascii_case(ending)) => {
-            Err(Error::Input(format!("{option} writes .{ending}; {} does not end in that", file.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes an image as a PNG, over a file of that name.
-///
-/// # Errors
-/// [`Error::Io`]; [`Error::Input`] where something other than a file is in the way.
-pub(crate) fn write_png(out: &Path, image: &image::DynamicImage) -> Result<(), Error> {
+/// As [`Output::write`].
+pub(crate) fn write_png(out: &Output, image: &image::DynamicImage) -> Result<(), Error> {
     let mut png = Cursor::new(Vec::new());
-    let failed = |e: image::ImageError| Error::Io { doing: "writing", path: out.to_owned(), source: std::io::Error::other(e) };
-    image.write_to(&mut png, image::ImageFormat::Png).map_err(failed)?;
-    file::write(out, png.get_ref())
+    image.write_to(&mut png, image::ImageFormat::Png).map_err(|e| Error::Input(format!("the drawing cannot be made a PNG: {e}")))?;
+    out.write(png.get_ref())
 }
 
 /// A text within an SVG: controls are escaped as in a terminal, since they have no place in XML either.

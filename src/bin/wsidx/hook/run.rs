@@ -9,7 +9,6 @@ use clap::Parser as _;
 use wsidx::{
     Error, Result,
     dataset::git::{Received, Repository, parse_pre_push, parse_pre_receive},
-    file::read_stream,
     index::CheckOptions,
 };
 
@@ -18,6 +17,7 @@ use crate::{
     Exit, Outcome,
     args::{Args, Command, Format},
     check::{self, Occasion, Report, ReportFormat},
+    place,
     session::Session,
     term,
     versions::Versioned,
@@ -39,7 +39,7 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
         },
         Event::PrePush => {
             let remote = rest.first().map_or_else(String::new, |name| String::from_utf8_lossy(name.as_bytes()).into_owned());
-            push(session, &parse_pre_push(&lines()?)?, &format!("--remotes={remote}"), Occasion::Push)
+            push(session, &parse_pre_push(&lines(session)?)?, &format!("--remotes={remote}"), Occasion::Push)
         }
         Event::PreReceive => match allowed_to_skip()? {
             Some(reason) => {
@@ -48,7 +48,7 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
             }
             None => {
                 session.be_strict();
-                push(session, &parse_pre_receive(&lines()?)?, "--all", Occasion::Receive)
+                push(session, &parse_pre_receive(&lines(session)?)?, "--all", Occasion::Receive)
             }
         },
     }
@@ -58,8 +58,8 @@ pub(super) fn run(session: &Session, event: Event, rest: &[std::ffi::OsString]) 
 const LONGEST: u64 = 64 << 20;
 
 /// What git says of a push.
-fn lines() -> Result<String> {
-    let text = read_stream(&mut std::io::stdin(), "standard input", LONGEST)?;
+fn lines(session: &Session) -> Result<String> {
+    let text = place::standard_input(&session.interrupt(), LONGEST)?;
     String::from_utf8(text).map_err(|_| Error::Input("git named a reference that is not UTF-8; rename it".into()))
 }
 

@@ -13,7 +13,7 @@ use clap::{Subcommand, ValueEnum};
 use serde::Deserialize;
 use wsidx::{
     Error, Result,
-    file::{LONGEST_SETTINGS, read_named, toml_problem},
+    file::{LONGEST_SETTINGS, read_named, refuse_in_index, toml_problem},
 };
 
 use crate::args::Format;
@@ -245,6 +245,7 @@ fn read(file: &Path) -> Result<File> {
 fn checked(action: OnRedundant, args: &Watch, root: &Path) -> Result<OnRedundant> {
     let folder = |folder: &Path| -> Result<PathBuf> {
         let io = |source| Error::Io { doing: "making", path: folder.to_owned(), source };
+        refuse_in_index(folder)?;
         std::fs::create_dir_all(folder).map_err(io)?;
         let full = std::fs::canonicalize(folder).map_err(io)?;
         let device = |path: &Path| std::fs::metadata(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).ok();
