@@ -54,7 +54,7 @@ pub fn begin(seeds: fn() -> Vec<Vec<u8>>) {
     }
     let abort = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !wsidx::picture::is_decoding() {
+        if !wsidx::guard::is_guarded() {
             return abort(info);
         }
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
