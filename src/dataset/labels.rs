@@ -11,15 +11,18 @@
 use std::{
     cell::Cell,
     collections::HashMap,
-    fmt, fs,
-    io::{self, BufRead, BufReader, Read},
+    fs,
+    io::{BufRead, BufReader, Read},
     path::Path,
     sync::Arc,
 };
 
-use serde::de::{MapAccess, Visitor};
-
-use super::{folder::Skipped, packed::Interned, to_path};
+use super::{
+    folder::Skipped,
+    packed::Interned,
+    table::{END, MOST_LINE, Members, OfLines, check_closed, check_lines, check_text, column, is_end, not_utf8, too_long},
+    to_path,
+};
 use crate::{
     Error, Result,
     file::{describe, excerpt, open_regular},
@@ -38,9 +41,6 @@ pub fn names_table(path: &[u8]) -> bool {
 /// The names of the column that says which image a row is of.
 pub(super) const FILE_COLUMNS: [&str; 6] = ["file_name", "filename", "file", "path", "image", "filepath"];
 pub(super) const LABEL_COLUMNS: [&str; 3] = ["label", "class", "category"];
-
-/// The longest line of a table.
-const MOST_LINE: u64 = 1 << 20;
 
 /// The split that a path tells.
 pub fn split_of(path: &[u8]) -> Option<Split> {
@@ -272,111 +272,6 @@ impl Labels {
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => "neither label nor split".to_owned(),
         }
-    }
-}
-
-/// The members of an object of JSON, none of them twice.
-struct Members(serde_json::Map<String, serde_json::Value>);
-
-impl<'de> serde::Deserialize<'de> for Members {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Members, A::Error> {
-        let mut members = serde_json::Map::new();
-        while let Some((key, value)) = entries.next_entry::<String, _>()? {
-            if members.contains_key(&key) {
-                return Err(serde::de::Error::custom(format!("the key `{}` is there twice; remove one", excerpt(&key))));
-            }
-            members.insert(key, value);
-        }
-        Ok(Members(members))
-    }
-}
-
-/// What is read after a table of CSV. It is a record by itself, unless a quotation mark is open: then it is the end of the last cell.
-const END: &[u8] = b"\n\0end of the table\0\n";
-
-fn is_end(record: &csv::ByteRecord) -> bool {
-    record.len() == 1 && record.as_slice() == END.trim_ascii()
-}
-
-/// Whether the table went on after a record.
-fn check_closed(record: &csv::ByteRecord, line: u64) -> std::result::Result<(), String> {
-    // The cells of a header are trimmed.
-    match record.as_slice().trim_ascii_end().ends_with(END.trim_ascii_end()) {
-        true => Err(format!("line {line}: a quotation mark is never closed; close it, or write it twice where it is part of the text")),
-        false => Ok(()),
-    }
-}
-
-/// UTF-16 without a mark of the order of its bytes is UTF-8 with a zero in every character.
-fn check_text(header: &csv::ByteRecord) -> std::result::Result<(), String> {
-    match std::str::from_utf8(header.as_slice()) {
-        Ok(text) if text.contains('\0') => Err(format!("line 1: {}", not_utf8("UTF-16LE"))),
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("line 1: {}", not_utf8("LATIN1"))),
-    }
-}
-
-fn not_utf8(perhaps: &str) -> String {
-    format!("it is not UTF-8; save it as that, for example with `iconv -f {perhaps} -t UTF-8 OLD > NEW`")
-}
-
-/// The place of the first of these columns that a header has.
-fn column(header: &csv::ByteRecord, names: &[&str]) -> std::result::Result<Option<usize>, String> {
-    for name in names {
-        let mut places = (1..).zip(header).filter(|(_, column)| column.eq_ignore_ascii_case(name.as_bytes())).map(|(place, _)| place);
-        match (places.next(), places.next()) {
-            (Some(first), Some(second)) => {
-                return Err(format!("line 1: the columns {first} and {second} are both called `{name}`; rename or remove one"));
-            }
-            (Some(place), None) => return Ok(Some(place - 1)),
-            _ => {}
-        }
-    }
-    Ok(None)
-}
-
-/// The bytes of a table, of which a single line must not take too many: a quotation mark that is never closed makes one line of all that follow.
-struct OfLines<'a, R> {
-    source: R,
-    /// Bytes that may be read before the next line is whole.
-    left: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for OfLines<'_, R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.left.get() == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, too_long()));
-        }
-        let read = self.source.read(out)?;
-        self.left.set(self.left.get().saturating_sub(read as u64));
-        Ok(read)
-    }
-}
-
-fn too_long() -> String {
-    format!("a line has more than {MOST_LINE} bytes; is a quotation mark not closed?")
-}
-
-fn check_lines(line: u64, most: u64) -> std::result::Result<(), String> {
-    match line > most {
-        true => {
-            Err(format!("it has more than {most} lines: raise `table_lines` under [limits] in wsidx.toml, or split the table by folders"))
-        }
-        false => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ mod naming;
 mod origin;
 mod packed;
 mod parquet;
+mod table;
 mod trust;
 mod version;
 
