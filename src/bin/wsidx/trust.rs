@@ -9,10 +9,16 @@ use std::{
 use wsidx::{
     Error, Result,
     dataset::{self, check_trust, index_folder},
+    index::finish_replacement,
     monitor::Monitor,
 };
 
-use crate::{Exit, Outcome, args::Trust, session::Session, term};
+use crate::{
+    Exit, Outcome,
+    args::{Format, Trust},
+    session::Session,
+    term,
+};
 
 /// Roots of datasets whose index is believed, separated like those of `PATH`; `*` is any.
 const TRUST: &str = "WSIDX_TRUST";
@@ -22,6 +28,7 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
         Some(dir) => dataset::find_root(dir)?,
         None => session.root(None)?,
     };
+    finish_replacement(&root, &session.who(), &session.monitor(Format::Text))?;
     check_trust(&root)?;
     dataset::note_made_here(&root, &notes()?)?;
     if !session.quiet {
@@ -31,8 +38,9 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
 }
 
 /// Notes that the index in `root` was made here. Where that cannot be noted, the index is made all the same.
-pub(crate) fn note(root: &Path, monitor: &dyn Monitor) {
-    if let Err(error) = notes().and_then(|state| dataset::note_made_here(root, &state)) {
+/// It is in `folder`, perhaps only until it is whole.
+pub(crate) fn note(folder: &Path, root: &Path, monitor: &dyn Monitor) {
+    if let Err(error) = notes().and_then(|state| dataset::note_made_in(folder, root, &state)) {
         monitor
             .note(&format!("it cannot be noted that you made this index, so commands will warn of it ({error}); set {TRUST} to its root"));
     }
@@ -49,9 +57,9 @@ pub(crate) fn is_known(root: &Path) -> Result<bool> {
     notes().map_or(Ok(false), |state| dataset::is_made_here(root, &state))
 }
 
-/// Warns of an index that was made elsewhere, or refuses it if that is asked.
-pub(crate) fn vouch(root: &Path, strict: bool, quiet: bool) -> Result<()> {
-    if is_known(root)? {
+/// Warns of an index that was made elsewhere, which is not `known`, or refuses it if that is asked.
+pub(crate) fn vouch(root: &Path, known: bool, strict: bool, quiet: bool) -> Result<()> {
+    if known {
         return Ok(());
     }
     let folder = term::escape_os(index_folder(root));
