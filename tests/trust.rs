@@ -137,12 +137,12 @@ fn rebuilding_an_index_from_an_archive_reads_every_image_and_believes_nothing() 
     let forged = fs::read(there.join("cat/0.ppm")).unwrap();
     fs::write(there.join("cat/9.ppm"), &forged).unwrap();
     // One that was killed before the new index was there left this.
-    fs::create_dir(there.join(".wsidx-replaced")).unwrap();
+    fs::create_dir(there.join(".wsidx-rebuild")).unwrap();
     let rebuilt = wsidx(&there, ["rebuild"]).expect(0);
     assert!(rebuilt.stdout.contains("5 added"), "{}", rebuilt.stdout);
     wsidx(&there, ["verify", "--files", "--strict"]).expect(0);
     let left: Vec<_> = fs::read_dir(&there).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().contains("replaced")), "{left:?}");
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("rebuild")), "{left:?}");
     let pictures = |root: &Path| -> Vec<String> {
         wsidx(root, ["status"]).expect(0).stdout.lines().filter(|line| line.contains("16")).map(str::to_owned).collect()
     };

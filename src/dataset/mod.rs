@@ -22,9 +22,10 @@ pub use file::{Buffer, CHANGED_WHILE_READ, read_image};
 pub use folder::{Found, Listing, Skipped, contains, is_hidden, list, names_image, stat_of_file};
 pub use labels::{Labels, TABLE_NAMES, label_of, names_table, skipped_tables_above, split_of, tables_above};
 pub use naming::{Naming, ObjectFormat, blob_id};
-pub use origin::{is_made_here, note_made_here, notes_in};
+pub(crate) use origin::{ID_FILE, give_id};
+pub use origin::{is_made_here, note_made_here, note_made_in, notes_in};
 pub use packed::Texts;
-pub use trust::{check_trust, find_root};
+pub use trust::{check_trust, find_root, is_interrupted};
 pub use version::{Bytes, Change, Objects, Unread, VersionFile, VisitFile, read_together};
 
 pub use crate::file::{BARE_INDEX_FOLDER, INDEX_FOLDER, index_folder};
@@ -47,6 +48,15 @@ pub fn input_at(path: &Path, head: &[u8]) -> Option<&'static str> {
         () => None,
     }
 }
+
+/// The hidden folder in the root of a dataset in which an index is made that will replace one from elsewhere.
+pub const REBUILD_FOLDER: &str = ".wsidx-rebuild";
+
+/// In it, the new index; once both have changed places, the old one.
+pub(crate) const NEW_INDEX: &str = "new";
+
+/// In it, the old index, where the two cannot change places in one step.
+pub(crate) const OLD_INDEX: &str = "old";
 
 /// The path in the file system of a stored path.
 pub fn to_path(root: &Path, relative: &[u8]) -> PathBuf {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The file in an index that holds its number.
-const ID_FILE: &str = "id";
+pub(crate) const ID_FILE: &str = "id";
 const ID_BYTES: u64 = 64;
 /// A note is two paths and some numbers.
 const LONGEST_NOTE: u64 = 64 << 10;
@@ -27,7 +27,7 @@ const LONGEST_NOTE: u64 = 64 << 10;
 /// # Errors
 /// [`Error::Io`] where a note cannot be read.
 pub fn is_made_here(root: &Path, state: &Path) -> Result<bool> {
-    let Some(id) = read_id(root) else { return Ok(false) };
+    let Some(id) = read_id(&index_folder(root)) else { return Ok(false) };
     let name = note_name(&id);
     let note = Folder::open(state).and_then(|state| state.read_whole(&name, LONGEST_NOTE));
     match note {
@@ -46,12 +46,16 @@ pub fn is_made_here(root: &Path, state: &Path) -> Result<bool> {
 /// # Errors
 /// [`Error::Io`].
 pub fn note_made_here(root: &Path, state: &Path) -> Result<()> {
-    let folder = index_folder(root);
-    let id = match read_id(root) {
-        Some(id) => id,
-        None => write_id(&folder).map_err(Error::io("writing", &folder.join(ID_FILE)))?,
-    };
-    let [place, path] = here(root)?;
+    note_made_in(&index_folder(root), root, state)
+}
+
+/// The same of an index in `folder` that will be that of `root`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn note_made_in(folder: &Path, root: &Path, state: &Path) -> Result<()> {
+    let id = give_id(folder)?;
+    let [place, path] = lines(folder, &index_folder(root))?;
     let note = [&place[..], b"\n", &path, b"\n"].concat();
     let io = |source| Error::Io { doing: "writing in", path: state.to_owned(), source };
     fs::create_dir_all(state).map_err(io)?;
@@ -69,8 +73,13 @@ pub fn note_made_here(root: &Path, state: &Path) -> Result<()> {
 /// of a file system may change when it is mounted again.
 fn here(root: &Path) -> Result<[Vec<u8>; 2]> {
     let folder = index_folder(root);
-    let meta = fs::symlink_metadata(&folder).map_err(Error::io("looking at", &folder))?;
-    let path = fs::canonicalize(&folder).map_err(Error::io("looking at", &folder))?;
+    lines(&folder, &folder)
+}
+
+/// The lines of the index in `folder` that has, or will have, the path `place`.
+fn lines(folder: &Path, place: &Path) -> Result<[Vec<u8>; 2]> {
+    let meta = fs::symlink_metadata(folder).map_err(Error::io("looking at", folder))?;
+    let path = fs::canonicalize(place).map_err(Error::io("looking at", place))?;
     Ok([format!("inode {} {}", meta.dev(), meta.ino()).into_bytes(), [b"path ", escaped(&path).as_bytes()].concat()])
 }
 
@@ -79,8 +88,16 @@ fn escaped(path: &Path) -> String {
     format!("{path:?}")
 }
 
-fn read_id(root: &Path) -> Option<Vec<u8>> {
-    let id = Folder::open(&index_folder(root)).and_then(|folder| folder.read_whole(ID_FILE, ID_BYTES + 1)).ok()?;
+/// The number of the index in a folder, which gets one if it has none.
+pub(crate) fn give_id(folder: &Path) -> Result<Vec<u8>> {
+    match read_id(folder) {
+        Some(id) => Ok(id),
+        None => write_id(folder).map_err(Error::io("writing", &folder.join(ID_FILE))),
+    }
+}
+
+fn read_id(folder: &Path) -> Option<Vec<u8>> {
+    let id = Folder::open(folder).and_then(|folder| folder.read_whole(ID_FILE, ID_BYTES + 1)).ok()?;
     let id = id.trim_ascii_end();
     (id.len() as u64 == ID_BYTES && id.iter().all(u8::is_ascii_hexdigit)).then(|| id.to_vec())
 }
@@ -100,6 +117,7 @@ fn write_id(folder: &Path) -> io::Result<Vec<u8>> {
     }
     folder.create(ID_FILE)?;
     folder.append(ID_FILE, &[&id[..], b"\n"].concat())?;
+    folder.sync(ID_FILE)?;
     Ok(id)
 }
 
@@ -147,7 +165,7 @@ mod tests {
         index(&root);
         fs::write(&victim, "0".repeat(64)).unwrap();
         std::os::unix::fs::symlink(&victim, root.join(INDEX_FOLDER).join(ID_FILE)).unwrap();
-        assert_eq!(read_id(&root), None);
+        assert_eq!(read_id(&root.join(INDEX_FOLDER)), None);
         note_made_here(&root, &state).unwrap();
         assert!(is_made_here(&root, &state).unwrap());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "0".repeat(64));

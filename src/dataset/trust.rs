@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{git, index_folder};
+use super::{NEW_INDEX, OLD_INDEX, REBUILD_FOLDER, git, index_folder};
 use crate::{Error, Result, file::shell_word};
 
 /// The nearest folder from `start` upwards that holds an index. The search stops at the top of a git work tree and at the boundary of a file
@@ -30,7 +30,7 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
         if device(folder) != first {
             break;
         }
-        if fs::symlink_metadata(index_folder(folder)).is_ok() {
+        if fs::symlink_metadata(index_folder(folder)).is_ok() || is_interrupted(folder) {
             return Ok(folder.to_owned());
         }
         if fs::symlink_metadata(folder.join(".git")).is_ok() {
@@ -38,6 +38,13 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
         }
     }
     Err(Error::NoIndex { from: start })
+}
+
+/// Whether the index in `root` was moved aside by a process that was killed before it put the new one in its place. The new one is whole.
+pub fn is_interrupted(root: &Path) -> bool {
+    let is_folder = |name: &str| fs::symlink_metadata(root.join(REBUILD_FOLDER).join(name)).is_ok_and(|meta| meta.is_dir());
+    let is_gone = fs::symlink_metadata(index_folder(root)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    is_gone && is_folder(OLD_INDEX) && is_folder(NEW_INDEX)
 }
 
 /// Whether the index in `root` may be believed, and written to.

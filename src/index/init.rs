@@ -9,7 +9,7 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::{Home, Writer, is_unfinished};
+use super::{FORMAT_FILE, Home, Writer, finish_replacement, is_unfinished, parts::remove_index, replace::clear_replacement};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Container, Listing, to_path},
@@ -105,12 +105,26 @@ fn header_bytes(path: &Path) -> Option<Vec<u8>> {
 /// # Errors
 /// [`Error::AlreadyExists`], [`Error::Input`] for a size that cannot be, [`Error::Io`]; a folder that was begun is removed again.
 pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at: i64, monitor: &dyn Monitor) -> Result<Settings> {
+    create_noting(root, survey, options, who, at, &|_| {}, monitor)
+}
+
+/// The same. As soon as the index has its number, and before there is anything else in it, `noted` is called with its folder: so whoever notes
+/// the number there knows the index again, whenever this process is killed.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_noting(
+    root: &Path,
+    survey: &Survey,
+    options: &InitOptions,
+    who: &str,
+    at: i64,
+    noted: &dyn Fn(&Path),
+    monitor: &dyn Monitor,
+) -> Result<Settings> {
+    finish_replacement(root, who, monitor)?;
     let home = Home::new(root);
-    let mut settings = Settings::new(survey.shape(options.size)?);
-    if let Some(wavelet) = options.wavelet {
-        settings.wavelet = wavelet.name().to_owned();
-    }
-    settings.check()?;
+    let settings = settings_for(survey, options)?;
     match fs::create_dir(home.folder()) {
         Ok(()) => {}
         // What a crash in an earlier one has left.
@@ -118,15 +132,43 @@ pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::AlreadyExists { path: home.folder() }),
         Err(e) => return Err(Error::io("creating", &home.folder())(e)),
     }
-    let filled = fill(&home, &settings).and_then(|()| Writer::open(root, who, false, monitor)?.publish(at, monitor).map(|_| ()));
-    if filled.is_err() {
-        let _ = fs::remove_dir_all(home.folder());
+    let lock = match home.lock(who, false, monitor) {
+        Err(locked @ Error::Locked { .. }) => return Err(locked),
+        Err(failed) => {
+            let _ = remove_index(&home.folder());
+            return Err(failed);
+        }
+        Ok(lock) => lock,
+    };
+    if fs::symlink_metadata(home.folder().join(FORMAT_FILE)).is_ok() {
+        // Another process finished it meanwhile.
+        return Err(Error::AlreadyExists { path: home.folder() });
     }
-    filled.map(|()| settings)
+    let opened = fill(&home, &settings, noted).and_then(|()| Writer::open_locked(home.clone(), lock, who, monitor));
+    let filled = opened.and_then(|mut writer| {
+        clear_replacement(root, who, monitor);
+        writer.publish(at, monitor)
+    });
+    if filled.is_err() {
+        let _ = remove_index(&home.folder());
+    }
+    filled.map(|_| settings)
 }
 
-/// The file `format` comes last: without it the folder is no index.
-fn fill(home: &Home, settings: &Settings) -> Result<()> {
+/// What is fixed for an index of these files.
+pub(super) fn settings_for(survey: &Survey, options: &InitOptions) -> Result<Settings> {
+    let mut settings = Settings::new(survey.shape(options.size)?);
+    if let Some(wavelet) = options.wavelet {
+        settings.wavelet = wavelet.name().to_owned();
+    }
+    settings.check()?;
+    Ok(settings)
+}
+
+/// The number of the index comes first, and the file `format` last: without it the folder is no index.
+pub(super) fn fill(home: &Home, settings: &Settings, noted: &dyn Fn(&Path)) -> Result<()> {
+    dataset::give_id(&home.folder())?;
+    noted(&home.folder());
     home.make_files()?;
     home.clear_bare_packs()?;
     Packs::create(home.packs()?, settings.to_text().as_bytes())?;

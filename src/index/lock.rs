@@ -26,9 +26,19 @@ impl Lock {
             Err(e) => return Err(io(e)),
         };
         let mut told = false;
-        loop {
+        let lock = loop {
             match file.try_lock() {
-                Ok(()) => break,
+                Ok(()) => {
+                    let lock = Self { file };
+                    if lock.is_at(path) {
+                        break lock;
+                    }
+                    // The holder replaced the index meanwhile: this was the lock of the one before.
+                    file = match open(path) {
+                        Ok(file) => file,
+                        Err(e) => return Err(io(e)),
+                    };
+                }
                 Err(TryLockError::Error(e)) => return Err(io(e)),
                 Err(TryLockError::WouldBlock) if !wait => return Err(Error::Locked { holder: holder(&mut file) }),
                 Err(TryLockError::WouldBlock) => {
@@ -41,8 +51,7 @@ impl Lock {
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }
-        }
-        let lock = Self { file };
+        };
         lock.write(who).map_err(io)?;
         Ok(lock)
     }
@@ -102,6 +111,25 @@ mod tests {
         std::fs::hard_link(&victim, &path).unwrap();
         assert!(Lock::take(&path, "me", false, &Silent).is_err());
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn who_waits_for_an_index_that_is_replaced_gets_the_lock_of_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [index, beside] = ["index", "beside"].map(|name| folder.path().join(name));
+        [&index, &beside].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        let path = index.join("lock");
+        let first = Lock::take(&path, "first", false, &Silent).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| Lock::take(&path, "second", true, &Silent).unwrap());
+            std::thread::sleep(Duration::from_millis(120));
+            std::fs::rename(&index, folder.path().join("old")).unwrap();
+            std::fs::rename(&beside, &index).unwrap();
+            drop(first);
+            let second = second.join().unwrap();
+            assert!(second.is_at(&path));
+            assert!(matches!(Lock::take(&path, "third", false, &Silent), Err(Error::Locked { .. })));
+        });
     }
 
     #[test]

@@ -24,10 +24,12 @@ mod objects;
 mod open;
 mod outliers;
 mod pairs;
+mod parts;
 mod publish;
 mod query;
 mod reader;
 mod registry;
+mod replace;
 mod restore;
 mod rows;
 mod scores;
@@ -50,7 +52,7 @@ pub use gc::GcSummary;
 pub use graph::ContentGraph;
 pub use groups::{Groups, ImageGroup};
 pub use images::{IndexedImage, Selection, Transform};
-pub use init::{InitOptions, Survey, create, survey};
+pub use init::{InitOptions, Survey, create, create_noting, survey};
 #[doc(hidden)]
 pub use intake::events_in;
 pub use intake::{Arrival, Arrivals, Intake, Taken, Told, Unsettled, Words, events};
@@ -61,6 +63,7 @@ pub use outliers::{Isolation, Outlier, Outliers};
 pub use publish::Published;
 pub use query::{Match, QueryResult};
 pub use reader::Reader;
+pub use replace::{Replacement, finish_replacement};
 pub use restore::is_unfinished;
 pub use status::Status;
 #[doc(hidden)]
@@ -70,6 +73,7 @@ pub use sync::{SyncOptions, SyncSummary};
 pub use verify::Verification;
 
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -77,7 +81,7 @@ use std::{
 use self::{lock::Lock, restore::Said, storage::WriterLock};
 use crate::{
     Error, Result,
-    dataset::{self, Buffer, Images, Listing, check_trust, index_folder, read_image, to_path},
+    dataset::{self, Buffer, Images, Listing, check_trust, index_folder, is_interrupted, read_image, to_path},
     file::{LONGEST_SETTINGS, read_optional},
     monitor::Monitor,
     picture::Limits,
@@ -100,18 +104,24 @@ const FORMAT: &str = "wsidx index 3\n";
 #[derive(Clone)]
 struct Home {
     root: PathBuf,
+    /// The folder of the index, where it is not the one in which the root has it: one in the making.
+    folder: Option<PathBuf>,
     /// In the place of the file system, where that is simulated.
     simulated: Option<Arc<dyn Storage>>,
 }
 
 impl Home {
     fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), simulated: None }
+        Self { root: root.to_owned(), folder: None, simulated: None }
     }
 
     /// Believed, and of this version.
     fn open(root: &Path) -> Result<Self> {
         let home = Self::new(root);
+        if is_interrupted(root) {
+            let what = format!("the replacement of {} by `wsidx rebuild` was interrupted", home.folder().display());
+            return Err(Error::Damaged { what, mend: "run `wsidx sync`, which completes it" });
+        }
         if std::fs::symlink_metadata(home.folder()).is_err() {
             return Err(Error::NoIndex { from: root.to_owned() });
         }
@@ -137,11 +147,17 @@ impl Home {
     }
 
     fn folder(&self) -> PathBuf {
-        index_folder(&self.root)
+        self.folder.clone().unwrap_or_else(|| index_folder(&self.root))
+    }
+
+    /// Which folder it is now, as the file system knows it: another one may take its place.
+    fn identity(&self) -> Option<(u64, u64)> {
+        let meta = std::fs::symlink_metadata(self.folder()).ok().filter(|_| self.simulated.is_none())?;
+        Some((meta.dev(), meta.ino()))
     }
 
     fn simulated(root: &Path, storage: Arc<dyn Storage>) -> Self {
-        Self { root: root.to_owned(), simulated: Some(storage) }
+        Self { root: root.to_owned(), folder: None, simulated: Some(storage) }
     }
 
     fn packs(&self) -> Result<Arc<dyn Medium>> {

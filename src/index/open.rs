@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Home, Storage, publish::picture_of, registry::Registry, storage::WriterLock};
+use super::{Home, Storage, finish_replacement, publish::picture_of, registry::Registry, replace::clear_replacement, storage::WriterLock};
 use crate::{
     Error, Result,
     feature::Basis,
@@ -104,7 +104,11 @@ impl Writer {
     /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] where not even the
     /// settings can be read.
     pub fn open(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
-        Self::open_home(Home::open(root)?, who, wait, monitor)
+        finish_replacement(root, who, monitor)?;
+        let home = Home::open(root)?;
+        let lock = home.lock(who, wait, monitor)?;
+        clear_replacement(root, who, monitor);
+        Self::open_locked(home, lock, who, monitor)
     }
 
     /// The same on a storage that is simulated.
@@ -113,7 +117,9 @@ impl Writer {
     /// As [`Writer::open`].
     #[doc(hidden)]
     pub fn open_in(root: &Path, storage: Arc<dyn Storage>, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
-        Self::open_home(Home::simulated(root, storage), who, wait, monitor)
+        let home = Home::simulated(root, storage);
+        let lock = home.lock(who, wait, monitor)?;
+        Self::open_locked(home, lock, who, monitor)
     }
 
     /// Opens an index for a `sync` of everything, which may find parts of it gone: what can be made again is. Where nothing is left of the
@@ -122,8 +128,10 @@ impl Writer {
     /// # Errors
     /// As [`Writer::open`].
     pub fn open_to_sync(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+        finish_replacement(root, who, monitor)?;
         let home = Home::open_to_restore(root)?;
         let lock = home.lock(who, wait, monitor)?;
+        clear_replacement(root, who, monitor);
         home.restore_files()?;
         let packs = home.packs_or_new(monitor)?;
         home.say_format()?;
@@ -146,8 +154,8 @@ impl Writer {
         Ok(writer)
     }
 
-    fn open_home(home: Home, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
-        let lock = home.lock(who, wait, monitor)?;
+    /// The index whose lock this is.
+    pub(super) fn open_locked(home: Home, lock: WriterLock, who: &str, monitor: &dyn Monitor) -> Result<Self> {
         home.restore_files()?;
         let packs = home.open_packs()?;
         let mut writer = Self::with_packs(home, packs, lock, who)?;

@@ -200,11 +200,12 @@ fn open_both(home: &Home) -> Result<(View, Records)> {
         other => other,
     };
     loop {
+        let folder = home.identity();
         let medium = home.view()?;
         let view = View::open(&*medium).map_err(missing)?;
         let packs = Records::new(home.packs()?);
         match packs.hold() {
-            Ok(()) if view.is_current(&*medium)? => return Ok((view, packs)),
+            Ok(()) if view.is_current(&*medium)? && home.identity() == folder => return Ok((view, packs)),
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             held => held?,
         }

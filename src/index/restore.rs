@@ -5,11 +5,11 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, ErrorKind, Write as _},
+    io::{ErrorKind, Write as _},
     path::Path,
 };
 
-use super::{FORMAT, FORMAT_FILE, Home, init::survey};
+use super::{FORMAT, FORMAT_FILE, Home, init::survey, parts::foreign_entries};
 use crate::{
     Error, Result,
     dataset::{check_trust, index_folder},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Files that keep the index out of repositories and backups.
-const MARKERS: [(&str, &str); 3] = [
+pub(super) const MARKERS: [(&str, &str); 3] = [
     (".gitignore", IGNORED),
     (".dvcignore", IGNORED),
     (
@@ -158,16 +158,10 @@ pub fn is_unfinished(root: &Path) -> bool {
     let has_commit = || Some(Packs::open(home.packs().ok()?).ok()?.replay(None, &mut |_, _| Ok(())).ok()?.commit.is_some());
     let is_bare = !has_commit().unwrap_or(false);
     let folder = index_folder(root);
-    check_trust(root).is_ok() && fs::symlink_metadata(folder.join(FORMAT_FILE)).is_err() && is_bare && has_only_parts(&folder)
-}
-
-/// Whether nothing is in a folder but what an index consists of.
-fn has_only_parts(folder: &Path) -> bool {
-    let is_part = |name: &std::ffi::OsStr| {
-        ["packs", "view", "catalog", "lock"].iter().chain(MARKERS.iter().map(|(marker, _)| marker)).any(|part| name == *part)
-    };
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    entries.is_ok_and(|entries| entries.iter().all(|entry| is_part(&entry.file_name())))
+    check_trust(root).is_ok()
+        && fs::symlink_metadata(folder.join(FORMAT_FILE)).is_err()
+        && is_bare
+        && foreign_entries(&folder).is_ok_and(|foreign| foreign.is_empty())
 }
 
 fn make_folder(path: &Path) -> Result<()> {
@@ -179,7 +173,7 @@ fn make_folder(path: &Path) -> Result<()> {
 
 /// Which file of the name is left as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// Any.
     Whatever,
     /// One with the same text.
@@ -187,7 +181,7 @@ enum Keep {
 }
 
 /// Writes a small file without following a link.
-fn put(path: &Path, text: &str, keep: Keep) -> Result<()> {
+pub(super) fn put(path: &Path, text: &str, keep: Keep) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta)
             if meta.is_file() && (keep == Keep::Whatever && meta.len() > 0 || fs::read(path).is_ok_and(|is| is == text.as_bytes())) =>

@@ -152,6 +152,41 @@ impl Drop for SledCatalog {
     }
 }
 
+/// Where sled keeps large values.
+pub const BLOBS: &str = "blobs";
+
+/// Whether sled has a file of this name in its folder.
+pub fn is_part(name: &str) -> bool {
+    let is_snapshot = |rest: &str| {
+        let digits = rest.strip_suffix(".generating").unwrap_or(rest);
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    name == "db" || name == "conf" || name.strip_prefix("snap.").is_some_and(is_snapshot)
+}
+
+/// Whether sled has a file of this name in its folder of large values.
+pub fn is_blob(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// Removes the files of sled, and the folder if nothing else is in it: what has another name is a file of the user.
+fn remove_files(folder: &Path, is_own: fn(&str) -> bool) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(Error::io("removing", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io("removing", folder))?;
+        if entry.file_name().to_str().is_some_and(is_own) {
+            fs::remove_file(entry.path()).map_err(Error::io("removing", &entry.path()))?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(Error::io("removing", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
 impl Catalog for SledCatalog {
     fn load(&mut self) -> Option<(State, Mark)> {
         let loaded = guard::catch(|| self.load_trees()).flatten();
@@ -176,10 +211,8 @@ impl Catalog for SledCatalog {
 
     fn clear(&mut self) -> Result<()> {
         self.close();
-        match fs::remove_dir_all(&self.folder) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", &self.folder)(e)),
-            _ => Ok(()),
-        }
+        remove_files(&self.folder.join(BLOBS), is_blob)?;
+        remove_files(&self.folder, is_part)
     }
 }
 

@@ -87,8 +87,17 @@ impl Injector {
 
     /// Runs the program with a fault at the `n`-th call.
     pub(crate) fn run(&self, ground: &Ground, arguments: &[&str], fault: Fault, n: u64) -> Traced {
+        self.run_on(ground, arguments, true, fault, n)
+    }
+
+    /// The same, perhaps as on a file system that cannot exchange two names.
+    pub(crate) fn run_on(&self, ground: &Ground, arguments: &[&str], exchanges: bool, fault: Fault, n: u64) -> Traced {
         let log = Self::log(ground);
-        let out = self.command(ground, arguments, fault.name(), n, &log).output().unwrap();
+        let mut command = self.command(ground, arguments, fault.name(), n, &log);
+        if !exchanges {
+            command.env("INJECT_NO_EXCHANGE", "1");
+        }
+        let out = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Traced { status: out.status.code().unwrap_or(-1), stdout: text(out.stdout), stderr: text(out.stderr), calls: calls(&log) }
     }

@@ -83,12 +83,15 @@ fn without_generation(text: &str) -> String {
 
 fn run(injector: &Injector, scene: &Scene, ground: &Ground, fault: Fault, n: u64) -> Traced {
     match scene.way {
-        Way::Once => injector.run(ground, &scene.arguments, fault, n),
+        Way::Once => injector.run_on(ground, &scene.arguments, scene.exchanges, fault, n),
         Way::Watch(lines) => injector.watch(ground, &scene.arguments, fault, n, lines),
     }
 }
 
 const INDEX: &str = "tree/.wsidx";
+
+/// Where an index is made that replaces one from elsewhere; nothing of it is left in the end.
+const REBUILD: &str = "tree/.wsidx-rebuild";
 
 /// The notes of which indexes this user made have random names.
 const NOTES: &str = "home/.state";
@@ -97,6 +100,7 @@ const NOTES: &str = "home/.state";
 fn is_the_users(path: &Path) -> bool {
     let git = Path::new("tree/.git");
     !path.starts_with(INDEX)
+        && !path.starts_with(REBUILD)
         && !path.starts_with(NOTES)
         && (!path.starts_with(git) || path.starts_with(git.join("hooks")) || path == git.join("config"))
 }

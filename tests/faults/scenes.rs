@@ -30,6 +30,8 @@ pub(crate) struct Scene {
     pub(crate) drops: bool,
     /// Whether it moves a file of the user's.
     pub(crate) moves: bool,
+    /// Whether the file system can let two folders change places.
+    pub(crate) exchanges: bool,
 }
 
 fn picture(ground: &Ground, name: &str, seed: u64) {
@@ -60,6 +62,14 @@ fn synced(ground: &Ground) {
     ground.wsidx(&["sync"]).expect(0);
     remove(ground, "cat/past.ppm");
     ground.wsidx(&["sync"]).expect(0);
+}
+
+/// An index that another user made, which lacks an image.
+fn brought(ground: &Ground) {
+    made(ground);
+    ground.wsidx(&["sync"]).expect(0);
+    fs::write(ground.tree().join(".wsidx/id"), format!("{}\n", "0".repeat(64))).unwrap();
+    write(&ground.tree(), "dog/late.ppm", &brighter(&ppm(6, SIDE), 2));
 }
 
 fn changed(ground: &Ground) {
@@ -155,7 +165,7 @@ pub(crate) fn reading() -> Scene {
 }
 
 fn scene(name: &'static str, line: &'static str, prepare: fn(&Ground)) -> Scene {
-    Scene { name, arguments: line.split(' ').collect(), prepare, way: Way::Once, drops: false, moves: false }
+    Scene { name, arguments: line.split(' ').collect(), prepare, way: Way::Once, drops: false, moves: false, exchanges: true }
 }
 
 pub(crate) fn scenes() -> Vec<Scene> {
@@ -173,6 +183,8 @@ pub(crate) fn scenes() -> Vec<Scene> {
         Scene { drops: true, ..scene("gc", "gc --older-than 0", to_collect) },
         scene("rebuild", "rebuild", synced),
         scene("rebuild-refit", "rebuild --refit", fitted),
+        Scene { drops: true, ..scene("rebuild-brought", "rebuild", brought) },
+        Scene { drops: true, exchanges: false, ..scene("rebuild-renames", "rebuild", brought) },
         scene("verify", "verify", synced),
         scene("calibrate", "calibrate --write", to_calibrate),
         scene("allow", "allow dog/near.ppm --reason two", with_files),

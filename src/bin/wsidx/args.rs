@@ -340,7 +340,12 @@ pub(crate) struct Trust {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "An index that you did not make on this machine is made anew from the images, since nothing in it can be relied on."
+    after_help = "Catalog, view and lists are made again from the stored records, without reading an image; an index that is empty reads the images.
+
+An index that you did not make on this machine is made anew from the images, since nothing in it can be relied on. The new one
+is made beside it, in .wsidx-rebuild, and takes its place in one step once it is whole; until then, and if the rebuild fails or is
+killed, the old one stays as it is. Meanwhile the disk holds both. Files in the folder of the index that are not part of it are
+named, and then nothing is changed."
 )]
 pub(crate) struct Rebuild {
     /// Choose the columns of the search basis anew, from what is there now

@@ -1,15 +1,20 @@
 //! `wsidx verify`, `rebuild` and `gc`.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{io::Write as _, path::Path};
 
 use serde::Serialize;
-use wsidx::{Error, dataset, index::InitOptions};
+use wsidx::{
+    Error, dataset,
+    index::{InitOptions, Replacement, finish_replacement, is_unfinished, survey},
+    monitor::Monitor as _,
+};
 
 use crate::{
-    Exit, Outcome,
+    Exit, Failure, Outcome,
     args::{Format, Gc, Output, Rebuild, Sync, Verify},
     init, json,
-    session::Session,
+    progress::Progress,
+    session::{Session, Timed},
     sync, term, trust,
 };
 
@@ -51,10 +56,22 @@ pub(crate) fn verify(session: &Session, args: &Verify) -> Outcome {
 pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     let monitor = session.monitor(Format::Text);
     let root = session.root(None)?;
+    finish_replacement(&root, &session.who(), &monitor)?;
     if !trust::is_known(&root)? {
-        return replace(session, &root, args.wait);
+        // Where another process replaced it first, the one that is there now is looked at.
+        return replace(session, &root, args.wait, &monitor)?.map_or_else(|| rebuild(session, args), Ok);
+    }
+    if is_unfinished(&root) {
+        sync::resume(&root, &monitor);
+        init::make(session, &root, &InitOptions::default(), &monitor)?;
+        return read_images(session, args.wait);
     }
     let mut writer = session.writer(&root, args.wait, &monitor)?;
+    if writer.state().stored() == 0 && !writer.is_incomplete() {
+        monitor.note("the index is empty, so the images are read");
+        drop(writer);
+        return read_images(session, args.wait);
+    }
     let published = writer.rebuild(args.refit, session.now(), &monitor)?;
     drop(monitor);
     let contents = term::counted(writer.state().stored(), "content", "contents");
@@ -64,25 +81,40 @@ pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Makes an index that came from elsewhere anew from the images: the pictures that it holds may be made up, too.
-fn replace(session: &Session, root: &Path, wait: bool) -> Outcome {
-    session.vouch_no_more();
-    let monitor = session.monitor(Format::Text);
-    let (folder, aside) = (dataset::index_folder(root), init::set_aside(root));
-    let move_aside =
-        |from: &Path, to: &Path| fs::rename(from, to).map_err(|source| Error::Io { doing: "moving aside", path: from.to_owned(), source });
-    let old = session.writer(root, wait, &monitor)?;
-    let options = InitOptions { size: Some(old.settings().size), wavelet: Some(old.settings().wavelet.parse()?) };
-    init::remove_set_aside(root)?;
-    move_aside(&folder, &aside)?;
-    let made = init::make(session, root, &options, &monitor);
-    drop(old);
-    if let Err(error) = made {
-        move_aside(&aside, &folder)?;
-        return Err(error.into());
-    }
-    drop(monitor);
+fn read_images(session: &Session, wait: bool) -> Outcome {
     sync::run(session, &Sync { paths: Vec::new(), init: false, wait, output: Output { format: Format::Text } })
+}
+
+/// Makes an index that came from elsewhere anew from the images: the pictures that it holds may be made up, too. `None` if another process
+/// did so first.
+fn replace(session: &Session, root: &Path, wait: bool, progress: &Progress) -> Result<Option<Exit>, Failure> {
+    session.vouch_no_more();
+    let monitor = Timed::new(progress);
+    let Some(replacement) = Replacement::begin(root, &session.who(), wait, &monitor)? else { return Ok(None) };
+    let folder = dataset::index_folder(root);
+    let is_old = |error: Error| match error {
+        Error::Interrupted => Failure::Interrupted(format!("{} is as it was; `wsidx rebuild` begins again", folder.display())),
+        error => {
+            monitor.note(&format!("{} is as it was", folder.display()));
+            error.into()
+        }
+    };
+    let made = (|| {
+        let survey = survey(root, &monitor)?;
+        let noted = |folder: &Path| trust::note(folder, root, &monitor);
+        let mut writer = replacement.create(&survey, &session.who(), session.now(), &noted, &monitor)?;
+        let summary = sync::take_in(session, root, &mut writer, Vec::new(), &monitor)?;
+        writer.require_complete()?;
+        Ok((survey, writer, summary))
+    })();
+    let (survey, writer, summary) = made.map_err(is_old)?;
+    let settings = writer.settings().clone();
+    replacement.finish(writer, &monitor)?;
+    init::say(root, &survey, &settings, &monitor);
+    if let Some(summary) = summary {
+        sync::text(session, root, &summary, &monitor.seconds())?;
+    }
+    Ok(Some(Exit::Fine))
 }
 
 pub(crate) fn gc(session: &Session, args: &Gc) -> Outcome {

@@ -1,15 +1,12 @@
 //! `wsidx init`.
 
-use std::{
-    fs,
-    io::{ErrorKind, Write as _},
-    path::{Path, PathBuf},
-};
+use std::{io::Write as _, path::Path};
 
 use wsidx::{
-    Error, Result, dataset,
-    index::{InitOptions, create, survey},
+    Result, dataset,
+    index::{InitOptions, Survey, create_noting, survey},
     monitor::Monitor,
+    store::settings::Settings,
 };
 
 use crate::{
@@ -31,28 +28,17 @@ pub(crate) fn run(session: &Session, args: &Init) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Where an index that is made anew waits until the new one is there.
-pub(crate) fn set_aside(root: &Path) -> PathBuf {
-    let folder = dataset::index_folder(root);
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!("{name}-replaced"))
-}
-
-/// Removes it, also where it was left by a run that was killed; a link there is removed and not followed.
-pub(crate) fn remove_set_aside(root: &Path) -> Result<()> {
-    let path = set_aside(root);
-    match fs::remove_dir_all(&path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::Io { doing: "removing", path, source }),
-        _ => Ok(()),
-    }
-}
-
 /// Creates the index and says what was chosen.
 pub(crate) fn make(session: &Session, root: &Path, options: &InitOptions, monitor: &dyn Monitor) -> Result<()> {
     let survey = survey(root, monitor)?;
-    let settings = create(root, &survey, options, &session.who(), session.now(), monitor)?;
-    trust::note(root, monitor);
-    remove_set_aside(root)?;
+    let noted = |folder: &Path| trust::note(folder, root, monitor);
+    let settings = create_noting(root, &survey, options, &session.who(), session.now(), &noted, monitor)?;
+    say(root, &survey, &settings, monitor);
+    Ok(())
+}
+
+/// Says what was chosen for an index.
+pub(crate) fn say(root: &Path, survey: &Survey, settings: &Settings, monitor: &dyn Monitor) {
     let colour = if settings.planes == 1 { "grey" } else { "colour" };
     let files = term::counted(survey.files as u64, "image file", "image files");
     monitor.note(&format!(
@@ -65,5 +51,4 @@ pub(crate) fn make(session: &Session, root: &Path, options: &InitOptions, monito
     if survey.unreadable > 0 {
         monitor.note(&format!("{} with no readable header", term::counted(survey.unreadable as u64, "file", "files")));
     }
-    Ok(())
 }

@@ -67,6 +67,8 @@ type Outcome = Result<Exit, Failure>;
 enum Failure {
     Library(Error),
     Output(std::io::Error),
+    /// The user asked for the end; what of the work is kept, and what to do.
+    Interrupted(String),
 }
 
 impl From<Error> for Failure {
@@ -89,6 +91,10 @@ fn main() {
         Ok(exit) => exit as i32,
         Err(Failure::Library(Error::Interrupted)) => {
             let _ = writeln!(anstream::stderr(), "wsidx: interrupted; what was committed is kept, and the same command goes on from there");
+            progress::INTERRUPTED
+        }
+        Err(Failure::Interrupted(kept)) => {
+            let _ = writeln!(anstream::stderr(), "wsidx: interrupted; {}", term::escape_text(&kept));
             progress::INTERRUPTED
         }
         Err(Failure::Library(error)) => tell(&error.to_string()),

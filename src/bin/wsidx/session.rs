@@ -73,8 +73,10 @@ impl Session {
 
     pub(crate) fn reader(&self, first: Option<&Path>) -> Result<Reader> {
         let root = self.root(first)?;
+        // Looked at before it is opened: at any moment a `rebuild` may put one that is known in its place.
+        let known = trust::is_known(&root);
         let reader = Reader::open(&root)?;
-        self.vouch(&root)?;
+        self.vouch_for(&root, || known)?;
         Ok(reader)
     }
 
@@ -86,10 +88,14 @@ impl Session {
 
     /// Says, once, that an index was not made by this user on this machine; with `--strict` that is an error.
     pub(crate) fn vouch(&self, root: &Path) -> Result<()> {
+        self.vouch_for(root, || trust::is_known(root))
+    }
+
+    fn vouch_for(&self, root: &Path, known: impl FnOnce() -> Result<bool>) -> Result<()> {
         if self.vouched.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        trust::vouch(root, self.strict.load(Ordering::Relaxed), self.quiet)
+        trust::vouch(root, known(), self.strict.load(Ordering::Relaxed), self.quiet)
     }
 
     /// From now on, an index that was made elsewhere is refused.

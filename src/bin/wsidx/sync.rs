@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io::Write as _, path::Path};
 use serde::Serialize;
 use wsidx::{
     Error,
-    dataset::Skipped,
-    index::{InitOptions, SyncOptions, SyncSummary, is_unfinished},
+    dataset::{self, Skipped},
+    index::{InitOptions, SyncOptions, SyncSummary, Writer, is_unfinished},
     monitor::Monitor,
 };
 
@@ -17,7 +17,7 @@ use crate::{
     json::{self, Decimal, PathJson},
     place,
     session::{Session, Timed},
-    term, versions,
+    term, trust, versions,
 };
 
 /// Undecodable files that are named in text.
@@ -55,7 +55,8 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
             init::make(session, &root, &InitOptions::default(), &monitor)?;
             root
         }
-        Ok(root) if args.init && is_unfinished(&root) => {
+        Ok(root) if is_unfinished(&root) && (args.init || trust::is_known(&root)?) => {
+            resume(&root, &monitor);
             init::make(session, &root, &InitOptions::default(), &monitor)?;
             root
         }
@@ -69,10 +70,7 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
         true => session.restoring_writer(&root, args.wait, &monitor)?,
         false => session.writer(&root, args.wait, &monitor)?,
     };
-    if scopes.is_empty() && versions::take_in(session, &root, &mut writer, &monitor)? {
-        return Ok(Exit::Fine);
-    }
-    let summary = writer.sync(&SyncOptions { scopes, at: session.now(), ..SyncOptions::default() }, &monitor)?;
+    let Some(summary) = take_in(session, &root, &mut writer, scopes, &monitor)? else { return Ok(Exit::Fine) };
     let seconds = monitor.seconds();
     drop(progress);
     match args.output.format {
@@ -83,6 +81,26 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
     // The process ends here: giving back the memory of a large state piece by piece would only take time. Everything is on disk.
     std::mem::forget(writer);
     Ok(Exit::Fine)
+}
+
+/// Says that making an index was begun and is gone on with.
+pub(crate) fn resume(root: &Path, monitor: &dyn Monitor) {
+    let folder = dataset::index_folder(root);
+    monitor.note(&format!("making {} was begun and never finished; it is made now", folder.display()));
+}
+
+/// Brings an index up to date: everything, or what is in `scopes`. `None` in a bare repository, of which all branches were taken in.
+pub(crate) fn take_in(
+    session: &Session,
+    root: &Path,
+    writer: &mut Writer,
+    scopes: Vec<Vec<u8>>,
+    monitor: &dyn Monitor,
+) -> Result<Option<SyncSummary>, Error> {
+    if scopes.is_empty() && versions::take_in(session, root, writer, monitor)? {
+        return Ok(None);
+    }
+    writer.sync(&SyncOptions { scopes, at: session.now(), ..SyncOptions::default() }, monitor).map(Some)
 }
 
 fn to_json(summary: &SyncSummary, seconds: &[(&'static str, f64)]) -> SyncJson {
@@ -103,7 +121,7 @@ fn to_json(summary: &SyncSummary, seconds: &[(&'static str, f64)]) -> SyncJson {
     }
 }
 
-fn text(session: &Session, root: &Path, summary: &SyncSummary, seconds: &[(&'static str, f64)]) -> std::io::Result<()> {
+pub(crate) fn text(session: &Session, root: &Path, summary: &SyncSummary, seconds: &[(&'static str, f64)]) -> std::io::Result<()> {
     let mut talk = anstream::stderr();
     for (what, list) in [("cannot be read", &summary.undecodable), ("passed over", &summary.skipped)] {
         if session.quiet || list.is_empty() {

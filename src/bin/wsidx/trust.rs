@@ -9,10 +9,16 @@ use std::{
 use wsidx::{
     Error, Result,
     dataset::{self, check_trust, index_folder},
+    index::finish_replacement,
     monitor::Monitor,
 };
 
-use crate::{Exit, Outcome, args::Trust, session::Session, term};
+use crate::{
+    Exit, Outcome,
+    args::{Format, Trust},
+    session::Session,
+    term,
+};
 
 /// Roots of datasets whose index is believed, separated like those of `PATH`; `*` is any.
 const TRUST: &str = "WSIDX_TRUST";
@@ -22,6 +28,7 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
         Some(dir) => dataset::find_root(dir)?,
         None => session.root(None)?,
     };
+    finish_replacement(&root, &session.who(), &session.monitor(Format::Text))?;
     check_trust(&root)?;
     dataset::note_made_here(&root, &notes()?).map_err(|error| {
         Error::Input(format!("{error}; or set XDG_STATE_HOME to a folder in which you can write, then run the command again"))
@@ -32,9 +39,9 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Notes that the index in `root` was made here. Where that cannot be noted, the index is made all the same.
-pub(crate) fn note(root: &Path, monitor: &dyn Monitor) {
-    if let Err(error) = notes().and_then(|state| dataset::note_made_here(root, &state)) {
+/// Notes that the index of `root`, which is in `folder` at present, was made here. Where that cannot be noted, the index is made all the same.
+pub(crate) fn note(folder: &Path, root: &Path, monitor: &dyn Monitor) {
+    if let Err(error) = notes().and_then(|state| dataset::note_made_in(folder, root, &state)) {
         monitor
             .note(&format!("it cannot be noted that you made this index, so commands will warn of it ({error}); set {TRUST} to its root"));
     }
@@ -51,10 +58,10 @@ pub(crate) fn is_known(root: &Path) -> Result<bool> {
     notes().map_or(Ok(false), |state| dataset::is_made_here(root, &state))
 }
 
-/// Warns of an index that was made elsewhere, or refuses it if that is asked.
-pub(crate) fn vouch(root: &Path, strict: bool, quiet: bool) -> Result<()> {
+/// Warns of an index that is not known, as [`is_known`] has answered, or refuses it if `strict`.
+pub(crate) fn vouch(root: &Path, known: Result<bool>, strict: bool, quiet: bool) -> Result<()> {
     let folder = term::escape_os(index_folder(root));
-    let why = match is_known(root) {
+    let why = match known {
         Ok(true) => return Ok(()),
         Ok(false) => format!("{folder} was not made by you on this machine, so its answers may be made up"),
         Err(error) => {

@@ -35,6 +35,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chain::{Front, Top};
 use layout::{MAX_SETTINGS, pack_name, pack_number, record_bytes};
+/// Whether a pack may have this name.
+pub fn is_pack(name: &str) -> bool {
+    pack_number(name).is_some()
+}
+
 pub use record::{Aliases, Basis, Commit, Content, Event, Gone, Record, Seen, Stat, State, View};
 pub use replay::{Reader, Replay};
 

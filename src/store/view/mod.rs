@@ -22,7 +22,7 @@ use std::{collections::HashMap, io};
 pub use blocks::FileEntry;
 pub use features::{Features, GrowingFeatures};
 pub use manifest::{CropRows, Manifest, TableKind};
-pub use publish::{Draft, Growing, Grown, growing_crops, publish, remove_unnamed};
+pub use publish::{Draft, Growing, Grown, growing_crops, is_part, publish, remove_unnamed};
 pub use record::{PathRecord, RowRecord, pack_edges, pack_list, pack_names, row_key};
 pub use table::{Changes, Table, Visit};
 

@@ -213,7 +213,6 @@ impl Publisher<'_> {
 
     /// Makes a manifest and the files that `old` has not the published ones.
     fn commit(&self, old: Option<&View>, manifest: &Manifest) -> Result<()> {
-        const NEW: &str = "manifest-new";
         let written = self.write_as(NEW.to_owned(), &manifest.to_bytes())?;
         let is_new = |file: &&FileEntry| !old.is_some_and(|view| view.manifest.files().any(|old| old == *file));
         let names: Vec<&str> = manifest.files().filter(is_new).chain([&written]).map(|file| file.name.as_str()).collect();
@@ -225,6 +224,16 @@ impl Publisher<'_> {
     }
 }
 
+/// The manifest until it gets its name.
+const NEW: &str = "manifest-new";
+
+/// Whether a file of a view may have this name.
+pub fn is_part(name: &str) -> bool {
+    let is_number = |digits: &str| digits.len() >= 12 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let is_numbered = |name: &str| name.rsplit_once('-').is_some_and(|(kind, digits)| !kind.is_empty() && is_number(digits));
+    name == manifest::NAME || name == NEW || is_numbered(name)
+}
+
 /// Removes files that the manifest does not name: of generations before, or of one that was never published. One that cannot be removed now is
 /// tried again next time.
 ///
@@ -232,7 +241,8 @@ impl Publisher<'_> {
 /// [`Error::Io`] where the folder cannot be listed.
 pub fn remove_unnamed(medium: &dyn Medium, manifest: &Manifest) -> Result<()> {
     for name in medium.list().map_err(failed(medium, manifest::NAME))? {
-        if name != manifest::NAME && !manifest.files().any(|file| file.name == name) {
+        // What has another name is a file of the user.
+        if name != manifest::NAME && is_part(&name) && !manifest.files().any(|file| file.name == name) {
             let _ = medium.remove(&name);
         }
     }
