@@ -2,7 +2,7 @@
 
 use image::metadata::Orientation;
 
-use super::{Format, Limits, Picture, Scratch, Shape, decode_whole_jpeg, from_raster, guarded, jpeg, orientation, raster};
+use super::{Format, Header, Limits, Picture, Scratch, Shape, decode_whole_jpeg, from_raster, guarded, jpeg, orientation, raster};
 use crate::{Error, Result};
 
 /// Most pixels of a frame.
@@ -119,21 +119,21 @@ pub fn decode_frame(bytes: &[u8], [width, height]: [usize; 2], planes: u8, limit
     check([width, height], planes)?;
     let grid = Grid { width, height, planes };
     let samples = guarded(bytes, limits, |header, scratch| {
-        let (sides, channels, orientation) = whole(bytes, header.format, limits, scratch)?;
+        let (sides, channels, orientation) = whole(bytes, header, limits, scratch)?;
         from_raster(sides, channels, orientation, grid, |colour| colour, scratch)
     })?;
     Frame::from_samples([width, height], planes, samples)
 }
 
 /// Decodes all pixels into `scratch.raster`: width and height as stored, channels, orientation.
-fn whole(bytes: &[u8], format: Format, limits: &Limits, scratch: &mut Scratch) -> Result<([usize; 2], usize, Orientation)> {
-    if format == Format::Jpeg {
+fn whole(bytes: &[u8], header: &Header, limits: &Limits, scratch: &mut Scratch) -> Result<([usize; 2], usize, Orientation)> {
+    if header.format == Format::Jpeg {
         let head = jpeg::Head::read(bytes)?;
         let channels = decode_whole_jpeg(bytes, &head, limits, scratch)?;
         return Ok(([head.width as usize, head.height as usize], channels, head.orientation));
     }
-    let decoded = raster::decode(bytes, format, &mut scratch.raster)?;
-    Ok(([decoded.width as usize, decoded.height as usize], decoded.channels, orientation::read(format, bytes)))
+    let decoded = raster::decode(bytes, header, &mut scratch.raster)?;
+    Ok(([decoded.width as usize, decoded.height as usize], decoded.channels, orientation::read(header.format, bytes)))
 }
 
 #[cfg(test)]

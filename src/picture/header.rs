@@ -150,7 +150,7 @@ pub(super) fn tiff_samples(bytes: &[u8]) -> (u32, u32) {
     (bits, samples)
 }
 
-/// The words of a Netpbm header; comments run from `#` to the end of the line.
+/// The words of a Netpbm header; comments run from `#` to the next line feed or carriage return (pbm(5)).
 fn words(bytes: &[u8]) -> impl Iterator<Item = &str> {
     let mut rest = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
     std::iter::from_fn(move || {
@@ -159,7 +159,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = &str> {
             if rest.first()? != &b'#' {
                 break;
             }
-            rest = rest.get(rest.iter().position(|&b| b == b'\n')?..)?;
+            rest = rest.get(rest.iter().position(|&b| matches!(b, b'\n' | b'\r'))?..)?;
         }
         let end = rest.iter().position(u8::is_ascii_whitespace)?;
         let (word, after) = rest.split_at_checked(end)?;

@@ -181,7 +181,7 @@ fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scr
         return decode_jpeg(bytes, shape, limits, scratch);
     }
     let orientation = orientation::read(header.format, bytes);
-    let raster = raster::decode(bytes, header.format, &mut scratch.raster)?;
+    let raster = raster::decode(bytes, header, &mut scratch.raster)?;
     let raster_sides = [raster.width as usize, raster.height as usize];
     let samples = from_raster(raster_sides, raster.channels, orientation, shape.into(), ycocg::round, scratch)?;
     finish(header.format, (raster.width, raster.height), orientation, shape, samples)
@@ -671,6 +671,26 @@ mod tests {
         }
         assert_eq!(Shape::new(28, 1).unwrap().len(), 784);
         assert!(Picture::from_samples(colour(16), vec![0; 767]).is_err());
+    }
+
+    #[test]
+    fn a_netpbm_header_that_can_be_read_in_two_ways_does_not_slip_past_the_limits() {
+        // A comment ends at a carriage return, too (pbm(5)): this has 8 x 8 pixels, and no 1 x 1.
+        let comment = [&b"P5\n# a\r8 8 255\n1 1 255\n"[..], &[7; 64]].concat();
+        let header = probe(&comment).unwrap();
+        assert_eq!((header.width, header.height), (8, 8));
+        // Words and lines say different things of the same header.
+        let lines =
+            [&b"P7\nWIDTH 8\nHEIGHT 8\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\n#\n"[..], b"# WIDTH 1\n", b"ENDHDR\n", &[7; 64]].concat();
+        for bytes in [comment, lines] {
+            let header = probe(&bytes).unwrap();
+            let decoded = decode(&bytes, colour(8), &Limits::default()).unwrap();
+            assert_eq!((decoded.width, decoded.height), (header.width, header.height));
+        }
+        let two = [&b"P7\nWIDTH 8\nHEIGHT 8\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\n#\rWIDTH 1\nENDHDR\n"[..], &[7; 64]].concat();
+        assert_eq!(probe(&two).unwrap().width, 1);
+        let reason = decode(&two, colour(8), &Limits::default()).unwrap_err().to_string();
+        assert!(reason.contains("other sides than its header"), "{reason}");
     }
 
     #[test]

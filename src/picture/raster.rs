@@ -3,10 +3,10 @@
 //! 16-bit samples are rounded to 8 (`v / 257`), floating point ones are taken to run from 0 to 1, and alpha is composited over mid-grey
 //! (128): out = (c·a + 128·(255 − a)) / 255, rounded.
 
-use super::{ancillary, format::Format};
+use super::{ancillary, format::Format, header::Header};
 use crate::{Error, Result};
-use image::{ColorType, DynamicImage, ImageError, ImageFormat};
-use std::borrow::Cow;
+use image::{ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageFormat, codecs::pnm::PnmDecoder};
+use std::{borrow::Cow, io::Cursor};
 
 /// Size and channels (1 or 3) of the samples that were written.
 pub(super) struct Raster {
@@ -15,17 +15,28 @@ pub(super) struct Raster {
     pub(super) channels: usize,
 }
 
-/// Decodes the (first) image into `out`. What it takes was reserved; beyond that, `image` sets itself a limit of 512 MiB.
+/// Decodes the (first) image into `out`. What it takes was reserved by its header; beyond that, `image` sets itself a limit of 512 MiB.
 ///
 /// # Errors
 /// [`Error::Undecodable`] on damage, on what the decoder does not support, and where a limit is passed.
-pub(super) fn decode(bytes: &[u8], format: Format, out: &mut Vec<u8>) -> Result<Raster> {
+pub(super) fn decode(bytes: &[u8], header: &Header, out: &mut Vec<u8>) -> Result<Raster> {
+    let (format, sides) = (header.format, (header.width, header.height));
+    let same_sides = |decoded| {
+        let reason = || format!("the {} data has other sides than its header: it is damaged", format.name());
+        if decoded == sides { Ok(()) } else { Err(Error::Undecodable(reason())) }
+    };
+    if format == Format::Pnm {
+        // Its header is text with comments, which can be read in more than one way; the memory was reserved by ours.
+        let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|e| explain(format, e))?;
+        same_sides(decoder.dimensions())?;
+    }
     let bytes = &*if format == Format::Png { ancillary::dropped(bytes) } else { Cow::Borrowed(bytes) };
     // What the last picture has left would stand beside the new one.
     *out = Vec::new();
     // Not `ImageReader`: that is generic, so that every decoder would be compiled once more with this crate (two minutes of it).
     let image = image::load_from_memory_with_format(bytes, image_format(format)).map_err(|e| explain(format, e))?;
     let (width, height, color) = (image.width(), image.height(), image.color());
+    same_sides((width, height))?;
     let unknown = || Error::Undecodable(format!("{color:?} samples are not supported"));
     let channels = match image {
         DynamicImage::ImageLuma8(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) => {
