@@ -1,4 +1,4 @@
-//! Handfuls of settled files: every verdict is the one that a check gives at that moment, the index is the one that a sync gives, and events
+//! Batches of settled files: every verdict is the one that a check gives at that moment, the index is the one that a sync gives, and events
 //! are durable, numbered without a gap, and told once.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
@@ -85,7 +85,7 @@ fn picture(numbers: &mut Numbers) -> Vec<u8> {
 }
 
 #[test]
-fn the_verdicts_of_handfuls_are_those_of_a_check_and_the_index_is_that_of_a_sync() {
+fn the_verdicts_of_batches_are_those_of_a_check_and_the_index_is_that_of_a_sync() {
     let tree = tempfile::tempdir().unwrap();
     let root = tree.path();
     (0..60).for_each(|seed| write(root, &format!("train/{}/{seed}.ppm", seed % 3), &ppm(seed, SIDE)));
@@ -150,20 +150,20 @@ fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
     });
     assert!(!Reader::open(roots[0]).unwrap().basis().fitted, "there will be contents enough to choose a basis");
     // The last file of each is in the next as well.
-    let handfuls: Vec<Vec<String>> =
+    let batches: Vec<Vec<String>> =
         (0..5).map(|step| (0..150).map(|i| format!("train/{}/new-{}.ppm", i % 3, 149 * step + i)).collect()).collect();
-    handfuls.iter().flatten().for_each(|name| write_both(name, &picture_of(&mut numbers)));
+    batches.iter().flatten().for_each(|name| write_both(name, &picture_of(&mut numbers)));
     write_both("train/2/new-169.ppm", b"P6 16 16 255 ");
     let mut ahead: Option<Ahead> = None;
-    for (step, handful) in handfuls.iter().enumerate() {
+    for (step, batch) in batches.iter().enumerate() {
         let again = format!("train/0/new-{}.ppm", 149 * step + 30);
         let bytes = picture_of(&mut numbers);
         write_both(&again, &bytes);
         let names = |names: &[String]| arrivals(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
-        let now = if ahead.is_some() { names(&[again]) } else { names(handful) };
-        let next = handfuls.get(step + 1).map_or_else(Vec::new, |next| names(next).files);
+        let now = if ahead.is_some() { names(&[again]) } else { names(batch) };
+        let next = batches.get(step + 1).map_or_else(Vec::new, |next| names(next).files);
         let read = take_and_read(&mut ahead_of.0, &mut ahead_of.1, Arrivals { ahead: ahead.take(), next, ..now });
-        let plain = take(&mut in_turn.0, &mut in_turn.1, names(handful));
+        let plain = take(&mut in_turn.0, &mut in_turn.1, names(batch));
         let without_root = |mut checked: Vec<Checked>| {
             checked.iter_mut().for_each(|one| one.item.file = Default::default());
             checked
@@ -173,7 +173,7 @@ fn what_is_read_before_its_turn_is_judged_as_what_is_read_in_its_turn() {
         assert_eq!(plain.0.iter().any(|line| line.ends_with("undecodable")), step == 1);
         assert!(plain.0.len() > 140 && plain.0.iter().any(|line| line.ends_with("redundant")), "step {step}");
         ahead = read.2;
-        assert_eq!(ahead.is_some(), step + 1 < handfuls.len());
+        assert_eq!(ahead.is_some(), step + 1 < batches.len());
     }
     assert!(Reader::open(roots[0]).unwrap().basis().fitted);
     assert_eq!(ahead_of.0.verify(true, &Default::default(), &Silent).unwrap().problems, Vec::<String>::new());

@@ -214,7 +214,7 @@ fn unread(root: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
     (child, out)
 }
 
-/// Files come as one handful.
+/// Files come as one batch.
 #[track_caller]
 fn come_together(root: &Path, files: impl Iterator<Item = (String, Vec<u8>)>) {
     wsidx(root, ["watch", "pause"]).expect(0);
@@ -445,7 +445,7 @@ fn what_has_changed_is_clustered_at_idle_and_nothing_else() {
         let (of, by) = (u64::from(name.as_bytes()[0]), name.as_bytes()[2] - b'0');
         write(tree.path(), &format!("in/{name}.ppm"), &brighter(&picture(of), 2 * by));
     }
-    // Two pairs, in one handful or several.
+    // Two pairs, in one batch or several.
     let mut seen = [0, 0];
     while seen != [2, 4] {
         let line = watch.until("clusters", |line| line["type"] == "clustered");

@@ -1,9 +1,9 @@
 //! Files that have settled and paths that left → verdicts and other events, committed and published with them: what a watcher does with each
-//! handful.
+//! batch.
 //!
-//! A handful is one check request (`check`) and one commit: every event is in the batch of what it tells of, so after a crash there are both or
+//! A batch is one check request (`check`) and one commit: every event is in the batch of what it tells of, so after a crash there are both or
 //! neither, and the numbers of events have no gap. What is judged is held against the view, which shows all that was told before; when a
-//! handful is told, the view shows it, too. Files of the next handful are read, and what a check makes of them first is made, while a handful is
+//! batch is told, the view shows it, too. Files of the next batch are read, and what a check makes of them first is made, while a batch is
 //! written (`arrivals`); their verdicts do not depend on that. When to look at which file, and how events are written, are left to the caller.
 
 use std::{
@@ -93,7 +93,7 @@ pub struct Unsettled {
     pub reason: String,
 }
 
-/// What became of a handful.
+/// What became of a batch.
 #[derive(Default)]
 pub struct Taken {
     /// Events with their numbers, durable and visible; in the order of the store.
@@ -108,7 +108,7 @@ pub struct Taken {
     pub ahead: Option<Ahead>,
 }
 
-/// What holds for all handfuls until the tables of labels, `wsidx.toml` or the exceptions change.
+/// What holds for all batches until the tables of labels, `wsidx.toml` or the exceptions change.
 #[derive(Debug)]
 pub struct Intake {
     pub(super) labels: Labels,
@@ -125,7 +125,7 @@ impl Intake {
     }
 }
 
-/// A handful, sorted by what is to be said of it.
+/// A batch, sorted by what is to be said of it.
 #[derive(Default)]
 struct Sorted {
     /// Files as they were, but for what the file system says of them.
@@ -160,7 +160,7 @@ impl Step<'_> {
 }
 
 impl Writer {
-    /// Makes the last commit visible, and reads what will hold for all handfuls; `tables` are the tables of labels, sorted.
+    /// Makes the last commit visible, and reads what will hold for all batches; `tables` are the tables of labels, sorted.
     ///
     /// # Errors
     /// [`Error::Input`] for a table, `wsidx.toml` or exceptions that cannot be used; as [`Writer::publish`].
@@ -179,11 +179,11 @@ impl Writer {
         Ok(Intake { labels, naming: Naming::around(&self.home.root), exceptions, rules, options })
     }
 
-    /// Takes in a handful: reads the files, judges those that are new or changed, and commits and publishes all of it with its events, which
+    /// Takes in a batch: reads the files, judges those that are new or changed, and commits and publishes all of it with its events, which
     /// `words` writes.
     ///
     /// # Errors
-    /// [`Error::Io`], after which nothing of the handful was told and the index must be opened again; [`Error::Damaged`].
+    /// [`Error::Io`], after which nothing of the batch was told and the index must be opened again; [`Error::Damaged`].
     pub fn take_arrivals(
         &mut self,
         intake: &mut Intake,

@@ -30,7 +30,7 @@ when it has not changed for the settle time. Files are never deleted.
 Settings of your own stand in $XDG_CONFIG_HOME/wsidx/watch.toml or --config FILE, under the names of the options; options go before them. A
 program to run (exec:) is taken from there or from the option, never from the dataset.
 
-Signals: TERM and INT finish the handful at hand and exit with 0; HUP reads settings, wsidx.toml, .wsidx-allow and tables again; USR1 scans.
+Signals: TERM and INT finish the batch at hand and exit with 0; HUP reads settings, wsidx.toml, .wsidx-allow and tables again; USR1 scans.
 
 Examples:
   wsidx watch incoming                               judge what comes into a folder of the dataset

@@ -1,4 +1,4 @@
-//! The loop: what others say → looks, handfuls, and idle work, one after the other.
+//! The loop: what others say → looks, batches, and idle work, one after the other.
 
 use std::{
     collections::BTreeSet,
@@ -16,9 +16,10 @@ use wsidx::{
 use super::{
     actions::Actions,
     args::{Settings, Watch},
+    batch::{Full, MOMENT, Next, is_full},
     clock,
-    handful::{Full, MOMENT, Next, is_full},
     inbox::{Inbox, Request, Waiting},
+    line_writer::LineWriter,
     lines,
     log::{Log, Working},
     metrics::{self, Numbers},
@@ -30,7 +31,6 @@ use super::{
     scanner::Scanner,
     signals,
     socket::Socket,
-    teller::Teller,
 };
 use crate::{Exit, Failure, Outcome, place, progress::Interrupt, session::Session};
 
@@ -38,7 +38,7 @@ use crate::{Exit, Failure, Outcome, place, progress::Interrupt, session::Session
 const REST: Duration = Duration::from_secs(1);
 const SAVE: Duration = Duration::from_secs(60);
 
-/// The index, open for writing, and what holds for all handfuls.
+/// The index, open for writing, and what holds for all batches.
 pub(super) struct Store {
     pub(super) writer: Writer,
     pub(super) intake: Intake,
@@ -52,7 +52,7 @@ pub(super) struct Daemon<'a> {
     pub(super) settings: Settings,
     pub(super) log: Log,
     pub(super) notice: Notice,
-    pub(super) teller: Teller,
+    pub(super) line_writer: LineWriter,
     inbox: Arc<Inbox>,
     pub(super) scanner: Scanner,
     pub(super) roots: Vec<Root>,
@@ -104,7 +104,8 @@ impl<'a> Daemon<'a> {
         if let Some(address) = args.metrics {
             log.info(&format!("metrics are at http://{}/metrics", metrics::serve(address, Arc::clone(&numbers))?));
         }
-        let teller = Teller::start(Arc::clone(&inbox)).map_err(|source| Error::Io { doing: "watching", path: root.clone(), source })?;
+        let line_writer =
+            LineWriter::start(Arc::clone(&inbox)).map_err(|source| Error::Io { doing: "watching", path: root.clone(), source })?;
         let mounts = Mounts::new(&root, scopes.iter().cloned().collect());
         let roots = scopes.into_iter().map(|scope| Root::new(&root, scope, args.backend, now)).collect();
         Ok(Self {
@@ -117,7 +118,7 @@ impl<'a> Daemon<'a> {
             settings,
             log,
             notice,
-            teller,
+            line_writer,
             inbox,
             roots,
             mounts,
@@ -155,7 +156,7 @@ impl<'a> Daemon<'a> {
             self.turn_roots()?;
             self.look_around()?;
             if self.ready && !self.paused {
-                self.handful()?;
+                self.take_batch()?;
             }
             self.idle()?;
             self.count();
@@ -212,7 +213,7 @@ impl<'a> Daemon<'a> {
             }
             Request::Reload => self.reload(),
             Request::Scanned(scanned) => self.scanned(*scanned)?,
-            Request::Unheard => self.teller.end()?,
+            Request::Unheard => self.line_writer.end()?,
             Request::Status(send) => drop(send.send(self.status())),
         }
         Ok(())
@@ -276,7 +277,7 @@ impl<'a> Daemon<'a> {
             writer.save()?;
         }
         self.tell(&[&lines::news("stopped", &Nothing {})])?;
-        self.teller.end()?;
+        self.line_writer.end()?;
         Ok(Exit::Fine)
     }
 }

@@ -1,17 +1,18 @@
 //! `wsidx watch`: a folder into which files come → a verdict for each, seconds after it has settled, for weeks.
 //!
 //! What the system tells of files are hints, and a look at everything, at the start and every so often, is the truth; both end in the same
-//! queue, in which a file waits until it has settled. One loop takes handfuls from there to the library, which judges, commits and publishes
+//! queue, in which a file waits until it has settled. One loop takes batches from there to the library, which judges, commits and publishes
 //! them, and reads the next meanwhile; then they are told. The order of the lines is that of the store, and a line is written after all that it
-//! says is durable and visible. Lines are written by a thread of their own: who reads them slowly holds up the handful after the next.
+//! says is durable and visible. Lines are written by a thread of their own: who reads them slowly holds up the batch after the next.
 
 mod actions;
 mod args;
+mod batch;
 mod clients;
 mod clock;
 mod daemon;
-mod handful;
 mod inbox;
+mod line_writer;
 mod lines;
 mod log;
 mod looks;
@@ -24,7 +25,6 @@ mod roots;
 mod scanner;
 mod signals;
 mod socket;
-mod teller;
 
 use std::io::{self, Write as _};
 

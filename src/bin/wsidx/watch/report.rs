@@ -6,8 +6,8 @@ use serde::Serialize;
 use wsidx::{Error, index::GraphMethod};
 
 use super::{
+    batch::Next,
     daemon::{Daemon, Store},
-    handful::Next,
     lines,
     log::Working,
     metrics::Numbers,
@@ -36,7 +36,7 @@ impl Daemon<'_> {
     /// Has lines written, all at once, after those that were told before.
     pub(super) fn tell(&mut self, lines: &[&[u8]]) -> Result<(), Failure> {
         let text = lines.iter().flat_map(|line| [*line, b"\n"]).collect::<Vec<_>>().concat();
-        Ok(self.teller.tell(text)?)
+        Ok(self.line_writer.write(text)?)
     }
 
     /// Tells that something hinders the watch.

@@ -26,7 +26,7 @@ const NAME: &str = "watch.sock";
 const LONGEST: usize = 64;
 /// Bytes of an answer.
 const LONGEST_ANSWER: u64 = 1 << 20;
-/// What a handful, or a grouping of a large part, may take before a status comes.
+/// What a batch, or a grouping of a large part, may take before a status comes.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// The socket; it goes with this.

@@ -1,4 +1,5 @@
-//! Lines → standard output, by a thread of its own: while somebody reads the lines of one handful, the next is judged; the lines after that wait.
+//! Lines → standard output, on a separate thread: a slow reader of the lines of one batch does not delay the judging of the next batch. The
+//! lines of a third batch wait.
 
 use std::{
     io::{self, Write as _},
@@ -11,48 +12,48 @@ use std::{
 
 use super::inbox::{Inbox, Request};
 
-/// Writes what it is given, in order. All of it is written when this is dropped.
-pub(super) struct Teller {
+/// Writes texts to standard output in order. Dropping it waits until all of them are written.
+pub(super) struct LineWriter {
     texts: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Teller {
-    /// Begins; the inbox is told when nobody reads any more.
+impl LineWriter {
+    /// Starts the thread. Sends [`Request::Unheard`] to the inbox when a write fails.
     ///
     /// # Errors
-    /// Those of the system, if it has no thread to give.
+    /// Those of the system where no thread can be started.
     pub(super) fn start(inbox: Arc<Inbox>) -> io::Result<Self> {
-        // Handed from one to the other: nothing lies in between.
+        // A rendezvous channel: the sender waits until the thread takes the text.
         let (send, texts) = sync_channel(0);
-        let work = move || write(&texts).inspect_err(|_| inbox.ask(Request::Unheard));
+        let work = move || write_all(&texts).inspect_err(|_| inbox.ask(Request::Unheard));
         let thread = thread::Builder::new().name("lines".into()).spawn(work)?;
         Ok(Self { texts: Some(send), thread: Some(thread) })
     }
 
-    /// Has a text written. Waits until all before it are.
+    /// Queues a text. Waits until the texts before it are written.
     ///
     /// # Errors
-    /// Those of writing what was told before.
-    pub(super) fn tell(&mut self, text: Vec<u8>) -> io::Result<()> {
+    /// Those of writing the texts before it.
+    pub(super) fn write(&mut self, text: Vec<u8>) -> io::Result<()> {
         match self.texts.as_ref().map(|texts| texts.send(text)) {
             Some(Ok(())) => Ok(()),
             _ => self.end(),
         }
     }
 
-    /// Waits until all that was told is written.
+    /// Waits until all texts are written.
     ///
     /// # Errors
-    /// As [`Teller::tell`].
+    /// As [`LineWriter::write`].
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        self.tell(Vec::new())
+        self.write(Vec::new())
     }
 
-    /// Waits for the last text; nothing is told after that.
+    /// Waits until all texts are written, and ends the thread. No text can be queued afterwards.
     ///
     /// # Errors
-    /// As [`Teller::tell`].
+    /// As [`LineWriter::write`].
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.texts = None;
         let broken = || Err(io::ErrorKind::BrokenPipe.into());
@@ -60,7 +61,7 @@ impl Teller {
     }
 }
 
-impl Drop for Teller {
+impl Drop for LineWriter {
     fn drop(&mut self) {
         if self.thread.is_some() {
             let _ = self.end();
@@ -68,7 +69,7 @@ impl Drop for Teller {
     }
 }
 
-fn write(texts: &Receiver<Vec<u8>>) -> io::Result<()> {
+fn write_all(texts: &Receiver<Vec<u8>>) -> io::Result<()> {
     for text in texts {
         let mut out = io::stdout().lock();
         out.write_all(&text)?;

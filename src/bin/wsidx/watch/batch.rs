@@ -1,4 +1,4 @@
-//! Files that have settled → the library → lines and actions: one handful after the other, and what becomes of it on a full disk.
+//! Files that have settled → the library → lines and actions: one batch after the other, and what becomes of it on a full disk.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use super::{
 use crate::Failure;
 
 /// Files that are taken in at once: what a crash can make be read again.
-const HANDFUL: usize = 1_024;
+const BATCH_FILES: usize = 1_024;
 /// A path that has left waits for a file to which it may have moved: a moment for the other half of the news, and at the most so long while files
 /// are waiting to be read.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ const MORE_ROOM: u64 = 1 << 20;
 /// With so much room it was not the room that was lacking, but a quota or a limit, of which nothing can be known beforehand.
 const ROOM: u64 = 64 << 20;
 
-/// Of each file of a handful: how often it was tried, since when it is as it is, and since when it could be taken.
+/// Of each file of a batch: how often it was tried, since when it is as it is, and since when it could be taken.
 type Settled = HashMap<Name, (u32, Instant, Instant)>;
 
 /// Files that were read before their turn.
@@ -82,15 +82,15 @@ fn room(root: &Path) -> u64 {
 
 impl Daemon<'_> {
     /// Takes in what has settled.
-    pub(super) fn handful(&mut self) -> Result<(), Failure> {
+    pub(super) fn take_batch(&mut self) -> Result<(), Failure> {
         if !self.is_open()? {
             return Ok(());
         }
         let now = Instant::now();
         let (ahead, mut settled) = self.next.take().map_or_else(Default::default, |Next { ahead, settled }| (Some(ahead), settled));
-        let (files, more) = self.settled(HANDFUL.saturating_sub(settled.len()), now);
+        let (files, more) = self.settled(BATCH_FILES.saturating_sub(settled.len()), now);
         settled.extend(more);
-        let (next, settled_next) = self.settled(HANDFUL, now);
+        let (next, settled_next) = self.settled(BATCH_FILES, now);
         let mut arrivals = Arrivals { files, ahead, next, ..Arrivals::default() };
         self.add_gone(&mut arrivals, now)?;
         if settled.is_empty() && !arrivals.leave {
@@ -131,7 +131,7 @@ impl Daemon<'_> {
         self.told(&taken, gone, &settled, now)?;
         if self.actions.name().is_some() && !redundant.is_empty() {
             // What is done with a file is told before it is done.
-            self.teller.wait()?;
+            self.line_writer.wait()?;
             redundant.into_iter().for_each(|redundant| self.actions.act(redundant));
         }
         Ok(())
@@ -208,7 +208,7 @@ impl Daemon<'_> {
         Ok(())
     }
 
-    /// After a handful that could not be written: nothing of it was told.
+    /// After a batch that could not be written: nothing of it was told.
     pub(super) fn give_back(&mut self, files: Vec<Name>, error: Error, now: Instant) -> Result<(), Failure> {
         files.into_iter().for_each(|path| self.queue.closed(path, now));
         self.give_up_next(now);
@@ -233,7 +233,7 @@ impl Daemon<'_> {
                 let before = std::mem::replace(&mut self.told, store.writer.told());
                 (self.store, self.full, self.rescan) = (Some(store), None, true);
                 self.recovered("the disk has room again")?;
-                self.teller.wait()?;
+                self.line_writer.wait()?;
                 super::told(&self.root, before)?;
                 self.finish_moves()?;
                 Ok(true)
