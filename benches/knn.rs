@@ -59,22 +59,22 @@ impl Aligned {
     }
 }
 
-/// Lists with what they reach beside them, as the writer of an index has them.
+/// Lists with what they k_distance beside them, as the writer of an index has them.
 struct Cached {
     lists: Vec<Vec<Neighbor>>,
-    reaches: Vec<u32>,
+    k_distances: Vec<u32>,
 }
 
 impl Cached {
     fn new(rows: usize) -> Self {
-        Self { lists: vec![Vec::new(); rows], reaches: vec![u32::MAX; rows] }
+        Self { lists: vec![Vec::new(); rows], k_distances: vec![u32::MAX; rows] }
     }
 
     /// Lays a change over the lists.
     fn lay(&mut self, changed: &ListUpdate, k: usize) {
         for (row, list) in changed.iter() {
             self.lists[row as usize] = list.to_vec();
-            self.reaches[row as usize] = self.lists.reach(row, k);
+            self.k_distances[row as usize] = self.lists.k_distance(row, k);
         }
     }
 }
@@ -84,12 +84,12 @@ impl ListSource for Cached {
         self.lists.list(row)
     }
 
-    fn reach(&self, row: u32, _: usize) -> u32 {
-        self.reaches[row as usize]
+    fn k_distance(&self, row: u32, _: usize) -> u32 {
+        self.k_distances[row as usize]
     }
 
-    fn reaches(&self, _: usize) -> Option<&[u32]> {
-        Some(&self.reaches)
+    fn k_distances(&self, _: usize) -> Option<&[u32]> {
+        Some(&self.k_distances)
     }
 }
 
@@ -126,7 +126,7 @@ fn from_nothing<'a>(planes: &'a OwnedPlanes, live: &'a [u64], added: &'a [u32]) 
         k: 16,
         spare: 0,
         order: &ByNumber,
-        met: None,
+        results: None,
     }
 }
 
@@ -171,7 +171,7 @@ fn scale(rows: usize, columns: usize) {
     let mut live = vec![u64::MAX; rows.div_ceil(64)];
     let all: Vec<u32> = (0..rows as u32).collect();
     let run = |name: &str, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, runs| {
-        let update = Update { planes, live: Live(live), added, removed, old, k: K, spare: SPARE, order: &ByNumber, met: None };
+        let update = Update { planes, live: Live(live), added, removed, old, k: K, spare: SPARE, order: &ByNumber, results: None };
         forget_peak();
         let (_, before) = memory();
         let (wall, cpu) = best(runs, || changed(&update));

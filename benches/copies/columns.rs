@@ -11,7 +11,7 @@ use std::{
 };
 use wsidx::{
     feature::Feature,
-    knn::{Admit, Ask, By, ByNumber, Live, OwnedPlanes, nearest, nearest_by, oracle::squared_distance},
+    knn::{Admit, By, ByNumber, Live, OwnedPlanes, QuerySet, nearest, nearest_by, oracle::squared_distance},
     picture::Picture,
     similarity::{
         EdgeRule, Views,
@@ -62,7 +62,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
     let mut first: Option<BTreeMap<&str, usize>> = None;
     let high = |columns| By::HighBytes { columns };
     for (by, among) in [(By::Values, 2), (high(128), 4), (high(64), 2), (high(64), 4), (high(64), 8)] {
-        let ask = Ask { queries: sought.as_planes(), by, k: among };
+        let ask = QuerySet { queries: sought.as_planes(), by, k: among };
         let mut found = nearest_by(ask, targets, &live, &ByNumber, &admit);
         for (list, at) in found.iter_mut().zip(0..) {
             list.sort_by_key(|n| (squared_distance(&sought.as_planes(), at, &targets, n.row), n.row));

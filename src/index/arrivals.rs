@@ -163,7 +163,7 @@ impl Writer {
             reference,
             turned: OnceLock::new(),
             registry,
-            reaches: None,
+            k_distances: None,
         })
     }
 

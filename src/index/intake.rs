@@ -236,8 +236,8 @@ impl Writer {
     fn reader(&mut self) -> Result<Reader> {
         let reader = self.reader_without_scores()?;
         let reference = OnceLock::from(self.reference(&reader.view)?);
-        let reaches = self.shown.as_ref().and_then(|shown| shown.reaches.clone());
-        Ok(Reader { reference, reaches, ..reader })
+        let k_distances = self.shown.as_ref().and_then(|shown| shown.k_distances.clone());
+        Ok(Reader { reference, k_distances, ..reader })
     }
 
     fn sort_out(&self, arrived: Vec<Arrived>, gone: &[Arc<[u8]>]) -> Sorted {

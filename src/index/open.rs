@@ -55,10 +55,10 @@ impl Fresh {
     }
 }
 
-/// The view that the writer published or checked last, and how far its lists reach if that is known.
+/// The view that the writer published or checked last, and the k-distances of its rows if they are known.
 pub(super) struct Shown {
     pub(super) view: Arc<View>,
-    pub(super) reaches: Option<Arc<Vec<u32>>>,
+    pub(super) k_distances: Option<Arc<Vec<u32>>>,
 }
 
 /// What a replay came to: whether nothing committed was lost, and how many commits it applied.

@@ -20,13 +20,13 @@ use super::{
     registry::Registry,
     rows::{
         LiveChange, OldLists, Rows, SPARE, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, has_dropped_rows,
-        has_packs_of, reach_of,
+        has_packs_of, k_distance_of,
     },
 };
 use crate::{
     Error, Result,
     feature::{Basis, FIT_AT, FIT_CONTENTS, Feature, SCALE, fit_row},
-    knn::{ListUpdate, Live, Met, OwnedPlanes, Update, Watch, update_lists},
+    knn::{ListUpdate, Live, OwnedPlanes, SearchResult, Update, Watch, update_lists},
     monitor::Monitor,
     picture::Picture,
     similarity::register::RULE,
@@ -83,15 +83,15 @@ impl Writer {
             medium.sync_folder().map_err(Error::io("syncing", &medium.path("")))?;
             self.reference = None;
         }
-        let opened = || self.usable_view(View::open(&*medium).ok(), monitor).map(|view| Shown { view: Arc::new(view), reaches: None });
-        let Some(Shown { view, reaches }) = kept.or_else(opened) else {
+        let opened = || self.usable_view(View::open(&*medium).ok(), monitor).map(|view| Shown { view: Arc::new(view), k_distances: None });
+        let Some(Shown { view, k_distances }) = kept.or_else(opened) else {
             return self.publish_anew(false, at, monitor);
         };
         let crops = self.wants_crops(Some(&view), monitor);
         let shows = (view.manifest().generation, view.manifest().incomplete) == (self.mark.generation, self.mark.incomplete);
         if shows && (view.crops().is_some(), has_crops(view.manifest())) == (crops, crops) {
             remove_unnamed(&*medium, view.manifest())?;
-            self.shown = Some(Shown { view, reaches });
+            self.shown = Some(Shown { view, k_distances });
             self.packs.clear()?;
             return Ok(Published::default());
         }
@@ -99,7 +99,7 @@ impl Writer {
             monitor.note(if crops { "search rows for crops are made, as wsidx.toml asks" } else { "search rows for crops are dropped" });
         }
         if view.manifest().fitted || self.state.stored() < FIT_AT as u64 {
-            match self.publish_over(&*medium, Some(&view), reaches, &view.basis(), crops, monitor)? {
+            match self.publish_over(&*medium, Some(&view), k_distances, &view.basis(), crops, monitor)? {
                 Some(published) => Ok(published),
                 None => self.publish_anew(false, at, monitor),
             }
@@ -186,7 +186,7 @@ impl Writer {
         &mut self,
         medium: &dyn Medium,
         old: Option<&View>,
-        reaches: Option<Arc<Vec<u32>>>,
+        k_distances: Option<Arc<Vec<u32>>>,
         basis: &Basis,
         crops: bool,
         monitor: &dyn Monitor,
@@ -209,8 +209,8 @@ impl Writer {
         let crops = crops.then(|| self.crop_rows(medium, old, &grown, basis, monitor)).transpose()?;
         self.fresh = Fresh::default();
         let live = self.live(&rows)?;
-        let mut reaches = self.reaches(old, reaches)?;
-        let lists = self.lists(old, &reaches, &grown, &live, monitor)?;
+        let mut k_distances = self.k_distances(old, k_distances)?;
+        let lists = self.lists(old, &k_distances, &grown, &live, monitor)?;
         let (known, k) = (self.reference.take(), usize::from(self.settings.neighbors));
         let library = self.library(&grown, lists.len());
         let (edges, reference) = rayon::join(
@@ -220,7 +220,7 @@ impl Writer {
         let (edges, reference) = (edges?, reference?);
         self.registry.iter().for_each(|registry| registry.forget_pairs());
         monitor.stage("publishing", None);
-        renew_reaches(&mut reaches, &rows, &live, &lists, k);
+        renew_k_distances(&mut k_distances, &rows, &live, &lists, k);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
         let manifest = Manifest { crops, ..self.manifest(basis, &live.words) };
         let changes = [
@@ -237,7 +237,7 @@ impl Writer {
         self.reference = reference;
         self.unpublished = Some((self.mark.generation, Touched::default()));
         let view = old.map_or_else(|| View::open(medium), |old| View::open_after(medium, old))?;
-        self.shown = Some(Shown { view: Arc::new(view), reaches: Some(Arc::new(reaches)) });
+        self.shown = Some(Shown { view: Arc::new(view), k_distances: Some(Arc::new(k_distances)) });
         // Packs that were rewritten: no view names the old ones any more.
         self.packs.clear()?;
         Ok(Some(published))
@@ -252,16 +252,16 @@ impl Writer {
         }
     }
 
-    /// How far each list of the old rows reaches; 0 for those that are not live. Kept while the writer stays; else read from all lists once.
-    fn reaches(&self, old: Option<&View>, kept: Option<Arc<Vec<u32>>>) -> Result<Vec<u32>> {
+    /// The k-distance of each old row; 0 for rows that are not live. Kept while the writer lives; otherwise read once from all lists.
+    fn k_distances(&self, old: Option<&View>, kept: Option<Arc<Vec<u32>>>) -> Result<Vec<u32>> {
         let k = usize::from(self.settings.neighbors);
         match (kept, old) {
             (Some(kept), _) => Ok(Arc::unwrap_or_clone(kept)),
             (None, None) => Ok(Vec::new()),
             (None, Some(view)) => {
                 let words = view.live_words()?;
-                let reach = |row| if Live(&words).contains(row) { Ok(reach_of(&view.whole_list(row)?, k)) } else { Ok(0) };
-                (0..view.rows() as u32).into_par_iter().map(reach).collect()
+                let k_distance = |row| if Live(&words).contains(row) { Ok(k_distance_of(&view.whole_list(row)?, k)) } else { Ok(0) };
+                (0..view.rows() as u32).into_par_iter().map(k_distance).collect()
             }
         }
     }
@@ -314,13 +314,20 @@ impl Writer {
         Ok(LiveChange { words, added, removed })
     }
 
-    fn lists(&self, view: Option<&View>, reaches: &[u32], grown: &Grown, live: &LiveChange, monitor: &dyn Monitor) -> Result<ListUpdate> {
+    fn lists(
+        &self,
+        view: Option<&View>,
+        k_distances: &[u32],
+        grown: &Grown,
+        live: &LiveChange,
+        monitor: &dyn Monitor,
+    ) -> Result<ListUpdate> {
         if live.added.is_empty() && live.removed.is_empty() {
             return Ok(ListUpdate::default());
         }
         monitor.stage("comparing", None);
-        let old = OldLists { view, reaches, damaged: AtomicBool::new(false) };
-        let met = view.and_then(|view| self.met(view, grown, &live.added));
+        let old = OldLists { view, k_distances, damaged: AtomicBool::new(false) };
+        let results = view.and_then(|view| self.results(view, grown, &live.added));
         let update = Update {
             planes: grown.planes()?,
             live: Live(&live.words),
@@ -330,7 +337,7 @@ impl Writer {
             k: usize::from(self.settings.neighbors),
             spare: SPARE,
             order: grown,
-            met: met.as_ref(),
+            results: results.as_ref(),
         };
         let watch = Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() };
         let lists = update_lists(&update, &watch)?;
@@ -341,9 +348,9 @@ impl Writer {
     }
 
     /// What a check of this generation has found of all the rows that are added.
-    fn met(&self, view: &View, grown: &Grown, added: &[u32]) -> Option<HashMap<u32, Met>> {
-        let mut met = self.registry.as_ref()?.take_met(view.manifest().generation)?;
-        added.iter().map(|&row| Some((row, met.remove(grown.id(row)?)?))).collect()
+    fn results(&self, view: &View, grown: &Grown, added: &[u32]) -> Option<HashMap<u32, SearchResult>> {
+        let mut results = self.registry.as_ref()?.take_results(view.manifest().generation)?;
+        added.iter().map(|&row| Some((row, results.remove(grown.id(row)?)?))).collect()
     }
 
     /// The pictures of the rows that so many changed lists can name.
@@ -377,13 +384,13 @@ impl Writer {
     }
 }
 
-/// How far the lists of the next generation reach.
-fn renew_reaches(reaches: &mut Vec<u32>, rows: &Rows<'_>, live: &LiveChange, lists: &ListUpdate, k: usize) {
-    reaches.resize(rows.count(), u32::MAX);
+/// Updates the k-distances for the next generation.
+fn renew_k_distances(k_distances: &mut Vec<u32>, rows: &Rows<'_>, live: &LiveChange, lists: &ListUpdate, k: usize) {
+    k_distances.resize(rows.count(), u32::MAX);
     // A row that comes back to nobody has the empty list that it left with.
-    live.added.iter().for_each(|&row| reaches[row as usize] = u32::MAX);
-    lists.iter().for_each(|(row, list)| reaches[row as usize] = reach_of(list, k));
-    live.removed.iter().for_each(|&row| reaches[row as usize] = 0);
+    live.added.iter().for_each(|&row| k_distances[row as usize] = u32::MAX);
+    lists.iter().for_each(|(row, list)| k_distances[row as usize] = k_distance_of(list, k));
+    live.removed.iter().for_each(|&row| k_distances[row as usize] = 0);
 }
 
 fn lost() -> Error {

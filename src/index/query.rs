@@ -18,7 +18,7 @@ use crate::{
     Result,
     dataset::{Buffer, Images},
     feature::{Feature, SCALE},
-    knn::{Ask, By, Live, Neighbor, OwnedPlanes, RowOrder, nearest_together},
+    knn::{By, Live, Neighbor, OwnedPlanes, QuerySet, RowOrder, nearest_together},
     picture::{Limits, decode},
     similarity::{
         EdgeRule,
@@ -170,8 +170,8 @@ impl Reader {
         whole.push(&own.0);
         let mut sought = OwnedPlanes::new(self.basis.len());
         asked.views.iter().for_each(|(_, feature)| sought.push(&feature.0));
-        let itself = Ask { queries: whole.as_planes(), by: By::Values, k };
-        let views = Ask { queries: sought.as_planes(), by: BY_VIEW, k: AMONG };
+        let itself = QuerySet { queries: whole.as_planes(), by: By::Values, k };
+        let views = QuerySet { queries: sought.as_planes(), by: BY_VIEW, k: AMONG };
         let mut found = self.view.search(|rows| nearest_together(&[itself, views], rows, &Live(&live), &order))?;
         let some = found.pop().unwrap_or_default();
         let nearest: BTreeMap<u32, u32> = found.into_iter().flatten().flatten().map(|n| (n.row, n.distance)).collect();

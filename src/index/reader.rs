@@ -45,8 +45,8 @@ pub struct Reader {
     pub(super) turned: OnceLock<Vec<Turned>>,
     /// What a writer that asks has registered lately.
     pub(super) registry: Option<Arc<Registry>>,
-    /// How far the lists of the view reach, by row, where a writer that asks knows it.
-    pub(super) reaches: Option<Arc<Vec<u32>>>,
+    /// The k-distances of the rows of the view, where the reader belongs to a writer that knows them.
+    pub(super) k_distances: Option<Arc<Vec<u32>>>,
 }
 
 impl Reader {
@@ -101,7 +101,7 @@ impl Reader {
             reference: OnceLock::new(),
             turned: OnceLock::new(),
             registry: None,
-            reaches: None,
+            k_distances: None,
         };
         match reader.view.manifest().incomplete {
             true => Err(incomplete()),

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Result,
-    knn::Met,
+    knn::SearchResult,
     picture::Picture,
     similarity::{
         KEPT_SIMILARITY,
@@ -50,7 +50,7 @@ pub(super) struct Registry {
     pub(super) details: Shelf<Detail>,
     pairs: Option<Mutex<HashMap<[ContentId; 2], Kept>>>,
     /// What the last check has found of new contents, and in which generation.
-    met: Mutex<Option<(u64, HashMap<ContentId, Met>)>>,
+    results: Mutex<Option<(u64, HashMap<ContentId, SearchResult>)>>,
 }
 
 impl Registry {
@@ -66,7 +66,7 @@ impl Registry {
             outlines: Shelf::new(outlines),
             details: Shelf::new(details),
             pairs: None,
-            met: Mutex::default(),
+            results: Mutex::default(),
         }
     }
 
@@ -104,14 +104,14 @@ impl Registry {
     }
 
     /// Notes what a check has found of new contents in a generation.
-    pub(super) fn note_met(&self, generation: u64, met: HashMap<ContentId, Met>) {
-        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, met));
+    pub(super) fn keep_results(&self, generation: u64, results: HashMap<ContentId, SearchResult>) {
+        *self.results.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, results));
     }
 
     /// What the last check has found, if that was in this generation; it is forgotten.
-    pub(super) fn take_met(&self, generation: u64) -> Option<HashMap<ContentId, Met>> {
-        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).take();
-        met.filter(|(of, _)| *of == generation).map(|(_, met)| met)
+    pub(super) fn take_results(&self, generation: u64) -> Option<HashMap<ContentId, SearchResult>> {
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner).take();
+        results.filter(|(of, _)| *of == generation).map(|(_, results)| results)
     }
 
     /// Forgets all pairs.

@@ -103,7 +103,7 @@ impl RowOrder for Grown {
 /// The lists of the published view. What cannot be read is remembered, and fails the publication.
 pub(super) struct OldLists<'a> {
     pub(super) view: Option<&'a View>,
-    pub(super) reaches: &'a [u32],
+    pub(super) k_distances: &'a [u32],
     pub(super) damaged: AtomicBool,
 }
 
@@ -116,16 +116,16 @@ impl ListSource for OldLists<'_> {
         }))
     }
 
-    fn reaches(&self, _: usize) -> Option<&[u32]> {
-        Some(self.reaches)
+    fn k_distances(&self, _: usize) -> Option<&[u32]> {
+        Some(self.k_distances)
     }
 }
 
 /// Neighbours that a list is built with beyond those that count: so many may be removed before it is built anew, which is a search of all rows.
 pub(super) const SPARE: usize = 4;
 
-/// How far each list reaches: the distance of its last member if it has `k` or more, else as far as can be.
-pub(super) fn reach_of(list: &[Neighbor], k: usize) -> u32 {
+/// The k-distance of a row: the distance of the last member of its list if that has `k` or more, and unlimited otherwise.
+pub(super) fn k_distance_of(list: &[Neighbor], k: usize) -> u32 {
     list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
 }
 

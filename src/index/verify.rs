@@ -209,7 +209,7 @@ impl Reader {
             k,
             spare: SPARE,
             order: &ById(&self.view),
-            met: None,
+            results: None,
         };
         let built = update_lists(&update, &Watch { progress: &|_, _| {}, cancelled: &|| monitor.cancelled() })?;
         self.verify_edges(&built, found, monitor)?;

@@ -1,7 +1,7 @@
 //! Neighbours offered to many rows by many threads → the `k` best of each row, best first, in flat memory.
 //!
-//! A row has `k` places in a shelf that it shares with [`SHELF`] rows; a free place holds [`NOBODY`]. A shelf is one allocation behind one
-//! lock; beside it each row has its reach, read without waiting. That makes `8 k + 6` bytes a row. A new neighbour moves the worse ones one
+//! A row has `k` places in a block that it shares with [`BLOCK_ROWS`] rows; a free place holds [`EMPTY`]. A block is one allocation behind one
+//! lock; beside it each row has its k-distance, which is read without taking the lock. That makes `8 k + 6` bytes a row. A new neighbour moves the worse ones one
 //! place on: for lists of a few dozen that is cheaper than a heap, and nothing is left to sort.
 //!
 //! What a row keeps depends only on the set of offers, not on their order, because [`compare`] is total.
@@ -20,11 +20,11 @@ use std::{
 };
 
 /// Rows behind one lock.
-pub(super) const SHELF: usize = 16;
+pub(super) const BLOCK_ROWS: usize = 16;
 /// A free place, farther than any neighbour.
-pub(super) const NOBODY: Neighbor = Neighbor { row: u32::MAX, distance: OPEN };
+pub(super) const EMPTY: Neighbor = Neighbor { row: u32::MAX, distance: OPEN };
 
-/// Puts a neighbour into a list that is sorted and filled up with [`NOBODY`]; the worst falls out. Says whether it was good enough. O(k).
+/// Puts a neighbour into a list that is sorted and filled up with [`EMPTY`]; the worst falls out. Says whether it was good enough. O(k).
 pub(super) fn insert(list: &mut [Neighbor], new: Neighbor, order: &dyn RowOrder) -> bool {
     let mut at = list.iter().filter(|known| known.distance <= new.distance).count();
     while at > 0 && list[at - 1].distance == new.distance && compare(new, list[at - 1], order) == Ordering::Less {
@@ -39,7 +39,7 @@ pub(super) fn insert(list: &mut [Neighbor], new: Neighbor, order: &dyn RowOrder)
 }
 
 /// The distance beyond which such a list refuses, inclusive; [`OPEN`] while a place is free.
-fn reach_of(list: &[Neighbor]) -> u32 {
+fn k_distance_of(list: &[Neighbor]) -> u32 {
     list.last().map_or(0, |worst| worst.distance)
 }
 
@@ -51,45 +51,45 @@ pub(super) fn taken(list: &[Neighbor]) -> &[Neighbor] {
 /// The lists of many rows, by place.
 pub(super) struct Arena {
     k: usize,
-    reach: Vec<AtomicU32>,
-    shelves: Vec<Mutex<Box<[Neighbor]>>>,
+    k_distance: Vec<AtomicU32>,
+    blocks: Vec<Mutex<Box<[Neighbor]>>>,
 }
 
 impl Arena {
     /// Empty lists of `k` places for `count` rows.
     pub(super) fn new(count: usize, k: usize) -> Self {
-        let shelf = |at: usize| Mutex::new(vec![NOBODY; k * SHELF.min(count - at * SHELF)].into_boxed_slice());
-        let reach = if k == 0 { 0 } else { OPEN };
+        let block = |at: usize| Mutex::new(vec![EMPTY; k * BLOCK_ROWS.min(count - at * BLOCK_ROWS)].into_boxed_slice());
+        let k_distance = if k == 0 { 0 } else { OPEN };
         Self {
             k,
-            reach: (0..count).map(|_| AtomicU32::new(reach)).collect(),
-            shelves: (0..count.div_ceil(SHELF)).into_par_iter().map(shelf).collect(),
+            k_distance: (0..count).map(|_| AtomicU32::new(k_distance)).collect(),
+            blocks: (0..count.div_ceil(BLOCK_ROWS)).into_par_iter().map(block).collect(),
         }
     }
 
     /// How far the row at `place` still looks; may be out of date, and is then larger than it need be.
     #[inline]
-    pub(super) fn reach(&self, place: usize) -> u32 {
-        self.reach[place].load(Relaxed)
+    pub(super) fn k_distance(&self, place: usize) -> u32 {
+        self.k_distance[place].load(Relaxed)
     }
 
     /// Offers a neighbour to the row at `place`.
     pub(super) fn offer(&self, place: usize, neighbor: Neighbor, order: &dyn RowOrder) {
-        if neighbor.distance > self.reach(place) {
+        if neighbor.distance > self.k_distance(place) {
             return;
         }
         // Only damaged rows are so far apart; a free place stays a free place.
         let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
-        let mut shelf = self.shelves[place / SHELF].lock().unwrap_or_else(PoisonError::into_inner);
-        let list = &mut shelf[place % SHELF * self.k..][..self.k];
+        let mut block = self.blocks[place / BLOCK_ROWS].lock().unwrap_or_else(PoisonError::into_inner);
+        let list = &mut block[place % BLOCK_ROWS * self.k..][..self.k];
         if insert(list, neighbor, order) {
-            self.reach[place].store(reach_of(list), Relaxed);
+            self.k_distance[place].store(k_distance_of(list), Relaxed);
         }
     }
 
-    /// The shelves, in order.
-    pub(super) fn into_shelves(self) -> impl Iterator<Item = Box<[Neighbor]>> {
-        self.shelves.into_iter().map(|shelf| shelf.into_inner().unwrap_or_else(PoisonError::into_inner))
+    /// The blocks, in order.
+    pub(super) fn into_blocks(self) -> impl Iterator<Item = Box<[Neighbor]>> {
+        self.blocks.into_iter().map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -113,12 +113,12 @@ mod tests {
             for (place, list) in expected.iter_mut().enumerate() {
                 list.sort_by(|&a, &b| compare(a, b, &ByNumber));
                 list.truncate(k);
-                let reach = if list.len() < k { OPEN } else { list.last().map_or(0, |worst| worst.distance) };
-                assert_eq!(arena.reach(place), reach);
+                let k_distance = if list.len() < k { OPEN } else { list.last().map_or(0, |worst| worst.distance) };
+                assert_eq!(arena.k_distance(place), k_distance);
             }
-            let shelves: Vec<_> = arena.into_shelves().collect();
+            let blocks: Vec<_> = arena.into_blocks().collect();
             for (place, list) in expected.iter().enumerate() {
-                assert_eq!(taken(&shelves[place / SHELF][place % SHELF * k..][..k]), list);
+                assert_eq!(taken(&blocks[place / BLOCK_ROWS][place % BLOCK_ROWS * k..][..k]), list);
             }
         }
     }

@@ -16,9 +16,9 @@
 //! A pair survives if `c ≥ min(own_a, half_a + other_b)`: wanted by either side, it survives.
 //!
 //! # In floating point
-//! A scan of one query asks for `U_b` of every row, so [`Sieve::other_limit`] forms it in `f32`, in vectors. It rounds eight times (to `f32`
+//! A scan of one query needs `U_b` of every row, so [`Sieve::other_limit`] forms it in `f32`, in vectors. It rounds eight times (to `f32`
 //! twice, the root, two sums, two products, the constant), each by a factor of at least `1 − 2⁻²⁴`, and squares the first few; so what comes
-//! out is at least `(1 − 2⁻²⁴)¹⁴ (1 + 2⁻²⁰) > 1` times `(s / 256)²`. `H` of valid rows is under 2²⁴, hence exact. A reach of [`OPEN`] needs
+//! out is at least `(1 − 2⁻²⁴)¹⁴ (1 + 2⁻²⁰) > 1` times `(s / 256)²`. `H` of valid rows is under 2²⁴, hence exact. A k-distance of [`OPEN`] needs
 //! no care: its root bounds that of every distance.
 //!
 //! All of it fits `i32`: for valid rows `n ≤ 255²`, `s ≤ 65,536 + 2 · 32,768`, and [`FAR`] is 2²⁸. Damaged norms give wrong bounds, never a
@@ -38,12 +38,12 @@ pub(super) fn ceil_root(square: u32) -> u32 {
     (floor + i64::from(floor * floor < i64::from(square))) as u32
 }
 
-/// `U` for distances up to `reach` and the two low norms: the largest `H` that such a pair can have, or slightly more.
-pub(super) fn high_limit(reach: u32, low_a: u32, low_b: u32) -> i32 {
-    if reach == OPEN {
+/// `U` for distances up to `k_distance` and the two low norms: the largest `H` that such a pair can have, or slightly more.
+pub(super) fn high_limit(k_distance: u32, low_a: u32, low_b: u32) -> i32 {
+    if k_distance == OPEN {
         return FAR;
     }
-    let quarter = (u64::from(ceil_root(reach)) + u64::from(low_a) + u64::from(low_b)).div_ceil(4);
+    let quarter = (u64::from(ceil_root(k_distance)) + u64::from(low_a) + u64::from(low_b)).div_ceil(4);
     ((quarter * quarter) >> 12).min(FAR as u64) as i32
 }
 
@@ -79,9 +79,9 @@ pub(super) struct Sieve {
 }
 
 impl Sieve {
-    /// The sieve of a query with these norms that looks as far as `reach`, for rows whose low norm is at most `low`.
-    pub(super) fn new(norms: Norms, reach: u32, low: u32) -> Self {
-        Self { high: norms.high.min(1 << 29) as i32, limit: high_limit(reach, norms.low, low), low: norms.low as f32 }
+    /// The sieve of a query with these norms whose k-distance is `k_distance`, for rows whose low norm is at most `low`.
+    pub(super) fn new(norms: Norms, k_distance: u32, low: u32) -> Self {
+        Self { high: norms.high.min(1 << 29) as i32, limit: high_limit(k_distance, norms.low, low), low: norms.low as f32 }
     }
 
     /// `H` of a row with this `n_b` and dot product.
@@ -92,9 +92,9 @@ impl Sieve {
 
     /// `U_b` of a row in floating point, or a little more; see "In floating point".
     #[inline(always)]
-    pub(super) fn other_limit(&self, reach: u32, low: u32) -> f32 {
+    pub(super) fn other_limit(&self, k_distance: u32, low: u32) -> f32 {
         const SCALE: f32 = (1.0 + 1.0 / 1_048_576.0) / 65_536.0;
-        let s = (reach as f32).sqrt() + self.low + low as f32;
+        let s = (k_distance as f32).sqrt() + self.low + low as f32;
         s * s * SCALE
     }
 }
@@ -122,11 +122,11 @@ mod tests {
 
     #[test]
     fn the_limit_is_never_under_the_real_bound_and_close_to_it() {
-        for (reach, a, b) in [(0, 0, 0), (1, 0, 1), (65_535, 3, 8), (600_000_000, 836, 900), (4_225_000_000, 32_768, 32_768)] {
-            let s = f64::from(reach).sqrt() + f64::from(a) + f64::from(b);
-            let limit = f64::from(high_limit(reach, a, b));
-            assert!(limit >= (s * s / 65_536.0).floor(), "{reach} {a} {b}");
-            assert!(limit <= (s + 5.0).powi(2) / 65_536.0, "{reach} {a} {b}");
+        for (k_distance, a, b) in [(0, 0, 0), (1, 0, 1), (65_535, 3, 8), (600_000_000, 836, 900), (4_225_000_000, 32_768, 32_768)] {
+            let s = f64::from(k_distance).sqrt() + f64::from(a) + f64::from(b);
+            let limit = f64::from(high_limit(k_distance, a, b));
+            assert!(limit >= (s * s / 65_536.0).floor(), "{k_distance} {a} {b}");
+            assert!(limit <= (s + 5.0).powi(2) / 65_536.0, "{k_distance} {a} {b}");
         }
         assert_eq!(high_limit(OPEN, 0, 0), FAR);
     }

@@ -1,7 +1,7 @@
 //! Two lists of rows → every pair that may matter, measured: the blocked join behind batches and lists.
 //!
 //! A task is a block of queries that fits L2 against a run of tiles that each fit L1; tasks run in parallel and share nothing but the
-//! [`Meeting`]. Which pairs are measured depends on how fast the bounds tighten, hence on timing; what the meeting keeps must not.
+//! [`PairVisitor`]. Which pairs are measured depends on how fast the bounds tighten, hence on timing; what the visitor keeps must not.
 
 use super::{
     bound::{QueryBound, target_bound},
@@ -40,19 +40,19 @@ impl<'a> Side<'a> {
     }
 }
 
-/// What becomes of the pairs. Everything is asked and told by place. A reach is a squared distance that is still wanted, inclusive; it may
+/// What becomes of the pairs. Rows are named by their positions in the join. A k-distance is a squared distance, inclusive, beyond which a row keeps no neighbour; it may
 /// only shrink, and an old answer does no harm.
-pub(super) trait Meeting: Sync {
+pub(super) trait PairVisitor: Sync {
     /// How far a query still looks.
-    fn query_reach(&self, query: usize) -> u32;
+    fn query_k_distance(&self, query: usize) -> u32;
     /// How far a target still looks; `None` if targets keep nothing.
-    fn target_reach(&self, target: usize) -> Option<u32>;
+    fn target_k_distance(&self, target: usize) -> Option<u32>;
     /// Whether the pair may meet at all.
     fn admits(&self, _query: usize, _target: usize) -> bool {
         true
     }
     /// The pair and its exact squared distance.
-    fn meet(&self, query: usize, target: usize, distance: u32);
+    fn visit(&self, query: usize, target: usize, distance: u32);
 }
 
 /// Where to say how far the work is, and where to ask whether to stop.
@@ -90,16 +90,16 @@ pub(super) fn pairs_among(rows: usize) -> u64 {
 ///
 /// # Errors
 /// [`Error::Interrupted`] if the course is cancelled.
-pub(super) fn across<M: Meeting>(kernel: Kernel, queries: Side<'_>, targets: Side<'_>, meeting: &M, course: &Course<'_>) -> Result<()> {
-    Join { kernel, queries, targets, triangle: false, meeting }.run(course)
+pub(super) fn across<M: PairVisitor>(kernel: Kernel, queries: Side<'_>, targets: Side<'_>, visitor: &M, course: &Course<'_>) -> Result<()> {
+    Join { kernel, queries, targets, triangle: false, visitor }.run(course)
 }
 
 /// Each pair of different places of one side meets once, the smaller place as the query.
 ///
 /// # Errors
 /// [`Error::Interrupted`] if the course is cancelled.
-pub(super) fn among<M: Meeting>(kernel: Kernel, side: Side<'_>, meeting: &M, course: &Course<'_>) -> Result<()> {
-    Join { kernel, queries: side, targets: side, triangle: true, meeting }.run(course)
+pub(super) fn among<M: PairVisitor>(kernel: Kernel, side: Side<'_>, visitor: &M, course: &Course<'_>) -> Result<()> {
+    Join { kernel, queries: side, targets: side, triangle: true, visitor }.run(course)
 }
 
 struct Join<'a, M> {
@@ -108,7 +108,7 @@ struct Join<'a, M> {
     targets: Side<'a>,
     /// Only pairs whose query place is smaller than the target place.
     triangle: bool,
-    meeting: &'a M,
+    visitor: &'a M,
 }
 
 /// Places of a block of queries and of a run of targets.
@@ -117,7 +117,7 @@ struct Task {
     targets: Range<usize>,
 }
 
-impl<M: Meeting> Join<'_, M> {
+impl<M: PairVisitor> Join<'_, M> {
     fn run(&self, course: &Course<'_>) -> Result<()> {
         assert_eq!(self.queries.planes.width(), self.targets.planes.width(), "strides of queries and targets");
         self.tasks().into_par_iter().with_max_len(1).try_for_each(|task| {
@@ -164,16 +164,16 @@ impl<M: Meeting> Join<'_, M> {
             start: task.queries.start,
             block: QueryBlock::new(self.kernel, &self.queries.planes, rows),
             query_norms: rows.iter().map(|&row| self.queries.planes.norms_of(self.kernel, row)).collect(),
-            query_reach: Vec::with_capacity(rows.len()),
+            query_k_distance: Vec::with_capacity(rows.len()),
             targets: 0..0,
             tile: TileBuffer::new(self.kernel, &self.targets.planes),
-            target_reach: [None; TILE],
-            met: Vec::with_capacity(GROUP * TILE),
+            target_k_distance: [None; TILE],
+            measured: Vec::with_capacity(GROUP * TILE),
         };
         for query in task.queries.clone() {
             let at = query - bench.start;
-            bench.query_reach.push(self.meeting.query_reach(query));
-            bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(bench.query_norms[at], bench.query_reach[at]);
+            bench.query_k_distance.push(self.visitor.query_k_distance(query));
+            bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(bench.query_norms[at], bench.query_k_distance[at]);
         }
         for first in task.targets.clone().step_by(TILE) {
             bench.targets = first..(first + TILE).min(task.targets.end);
@@ -188,8 +188,8 @@ impl<M: Meeting> Join<'_, M> {
         let targets = bench.targets.clone();
         bench.tile.pack(&self.targets.planes, &self.targets.rows[targets.clone()]);
         for (at, target) in targets.clone().enumerate() {
-            bench.target_reach[at] = self.meeting.target_reach(target);
-            bench.tile.other[at] = self.target_bound(target, bench.target_reach[at]);
+            bench.target_k_distance[at] = self.visitor.target_k_distance(target);
+            bench.tile.other[at] = self.target_bound(target, bench.target_k_distance[at]);
         }
         for group in 0..bench.block.groups() {
             let first = bench.start + group * GROUP;
@@ -224,54 +224,55 @@ impl<M: Meeting> Join<'_, M> {
                 let target = bench.targets.start + mask.trailing_zeros() as usize;
                 mask &= mask - 1;
                 let distance = self.targets.planes.squared_distance(self.kernel, row, self.targets.rows[target]);
-                bench.met.push((query, target, distance));
+                bench.measured.push((query, target, distance));
             }
         }
     }
 
     /// Offers what was measured to whoever still wants it, and tightens the bounds that have changed.
     fn settle(&self, bench: &mut Bench) {
-        for (query, target, distance) in bench.met.drain(..) {
+        for (query, target, distance) in bench.measured.drain(..) {
             let (at, to) = (query - bench.start, target - bench.targets.start);
-            let wanted = distance <= bench.query_reach[at] || bench.target_reach[to].is_some_and(|reach| distance <= reach);
-            if !wanted || !self.meeting.admits(query, target) {
+            let wanted =
+                distance <= bench.query_k_distance[at] || bench.target_k_distance[to].is_some_and(|k_distance| distance <= k_distance);
+            if !wanted || !self.visitor.admits(query, target) {
                 continue;
             }
-            self.meeting.meet(query, target, distance);
-            let (query_reach, target_reach) = (self.meeting.query_reach(query), self.meeting.target_reach(target));
-            if query_reach != bench.query_reach[at] {
-                bench.query_reach[at] = query_reach;
-                bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(bench.query_norms[at], query_reach);
+            self.visitor.visit(query, target, distance);
+            let (query_k_distance, target_k_distance) = (self.visitor.query_k_distance(query), self.visitor.target_k_distance(target));
+            if query_k_distance != bench.query_k_distance[at] {
+                bench.query_k_distance[at] = query_k_distance;
+                bench.block.bounds[at / GROUP][at % GROUP] = self.query_bound(bench.query_norms[at], query_k_distance);
             }
-            if target_reach != bench.target_reach[to] {
-                bench.target_reach[to] = target_reach;
-                bench.tile.other[to] = self.target_bound(target, target_reach);
+            if target_k_distance != bench.target_k_distance[to] {
+                bench.target_k_distance[to] = target_k_distance;
+                bench.tile.other[to] = self.target_bound(target, target_k_distance);
             }
         }
     }
 
-    fn query_bound(&self, norms: Norms, reach: u32) -> QueryBound {
-        QueryBound::new(norms.high, self.targets.planes.limit(reach, norms.low, self.targets.low))
+    fn query_bound(&self, norms: Norms, k_distance: u32) -> QueryBound {
+        QueryBound::new(norms.high, self.targets.planes.limit(k_distance, norms.low, self.targets.low))
     }
 
-    fn target_bound(&self, target: usize, reach: Option<u32>) -> i32 {
+    fn target_bound(&self, target: usize, k_distance: Option<u32>) -> i32 {
         let low = self.targets.planes.low_of(self.targets.rows[target]);
-        target_bound(reach.map(|reach| self.targets.planes.limit(reach, low, self.queries.low)))
+        target_bound(k_distance.map(|k_distance| self.targets.planes.limit(k_distance, low, self.queries.low)))
     }
 }
 
-/// What a task works on: its packed queries and the tile at hand, with the reaches that their bounds come from.
+/// What a task works on: its packed queries and the tile at hand, with the k-distances that the bounds are computed from.
 struct Bench {
     sieves: Sieves,
     /// Place of the first query.
     start: usize,
     block: QueryBlock,
     query_norms: Vec<Norms>,
-    query_reach: Vec<u32>,
+    query_k_distance: Vec<u32>,
     /// Places of the targets of the tile.
     targets: Range<usize>,
     tile: TileBuffer,
-    target_reach: [Option<u32>; TILE],
+    target_k_distance: [Option<u32>; TILE],
     /// Query, target and distance of the survivors of a group.
-    met: Vec<(usize, usize, u32)>,
+    measured: Vec<(usize, usize, u32)>,
 }

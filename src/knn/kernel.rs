@@ -197,13 +197,13 @@ impl Kernel {
     }
 
     /// Bit `i` is set if the query wants row `i`, or row `i` the query, by how far the rows look.
-    pub(super) fn wanted_by_either(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+    pub(super) fn wanted_by_either(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx | Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, reach),
+            Isa::Amx | Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, k_distance),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => kernel_avx2::wanted_by_either(sieve, norms, dots, reach),
-            _ => kernel_portable::wanted_by_either(sieve, norms, dots, reach),
+            Isa::Avx2 => kernel_avx2::wanted_by_either(sieve, norms, dots, k_distance),
+            _ => kernel_portable::wanted_by_either(sieve, norms, dots, k_distance),
         }
     }
 

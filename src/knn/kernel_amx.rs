@@ -6,7 +6,7 @@
 //! `kernel_vnni`.
 //!
 //! # Who may use it
-//! Linux gives tile registers only to a process that asks for them, and keeps 8 KiB more for a thread while they are in use. So a thread sets
+//! Linux gives tile registers only to a process that requests them, and keeps 8 KiB more for a thread while they are in use. So a thread sets
 //! them up for a piece of work and releases them after it ([`Tiles`]). Code that is called in between may not use them for something else.
 //! Rust has no stable names for these instructions yet, so they are written in assembly.
 #![allow(unsafe_code)]

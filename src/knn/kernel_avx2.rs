@@ -43,13 +43,13 @@ pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> 
 }
 
 /// See [`super::kernel::Kernel::wanted_by_either`]; called only if [`detected`].
-pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
     #[target_feature(enable = "avx2")]
-    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
-        kernel_portable::wanted_by_either(sieve, norms, dots, reach)
+    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+        kernel_portable::wanted_by_either(sieve, norms, dots, k_distance)
     }
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
-    unsafe { wide(sieve, norms, dots, reach) }
+    unsafe { wide(sieve, norms, dots, k_distance) }
 }
 
 /// See [`super::kernel::Kernel::squared_distance`]; called only if [`detected`].

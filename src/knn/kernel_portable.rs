@@ -108,11 +108,11 @@ pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> 
 
 /// See [`super::kernel::Kernel::wanted_by_either`].
 #[inline(always)]
-pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
     let mut pass = [0; RUN];
-    for (((pass, norms), &dot), &reach) in pass.iter_mut().zip(norms).zip(dots).zip(reach) {
+    for (((pass, norms), &dot), &k_distance) in pass.iter_mut().zip(norms).zip(dots).zip(k_distance) {
         let apart = sieve.apart(norms.high, dot);
-        *pass = u32::from(apart <= sieve.limit) | u32::from(apart as f32 <= sieve.other_limit(reach, norms.low));
+        *pass = u32::from(apart <= sieve.limit) | u32::from(apart as f32 <= sieve.other_limit(k_distance, norms.low));
     }
     bits(&pass)
 }

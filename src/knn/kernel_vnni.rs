@@ -51,13 +51,13 @@ pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> 
 }
 
 /// See [`super::kernel::Kernel::wanted_by_either`]; called only if [`detected`].
-pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
+pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], reach: &[u32; RUN]) -> u32 {
-        kernel_portable::wanted_by_either(sieve, norms, dots, reach)
+    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+        kernel_portable::wanted_by_either(sieve, norms, dots, k_distance)
     }
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
-    unsafe { wide(sieve, norms, dots, reach) }
+    unsafe { wide(sieve, norms, dots, k_distance) }
 }
 
 /// See [`super::kernel::Kernel::high_distance`]; called only if [`detected`].
@@ -84,10 +84,10 @@ fn load<T>(from: &[T; 16]) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn survivors_512(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     const QUARTER: usize = HALF / 2;
-    let asking = GROUP - group.bounds.iter().rev().take_while(|&&bound| bound == QueryBound::EMPTY).count();
+    let active = GROUP - group.bounds.iter().rev().take_while(|&&bound| bound == QueryBound::EMPTY).count();
     let mut masks = [0; GROUP];
-    for first in (0..asking).step_by(HALF) {
-        match asking - first {
+    for first in (0..active).step_by(HALF) {
+        match active - first {
             ..=2 => some_survivors::<2>(group, first, tile, &mut masks),
             3..=QUARTER => some_survivors::<QUARTER>(group, first, tile, &mut masks),
             _ => some_survivors::<HALF>(group, first, tile, &mut masks),

@@ -15,11 +15,11 @@ use super::{
     enter::Entrance,
     join::{Course, Side, across, among, pairs_among},
     kernel::Kernel,
-    meetings::{Asking, Both, Entering, Exchange, Fresh, Kept},
     planes::Planes,
     rows::{Live, Neighbor, RowOrder, taking_part},
-    search::Met,
+    search::SearchResult,
     update::ListUpdate,
+    visitors::{Asking, Both, Entering, Exchange, Fresh, Kept},
 };
 use crate::error::Result;
 use rayon::prelude::*;
@@ -33,16 +33,16 @@ pub trait ListSource: Sync {
 
     /// The squared distance of the last member if the list of a row has `k` or more, else [`u32::MAX`].
     ///
-    /// Asked once for every live row; worth answering without reading the list.
-    fn reach(&self, row: u32, k: usize) -> u32 {
+    /// Called once for every live row; worth answering without reading the list.
+    fn k_distance(&self, row: u32, k: usize) -> u32 {
         let list = self.list(row);
         list.last().filter(|_| list.len() >= k).map_or(OPEN, |last| last.distance)
     }
 
-    /// What [`ListSource::reach`] says of every row, by number, if it is at hand; rows past the end count as [`u32::MAX`].
+    /// What [`ListSource::k_distance`] says of every row, by number, if it is at hand; rows past the end count as [`u32::MAX`].
     ///
     /// With it, adding a few rows reads no list but those that change. Of rows that are not live now it may say anything; 0 is quickest.
-    fn reaches(&self, _k: usize) -> Option<&[u32]> {
+    fn k_distances(&self, _k: usize) -> Option<&[u32]> {
         None
     }
 }
@@ -91,9 +91,9 @@ pub struct Update<'a> {
     pub spare: usize,
     /// How ties fall.
     pub order: &'a dyn RowOrder,
-    /// What added rows meet of those that were live before, by row: the `k + spare` nearest, or all, and those whose lists reach so far. Looked at
+    /// What added rows meet of those that were live before, by row: the `k + spare` nearest, or all, and those whose k-distance reaches them. Looked at
     /// only where all added rows are there and none was removed.
-    pub met: Option<&'a HashMap<u32, Met>>,
+    pub results: Option<&'a HashMap<u32, SearchResult>>,
 }
 
 /// How a long update speaks and listens. Both are called from several threads, about every few milliseconds of work.
@@ -101,7 +101,7 @@ pub struct Update<'a> {
 pub struct Watch<'a> {
     /// Told the pairs done so far and the pairs in all.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
-    /// Asked whether to give up.
+    /// Returns whether to give up.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -136,16 +136,16 @@ pub fn update_lists_with(kernel: Kernel, update: &Update<'_>, watch: &Watch<'_>)
     let new = Fresh::new(&change.added, change.places, update.order);
     let again = Fresh::new(&change.refilled, change.places, update.order);
     let nobody_enters = change.added.is_empty() || !change.scans && change.rest.is_empty();
-    let reaches = if nobody_enters { Cow::Borrowed(&[][..]) } else { reaches(update) };
-    let kept = Kept::new(&change, update, if change.scans { &[] } else { &reaches });
+    let k_distances = if nobody_enters { Cow::Borrowed(&[][..]) } else { k_distances(update) };
+    let kept = Kept::new(&change, update, if change.scans { &[] } else { &k_distances });
     among(kernel, rows(&change.added), &Both { new: &new }, &course)?;
     if change.scans {
         let is_other = |row| update.live.contains(row) && !change.added.contains(&row) && change.refilled.binary_search(&row).is_err();
-        Entrance { kernel, update, new: &new, kept: &kept, reaches: &reaches, is_other }.run(&course)?;
-    } else if let Some(met) = change.met(update) {
+        Entrance { kernel, update, new: &new, kept: &kept, k_distances: &k_distances, is_other }.run(&course)?;
+    } else if let Some(results) = change.met(update) {
         change.added.par_iter().enumerate().for_each(|(place, &row)| {
-            met[&row].nearest.iter().for_each(|near| new.offer(place, near.row, near.distance));
-            met[&row].looking.iter().for_each(|other| kept.offer(other.row, Neighbor { row, distance: other.distance }));
+            results[&row].nearest.iter().for_each(|near| new.offer(place, near.row, near.distance));
+            results[&row].reverse.iter().for_each(|other| kept.offer(other.row, Neighbor { row, distance: other.distance }));
         });
         course.advance((change.added.len() * change.rest.len()) as u64);
     } else {
@@ -191,12 +191,12 @@ impl Change {
             }
         }
         let is_added = Live(&is_added);
-        let losers = if update.removed.is_empty() { Vec::new() } else { losers(update, &is_added) };
+        let affected = if update.removed.is_empty() { Vec::new() } else { affected(update, &is_added) };
         let is_short = |&row: &u32| {
             let list = update.old.list(row);
             list.len() >= update.k && list.iter().filter(|neighbor| update.live.contains(neighbor.row)).count() < update.k
         };
-        let (refilled, thinned): (Vec<u32>, Vec<u32>) = losers.into_iter().partition(is_short);
+        let (refilled, thinned): (Vec<u32>, Vec<u32>) = affected.into_iter().partition(is_short);
         let scans = update.added.len() <= FEW;
         let (added, mut rest) = if scans && refilled.is_empty() {
             (few_taking_part(planes, &is_added, update.added), Vec::new())
@@ -212,8 +212,8 @@ impl Change {
     }
 
     /// What the added rows meet of the rest, if that is known of all of them.
-    fn met<'a>(&self, update: &Update<'a>) -> Option<&'a HashMap<u32, Met>> {
-        update.met.filter(|met| update.removed.is_empty() && self.added.iter().all(|row| met.contains_key(row)))
+    fn met<'a>(&self, update: &Update<'a>) -> Option<&'a HashMap<u32, SearchResult>> {
+        update.results.filter(|results| update.removed.is_empty() && self.added.iter().all(|row| results.contains_key(row)))
     }
 
     /// Number of pairs to look at.
@@ -237,16 +237,19 @@ fn few_taking_part(planes: &Planes<'_>, is_added: &Live<'_>, added: &[u32]) -> V
 }
 
 /// The rows that were live and still are, and whose list holds a row that no longer is; ascending.
-fn losers(update: &Update<'_>, is_added: &Live<'_>) -> Vec<u32> {
+fn affected(update: &Update<'_>, is_added: &Live<'_>) -> Vec<u32> {
     let stays = |row: &u32| update.live.contains(*row) && !is_added.contains(*row);
     let loses = |row: &u32| update.old.list(*row).iter().any(|neighbor| !update.live.contains(neighbor.row));
     (0..update.planes.rows() as u32).into_par_iter().filter(stays).filter(loses).collect()
 }
 
 /// How far every row looked before, by row number.
-fn reaches<'a>(update: &Update<'a>) -> Cow<'a, [u32]> {
-    let reach = |row| if update.live.contains(row) { update.old.reach(row, update.k) } else { 0 };
-    update.old.reaches(update.k).map_or_else(|| (0..update.planes.rows() as u32).into_par_iter().map(reach).collect(), Cow::Borrowed)
+fn k_distances<'a>(update: &Update<'a>) -> Cow<'a, [u32]> {
+    let k_distance = |row| if update.live.contains(row) { update.old.k_distance(row, update.k) } else { 0 };
+    update
+        .old
+        .k_distances(update.k)
+        .map_or_else(|| (0..update.planes.rows() as u32).into_par_iter().map(k_distance).collect(), Cow::Borrowed)
 }
 
 /// The rows that left, ascending.
@@ -263,7 +266,7 @@ mod tests {
     use crate::{
         Error,
         knn::{
-            Ask, By, nearest_and_looking,
+            By, QuerySet, nearest_and_reverse,
             oracle::{self, Lcg, Shuffled, bits, random_planes},
         },
     };
@@ -305,12 +308,13 @@ mod tests {
                 after.iter_mut().zip(&before).for_each(|(after, before)| *after |= before);
             }
             let (added, removed) = (without(rows, &after, &before), without(rows, &before, &after));
-            let reaches: Vec<u32> = (0..rows as u32).map(|row| lists.reach(row, k)).collect();
-            let ask = Ask { queries: planes, by: By::Values, k: k + spare };
-            let met = nearest_and_looking(ask, planes, &Live(&before), &order, &reaches);
-            let met: HashMap<u32, Met> = (0..).zip(met).filter(|(row, _)| added.contains(row)).collect();
-            let met = (random.below(2) == 0).then_some(&met);
-            let update = Update { planes, live: Live(&after), added: &added, removed: &removed, old: &lists, k, spare, order: &order, met };
+            let k_distances: Vec<u32> = (0..rows as u32).map(|row| lists.k_distance(row, k)).collect();
+            let query_set = QuerySet { queries: planes, by: By::Values, k: k + spare };
+            let results = nearest_and_reverse(query_set, planes, &Live(&before), &order, &k_distances);
+            let results: HashMap<u32, SearchResult> = (0..).zip(results).filter(|(row, _)| added.contains(row)).collect();
+            let results = (random.below(2) == 0).then_some(&results);
+            let update =
+                Update { planes, live: Live(&after), added: &added, removed: &removed, old: &lists, k, spare, order: &order, results };
             let result = update_lists_with(kernels[step % kernels.len()], &update, &Watch::none()).unwrap();
             lay(&mut lists, &result);
             let all = oracle::lists(&planes, &Live(&after), if k == 0 { 0 } else { k + spare }, &order);
@@ -352,7 +356,7 @@ mod tests {
                     k: 6,
                     spare: 4,
                     order: &order,
-                    met: None,
+                    results: None,
                 };
                 let result = update_lists(&update, &Watch::none()).unwrap();
                 lay(&mut lists, &result);
@@ -369,7 +373,7 @@ mod tests {
         let live = bits(9_000, 40, &mut random);
         let all: Vec<u32> = (0..9_000).collect();
         let update =
-            Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: 6, spare: 0, order: &order, met: None };
+            Update { planes, live: Live(&live), added: &all, removed: &[], old: &NoLists, k: 6, spare: 0, order: &order, results: None };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| update_lists(&update, &Watch::none()).unwrap())
@@ -398,7 +402,7 @@ mod tests {
             k: 3,
             spare: 0,
             order: &crate::knn::ByNumber,
-            met: None,
+            results: None,
         };
         let furthest = Mutex::new((0, 0));
         let note = |done: u64, total: u64| {

@@ -9,12 +9,12 @@
 //!    section 4).
 //! 2. A pair leaves the registers only if its high bytes cannot prove it farther than the worst neighbour either side still holds
 //!    (`bound`, with the proof).
-//! 3. What leaves is measured exactly from both planes and offered to bounded heaps (`best`) or, for lists, to sorted arrays in one arena
+//! 3. What leaves is measured exactly from both planes and offered to bounded heaps (`top_k`) or, for lists, to sorted arrays in one arena
 //!    (`arena`). Bounds that lag behind are only looser.
 //! 4. Some queries, or a few added rows, go through the high plane once instead, front to back, and low bytes are read of few rows (`scan`,
 //!    `enter`).
 //!
-//! Who searches for rows that will be added can note whom they meet ([`nearest_and_looking`]), and lists need no search of their own ([`Update`]).
+//! A search for rows that will be added can keep its results and reverse neighbours ([`nearest_and_reverse`]); [`Update`] then needs no search of its own.
 //!
 //! Rows can be compared by the high bytes of their first columns alone ([`By::HighBytes`]): exact for these, and for who only wants candidates.
 //!
@@ -24,7 +24,7 @@
 //! to others.
 //!
 //! # Not done
-//! There is no early stop on partial sums. With Cauchy and Schwarz's bound on the columns that are left, and with the reaches that lists of 16
+//! There is no early stop on partial sums. With Cauchy and Schwarz's bound on the columns that are left, and with the k-distances that lists of 16
 //! end at, 99 % of the blocks of 8 × 48 rows of CIFAR-10 (60,000 × 128, fitted columns) still hold a pair that must go on after 64 columns, and
 //! 88 % after 96; of single pairs, 2.9 % and 0.8 %. So it was tried pair by pair: half of the columns multiplied, the high bytes of the few
 //! pairs that are left measured one by one, and blocks of which more than a twenty-fourth is left multiplied in full. With VNNI the lists of
@@ -32,8 +32,8 @@
 //! of 128 high bytes is two cache lines, fetched together.
 //!
 //! Principal components are the better order: where lists of 16 end, the first 64 leave 0.2 % of the pairs of CIFAR-10. But a build or a search
-//! begins without reaches, and what it measures until it has them takes as long as what it saves; and where the spectrum falls slowly, as in
-//! `benches/scale.rs`, more pairs are left: with sketches of 64 components in bytes, and with reaches from old lists, 15,491 lists of a million
+//! begins without k-distances, and what it measures until it has them takes as long as what it saves; and where the spectrum falls slowly, as in
+//! `benches/scale.rs`, more pairs are left: with sketches of 64 components in bytes, and with k-distances from old lists, 15,491 lists of a million
 //! rows were refilled in 7.3 s, by high bytes in 5.5 (see the record of scale). Spare members make most refills unnecessary instead.
 //!
 //! Refills do not begin with a bound from the old lists of a row's old neighbours: at 250,000 × 128 and 1,000 removed rows it took 1.75 s of
@@ -41,7 +41,6 @@
 //! Arm passed the tests in an emulator and were never timed; other processors run the portable one, and none was tried.
 
 mod arena;
-mod best;
 mod bound;
 mod enter;
 mod join;
@@ -56,20 +55,21 @@ mod kernel_portable;
 #[cfg(target_arch = "x86_64")]
 mod kernel_vnni;
 mod lists;
-mod meetings;
 pub mod oracle;
 mod pack;
 mod planes;
 mod rows;
 mod scan;
 mod search;
+mod top_k;
 #[cfg(test)]
 mod trials;
 mod update;
+mod visitors;
 
 pub use kernel::Kernel;
 pub use lists::{ListSource, NoLists, Update, Watch, update_lists, update_lists_with};
 pub use planes::{By, Guard, MAX_LENGTH, MAX_STRIDE, Norms, OwnedPlanes, Planes, Row, split, stride_of};
 pub use rows::{Admit, ByNumber, Live, Neighbor, RowOrder};
-pub use search::{Ask, Met, nearest, nearest_and_looking, nearest_by, nearest_together, nearest_with, within, within_with};
+pub use search::{QuerySet, SearchResult, nearest, nearest_and_reverse, nearest_by, nearest_together, nearest_with, within, within_with};
 pub use update::ListUpdate;

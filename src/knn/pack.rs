@@ -13,7 +13,7 @@ use super::{
 use std::ops::Range;
 
 /// Where the accumulator of a place without a target starts: so low that it never survives.
-const NOBODY: i32 = -(1 << 30);
+const EMPTY: i32 = -(1 << 30);
 
 /// Packed queries with their bounds, all open at first.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub(super) struct TileBuffer {
 impl TileBuffer {
     /// Room for rows of `planes`.
     pub(super) fn new(kernel: Kernel, planes: &Planes<'_>) -> Self {
-        Self { kernel, lines: vec![Line([0; 16]); LINES * steps(kernel, planes)], start: [NOBODY; TILE], other: [FAR; TILE] }
+        Self { kernel, lines: vec![Line([0; 16]); LINES * steps(kernel, planes)], start: [EMPTY; TILE], other: [FAR; TILE] }
     }
 
     /// Packs up to [`TILE`] `rows` of `planes`; the other places stay empty and want nothing.
@@ -80,7 +80,7 @@ impl TileBuffer {
 
     #[inline(always)]
     fn pack_rows(&mut self, planes: &Planes<'_>, count: usize, row: impl Fn(usize) -> usize) {
-        self.start = [NOBODY; TILE];
+        self.start = [EMPTY; TILE];
         self.other = [FAR; TILE];
         for first in (0..count.min(TILE)).step_by(16) {
             let here = first..count.min(first + 16);

@@ -204,9 +204,9 @@ impl<'a> Planes<'a> {
         if self.coarse { 0 } else { self.norms[row as usize].low }
     }
 
-    /// `U` for distances up to `reach` and the two low norms.
-    pub(super) fn limit(&self, reach: u32, low_a: u32, low_b: u32) -> i32 {
-        if self.coarse { reach.min(FAR as u32) as i32 } else { high_limit(reach, low_a, low_b) }
+    /// `U` for distances up to `k_distance` and the two low norms.
+    pub(super) fn limit(&self, k_distance: u32, low_a: u32, low_b: u32) -> i32 {
+        if self.coarse { k_distance.min(FAR as u32) as i32 } else { high_limit(k_distance, low_a, low_b) }
     }
 
     /// The distance of a row of these, as it counts, from another that counts alike.

@@ -1,6 +1,6 @@
 //! Some queries → their best neighbours by reading the high plane front to back, once for all of them, and for several searches at once.
 //!
-//! The plane is cut into parts that are scanned in parallel. The best so far of each query are shared by all, and so is its reach, which only
+//! The plane is cut into parts that are scanned in parallel. The best so far of each query are shared by all, and so is its k-distance, which only
 //! ever shrinks. The bound (see `bound`) is one for a piece of rows, with their largest low norm. There is no early stop on partial sums (see
 //! `mod`).
 //!
@@ -9,12 +9,12 @@
 //! once; the others that may be are candidates, and in the end they are measured, nearest by their high bytes first, as long as they may be.
 
 use super::{
-    best::Desks,
     bound::{QueryBound, Sieve},
     kernel::{GROUP, Kernel, RUN, TILE},
     pack::{QueryBlock, TileBuffer},
     planes::{Norms, Planes, Row},
     rows::{Admit, Live, Neighbor, RowOrder},
+    top_k::TopKHeaps,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -33,14 +33,14 @@ const LEFT: usize = 1 << 10;
 pub(super) struct Scan<'a> {
     pub(super) kernel: Kernel,
     pub(super) queries: Planes<'a>,
-    /// The queries that ask, by row: none of them zero.
-    pub(super) asking: &'a [u32],
+    /// The active queries, by row: none of them is zero.
+    pub(super) active: &'a [u32],
     pub(super) targets: Planes<'a>,
     pub(super) live: &'a Live<'a>,
     pub(super) order: &'a dyn RowOrder,
     pub(super) admit: &'a Admit<'a>,
     /// What those that ask keep.
-    pub(super) desks: &'a Desks,
+    pub(super) heaps: &'a TopKHeaps,
 }
 
 /// A row that may be among the best, and its `H`.
@@ -59,14 +59,14 @@ pub(super) fn run(scans: &[Scan<'_>]) {
         through(passes.collect(), part * PART..rows.min((part + 1) * PART))
     };
     let parts: Vec<Vec<Vec<Vec<Candidate>>>> = (0..rows.div_ceil(PART)).into_par_iter().map(part).collect();
-    let asking = scans.iter().enumerate().flat_map(|(at, scan)| (0..scan.asking.len()).map(move |asking| (at, asking)));
-    asking.collect::<Vec<_>>().into_par_iter().for_each(|(scan, at)| {
+    let active = scans.iter().enumerate().flat_map(|(at, scan)| (0..scan.active.len()).map(move |active| (at, active)));
+    active.collect::<Vec<_>>().into_par_iter().for_each(|(scan, at)| {
         let mut candidates: Vec<Candidate> = parts.iter().flat_map(|passes| &passes[scan][at]).copied().collect();
         scans[scan].measure(at, &mut candidates);
     });
 }
 
-/// The candidates of a part that are left to the end, for each that asks in each pass.
+/// The candidates of a part that are left to the end, for each active query in each pass.
 fn through(mut passes: Vec<Pass<'_>>, rows: Range<usize>) -> Vec<Vec<Vec<Candidate>>> {
     let mut next = rows.start;
     while next < rows.end {
@@ -83,14 +83,14 @@ struct Pass<'a> {
     scan: &'a Scan<'a>,
     block: Option<QueryBlock>,
     tile: TileBuffer,
-    /// For each that asks.
+    /// For each active query.
     candidates: Vec<Vec<Candidate>>,
 }
 
 impl<'a> Pass<'a> {
     fn new(scan: &'a Scan<'a>, block: Option<QueryBlock>) -> Self {
         let tile = TileBuffer::new(scan.kernel, &scan.targets);
-        Self { scan, block, tile, candidates: vec![Vec::new(); scan.asking.len()] }
+        Self { scan, block, tile, candidates: vec![Vec::new(); scan.active.len()] }
     }
 
     fn piece(&mut self, piece: &Range<usize>) {
@@ -119,25 +119,25 @@ impl<'a> Pass<'a> {
 impl Scan<'_> {
     /// Rows, of which the last may be found by somebody.
     fn rows(&self) -> usize {
-        let end = self.asking.iter().map(|&query| self.admit.limit(query as usize)).max().unwrap_or(0);
+        let end = self.active.iter().map(|&query| self.admit.limit(query as usize)).max().unwrap_or(0);
         self.targets.rows().min(end as usize)
     }
 
     /// The queries as packed, where they go by tiles.
     fn block(&self) -> Option<QueryBlock> {
         // Runs are of whole rows, and their bounds of all values.
-        let by_tiles = self.asking.len() > FEW || self.targets.is_coarse();
-        by_tiles.then(|| QueryBlock::new(self.kernel, &self.queries, self.asking))
+        let by_tiles = self.active.len() > FEW || self.targets.is_coarse();
+        by_tiles.then(|| QueryBlock::new(self.kernel, &self.queries, self.active))
     }
 
     /// One query on its way through a piece.
     fn piece_by_runs(&self, piece: Range<usize>, at: usize, candidates: &mut Vec<Candidate>) {
         let low = greatest_low(&self.targets, piece.clone());
-        let sieve = Sieve::new(self.queries.norms()[self.asking[at] as usize], self.desks.reach(at), low);
+        let sieve = Sieve::new(self.queries.norms()[self.active[at] as usize], self.heaps.k_distance(at), low);
         each_run(self.kernel, self.row(at).high, &self.targets, piece, |row, others, dots| {
             let found = self.kernel.wanted(&sieve, others, dots);
             if found != 0 {
-                self.meet(at, row, u64::from(found), candidates);
+                self.visit(at, row, u64::from(found), candidates);
             }
         });
     }
@@ -146,8 +146,9 @@ impl Scan<'_> {
     fn piece_by_tiles(&self, piece: Range<usize>, block: &mut QueryBlock, tile: &mut TileBuffer, candidates: &mut [Vec<Candidate>]) {
         let low = greatest_low(&self.targets, piece.clone());
         for at in 0..candidates.len() {
-            let norms = self.queries.norms_of(self.kernel, self.asking[at]);
-            block.bounds[at / GROUP][at % GROUP] = QueryBound::new(norms.high, self.targets.limit(self.desks.reach(at), norms.low, low));
+            let norms = self.queries.norms_of(self.kernel, self.active[at]);
+            block.bounds[at / GROUP][at % GROUP] =
+                QueryBound::new(norms.high, self.targets.limit(self.heaps.k_distance(at), norms.low, low));
         }
         let sieves = self.kernel.sieves();
         for first in piece.clone().step_by(TILE) {
@@ -155,20 +156,20 @@ impl Scan<'_> {
             for group in 0..block.groups() {
                 let masks = sieves.survivors(block.group(group), tile.tile());
                 for (at, mask) in (group * GROUP..).zip(masks).filter(|(_, mask)| *mask != 0) {
-                    self.meet(at, first, mask, &mut candidates[at]);
+                    self.visit(at, first, mask, &mut candidates[at]);
                 }
             }
         }
     }
 
     /// A query meets the rows of a mask that begins at `first`: those that it may find are candidates.
-    fn meet(&self, at: usize, first: usize, mut mask: u64, candidates: &mut Vec<Candidate>) {
+    fn visit(&self, at: usize, first: usize, mut mask: u64, candidates: &mut Vec<Candidate>) {
         while mask != 0 {
             let row = (first + mask.trailing_zeros() as usize) as u32;
             mask &= mask - 1;
             // Runs are filled up past the last row.
             let is_row = self.targets.norms().get(row as usize).is_some_and(|norms| !norms.is_zero());
-            if is_row && self.live.contains(row) && self.admit.admits(self.asking[at] as usize, row) {
+            if is_row && self.live.contains(row) && self.admit.admits(self.active[at] as usize, row) {
                 let candidate = Candidate { row, apart: self.apart(at, row) };
                 candidates.extend(self.may_be(at, candidate).then_some(candidate));
             }
@@ -183,8 +184,8 @@ impl Scan<'_> {
     fn measure_best(&self, at: usize, candidates: &mut Vec<Candidate>, before: usize) {
         let mut last = candidates.split_off(before.min(candidates.len()));
         last.sort_unstable_by_key(|candidate| (candidate.apart, candidate.row));
-        let most = self.desks.most().min(last.len());
-        let seems_near = |candidate: &Candidate| self.estimate(at, *candidate) <= u64::from(self.desks.reach(at));
+        let most = self.heaps.most().min(last.len());
+        let seems_near = |candidate: &Candidate| self.estimate(at, *candidate) <= u64::from(self.heaps.k_distance(at));
         let mut measured = 0;
         while measured < most && seems_near(&last[measured]) {
             self.offer(at, last[measured]);
@@ -215,13 +216,13 @@ impl Scan<'_> {
     /// Measures a candidate for whoever keeps it.
     fn offer(&self, at: usize, Candidate { row, .. }: Candidate) {
         let distance = self.targets.squared_distance(self.kernel, self.row(at), row);
-        self.desks.offer(at, Neighbor { row, distance }, self.order);
+        self.heaps.offer(at, Neighbor { row, distance }, self.order);
     }
 
     /// Whether a candidate may be among the best.
     fn may_be(&self, at: usize, Candidate { row, apart }: Candidate) -> bool {
         let [own, other] = self.lows(at, row);
-        apart <= self.targets.limit(self.desks.reach(at), own, other)
+        apart <= self.targets.limit(self.heaps.k_distance(at), own, other)
     }
 
     /// About how far a candidate is: as far as if low bytes had nothing to do with high bytes or with each other.
@@ -234,12 +235,12 @@ impl Scan<'_> {
     }
 
     fn row(&self, at: usize) -> Row<'_> {
-        self.queries.row(self.asking[at])
+        self.queries.row(self.active[at])
     }
 
     /// The low norms of a pair.
     fn lows(&self, at: usize, row: u32) -> [u32; 2] {
-        [self.queries.low_of(self.asking[at]), self.targets.low_of(row)]
+        [self.queries.low_of(self.active[at]), self.targets.low_of(row)]
     }
 
     /// `H` of a pair: the squared distance of rows that are as their high bytes.

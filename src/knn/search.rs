@@ -3,13 +3,13 @@
 //! Some queries are scanned for together (`scan`), many are joined in blocks (`join`).
 
 use super::{
-    best::Desks,
     bound::OPEN,
-    join::{Course, Meeting, Side, across, pairs_among},
+    join::{Course, PairVisitor, Side, across, pairs_among},
     kernel::Kernel,
     planes::{By, Planes},
     rows::{Admit, Live, Neighbor, RowOrder, taking_part},
     scan::{self, Scan},
+    top_k::TopKHeaps,
 };
 use std::sync::{Mutex, PoisonError};
 
@@ -52,9 +52,9 @@ pub fn nearest_with(
     Search { kernel, queries, targets, live, order, admit }.run(k, OPEN)
 }
 
-/// Queries, and what they are compared by.
+/// Queries, and by which of their values they are compared.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct QuerySet<'a> {
     /// The queries.
     pub queries: Planes<'a>,
     /// What is compared.
@@ -63,21 +63,27 @@ pub struct Ask<'a> {
     pub k: usize,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> QuerySet<'a> {
     /// Queries and targets by what counts of them.
     fn compared(&self, targets: Planes<'a>) -> [Planes<'a>; 2] {
         [self.queries, targets].map(|planes| planes.compared(self.by))
     }
 }
 
-/// [`nearest`] by what is asked for: exact for that.
+/// [`nearest`] by the values that the query set names; exact for those.
 ///
 /// # Panics
 /// As [`nearest`].
 #[must_use]
-pub fn nearest_by(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder, admit: &Admit<'_>) -> Vec<Vec<Neighbor>> {
-    let [queries, targets] = ask.compared(targets);
-    nearest(queries, targets, live, ask.k, order, admit)
+pub fn nearest_by(
+    query_set: QuerySet<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    order: &dyn RowOrder,
+    admit: &Admit<'_>,
+) -> Vec<Vec<Neighbor>> {
+    let [queries, targets] = query_set.compared(targets);
+    nearest(queries, targets, live, query_set.k, order, admit)
 }
 
 /// [`nearest_by`] for each of these, of few queries each, while the targets are read once.
@@ -85,41 +91,54 @@ pub fn nearest_by(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dy
 /// # Panics
 /// As [`nearest`].
 #[must_use]
-pub fn nearest_together(asks: &[Ask<'_>], targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder) -> Vec<Vec<Vec<Neighbor>>> {
+pub fn nearest_together(
+    query_sets: &[QuerySet<'_>],
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    order: &dyn RowOrder,
+) -> Vec<Vec<Vec<Neighbor>>> {
     let (kernel, admit) = (Kernel::best(), &Admit::default());
-    let compared = asks.iter().map(|ask| ask.compared(targets));
+    let compared = query_sets.iter().map(|query_set| query_set.compared(targets));
     let searches: Vec<Search<'_>> = compared.map(|[queries, targets]| Search { kernel, queries, targets, live, order, admit }).collect();
-    let began: Vec<(Vec<u32>, Desks)> = searches.iter().zip(asks).map(|(search, ask)| search.begin(ask.k, OPEN)).collect();
-    scan::run(&searches.iter().zip(&began).map(|(search, (asking, desks))| search.scan(asking, desks)).collect::<Vec<_>>());
-    searches.iter().zip(began).map(|(search, (asking, desks))| search.end(&asking, desks)).collect()
+    let began: Vec<(Vec<u32>, TopKHeaps)> =
+        searches.iter().zip(query_sets).map(|(search, query_set)| search.begin(query_set.k, OPEN)).collect();
+    scan::run(&searches.iter().zip(&began).map(|(search, (active, heaps))| search.scan(active, heaps)).collect::<Vec<_>>());
+    searches.iter().zip(began).map(|(search, (active, heaps))| search.end(&active, heaps)).collect()
 }
 
-/// What a row meets that will be added: what its list is made of, and the lists that it enters.
+/// The search result of a row that will be added: the neighbours that its list consists of, and the rows whose lists it enters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Met {
+pub struct SearchResult {
     /// The nearest, best first.
     pub nearest: Vec<Neighbor>,
-    /// Those that look as far as the row is from them, in any order.
-    pub looking: Vec<Neighbor>,
+    /// The rows whose k-distance reaches this row, in any order.
+    pub reverse: Vec<Neighbor>,
 }
 
-/// [`nearest_by`], and which targets look as far as each query is from them: by row, `reaches` are the squared distances that they still want,
-/// inclusive; rows past the end look everywhere. For more than a few queries.
+/// [`nearest_by`], and the reverse neighbours of each query: the targets whose k-distance reaches it. `k_distances` are squared distances by row,
+/// inclusive; rows past the end accept any distance. For more than a few queries.
 ///
 /// # Panics
 /// As [`nearest`].
 #[must_use]
-pub fn nearest_and_looking(ask: Ask<'_>, targets: Planes<'_>, live: &Live<'_>, order: &dyn RowOrder, reaches: &[u32]) -> Vec<Met> {
-    let [queries, targets] = ask.compared(targets);
+pub fn nearest_and_reverse(
+    query_set: QuerySet<'_>,
+    targets: Planes<'_>,
+    live: &Live<'_>,
+    order: &dyn RowOrder,
+    k_distances: &[u32],
+) -> Vec<SearchResult> {
+    let [queries, targets] = query_set.compared(targets);
     let search = Search { kernel: Kernel::best(), queries, targets, live, order, admit: &Admit::default() };
-    let (asking, desks) = search.begin(ask.k, OPEN);
-    let looks = Looks { reaches, looking: asking.iter().map(|_| Mutex::default()).collect() };
-    search.join(&asking, &desks, Some(&looks));
-    let mut met: Vec<Met> = search.end(&asking, desks).into_iter().map(|nearest| Met { nearest, looking: Vec::new() }).collect();
-    for (&query, looking) in asking.iter().zip(looks.looking) {
-        met[query as usize].looking = looking.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (active, heaps) = search.begin(query_set.k, OPEN);
+    let looks = Looks { k_distances, reverse: active.iter().map(|_| Mutex::default()).collect() };
+    search.join(&active, &heaps, Some(&looks));
+    let mut results: Vec<SearchResult> =
+        search.end(&active, heaps).into_iter().map(|nearest| SearchResult { nearest, reverse: Vec::new() }).collect();
+    for (&query, reverse) in active.iter().zip(looks.reverse) {
+        results[query as usize].reverse = reverse.into_inner().unwrap_or_else(PoisonError::into_inner);
     }
-    met
+    results
 }
 
 /// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
@@ -169,92 +188,92 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// What each query keeps of what is within a radius, at most `k`.
     fn run(&self, k: usize, radius_squared: u32) -> Vec<Vec<Neighbor>> {
-        let (asking, desks) = self.begin(k, radius_squared);
-        if asking.len() <= SOME {
-            scan::run(&[self.scan(&asking, &desks)]);
+        let (active, heaps) = self.begin(k, radius_squared);
+        if active.len() <= SOME {
+            scan::run(&[self.scan(&active, &heaps)]);
         } else {
-            self.join(&asking, &desks, None);
+            self.join(&active, &heaps, None);
         }
-        self.end(&asking, desks)
+        self.end(&active, heaps)
     }
 
     /// The queries that are not zero, and where they keep what they find.
-    fn begin(&self, k: usize, radius_squared: u32) -> (Vec<u32>, Desks) {
+    fn begin(&self, k: usize, radius_squared: u32) -> (Vec<u32>, TopKHeaps) {
         assert_eq!(self.queries.width(), self.targets.width(), "strides of queries and targets");
         self.admit.assert_covers(self.queries.rows());
         self.queries.scanning_all();
-        let asking: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
-        let desks = Desks::new(asking.len(), k, radius_squared);
-        (asking, desks)
+        let active: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
+        let heaps = TopKHeaps::new(active.len(), k, radius_squared);
+        (active, heaps)
     }
 
     /// What each query found.
-    fn end(&self, asking: &[u32], desks: Desks) -> Vec<Vec<Neighbor>> {
+    fn end(&self, active: &[u32], heaps: TopKHeaps) -> Vec<Vec<Neighbor>> {
         let mut lists = vec![Vec::new(); self.queries.rows()];
-        asking.iter().zip(desks.into_sorted(self.order)).for_each(|(&query, list)| lists[query as usize] = list);
+        active.iter().zip(heaps.into_sorted(self.order)).for_each(|(&query, list)| lists[query as usize] = list);
         lists
     }
 
-    fn scan<'b>(&self, asking: &'b [u32], desks: &'b Desks) -> Scan<'b>
+    fn scan<'b>(&self, active: &'b [u32], heaps: &'b TopKHeaps) -> Scan<'b>
     where
         'a: 'b,
     {
         let Self { kernel, queries, targets, live, order, admit } = *self;
-        asking.iter().for_each(|&query| queries.measuring(query));
-        Scan { kernel, queries, asking, targets, live, order, admit, desks }
+        active.iter().for_each(|&query| queries.measuring(query));
+        Scan { kernel, queries, active, targets, live, order, admit, heaps }
     }
 
-    fn join(&self, asking: &[u32], desks: &Desks, looks: Option<&Looks<'_>>) {
+    fn join(&self, active: &[u32], heaps: &TopKHeaps, looks: Option<&Looks<'_>>) {
         self.targets.scanning_all();
         let rows = taking_part(&self.targets, self.live);
-        let asked = Asked { asking, rows: &rows, desks, search: self, looks };
+        let asked = JoinVisitor { active, rows: &rows, heaps, search: self, looks };
         let course = Course::new(&|_, _| (), &|| false, pairs_among(0));
-        let sides = (Side::new(self.queries, asking), Side::new(self.targets, &rows));
+        let sides = (Side::new(self.queries, active), Side::new(self.targets, &rows));
         if across(self.kernel, sides.0, sides.1, &asked, &course).is_err() {
             unreachable!("this course is never cancelled");
         }
     }
 }
 
-/// Targets that look, too: how far, by row, and whom each who asks is seen by.
+/// The k-distances of targets, by row, and the reverse neighbours that each active query has found so far.
 struct Looks<'a> {
-    reaches: &'a [u32],
-    looking: Vec<Mutex<Vec<Neighbor>>>,
+    k_distances: &'a [u32],
+    reverse: Vec<Mutex<Vec<Neighbor>>>,
 }
 
 impl Looks<'_> {
-    fn reach(&self, row: u32) -> u32 {
-        self.reaches.get(row as usize).copied().unwrap_or(OPEN)
+    fn k_distance(&self, row: u32) -> u32 {
+        self.k_distances.get(row as usize).copied().unwrap_or(OPEN)
     }
 }
 
 /// Queries keep the best; what targets look at is only noted.
-struct Asked<'a> {
-    asking: &'a [u32],
+struct JoinVisitor<'a> {
+    active: &'a [u32],
     rows: &'a [u32],
-    desks: &'a Desks,
+    heaps: &'a TopKHeaps,
     search: &'a Search<'a>,
     looks: Option<&'a Looks<'a>>,
 }
 
-impl Meeting for Asked<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.desks.reach(query)
+impl PairVisitor for JoinVisitor<'_> {
+    fn query_k_distance(&self, query: usize) -> u32 {
+        self.heaps.k_distance(query)
     }
 
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        self.looks.map(|looks| looks.reach(self.rows[target]))
+    fn target_k_distance(&self, target: usize) -> Option<u32> {
+        self.looks.map(|looks| looks.k_distance(self.rows[target]))
     }
 
     fn admits(&self, query: usize, target: usize) -> bool {
-        self.search.admit.admits(self.asking[query] as usize, self.rows[target])
+        self.search.admit.admits(self.active[query] as usize, self.rows[target])
     }
 
-    fn meet(&self, query: usize, target: usize, distance: u32) {
+    fn visit(&self, query: usize, target: usize, distance: u32) {
         let neighbor = Neighbor { row: self.rows[target], distance };
-        self.desks.offer(query, neighbor, self.search.order);
-        if let Some(looks) = self.looks.filter(|looks| distance <= looks.reach(neighbor.row)) {
-            looks.looking[query].lock().unwrap_or_else(PoisonError::into_inner).push(neighbor);
+        self.heaps.offer(query, neighbor, self.search.order);
+        if let Some(looks) = self.looks.filter(|looks| distance <= looks.k_distance(neighbor.row)) {
+            looks.reverse[query].lock().unwrap_or_else(PoisonError::into_inner).push(neighbor);
         }
     }
 }
@@ -329,7 +348,7 @@ mod tests {
             let (live, admit) = (Live(&live), Admit::default());
             let expected = oracle::nearest(&few_queries.as_planes(), &few_targets.as_planes(), &live, 3, &order, &admit);
             let by = By::HighBytes { columns };
-            let ask = |by: By, k: usize| Ask { queries: queries.as_planes(), by, k };
+            let ask = |by: By, k: usize| QuerySet { queries: queries.as_planes(), by, k };
             let found = nearest_by(ask(by, 3), targets.as_planes(), &live, &order, &admit);
             assert_eq!(found, expected, "case {case}");
             let together = nearest_together(&[ask(By::Values, 5), ask(by, 3)], targets.as_planes(), &live, &order);

@@ -15,21 +15,21 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Lists with their reaches at hand.
+/// Lists with their k-distances at hand.
 struct Cached {
     lists: Vec<Vec<Neighbor>>,
-    reaches: Vec<u32>,
+    k_distances: Vec<u32>,
 }
 
 impl Cached {
     fn new(rows: usize) -> Self {
-        Self { lists: vec![Vec::new(); rows], reaches: vec![u32::MAX; rows] }
+        Self { lists: vec![Vec::new(); rows], k_distances: vec![u32::MAX; rows] }
     }
 
     fn lay(&mut self, update: &ListUpdate, k: usize) {
         for (row, list) in update.iter() {
             self.lists[row as usize] = list.to_vec();
-            self.reaches[row as usize] = self.lists.reach(row, k);
+            self.k_distances[row as usize] = self.lists.k_distance(row, k);
         }
     }
 }
@@ -40,9 +40,9 @@ impl ListSource for Cached {
     }
 
     /// One short, as they are while rows are being added.
-    fn reaches(&self, _: usize) -> Option<&[u32]> {
-        let known = self.reaches.iter().rposition(|&reach| reach != u32::MAX).map_or(0, |last| last + 1);
-        Some(&self.reaches[..known])
+    fn k_distances(&self, _: usize) -> Option<&[u32]> {
+        let known = self.k_distances.iter().rposition(|&k_distance| k_distance != u32::MAX).map_or(0, |last| last + 1);
+        Some(&self.k_distances[..known])
     }
 }
 
@@ -83,7 +83,7 @@ fn lists_after_ten_thousand_operations_equal_those_built_from_nothing() {
                 k: K,
                 spare: SPARE,
                 order: &order,
-                met: None,
+                results: None,
             };
             let changed = update_lists_with(kernels[step % kernels.len()], &update, &Watch::none()).unwrap();
             known.lay(&changed, K);
@@ -97,7 +97,7 @@ fn lists_after_ten_thousand_operations_equal_those_built_from_nothing() {
                 k: K,
                 spare: SPARE,
                 order: &order,
-                met: None,
+                results: None,
             };
             let mut built = Cached::new(ROWS);
             built.lay(&update_lists(&anew, &Watch::none()).unwrap(), K);
@@ -125,7 +125,7 @@ fn any_number_of_threads_keeps(spare: usize) {
     let all: Vec<u32> = (0..ROWS as u32).collect();
     let some: Vec<u32> = (0..3).map(|at| at * 7_000).filter(|&row| Live(&live).contains(row)).collect();
     let run = |live: &[u64], added: &[u32], removed: &[u32], old: &Cached| {
-        let update = Update { planes, live: Live(live), added, removed, old, k: 6, spare, order: &order, met: None };
+        let update = Update { planes, live: Live(live), added, removed, old, k: 6, spare, order: &order, results: None };
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| update_lists(&update, &Watch::none()).unwrap())
@@ -190,7 +190,7 @@ fn reads_only_what_it_announces<T: PartialEq + Send>(planes: &OwnedPlanes, work:
 
 /// An update of lists of four.
 fn four(planes: Planes<'_>, live: &[u64], added: &[u32], removed: &[u32], old: &dyn ListSource, order: &Shuffled) -> ListUpdate {
-    let update = Update { planes, live: Live(live), added, removed, old, k: 4, spare: 1, order, met: None };
+    let update = Update { planes, live: Live(live), added, removed, old, k: 4, spare: 1, order, results: None };
     update_lists(&update, &Watch::none()).unwrap()
 }
 

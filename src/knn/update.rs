@@ -1,7 +1,7 @@
 //! Shelves of sorted lists → the lists that a change has changed, row by row, without copying them.
 
 use super::{
-    arena::{Arena, NOBODY, SHELF, taken},
+    arena::{Arena, BLOCK_ROWS, EMPTY, taken},
     rows::Neighbor,
 };
 use rayon::prelude::*;
@@ -14,8 +14,8 @@ const NOWHERE: u32 = u32::MAX;
 #[derive(Clone, Default)]
 pub struct ListUpdate {
     k: usize,
-    /// Each holds the lists of [`SHELF`] places, `k` neighbours a place.
-    shelves: Vec<Box<[Neighbor]>>,
+    /// Each holds the lists of [`BLOCK_ROWS`] places, `k` neighbours a place.
+    blocks: Vec<Box<[Neighbor]>>,
     /// Rows, ascending, with the places of their lists.
     index: Vec<(u32, u32)>,
 }
@@ -28,8 +28,8 @@ impl ListUpdate {
 
     /// Adds lists by place, those of `rows`.
     pub(super) fn add(&mut self, rows: &[u32], arena: Arena) {
-        let first = (self.shelves.len() * SHELF) as u32;
-        self.shelves.extend(arena.into_shelves());
+        let first = (self.blocks.len() * BLOCK_ROWS) as u32;
+        self.blocks.extend(arena.into_blocks());
         self.index.reserve_exact(rows.len());
         self.index.extend(rows.iter().copied().zip(first..));
     }
@@ -37,16 +37,16 @@ impl ListUpdate {
     /// Adds lists that stand alone, of `k` places each.
     pub(super) fn add_lists(&mut self, lists: impl Iterator<Item = (u32, Box<[Neighbor]>)>) {
         let lists: Vec<_> = lists.collect();
-        let mut place = (self.shelves.len() * SHELF) as u32;
-        for some in lists.chunks(SHELF) {
-            let mut shelf = Vec::with_capacity(self.k * SHELF);
+        let mut place = (self.blocks.len() * BLOCK_ROWS) as u32;
+        for some in lists.chunks(BLOCK_ROWS) {
+            let mut block = Vec::with_capacity(self.k * BLOCK_ROWS);
             for (row, list) in some {
-                shelf.extend_from_slice(list);
+                block.extend_from_slice(list);
                 self.index.push((*row, place));
                 place += 1;
             }
-            shelf.resize(self.k * SHELF, NOBODY);
-            self.shelves.push(shelf.into_boxed_slice());
+            block.resize(self.k * BLOCK_ROWS, EMPTY);
+            self.blocks.push(block.into_boxed_slice());
         }
     }
 
@@ -111,8 +111,8 @@ impl ListUpdate {
     }
 
     fn list(&self, place: u32) -> &[Neighbor] {
-        match self.shelves.get(place as usize / SHELF) {
-            Some(shelf) if place != NOWHERE => taken(&shelf[place as usize % SHELF * self.k..][..self.k]),
+        match self.blocks.get(place as usize / BLOCK_ROWS) {
+            Some(block) if place != NOWHERE => taken(&block[place as usize % BLOCK_ROWS * self.k..][..self.k]),
             _ => &[],
         }
     }

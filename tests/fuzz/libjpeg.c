@@ -41,6 +41,8 @@ long wsidx_libjpeg(const unsigned char *bytes, size_t length, unsigned char *out
     }
     decoder.out_color_space = *channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
     decoder.dct_method = JDCT_ISLOW;
+    /* Coefficients that a progressive file never refines are not guessed; other decoders do not guess them either. */
+    decoder.do_block_smoothing = FALSE;
     jpeg_start_decompress(&decoder);
     while (decoder.output_scanline < decoder.output_height) {
         JSAMPROW row = out + (size_t)decoder.output_scanline * *width * *channels;

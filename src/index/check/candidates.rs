@@ -18,7 +18,7 @@ use crate::{
         query::ById,
         rows::SPARE,
     },
-    knn::{Admit, Ask, By, Live, Neighbor, OwnedPlanes, RowOrder, nearest, nearest_and_looking, nearest_by},
+    knn::{Admit, By, Live, Neighbor, OwnedPlanes, QuerySet, RowOrder, nearest, nearest_and_reverse, nearest_by},
     monitor::Monitor,
     similarity::register::Turn,
     verdict::ANOMALY_NEIGHBOR,
@@ -50,8 +50,8 @@ impl<'a> Sought<'a> {
 }
 
 /// A search of `k` by all columns.
-fn by_all(planes: &OwnedPlanes, k: usize) -> Ask<'_> {
-    Ask { queries: planes.as_planes(), by: By::Values, k }
+fn by_all(planes: &OwnedPlanes, k: usize) -> QuerySet<'_> {
+    QuerySet { queries: planes.as_planes(), by: By::Values, k }
 }
 
 fn values<'f>(features: impl Iterator<Item = &'f Feature>) -> Vec<&'f [i16]> {
@@ -95,14 +95,14 @@ impl Request<'_> {
     pub(super) fn in_base(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<Neighbor>>> {
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         let k = usize::from(self.reader.settings.neighbors);
-        match (&self.reader.reaches, &self.reader.registry) {
+        match (&self.reader.k_distances, &self.reader.registry) {
             // A writer will make lists of the same.
-            (Some(reaches), Some(registry)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
-                let found = view.search(|rows| nearest_and_looking(by_all(planes, k + SPARE), rows, &base, &ById(view), reaches))?;
-                let in_base = found.iter().map(|met| met.nearest.clone()).collect();
+            (Some(k_distances), Some(registry)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
+                let found = view.search(|rows| nearest_and_reverse(by_all(planes, k + SPARE), rows, &base, &ById(view), k_distances))?;
+                let in_base = found.iter().map(|results| results.nearest.clone()).collect();
                 let is_new = |requested: &Requested| !requested.read.row.is_some_and(|row| base.contains(row));
                 let new = found.into_iter().zip(self.requested).filter(|(_, requested)| is_new(requested));
-                registry.note_met(view.manifest().generation, new.map(|(met, requested)| (requested.read.id, met)).collect());
+                registry.keep_results(view.manifest().generation, new.map(|(results, requested)| (requested.read.id, results)).collect());
                 Ok(in_base)
             }
             _ => view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default())),
@@ -120,7 +120,7 @@ impl Request<'_> {
     }
 
     /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
-    fn among_new(&self, ask: Ask<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
+    fn among_new(&self, ask: QuerySet<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
         let admit = Admit { limits, ..Admit::default() };
         let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
         nearest_by(ask, planes.as_planes(), &Live(&not_live), &order, &admit)
@@ -158,7 +158,7 @@ impl Request<'_> {
         sought.extend(views);
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         // One more, for the content itself.
-        let ask = Ask { queries: sought.planes.as_planes(), by: BY_VIEW, k: AMONG + 1 };
+        let ask = QuerySet { queries: sought.planes.as_planes(), by: BY_VIEW, k: AMONG + 1 };
         let in_base = view.search(|rows| nearest_by(ask, rows, &base, &ById(view), &Admit::default()))?;
         let in_request = self.among_new(ask, &own.whole, &base, Some(&self.seen(&sought)));
         let mut candidates = vec![Candidates::new(); asked.len()];

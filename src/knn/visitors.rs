@@ -2,9 +2,9 @@
 //! either kind are joined.
 
 use super::{
-    arena::{Arena, NOBODY, insert, taken},
+    arena::{Arena, EMPTY, insert, taken},
     bound::OPEN,
-    join::Meeting,
+    join::PairVisitor,
     lists::{Change, Update},
     rows::{Neighbor, RowOrder, compare},
 };
@@ -35,8 +35,8 @@ impl<'a> Fresh<'a> {
     }
 
     /// How far the row at a place still looks.
-    pub(super) fn reach(&self, place: usize) -> u32 {
-        self.arena.reach(place)
+    pub(super) fn k_distance(&self, place: usize) -> u32 {
+        self.arena.k_distance(place)
     }
 
     /// Offers a row at a distance.
@@ -60,8 +60,8 @@ struct Entered {
 }
 
 impl Entered {
-    /// How far it reaches: as far as its last member, or everywhere while it has all rows and room.
-    fn reach(&self) -> u32 {
+    /// Its k-distance: the distance of its last member, or unlimited while it has all rows and room.
+    fn k_distance(&self) -> u32 {
         let members = if self.is_whole { &self.list } else { taken(&self.list) };
         members.last().map_or(0, |last| last.distance)
     }
@@ -75,23 +75,23 @@ impl Entered {
 
 /// Lists that start from the old ones and are read only when something enters; by row.
 pub(super) struct Kept<'a> {
-    /// How far each row looks, by row number; empty where nobody asks.
-    reach: Vec<AtomicU32>,
+    /// The k-distance of each row, by row number; empty where it is not needed.
+    k_distance: Vec<AtomicU32>,
     shards: Vec<Mutex<HashMap<u32, Entered>>>,
     places: usize,
     update: &'a Update<'a>,
 }
 
 impl<'a> Kept<'a> {
-    /// The lists of the rest. `reaches` is empty if nobody asks [`Kept::reach`].
-    pub(super) fn new(change: &Change, update: &'a Update<'a>, reaches: &[u32]) -> Self {
-        let reach = reaches.iter().map(|&reach| AtomicU32::new(reach)).collect();
+    /// The lists of the rest. `k_distances` is empty if [`Kept::k_distance`] is not called.
+    pub(super) fn new(change: &Change, update: &'a Update<'a>, k_distances: &[u32]) -> Self {
+        let k_distance = k_distances.iter().map(|&k_distance| AtomicU32::new(k_distance)).collect();
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let kept = Self { reach, shards, places: change.places, update };
+        let kept = Self { k_distance, shards, places: change.places, update };
         for &row in &change.thinned {
             let entered = kept.start(row);
-            if let Some(reach) = kept.reach.get(row as usize) {
-                reach.store(entered.reach(), Ordering::Relaxed);
+            if let Some(k_distance) = kept.k_distance.get(row as usize) {
+                k_distance.store(entered.k_distance(), Ordering::Relaxed);
             }
             kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, entered);
         }
@@ -107,35 +107,35 @@ impl<'a> Kept<'a> {
         let mut list: Vec<Neighbor> = self.update.old.list(row).to_vec();
         let is_whole = list.len() < self.update.k;
         list.retain(|neighbor| self.update.live.contains(neighbor.row));
-        list.resize(self.places, NOBODY);
+        list.resize(self.places, EMPTY);
         Entered { list: list.into_boxed_slice(), is_whole }
     }
 
     /// How far a row still looks; may be out of date, and is then larger than it need be.
-    fn reach(&self, row: u32) -> u32 {
-        self.reach.get(row as usize).map_or(OPEN, |reach| reach.load(Ordering::Relaxed))
+    fn k_distance(&self, row: u32) -> u32 {
+        self.k_distance.get(row as usize).map_or(OPEN, |k_distance| k_distance.load(Ordering::Relaxed))
     }
 
     /// Offers a neighbour to a row.
     pub(super) fn offer(&self, row: u32, neighbor: Neighbor) {
-        if neighbor.distance > self.reach(row) {
+        if neighbor.distance > self.k_distance(row) {
             return;
         }
         // Only damaged rows are so far apart; a free place stays a free place.
         let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
         let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
-        let reach = if let Some(entered) = shard.get_mut(&row) {
+        let k_distance = if let Some(entered) = shard.get_mut(&row) {
             entered.enter(neighbor, self.update.order);
-            entered.reach()
+            entered.k_distance()
         } else {
             let mut entered = self.start(row);
             if !entered.enter(neighbor, self.update.order) {
                 return;
             }
-            shard.entry(row).or_insert(entered).reach()
+            shard.entry(row).or_insert(entered).k_distance()
         };
-        if let Some(known) = self.reach.get(row as usize) {
-            known.store(reach, Ordering::Relaxed);
+        if let Some(known) = self.k_distance.get(row as usize) {
+            known.store(k_distance, Ordering::Relaxed);
         }
     }
 
@@ -151,16 +151,16 @@ pub(super) struct Both<'a> {
     pub(super) new: &'a Fresh<'a>,
 }
 
-impl Meeting for Both<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.new.arena.reach(query)
+impl PairVisitor for Both<'_> {
+    fn query_k_distance(&self, query: usize) -> u32 {
+        self.new.arena.k_distance(query)
     }
 
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.new.arena.reach(target))
+    fn target_k_distance(&self, target: usize) -> Option<u32> {
+        Some(self.new.arena.k_distance(target))
     }
 
-    fn meet(&self, query: usize, target: usize, distance: u32) {
+    fn visit(&self, query: usize, target: usize, distance: u32) {
         self.new.offer(query, self.new.rows[target], distance);
         self.new.offer(target, self.new.rows[query], distance);
     }
@@ -172,16 +172,16 @@ pub(super) struct Exchange<'a> {
     pub(super) b: &'a Fresh<'a>,
 }
 
-impl Meeting for Exchange<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.a.arena.reach(query)
+impl PairVisitor for Exchange<'_> {
+    fn query_k_distance(&self, query: usize) -> u32 {
+        self.a.arena.k_distance(query)
     }
 
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.b.arena.reach(target))
+    fn target_k_distance(&self, target: usize) -> Option<u32> {
+        Some(self.b.arena.k_distance(target))
     }
 
-    fn meet(&self, query: usize, target: usize, distance: u32) {
+    fn visit(&self, query: usize, target: usize, distance: u32) {
         self.a.offer(query, self.b.rows[target], distance);
         self.b.offer(target, self.a.rows[query], distance);
     }
@@ -194,16 +194,16 @@ pub(super) struct Entering<'a> {
     pub(super) rest: &'a [u32],
 }
 
-impl Meeting for Entering<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.new.arena.reach(query)
+impl PairVisitor for Entering<'_> {
+    fn query_k_distance(&self, query: usize) -> u32 {
+        self.new.arena.k_distance(query)
     }
 
-    fn target_reach(&self, target: usize) -> Option<u32> {
-        Some(self.kept.reach(self.rest[target]))
+    fn target_k_distance(&self, target: usize) -> Option<u32> {
+        Some(self.kept.k_distance(self.rest[target]))
     }
 
-    fn meet(&self, query: usize, target: usize, distance: u32) {
+    fn visit(&self, query: usize, target: usize, distance: u32) {
         self.new.offer(query, self.rest[target], distance);
         self.kept.offer(self.rest[target], Neighbor { row: self.new.rows[query], distance });
     }
@@ -215,16 +215,16 @@ pub(super) struct Asking<'a> {
     pub(super) rest: &'a [u32],
 }
 
-impl Meeting for Asking<'_> {
-    fn query_reach(&self, query: usize) -> u32 {
-        self.fresh.arena.reach(query)
+impl PairVisitor for Asking<'_> {
+    fn query_k_distance(&self, query: usize) -> u32 {
+        self.fresh.arena.k_distance(query)
     }
 
-    fn target_reach(&self, _: usize) -> Option<u32> {
+    fn target_k_distance(&self, _: usize) -> Option<u32> {
         None
     }
 
-    fn meet(&self, query: usize, target: usize, distance: u32) {
+    fn visit(&self, query: usize, target: usize, distance: u32) {
         self.fresh.offer(query, self.rest[target], distance);
     }
 }
@@ -241,7 +241,7 @@ mod tests {
             [(vec![], true, vec![3, 5, 8, 9]), (vec![4, 6], true, vec![3, 4, 5, 6]), (vec![4, 6, 7], false, vec![3, 4, 5, 6])]
         {
             let mut list: Vec<Neighbor> = members.iter().copied().map(at).collect();
-            list.resize(4, NOBODY);
+            list.resize(4, EMPTY);
             let offers = [9, 3, 8, 5];
             for turn in 0..offers.len() {
                 let mut entered = Entered { list: list.clone().into_boxed_slice(), is_whole };
@@ -249,12 +249,12 @@ mod tests {
                     entered.enter(at(offers[(i + turn) % offers.len()]), &ByNumber);
                 }
                 assert_eq!(taken(&entered.list).iter().map(|n| n.distance).collect::<Vec<_>>(), expected, "{members:?} {turn}");
-                assert_eq!(entered.reach(), expected[3]);
+                assert_eq!(entered.k_distance(), expected[3]);
             }
         }
-        let eroded = Entered { list: vec![at(4), NOBODY].into_boxed_slice(), is_whole: false };
-        assert_eq!(eroded.reach(), 4);
+        let eroded = Entered { list: vec![at(4), EMPTY].into_boxed_slice(), is_whole: false };
+        assert_eq!(eroded.k_distance(), 4);
         let whole = Entered { is_whole: true, ..eroded };
-        assert_eq!(whole.reach(), OPEN);
+        assert_eq!(whole.k_distance(), OPEN);
     }
 }

@@ -20,26 +20,26 @@ const FIRST: usize = 64;
 
 /// The `k` best neighbours among those within a radius.
 #[derive(Clone, Debug)]
-pub(super) struct Best {
+pub(super) struct TopK {
     k: usize,
     radius: u32,
     heap: Vec<Neighbor>,
 }
 
-impl Best {
+impl TopK {
     /// Nothing yet; keeps at most `k`, none farther than `radius` (squared; [`OPEN`] for any).
     pub(super) fn new(k: usize, radius: u32) -> Self {
         Self { k, radius, heap: Vec::new() }
     }
 
     /// The squared distance beyond which an offer is refused, inclusive; [`OPEN`] if none is.
-    pub(super) fn reach(&self) -> u32 {
+    pub(super) fn k_distance(&self) -> u32 {
         if self.heap.len() < self.k { self.radius } else { self.heap.first().map_or(0, |worst| worst.distance) }
     }
 
     /// Takes a neighbour if it is among the best so far; says whether it did. O(log k).
     pub(super) fn offer(&mut self, neighbor: Neighbor, order: &dyn RowOrder) -> bool {
-        if neighbor.distance > self.reach() {
+        if neighbor.distance > self.k_distance() {
             return false;
         }
         if self.heap.len() < self.k {
@@ -92,20 +92,20 @@ impl Best {
     }
 }
 
-/// Heaps that several threads offer to, each with its reach beside it, to be read without waiting and without touching the heap.
-pub(super) struct Desks {
+/// Heaps that several threads offer neighbours to. The k-distance of each stands beside its heap and is read without locking.
+pub(super) struct TopKHeaps {
     most: usize,
-    reach: Vec<AtomicU32>,
-    bests: Vec<Mutex<Best>>,
+    k_distance: Vec<AtomicU32>,
+    bests: Vec<Mutex<TopK>>,
 }
 
-impl Desks {
+impl TopKHeaps {
     /// So many, which keep at most `k`, none farther than `radius` (squared).
     pub(super) fn new(count: usize, k: usize, radius: u32) -> Self {
-        let best = Best::new(k, radius);
+        let best = TopK::new(k, radius);
         Self {
             most: k,
-            reach: (0..count).map(|_| AtomicU32::new(best.reach())).collect(),
+            k_distance: (0..count).map(|_| AtomicU32::new(best.k_distance())).collect(),
             bests: (0..count).map(|_| Mutex::new(best.clone())).collect(),
         }
     }
@@ -117,24 +117,24 @@ impl Desks {
 
     /// How far desk `at` still looks; may be out of date, and is then larger than it need be.
     #[inline]
-    pub(super) fn reach(&self, at: usize) -> u32 {
-        self.reach[at].load(Relaxed)
+    pub(super) fn k_distance(&self, at: usize) -> u32 {
+        self.k_distance[at].load(Relaxed)
     }
 
     /// Offers to desk `at`.
     pub(super) fn offer(&self, at: usize, neighbor: Neighbor, order: &dyn RowOrder) {
-        if neighbor.distance > self.reach(at) {
+        if neighbor.distance > self.k_distance(at) {
             return;
         }
         let mut best = self.bests[at].lock().unwrap_or_else(PoisonError::into_inner);
         if best.offer(neighbor, order) {
-            self.reach[at].store(best.reach(), Relaxed);
+            self.k_distance[at].store(best.k_distance(), Relaxed);
         }
     }
 
     /// What each keeps, best first, in order.
     pub(super) fn into_sorted(self, order: &dyn RowOrder) -> Vec<Vec<Neighbor>> {
-        let sorted = |best: Mutex<Best>| best.into_inner().unwrap_or_else(PoisonError::into_inner).into_sorted(order);
+        let sorted = |best: Mutex<TopK>| best.into_inner().unwrap_or_else(PoisonError::into_inner).into_sorted(order);
         self.bests.into_par_iter().map(sorted).collect()
     }
 }
@@ -152,7 +152,7 @@ mod tests {
         for _ in 0..2_000 {
             let (count, k, radius) = (random.below(60), random.below(20) as usize, [OPEN, 3][random.below(2) as usize]);
             let offers: Vec<Neighbor> = (0..count).map(|row| Neighbor { row, distance: random.below(7) }).collect();
-            let mut best = Best::new(k, radius);
+            let mut best = TopK::new(k, radius);
             for &offer in offers.iter().rev() {
                 let before = best.clone().into_sorted(&ByNumber);
                 let taken = best.offer(offer, &ByNumber);
