@@ -13,8 +13,8 @@ use super::{
     Arrival, Intake, Reader, Unsettled, Writer,
     batch::{BatchReader, Outcome, Source},
     check::Read,
-    pairs::{Asked, Library},
-    registry::Registry,
+    pairs::{QueryPicture, Registrar},
+    registration_cache::RegistrationCache,
 };
 use crate::{
     Error, Result,
@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Arrived {
     pub(super) outcome: Outcome,
     /// What a check makes of a picture first.
-    pub(super) looked: Option<(Feature, Arc<Asked>)>,
+    pub(super) looked: Option<(Feature, Arc<QueryPicture>)>,
 }
 
 /// Files that were read before their turn.
@@ -111,11 +111,11 @@ impl ArrivalReader {
         Ok(Ahead { basis: self.reader.basis.clone(), arrived, unsettled, left })
     }
 
-    fn look(&self, outcome: &Outcome) -> Result<Option<(Feature, Arc<Asked>)>> {
+    fn look(&self, outcome: &Outcome) -> Result<Option<(Feature, Arc<QueryPicture>)>> {
         let Some((content, picture)) = &outcome.content else { return Ok(None) };
-        let library = Library::new(self.reader.registry(1), |()| Ok(content.id), |()| Ok(picture.clone()));
-        let asked = Asked::known((), picture, |part, turns| self.reader.features(part, turns), &library)?;
-        Ok(Some((self.reader.feature(picture), Arc::new(asked))))
+        let registrar = Registrar::new(self.reader.registrations(1), |()| Ok(content.id), |()| Ok(picture.clone()));
+        let query = QueryPicture::known((), picture, |part, turns| self.reader.features(part, turns), &registrar)?;
+        Ok(Some((self.reader.feature(picture), Arc::new(query))))
     }
 
     /// Whether a file that cannot be read may be read later, or is no more.
@@ -150,10 +150,10 @@ impl Writer {
         let view = self.shown.as_ref().map(|shown| Arc::clone(&shown.view)).ok_or_else(none)?;
         let reference = OnceLock::new();
         let (home, settings) = (self.home.clone(), self.settings.clone());
-        if !self.registry.as_ref().is_some_and(|registry| registry.is_for(view.rows())) {
-            self.registry = Some(Arc::new(Registry::lasting(view.rows(), settings.size)));
+        if !self.registrations.as_ref().is_some_and(|registrations| registrations.is_for(view.rows())) {
+            self.registrations = Some(Arc::new(RegistrationCache::lasting(view.rows(), settings.size)));
         }
-        let registry = self.registry.clone();
+        let registrations = self.registrations.clone();
         Ok(Reader {
             home,
             settings,
@@ -162,7 +162,7 @@ impl Writer {
             view,
             reference,
             turned: OnceLock::new(),
-            registry,
+            registrations,
             k_distances: None,
         })
     }
@@ -193,10 +193,10 @@ impl Reader {
             (None, Some(row)) => self.picture_of_row(row)?,
             (None, None) => return Err(Error::Damaged { what: "the view lacks a content".into(), mend: "run `wsidx rebuild`" }),
         };
-        let (feature, asked) = match looked {
-            Some((feature, asked)) => (feature.clone(), Some(Arc::clone(asked))),
+        let (feature, query) = match looked {
+            Some((feature, query)) => (feature.clone(), Some(Arc::clone(query))),
             None => (self.feature(&picture), None),
         };
-        Ok(Ok(Read { id, picture, feature, row, asked }))
+        Ok(Ok(Read { id, picture, feature, row, query }))
     }
 }

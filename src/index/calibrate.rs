@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use super::{
     Reader,
-    pairs::{Asked, Library},
+    pairs::{QueryPicture, Registrar},
 };
 use crate::{
     Error, Result,
@@ -122,7 +122,7 @@ impl Reader {
         let (rows, contents) = self.sample()?;
         let ways = if Needs::MIRROR.within(rule.accept) { 2.0 } else { 1.0 };
         check_sample(rows.len(), rate, ways)?;
-        let calibrating = Calibrating { reader: self, rule, library: self.library(contents) };
+        let calibrating = Calibrating { reader: self, rule, registrar: self.registrar(contents) };
         monitor.stage("looking for impostors", Some(rows.len() as u64));
         let draw = |&row: &u32| {
             monitor.advance(1);
@@ -181,20 +181,20 @@ fn check_sample(images: usize, rate: f64, ways: f64) -> Result<()> {
 struct Calibrating<'a> {
     reader: &'a Reader,
     rule: &'a EdgeRule,
-    library: Library<'a, u32>,
+    registrar: Registrar<'a, u32>,
 }
 
 impl Calibrating<'_> {
     /// The rows that come up for a picture, each as it lies best under an accepted change, in all turns or upright only.
     fn found(&self, picture: &Picture, turned: bool) -> Result<Vec<(u32, Alignment)>> {
         let any = EdgeRule { threshold: f32::MIN_POSITIVE, ..*self.rule };
-        let asked = Asked::of(picture, |part, turns| self.reader.features(part, turns));
+        let query = QueryPicture::of(picture, |part, turns| self.reader.features(part, turns));
         let own = self.reader.feature(picture);
-        let (_, candidates) = self.reader.candidates(&own, &asked, usize::from(self.reader.settings.neighbors))?;
+        let (_, candidates) = self.reader.candidates(&own, &query, usize::from(self.reader.settings.neighbors))?;
         let mut found = Vec::new();
         for (row, turns) in candidates {
             let turns = turns.into_iter().filter(|&turn| turned || turn == Turn::NONE);
-            let pair = asked.best(row, turns, &self.library, &any)?;
+            let pair = query.best(row, turns, &self.registrar, &any)?;
             found.extend(pair.filter(|pair| any.accepts(pair)).map(|pair| (row, pair)));
         }
         Ok(found)

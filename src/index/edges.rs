@@ -1,11 +1,11 @@
 //! Lists that changed → pairs that became candidates or ceased to be, and the edges that come and go with them.
 //!
-//! A pair is a candidate while one of its rows is in the other's list. Whether it is kept is the pair's alone (`registry`), so only
+//! A pair is a candidate while one of its rows is in the other's list. Whether it is kept depends on the pair alone (`registration_cache`), so only
 //! new candidates are registered, and the edges after any history are those of a build from nothing.
 
 use rayon::prelude::*;
 
-use super::pairs::Library;
+use super::pairs::Registrar;
 use crate::{
     Error, Result,
     knn::{ListUpdate, Neighbor},
@@ -56,19 +56,19 @@ pub(super) struct Candidates<'a> {
 
 impl Candidates<'_> {
     /// The edges that change with the lists.
-    pub(super) fn edges(&self, library: Library<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
+    pub(super) fn edges(&self, registrar: Registrar<'_, u32>, monitor: &dyn Monitor) -> Result<EdgeUpdate> {
         monitor.stage("registering", Some(self.lists.len() as u64));
         let mut changes: Vec<Vec<Change>> = Vec::new();
-        for places in self.order(&library).chunks(TOGETHER) {
+        for places in self.order(&registrar).chunks(TOGETHER) {
             let of_row = |&place: &u32| {
                 let (row, list) = self.lists.nth(place as usize);
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, self.counting(list), &library) }
+                if monitor.cancelled() { Err(Error::Interrupted) } else { self.changes(row, self.counting(list), &registrar) }
             };
             changes.push(places.par_iter().map(of_row).collect::<Result<Vec<_>>>()?.concat());
         }
         // Of a million rows 64 MB, which their edges can use.
-        drop(library);
+        drop(registrar);
         let mut both: Vec<Change> = Vec::with_capacity(2 * changes.iter().map(Vec::len).sum::<usize>());
         changes.into_iter().flatten().for_each(|(a, b, pair)| both.extend([(a, b, pair), (b, a, pair)]));
         both.par_sort_unstable_by_key(|&(row, other, _)| (row, other));
@@ -84,14 +84,14 @@ impl Candidates<'_> {
     }
 
     /// The places of the lists in the order in which they are looked at.
-    fn order(&self, library: &Library<'_, u32>) -> Vec<u32> {
+    fn order(&self, registrar: &Registrar<'_, u32>) -> Vec<u32> {
         let new = self.lists.iter().filter(|(row, _)| self.published(*row).is_none()).count();
         // Where what is made of all new pictures is kept, no order is better than another.
-        if library.keeps_details_of(new) { (0..self.lists.len() as u32).collect() } else { together(self.lists) }
+        if registrar.keeps_details_of(new) { (0..self.lists.len() as u32).collect() } else { together(self.lists) }
     }
 
     /// The pairs of a row that are candidates no more, and those that are now and similar.
-    fn changes(&self, row: u32, list: &[Neighbor], library: &Library<'_, u32>) -> Result<Vec<Change>> {
+    fn changes(&self, row: u32, list: &[Neighbor], registrar: &Registrar<'_, u32>) -> Result<Vec<Change>> {
         let (is_new, before) = (self.published(row).is_none(), self.before(row)?);
         let mut changes = Vec::new();
         let mut gone = before.iter().filter(|neighbor| !has(list, **neighbor)).peekable();
@@ -113,7 +113,7 @@ impl Candidates<'_> {
             if twice || (!is_new && has(&self.before(other)?, back)) {
                 continue;
             }
-            changes.extend(library.as_they_lie(row, other)?.map(|pair| (row, other, Some(pair))));
+            changes.extend(registrar.as_they_lie(row, other)?.map(|pair| (row, other, Some(pair))));
         }
         Ok(changes)
     }

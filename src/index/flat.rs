@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::{Reader, pairs::Asked};
+use super::{Reader, pairs::QueryPicture};
 use crate::{Result, feature::Feature, knn::Live, picture::Picture, similarity::EdgeRule, store::state::ContentId};
 
 /// How much a picture has to be told from others by.
@@ -71,10 +71,10 @@ fn key(picture: &Picture) -> [u8; 32] {
 }
 
 /// How much a picture has, under a rule, to be told from others by; `flat` is the number of flat contents.
-pub(super) fn texture(asked: &Asked, feature: &Feature, rule: &EdgeRule, flat: usize) -> Texture {
+pub(super) fn texture(query: &QueryPicture, feature: &Feature, rule: &EdgeRule, flat: usize) -> Texture {
     if feature.is_flat() {
         Texture::Flat(flat)
-    } else if asked.telling() < rule.threshold {
+    } else if query.telling() < rule.threshold {
         Texture::TooLittle
     } else {
         Texture::Enough

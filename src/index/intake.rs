@@ -167,7 +167,7 @@ impl Writer {
     pub fn intake(&mut self, tables: &[Arc<[u8]>], at: i64, monitor: &dyn Monitor) -> Result<Intake> {
         self.publish(at, monitor)?;
         self.regraphed.get_or_insert_default();
-        let is_new = self.registry.is_none();
+        let is_new = self.registrations.is_none();
         let reader = self.reader()?;
         if is_new {
             reader.prepare_registry(monitor)?;
@@ -341,18 +341,18 @@ impl Reader {
     /// Makes the outlines of all live pictures, if there is room for them: so the first files are told as soon as later ones.
     fn prepare_registry(&self, monitor: &dyn Monitor) -> Result<()> {
         let rows = self.view.rows();
-        if !self.registry.as_ref().is_some_and(|registry| registry.has_room_for(rows)) {
+        if !self.registrations.as_ref().is_some_and(|registrations| registrations.has_room_for(rows)) {
             return Ok(());
         }
         monitor.stage("preparing", Some(rows as u64));
-        let (library, words) = (self.library(rows), self.view.live_words()?);
+        let (registrar, words) = (self.registrar(rows), self.view.live_words()?);
         (0..rows as u32).into_par_iter().try_for_each(|row| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
             if Live(&words).contains(row) {
                 // What cannot be read is told of when it is needed.
-                drop(library.outline(row));
+                drop(registrar.outline(row));
             }
             monitor.advance(1);
             Ok(())
@@ -398,10 +398,10 @@ mod tests {
         let (root, reader) = dataset();
         let mut writer = Writer::open(root.path(), "test", false, &Silent).unwrap();
         writer.intake(&[], 0, &Silent).unwrap();
-        let registry = writer.registry.as_ref().unwrap();
+        let registrations = writer.registrations.as_ref().unwrap();
         for row in 0..reader.view.rows() as u32 {
             let id = reader.view.content(row).unwrap().0;
-            registry.outlines.get(id, || panic!("row {row} has none")).unwrap();
+            registrations.outlines.get(id, || panic!("row {row} has none")).unwrap();
         }
     }
 }

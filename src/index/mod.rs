@@ -28,7 +28,7 @@ mod parts;
 mod publish;
 mod query;
 mod reader;
-mod registry;
+mod registration_cache;
 mod replace;
 mod restore;
 mod rows;

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Home, Storage, finish_replacement, publish::picture_of, registry::Registry, replace::clear_replacement, storage::WriterLock};
+use super::{
+    Home, Storage, finish_replacement, publish::picture_of, registration_cache::RegistrationCache, replace::clear_replacement,
+    storage::WriterLock,
+};
 use crate::{
     Error, Result,
     feature::Basis,
@@ -90,7 +93,7 @@ pub struct Writer {
     /// Pictures that were decoded in this run.
     pub(super) fresh: Fresh,
     /// What was registered lately, while somebody watches.
-    pub(super) registry: Option<Arc<Registry>>,
+    pub(super) registrations: Option<Arc<RegistrationCache>>,
     pub(super) lock: WriterLock,
     pub(super) who: String,
     /// How the index was found.
@@ -181,7 +184,7 @@ impl Writer {
             reference: None,
             regraphed: None,
             fresh: Fresh::default(),
-            registry: None,
+            registrations: None,
             lock,
             who: who.to_owned(),
             opened: Opened::default(),

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use super::registry::{Kept, Registry, kept};
+use super::registration_cache::{Kept, RegistrationCache, kept};
 use crate::{
     Result,
     feature::Feature,
@@ -27,7 +27,7 @@ pub(super) const AMONG: usize = 4;
 pub(super) const BY_VIEW: By = By::HighBytes { columns: 64 };
 
 /// A picture that is looked up.
-pub(super) struct Asked {
+pub(super) struct QueryPicture {
     /// The features of its views but the first, each with the turn that makes it.
     pub(super) views: Vec<(Turn, Feature)>,
     /// The content, where what comes of its pairs is to be noted.
@@ -36,21 +36,21 @@ pub(super) struct Asked {
     detail: Arc<Detail>,
 }
 
-impl Asked {
+impl QueryPicture {
     pub(super) fn of(picture: &Picture, features: impl Fn(&Picture, &[Turn]) -> Vec<Feature>) -> Self {
         let (outline, detail) = (Arc::new(Outline::of(picture)), Arc::new(Detail::of(picture)));
         Self { views: features_of_views(picture, features), noting: None, outline, detail }
     }
 
-    /// The same for a picture that the library knows.
+    /// The same for a picture that the registrar knows.
     pub(super) fn known<K: Copy>(
         key: K,
         picture: &Picture,
         features: impl Fn(&Picture, &[Turn]) -> Vec<Feature>,
-        library: &Library<'_, K>,
+        registrar: &Registrar<'_, K>,
     ) -> Result<Self> {
-        let (outline, detail) = (library.outline(key)?, library.detail(key)?);
-        Ok(Self { views: features_of_views(picture, features), noting: Some(library.id(key)?), outline, detail })
+        let (outline, detail) = (registrar.outline(key)?, registrar.detail(key)?);
+        Ok(Self { views: features_of_views(picture, features), noting: Some(registrar.id(key)?), outline, detail })
     }
 
     /// The similarity that the picture has enough texture for.
@@ -63,20 +63,20 @@ impl Asked {
         &self,
         other: K,
         turns: impl Iterator<Item = Turn>,
-        library: &Library<'_, K>,
+        registrar: &Registrar<'_, K>,
         rule: &EdgeRule,
     ) -> Result<Option<Alignment>> {
-        let outline = library.outline(other)?;
+        let outline = registrar.outline(other)?;
         let mut as_it_lies = false;
         let turns = turns.inspect(|&turn| as_it_lies |= turn == Turn::NONE);
         let begun: Vec<Begun> = turns.filter_map(|turn| begin(&self.outline, &outline, turn)).collect();
         let mut pairs = Vec::with_capacity(begun.len());
         if !begun.is_empty() {
-            let detail = library.detail(other)?;
+            let detail = registrar.detail(other)?;
             pairs.extend(begun.iter().map(|begun| begun.finish(&self.detail, &detail)));
         }
         if let Some(own) = self.noting.filter(|_| as_it_lies) {
-            library.note(own, other, kept(pairs.iter().find(|pair| pair.turn == Turn::NONE)))?;
+            registrar.note(own, other, kept(pairs.iter().find(|pair| pair.turn == Turn::NONE)))?;
         }
         let rank = |pair: &Alignment| (rule.accepts(pair), pair.similarity);
         Ok(pairs.into_iter().max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal)))
@@ -92,24 +92,24 @@ fn features_of_views(picture: &Picture, features: impl Fn(&Picture, &[Turn]) -> 
     parts(picture, Views::OF_QUERY).into_iter().enumerate().flat_map(of_part).collect()
 }
 
-/// Something of pictures, by what a [`Library`] knows them by.
+/// Something of pictures, by what a [`Registrar`] knows them by.
 type Lookup<'a, K, V> = Box<dyn Fn(K) -> Result<V> + Send + Sync + 'a>;
 
 /// What registration reads of stored pictures, and what it made of them before.
-pub(super) struct Library<'a, K> {
-    registry: Arc<Registry>,
+pub(super) struct Registrar<'a, K> {
+    registrations: Arc<RegistrationCache>,
     id: Lookup<'a, K, ContentId>,
     picture: Lookup<'a, K, Picture>,
 }
 
-impl<'a, K: Copy> Library<'a, K> {
+impl<'a, K: Copy> Registrar<'a, K> {
     /// Of pictures, which `picture` reads, of contents, which `id` names.
     pub(super) fn new(
-        registry: Arc<Registry>,
+        registrations: Arc<RegistrationCache>,
         id: impl Fn(K) -> Result<ContentId> + Send + Sync + 'a,
         picture: impl Fn(K) -> Result<Picture> + Send + Sync + 'a,
     ) -> Self {
-        Self { registry, id: Box::new(id), picture: Box::new(picture) }
+        Self { registrations, id: Box::new(id), picture: Box::new(picture) }
     }
 
     pub(super) fn id(&self, key: K) -> Result<ContentId> {
@@ -117,31 +117,31 @@ impl<'a, K: Copy> Library<'a, K> {
     }
 
     pub(super) fn outline(&self, key: K) -> Result<Arc<Outline>> {
-        self.registry.outlines.get(self.id(key)?, || Ok(Outline::of(&*self.picture(key)?)))
+        self.registrations.outlines.get(self.id(key)?, || Ok(Outline::of(&*self.picture(key)?)))
     }
 
     pub(super) fn detail(&self, key: K) -> Result<Arc<Detail>> {
-        self.registry.details.get(self.id(key)?, || Ok(Detail::of(&*self.picture(key)?)))
+        self.registrations.details.get(self.id(key)?, || Ok(Detail::of(&*self.picture(key)?)))
     }
 
     fn picture(&self, key: K) -> Result<Arc<Picture>> {
-        self.registry.pictures.get(self.id(key)?, || (self.picture)(key))
+        self.registrations.pictures.get(self.id(key)?, || (self.picture)(key))
     }
 
     /// Whether details of so many pictures are kept together.
     pub(super) fn keeps_details_of(&self, pictures: usize) -> bool {
-        self.registry.details.has_room_for(pictures)
+        self.registrations.details.has_room_for(pictures)
     }
 
-    /// Notes what came of a pair as it lies, for [`Library::as_they_lie`].
+    /// Notes what came of a pair as it lies, for [`Registrar::as_they_lie`].
     fn note(&self, own: ContentId, other: K, pair: Kept) -> Result<()> {
-        self.registry.note(own, self.id(other)?, pair);
+        self.registrations.note(own, self.id(other)?, pair);
         Ok(())
     }
 
     /// What is kept of a pair as it lies.
     pub(super) fn as_they_lie(&self, a: K, b: K) -> Result<Kept> {
-        if let Some(noted) = self.registry.noted(self.id(a)?, self.id(b)?) {
+        if let Some(noted) = self.registrations.noted(self.id(a)?, self.id(b)?) {
             return Ok(noted);
         }
         let Some(begun) = begin(&*self.outline(a)?, &*self.outline(b)?, Turn::NONE) else { return Ok(None) };

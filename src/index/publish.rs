@@ -16,8 +16,8 @@ use super::{
     crops::has_crops,
     edges::Candidates,
     open::{Fresh, Shown},
-    pairs::Library,
-    registry::Registry,
+    pairs::Registrar,
+    registration_cache::RegistrationCache,
     rows::{
         LiveChange, OldLists, Rows, SPARE, changed_aliases, changed_edges, changed_lists, changed_names, changed_paths, has_dropped_rows,
         has_packs_of, k_distance_of,
@@ -212,13 +212,13 @@ impl Writer {
         let mut k_distances = self.k_distances(old, k_distances)?;
         let lists = self.lists(old, &k_distances, &grown, &live, monitor)?;
         let (known, k) = (self.reference.take(), usize::from(self.settings.neighbors));
-        let library = self.library(&grown, lists.len());
+        let registrar = self.registrar(&grown, lists.len());
         let (edges, reference) = rayon::join(
-            || Candidates { old, lists: &lists, k }.edges(library, monitor),
+            || Candidates { old, lists: &lists, k }.edges(registrar, monitor),
             || self.reference_after(known, old, &rows, &lists),
         );
         let (edges, reference) = (edges?, reference?);
-        self.registry.iter().for_each(|registry| registry.forget_pairs());
+        self.registrations.iter().for_each(|registrations| registrations.forget_pairs());
         monitor.stage("publishing", None);
         renew_k_distances(&mut k_distances, &rows, &live, &lists, k);
         let published = Published { written: true, fitted: false, lists: lists.len() as u64 };
@@ -349,16 +349,17 @@ impl Writer {
 
     /// What a check of this generation has found of all the rows that are added.
     fn results(&self, view: &View, grown: &Grown, added: &[u32]) -> Option<HashMap<u32, SearchResult>> {
-        let mut results = self.registry.as_ref()?.take_results(view.manifest().generation)?;
+        let mut results = self.registrations.as_ref()?.take_results(view.manifest().generation)?;
         added.iter().map(|&row| Some((row, results.remove(grown.id(row)?)?))).collect()
     }
 
     /// The pictures of the rows that so many changed lists can name.
-    fn library<'a>(&'a self, grown: &'a Grown, lists: usize) -> Library<'a, u32> {
+    fn registrar<'a>(&'a self, grown: &'a Grown, lists: usize) -> Registrar<'a, u32> {
         let named = lists.saturating_mul(1 + usize::from(self.settings.neighbors));
-        let registry = self.registry.clone().unwrap_or_else(|| Arc::new(Registry::new(named.min(grown.rows()), self.settings.size)));
+        let registrations =
+            self.registrations.clone().unwrap_or_else(|| Arc::new(RegistrationCache::new(named.min(grown.rows()), self.settings.size)));
         let id = |row| grown.id(row).copied().ok_or_else(lost);
-        Library::new(registry, id, |row| self.picture_of_row(grown, row).map(Cow::into_owned))
+        Registrar::new(registrations, id, |row| self.picture_of_row(grown, row).map(Cow::into_owned))
     }
 
     /// The picture of a row of a generation in the making.

@@ -12,7 +12,7 @@ use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture, texture},
-    pairs::{AMONG, Asked, BY_VIEW, OF_A_VIEW},
+    pairs::{AMONG, BY_VIEW, OF_A_VIEW, QueryPicture},
 };
 use crate::{
     Result,
@@ -127,11 +127,11 @@ impl Reader {
         // A large file is in memory alone: others may be waiting for it to go.
         drop(buffer);
         let own = self.feature(&picture);
-        let asked = Asked::of(&picture, |part, turns| self.features(part, turns));
-        let (nearest, turns) = self.candidates(&own, &asked, k)?;
-        let library = self.library(turns.len());
+        let query = QueryPicture::of(&picture, |part, turns| self.features(part, turns));
+        let (nearest, turns) = self.candidates(&own, &query, k)?;
+        let registrar = self.registrar(turns.len());
         let decide = |(row, turns): (u32, Turns)| -> Result<Option<(bool, Match)>> {
-            let pair = asked.best(row, turns.into_iter(), &library, rule)?;
+            let pair = query.best(row, turns.into_iter(), &registrar, rule)?;
             let is_edge = pair.is_some_and(|pair| rule.accepts(&pair));
             let distance = match nearest.get(&row) {
                 Some(distance) => *distance,
@@ -150,7 +150,7 @@ impl Reader {
                 matches.push((true, self.matched(Neighbor { row, distance: 0 }, Some(equal(&Detail::of(&picture))), rule)?));
             }
         }
-        let texture = texture(&asked, &own, rule, flat);
+        let texture = texture(&query, &own, rule, flat);
         let rank = |(is_edge, found): &(bool, Match)| (!is_edge, if *is_edge { 1.0 - found.similarity } else { found.distance });
         matches.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal).then_with(|| a.1.id.cmp(&b.1.id)));
         matches.truncate(k);
@@ -163,25 +163,25 @@ impl Reader {
     }
 
     /// The squared distances of the `k` nearest rows, and all rows that may be near-duplicates with the turns under which they came up.
-    pub(super) fn candidates(&self, own: &Feature, asked: &Asked, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
+    pub(super) fn candidates(&self, own: &Feature, query: &QueryPicture, k: usize) -> Result<(BTreeMap<u32, u32>, BTreeMap<u32, Turns>)> {
         let live = self.view.live_words()?;
         let order = ById(&self.view);
         let mut whole = OwnedPlanes::new(self.basis.len());
         whole.push(&own.0);
         let mut sought = OwnedPlanes::new(self.basis.len());
-        asked.views.iter().for_each(|(_, feature)| sought.push(&feature.0));
+        query.views.iter().for_each(|(_, feature)| sought.push(&feature.0));
         let itself = QuerySet { queries: whole.as_planes(), by: By::Values, k };
         let views = QuerySet { queries: sought.as_planes(), by: BY_VIEW, k: AMONG };
         let mut found = self.view.search(|rows| nearest_together(&[itself, views], rows, &Live(&live), &order))?;
         let some = found.pop().unwrap_or_default();
         let nearest: BTreeMap<u32, u32> = found.into_iter().flatten().flatten().map(|n| (n.row, n.distance)).collect();
         let mut turns: BTreeMap<u32, Turns> = nearest.keys().map(|row| (*row, Turns::from([Turn::NONE]))).collect();
-        let by_views = some.into_iter().zip(&asked.views).map(|(some, (_, feature))| self.nearest_to_view(some, feature));
+        let by_views = some.into_iter().zip(&query.views).map(|(some, (_, feature))| self.nearest_to_view(some, feature));
         let by_views = by_views.collect::<Result<Vec<_>>>()?;
         // By crops the picture itself as well.
         sought.push(&own.0);
         let by_crops = self.nearest_by_crops(&sought, &Live(&live), OF_A_VIEW, &order)?;
-        let of = |views: Vec<Vec<Neighbor>>| views.into_iter().zip(asked.views.iter().map(|(turn, _)| *turn).chain([Turn::NONE]));
+        let of = |views: Vec<Vec<Neighbor>>| views.into_iter().zip(query.views.iter().map(|(turn, _)| *turn).chain([Turn::NONE]));
         for (list, turn) in of(by_views).chain(of(by_crops)) {
             for neighbor in list {
                 turns.entry(neighbor.row).or_default().insert(turn);
@@ -327,12 +327,12 @@ pub(super) mod tests {
         for number in 200..230 {
             let picture = picture(number);
             let own = reader.feature(&picture);
-            let asked = Asked::of(&picture, |part, turns| reader.features(part, turns));
+            let query = QueryPicture::of(&picture, |part, turns| reader.features(part, turns));
             let mut expected: BTreeMap<u32, Turns> = BTreeMap::new();
             for row in nearest_of(&all, &own, By::Values, 5) {
                 expected.entry(row).or_default().insert(Turn::NONE);
             }
-            for (turn, view) in &asked.views {
+            for (turn, view) in &query.views {
                 let among = nearest_of(&all, view, BY_VIEW, AMONG);
                 let some: Vec<_> = all.iter().filter(|(row, ..)| among.contains(row)).cloned().collect();
                 let chosen = nearest_of(&some, view, By::Values, OF_A_VIEW);
@@ -342,7 +342,7 @@ pub(super) mod tests {
                     expected.entry(row).or_default().insert(*turn);
                 }
             }
-            let (nearest, turns) = reader.candidates(&own, &asked, 5).unwrap();
+            let (nearest, turns) = reader.candidates(&own, &query, 5).unwrap();
             assert_eq!(nearest.len(), 5);
             assert_eq!(turns, expected, "picture {number}");
         }

@@ -10,9 +10,9 @@ use super::{
     Home, Storage,
     crops::has_crops,
     open::incomplete,
-    pairs::Library,
+    pairs::Registrar,
     publish::{coefficients_of, picture_of},
-    registry::Registry,
+    registration_cache::RegistrationCache,
 };
 use crate::{
     Error, Result,
@@ -44,7 +44,7 @@ pub struct Reader {
     /// The columns of the basis under each turn, once they were needed.
     pub(super) turned: OnceLock<Vec<Turned>>,
     /// What a writer that asks has registered lately.
-    pub(super) registry: Option<Arc<Registry>>,
+    pub(super) registrations: Option<Arc<RegistrationCache>>,
     /// The k-distances of the rows of the view, where the reader belongs to a writer that knows them.
     pub(super) k_distances: Option<Arc<Vec<u32>>>,
 }
@@ -100,7 +100,7 @@ impl Reader {
             packs,
             reference: OnceLock::new(),
             turned: OnceLock::new(),
-            registry: None,
+            registrations: None,
             k_distances: None,
         };
         match reader.view.manifest().incomplete {
@@ -149,13 +149,13 @@ impl Reader {
     }
 
     /// The pictures of the rows, about `count` of which are registered.
-    pub(super) fn library(&self, count: usize) -> Library<'_, u32> {
-        Library::new(self.registry(count), |row| Ok(self.view.content(row)?.0), |row| self.picture_of_row(row))
+    pub(super) fn registrar(&self, count: usize) -> Registrar<'_, u32> {
+        Registrar::new(self.registrations(count), |row| Ok(self.view.content(row)?.0), |row| self.picture_of_row(row))
     }
 
     /// Where about `count` pictures are registered.
-    pub(super) fn registry(&self, count: usize) -> Arc<Registry> {
-        self.registry.clone().unwrap_or_else(|| Arc::new(Registry::new(count, self.settings.size)))
+    pub(super) fn registrations(&self, count: usize) -> Arc<RegistrationCache> {
+        self.registrations.clone().unwrap_or_else(|| Arc::new(RegistrationCache::new(count, self.settings.size)))
     }
 
     /// A stored content.

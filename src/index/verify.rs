@@ -191,8 +191,8 @@ impl Reader {
 
     /// The edges that a build from nothing gives.
     fn verify_edges(&self, lists: &ListUpdate, found: &mut Verification, monitor: &dyn Monitor) -> Result<()> {
-        let library = self.library(self.view.rows());
-        let built = Candidates { old: None, lists, k: self.settings.neighbors.into() }.edges(library, monitor)?;
+        let registrar = self.registrar(self.view.rows());
+        let built = Candidates { old: None, lists, k: self.settings.neighbors.into() }.edges(registrar, monitor)?;
         self.verify_rows(built.iter(), |row| self.view.edges(row), <[Edge]>::eq, "its edges are not those", found)
     }
 

@@ -146,7 +146,7 @@ fn to_json(reduced: &Reduced) -> ReduceJson {
         schema: "wsidx.reduce/1",
         images: images.len(),
         clusters: found.clusters.count(),
-        clusters_asked: found.asked,
+        clusters_asked: found.requested,
         kept: reduced.number(Fate::stays),
         discarded: reduced.number(|fate| !fate.stays()),
         influential: reduced.number(|fate| fate == Fate::Influential),
@@ -238,12 +238,12 @@ fn summary(out: &mut dyn io::Write, reduced: &Reduced) -> io::Result<()> {
     let found = &reduced.found;
     let count = |n: usize| term::count(n as u64);
     let several = reduced.multiple().len();
-    let asked = match found.asked {
-        Some(asked) if asked != found.clusters.count() => format!(" ({} were asked for)", count(asked)),
+    let requested = match found.requested {
+        Some(number) if number != found.clusters.count() => format!(" ({} requested)", count(number)),
         _ => String::new(),
     };
     writeln!(out, "images       {}", count(reduced.images.len()))?;
-    writeln!(out, "clusters     {}{asked}, {} of them of several images", count(found.clusters.count()), count(several))?;
+    writeln!(out, "clusters     {}{requested}, {} of them of several images", count(found.clusters.count()), count(several))?;
     writeln!(out, "kept         {}", count(reduced.number(Fate::stays)))?;
     writeln!(out, "discarded    {}", count(reduced.number(|fate| !fate.stays())))?;
     writeln!(out, "influential  {}", count(reduced.number(|fate| fate == Fate::Influential)))?;

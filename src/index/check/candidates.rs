@@ -14,7 +14,7 @@ use crate::{
     index::{
         Reader,
         crops::{crop_features, nearest_by_crops},
-        pairs::{AMONG, Asked, BY_VIEW, OF_A_VIEW},
+        pairs::{AMONG, BY_VIEW, OF_A_VIEW, QueryPicture},
         query::ById,
         rows::SPARE,
     },
@@ -95,14 +95,15 @@ impl Request<'_> {
     pub(super) fn in_base(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<Neighbor>>> {
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         let k = usize::from(self.reader.settings.neighbors);
-        match (&self.reader.k_distances, &self.reader.registry) {
+        match (&self.reader.k_distances, &self.reader.registrations) {
             // A writer will make lists of the same.
-            (Some(k_distances), Some(registry)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
+            (Some(k_distances), Some(registrations)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
                 let found = view.search(|rows| nearest_and_reverse(by_all(planes, k + SPARE), rows, &base, &ById(view), k_distances))?;
                 let in_base = found.iter().map(|results| results.nearest.clone()).collect();
                 let is_new = |requested: &Requested| !requested.read.row.is_some_and(|row| base.contains(row));
                 let new = found.into_iter().zip(self.requested).filter(|(_, requested)| is_new(requested));
-                registry.keep_results(view.manifest().generation, new.map(|(results, requested)| (requested.read.id, results)).collect());
+                registrations
+                    .keep_results(view.manifest().generation, new.map(|(results, requested)| (requested.read.id, results)).collect());
                 Ok(in_base)
             }
             _ => view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default())),
@@ -120,10 +121,10 @@ impl Request<'_> {
     }
 
     /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
-    fn among_new(&self, ask: QuerySet<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
+    fn among_new(&self, query_set: QuerySet<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
         let admit = Admit { limits, ..Admit::default() };
         let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
-        nearest_by(ask, planes.as_planes(), &Live(&not_live), &order, &admit)
+        nearest_by(query_set, planes.as_planes(), &Live(&not_live), &order, &admit)
     }
 
     /// One bit for each requested content, set if it is not among the live rows.
@@ -152,16 +153,16 @@ impl Request<'_> {
     }
 
     /// What the views of some requested contents bring, and under which turns.
-    pub(super) fn candidates(&self, first: usize, asked: &[Arc<Asked>], own: &Own) -> Result<Vec<Candidates>> {
+    pub(super) fn candidates(&self, first: usize, queries: &[Arc<QueryPicture>], own: &Own) -> Result<Vec<Candidates>> {
         let mut sought = Sought { planes: OwnedPlanes::new(self.reader.basis.len()), of: Vec::new() };
-        let views = (first..).zip(asked).flat_map(|(own, asked)| asked.views.iter().map(move |(turn, feature)| (feature, own, *turn)));
+        let views = (first..).zip(queries).flat_map(|(own, query)| query.views.iter().map(move |(turn, feature)| (feature, own, *turn)));
         sought.extend(views);
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         // One more, for the content itself.
-        let ask = QuerySet { queries: sought.planes.as_planes(), by: BY_VIEW, k: AMONG + 1 };
-        let in_base = view.search(|rows| nearest_by(ask, rows, &base, &ById(view), &Admit::default()))?;
-        let in_request = self.among_new(ask, &own.whole, &base, Some(&self.seen(&sought)));
-        let mut candidates = vec![Candidates::new(); asked.len()];
+        let query_set = QuerySet { queries: sought.planes.as_planes(), by: BY_VIEW, k: AMONG + 1 };
+        let in_base = view.search(|rows| nearest_by(query_set, rows, &base, &ById(view), &Admit::default()))?;
+        let in_request = self.among_new(query_set, &own.whole, &base, Some(&self.seen(&sought)));
+        let mut candidates = vec![Candidates::new(); queries.len()];
         let near = |(at, &(feature, own, _)): (usize, &(&Feature, usize, Turn))| {
             let some = self.merge(&in_base[at], &in_request[at], &self.requested[own], AMONG);
             let measured = some.into_iter().map(|(_, candidate)| Ok((self.distance(feature, candidate)?, candidate)));
@@ -171,7 +172,7 @@ impl Request<'_> {
         gather(first, &sought, near, &mut candidates);
         if let Some(crops) = &own.crops {
             // The pictures themselves as well.
-            let themselves = (first..).zip(&self.requested[first..][..asked.len()]);
+            let themselves = (first..).zip(&self.requested[first..][..queries.len()]);
             sought.extend(themselves.map(|(own, requested)| (&requested.read.feature, own, Turn::NONE)));
             let k = OF_A_VIEW + 1;
             let in_base = self.reader.nearest_by_crops(&sought.planes, &base, k, &ById(view))?;
@@ -229,7 +230,7 @@ impl Request<'_> {
     }
 }
 
-/// Adds what is near to what was sought to the candidates of those who asked, of whom the first is `first`.
+/// Adds what is near to what was sought to the candidates of the queries, the first of which is `first`.
 fn gather(first: usize, sought: &Sought<'_>, near: Vec<Vec<(u32, Candidate)>>, candidates: &mut [Candidates]) {
     for (near, &(_, own, turn)) in near.into_iter().zip(&sought.of) {
         for (_, candidate) in near {
@@ -271,15 +272,15 @@ mod tests {
         let (base, rule, flat) = (&base, &rule, &flat);
         let request =
             Request { reader: &reader, named: &named, requested: &requested, before: 0, places: HashMap::new(), base, rule, flat };
-        let of = |requested: &Requested| Arc::new(Asked::of(&requested.read.picture, |part, turns| reader.features(part, turns)));
-        let asked: Vec<Arc<Asked>> = requested.iter().map(of).collect();
-        let found = request.candidates(0, &asked, &request.own()).unwrap();
+        let of = |requested: &Requested| Arc::new(QueryPicture::of(&requested.read.picture, |part, turns| reader.features(part, turns)));
+        let queries: Vec<Arc<QueryPicture>> = requested.iter().map(of).collect();
+        let found = request.candidates(0, &queries, &request.own()).unwrap();
         let rows = known(&reader).into_iter().map(|(row, id, feature)| (Candidate::Row(row), id, feature));
         let mut all: Vec<Known<Candidate>> = rows.collect();
         let mut before = 0;
-        for (place, (found, asked)) in found.into_iter().zip(&asked).enumerate() {
+        for (place, (found, query)) in found.into_iter().zip(&queries).enumerate() {
             let mut expected = Candidates::new();
-            for (turn, view) in &asked.views {
+            for (turn, view) in &query.views {
                 let some = nearest_of(&all, view, BY_VIEW, AMONG);
                 let some: Vec<_> = all.iter().filter(|(candidate, ..)| some.contains(candidate)).cloned().collect();
                 for candidate in nearest_of(&some, view, By::Values, OF_A_VIEW) {

@@ -28,7 +28,7 @@ use super::{
     Reader,
     cluster::{Cluster, ClusterIds},
     flat::{FlatRows, Texture},
-    pairs::Asked,
+    pairs::QueryPicture,
     query::Match,
     scores::reference_of,
 };
@@ -117,7 +117,7 @@ pub(super) struct Read {
     pub(super) feature: Feature,
     pub(super) row: Option<u32>,
     /// What it is registered by, where that was made already.
-    pub(super) asked: Option<Arc<Asked>>,
+    pub(super) query: Option<Arc<QueryPicture>>,
 }
 
 impl Reader {
@@ -236,7 +236,7 @@ impl Reader {
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);
-        Ok(Read { id, picture, feature, row, asked: None })
+        Ok(Read { id, picture, feature, row, query: None })
     }
 
     /// Makes ready what every check needs, for those who have something else to wait for.

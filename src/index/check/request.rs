@@ -19,7 +19,7 @@ use crate::{
     index::{
         Reader,
         flat::{FlatRows, Texture, texture},
-        pairs::{Asked, Library},
+        pairs::{QueryPicture, Registrar},
         query::{Match, real_distance},
     },
     monitor::Monitor,
@@ -97,10 +97,11 @@ impl Request<'_> {
         monitor.stage("registering", Some(self.requested.len() as u64));
         let all = self.reader.view.rows() + self.requested.len();
         let count = all.min(self.requested.len() * MOST_PICTURES);
-        let library = Library::new(self.reader.registry(count), |candidate| self.content(candidate), |candidate| self.picture(candidate));
+        let registrar =
+            Registrar::new(self.reader.registrations(count), |candidate| self.content(candidate), |candidate| self.picture(candidate));
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
-            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &own, &library, monitor)?);
+            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &own, &registrar, monitor)?);
         }
         let evidence = pairs.into_iter().zip(apart).map(|((nearest, edges, texture), apart)| Evidence { nearest, edges, texture, apart });
         let mut evidence: Vec<Evidence> = evidence.collect();
@@ -121,24 +122,24 @@ impl Request<'_> {
         first: usize,
         near: &[Vec<(u32, Candidate)>],
         own: &Own,
-        library: &Library<'_, Candidate>,
+        registrar: &Registrar<'_, Candidate>,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Pairs>> {
         let some = &self.requested[first..first + near.len()];
-        let of = |(own, place): (&Requested, usize)| match &own.read.asked {
-            Some(asked) => Ok(Arc::clone(asked)),
+        let of = |(own, place): (&Requested, usize)| match &own.read.query {
+            Some(query) => Ok(Arc::clone(query)),
             None => {
                 let features = |part: &Picture, turns: &[Turn]| self.reader.features(part, turns);
-                Asked::known(Candidate::Requested(place), &own.read.picture, features, library).map(Arc::new)
+                QueryPicture::known(Candidate::Requested(place), &own.read.picture, features, registrar).map(Arc::new)
             }
         };
-        let asked: Vec<Arc<Asked>> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
-        let candidates = self.candidates(first, &asked, own)?;
+        let queries: Vec<Arc<QueryPicture>> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
+        let candidates = self.candidates(first, &queries, own)?;
         let one = |(i, candidates): (usize, Candidates)| {
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let pairs = self.evidence(first + i, &asked[i], &near[i], candidates, library);
+            let pairs = self.evidence(first + i, &queries[i], &near[i], candidates, registrar);
             monitor.advance(1);
             pairs
         };
@@ -165,21 +166,21 @@ impl Request<'_> {
     fn evidence(
         &self,
         own: usize,
-        asked: &Asked,
+        query: &QueryPicture,
         near: &[(u32, Candidate)],
         mut candidates: Candidates,
-        library: &Library<'_, Candidate>,
+        registrar: &Registrar<'_, Candidate>,
     ) -> Result<Pairs> {
         let near: HashMap<Candidate, (usize, u32)> = near.iter().enumerate().map(|(i, &(distance, near))| (near, (i, distance))).collect();
         for near in near.keys() {
             candidates.entry(*near).or_default().insert(Turn::NONE);
         }
         let feature = &self.requested[own].read.feature;
-        let texture = texture(asked, feature, self.rule, self.flat.count());
+        let texture = texture(query, feature, self.rule, self.flat.count());
         let (mut shown, mut edges) = (BTreeMap::new(), Vec::new());
         // A request of one image has all threads, too.
         let registered = candidates.into_par_iter().map(|(candidate, turns)| {
-            let pair = asked.best(candidate, turns.into_iter(), library, self.rule);
+            let pair = query.best(candidate, turns.into_iter(), registrar, self.rule);
             Ok((candidate, pair?))
         });
         for (candidate, pair) in registered.collect::<Result<Vec<_>>>()? {

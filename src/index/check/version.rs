@@ -126,7 +126,7 @@ impl Reader {
             }
             let (id, _) = self.view.content(row)?;
             let picture = self.picture_of_row(row)?;
-            Ok((place, Read { id, feature: self.feature(&picture), picture, row: Some(row), asked: None }))
+            Ok((place, Read { id, feature: self.feature(&picture), picture, row: Some(row), query: None }))
         };
         for (place, known) in rows.par_iter().map(of_row).collect::<Result<Vec<_>>>()? {
             read[place as usize] = Some(Ok(known));

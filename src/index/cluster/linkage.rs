@@ -1,7 +1,7 @@
 //! Images → clusters of each class by complete linkage of their cosine distances, as Birodkar, Mobahi and Bengio 2019 cluster embeddings
 //! ("Semantic redundancies in image-classification datasets: the 10 % you don't need", section 4).
 //!
-//! Each class, and what has no label, is clustered by itself: into one cluster, and its share of the others that were asked for. No cluster has
+//! Each class, and what has no label, is clustered by itself: into one cluster, and its share of the others that were requested for. No cluster has
 //! two labels, so none is influential. Of each the image closest to its centre stays, by the paper; the centre is the mean of the directions.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ impl Reader {
         let spread = spread(&clusters, unit.view());
         let labels: Vec<_> = images.iter().map(|image| image.label.clone()).collect();
         let from_kept = Some(from_kept(&reduce(&clusters, &labels, &spread), unit.view()));
-        Ok(Clustered { clusters, spread, asked: Some(k), columns: Some([points.ncols(), of]), quality, from_kept })
+        Ok(Clustered { clusters, spread, requested: Some(k), columns: Some([points.ncols(), of]), quality, from_kept })
     }
 }
 

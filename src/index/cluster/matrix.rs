@@ -36,7 +36,7 @@ impl Reader {
         Ok(Clustered {
             clusters,
             spread,
-            asked: Some(k),
+            requested: Some(k),
             columns: None,
             quality: Quality { silhouette, ..Quality::default() },
             from_kept: None,

@@ -118,8 +118,8 @@ pub struct Clustered {
     pub clusters: Clustering,
     /// How far each image is from the centre of its cluster, in units of the method: 0 for an image alone.
     pub spread: Vec<f64>,
-    /// How many clusters were asked for, where that is so.
-    pub asked: Option<usize>,
+    /// The number of clusters requested, if one was.
+    pub requested: Option<usize>,
     /// Columns by which images were compared, and how many there are.
     pub columns: Option<[usize; 2]>,
     /// How good they are.
@@ -167,7 +167,7 @@ impl Reader {
         let inertia = Some(squared.iter().sum());
         let quality = Quality { silhouette: silhouette_of_points(&clusters, points.view()), inertia, modularity: None };
         let spread = squared.into_iter().map(f64::sqrt).collect();
-        Ok(Clustered { clusters, spread, asked: Some(k), columns: Some([points.ncols(), of]), quality, from_kept: None })
+        Ok(Clustered { clusters, spread, requested: Some(k), columns: Some([points.ncols(), of]), quality, from_kept: None })
     }
 
     /// Clusters of the stored graph among some images, in which all paths of one content are near-duplicates.
@@ -181,7 +181,7 @@ impl Reader {
         let clusters = cluster(images.len(), &pairs)?;
         let spread = spread_of_pairs(&clusters, &pairs);
         let quality = Quality { modularity: modularity(&weights(&pairs), &clusters), ..Quality::default() };
-        Ok(Clustered { clusters, spread, asked: None, columns: None, quality, from_kept: None })
+        Ok(Clustered { clusters, spread, requested: None, columns: None, quality, from_kept: None })
     }
 
     /// The pairs of near-duplicates among some images, by their places; copies of one content with a similarity of 1.
