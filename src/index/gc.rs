@@ -115,7 +115,7 @@ impl Writer {
 
     fn published_basis(&self) -> Option<Basis> {
         let manifest = read_manifest(&*self.home.view().ok()?).ok()?;
-        manifest.fitted.then(|| Basis { columns: manifest.basis, fitted: true })
+        manifest.fitted.then_some(Basis { columns: manifest.basis, fitted: true })
     }
 }
 
