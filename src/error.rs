@@ -1,8 +1,9 @@
 //! The one error of the library, cut by what the caller does next.
 //!
-//! Every message says what was being done to what, and how to mend it: by a command of wsidx where the index is at fault, else by what the
-//! user can do about the system or the input. Mistakes of the calling *code* panic and are documented where they can happen; whatever *data*
-//! can cause is one of these.
+//! Every message says what was being done to what, and how to mend it: by a command of wsidx where
+//! the index is at fault, else by what the user can do about the system or the input. Mistakes of
+//! the calling *code* panic and are documented where they can happen; whatever *data* can cause is
+//! one of these.
 
 use std::{
     io,
@@ -78,15 +79,30 @@ pub enum Error {
 
 impl Error {
     /// An [`Error::Io`]; for use in `map_err`.
-    pub(crate) fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+    pub(crate) fn io<'a>(
+        doing: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
     }
 
-    /// The same for a file of an index: where the file itself is at fault, that is damage, which the command `mend` mends. A file that is not
-    /// there stays an [`Error::Io`], since a writer may have replaced it at this moment.
-    pub(crate) fn stored<'a>(doing: &'static str, path: &'a Path, mend: &'static str) -> impl FnOnce(io::Error) -> Self + 'a {
+    /// The same for a file of an index: where the file itself is at fault, that is damage, which
+    /// the command `mend` mends. A file that is not there stays an [`Error::Io`], since a writer
+    /// may have replaced it at this moment.
+    pub(crate) fn stored<'a>(
+        doing: &'static str,
+        path: &'a Path,
+        mend: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| match is_at_fault(&source) {
-            true => Self::Damaged { what: format!("{doing} {}: {source}", path.display()), mend },
+            true => Self::Damaged {
+                what: format!("{doing} {}: {source}", path.display()),
+                mend,
+            },
             false => Self::io(doing, path)(source),
         }
     }
@@ -95,17 +111,24 @@ impl Error {
     pub(crate) fn or_missing(self, mend: &'static str) -> Self {
         match self {
             Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Self::Damaged { what: format!("{} is not there", path.display()), mend }
+                Self::Damaged {
+                    what: format!("{} is not there", path.display()),
+                    mend,
+                }
             }
             other => other,
         }
     }
 }
 
-/// Whether a file is cut, is no regular file, or is a link: the system works, and what it holds is wrong.
+/// Whether a file is cut, is no regular file, or is a link: the system works, and what it holds is
+/// wrong.
 fn is_at_fault(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, UnexpectedEof};
-    let by_kind = matches!(error.kind(), UnexpectedEof | InvalidData | IsADirectory | NotADirectory);
+    let by_kind = matches!(
+        error.kind(),
+        UnexpectedEof | InvalidData | IsADirectory | NotADirectory
+    );
     by_kind || matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NXIO))
 }
 
@@ -125,18 +148,25 @@ fn remedy(error: &io::Error) -> &'static str {
         _ => {}
     }
     match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => "free some space, then run the command again",
-        Kind::PermissionDenied => "give this user the right to it (see `ls -ld` of it and of its folder), then run the command again",
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+            "free some space, then run the command again"
+        }
+        Kind::PermissionDenied => {
+            "give this user the right to it (see `ls -ld` of it and of its folder), then run the command again"
+        }
         Kind::ReadOnlyFilesystem => "mount it for writing, then run the command again",
         Kind::NotFound => "see whether it is there under this name, then run the command again",
-        Kind::AlreadyExists | Kind::NotADirectory | Kind::IsADirectory | Kind::DirectoryNotEmpty => {
-            "move away what has the name, then run the command again"
-        }
+        Kind::AlreadyExists
+        | Kind::NotADirectory
+        | Kind::IsADirectory
+        | Kind::DirectoryNotEmpty => "move away what has the name, then run the command again",
         Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput => {
             "see whether it is the file that it should be, then run the command again"
         }
         Kind::OutOfMemory => "free some memory, then run the command again",
-        Kind::AddrInUse | Kind::AddrNotAvailable => "name another address, or end the program that has it, then run the command again",
+        Kind::AddrInUse | Kind::AddrNotAvailable => {
+            "name another address, or end the program that has it, then run the command again"
+        }
         Kind::CrossesDevices => "name a place on the same file system, then run the command again",
         _ => "run the command again; if it fails again, the system log (`dmesg`) may say why",
     }
@@ -153,23 +183,45 @@ mod tests {
     fn every_error_of_the_system_says_what_the_user_can_do() {
         for code in 1..134 {
             let error = Error::io("reading", Path::new("x"))(io::Error::from_raw_os_error(code));
-            assert!(error.to_string().contains("run the command again"), "{error}");
+            assert!(
+                error.to_string().contains("run the command again"),
+                "{error}"
+            );
         }
-        let full = Error::io("writing", Path::new("x"))(io::Error::from_raw_os_error(28)).to_string();
-        assert_eq!(full, "writing x: No space left on device (os error 28); free some space, then run the command again");
+        let full =
+            Error::io("writing", Path::new("x"))(io::Error::from_raw_os_error(28)).to_string();
+        assert_eq!(
+            full,
+            "writing x: No space left on device (os error 28); free some space, then run the command again"
+        );
     }
 
     #[test]
     fn a_file_of_the_index_that_is_at_fault_is_damage_and_a_failing_system_is_not() {
-        let stored = |error: io::Error| Error::stored("reading", Path::new("x"), "run `wsidx sync`")(error);
-        for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData, io::ErrorKind::IsADirectory] {
-            assert!(stored(kind.into()).to_string().ends_with("run `wsidx sync`"));
+        let stored =
+            |error: io::Error| Error::stored("reading", Path::new("x"), "run `wsidx sync`")(error);
+        for kind in [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::InvalidData,
+            io::ErrorKind::IsADirectory,
+        ] {
+            assert!(
+                stored(kind.into())
+                    .to_string()
+                    .ends_with("run `wsidx sync`")
+            );
         }
         for code in [5, 13, 24, 28] {
-            assert!(matches!(stored(io::Error::from_raw_os_error(code)), Error::Io { .. }), "{code}");
+            assert!(
+                matches!(stored(io::Error::from_raw_os_error(code)), Error::Io { .. }),
+                "{code}"
+            );
         }
         let missing = stored(io::ErrorKind::NotFound.into());
         assert!(matches!(&missing, Error::Io { .. }));
-        assert_eq!(missing.or_missing("run `wsidx sync`").to_string(), "the index is damaged: x is not there; run `wsidx sync`");
+        assert_eq!(
+            missing.or_missing("run `wsidx sync`").to_string(),
+            "the index is damaged: x is not there; run `wsidx sync`"
+        );
     }
 }

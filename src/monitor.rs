@@ -1,16 +1,19 @@
 //! How long work tells of itself, and how it is told to stop.
 //!
-//! The library speaks to a [`Monitor`] and never to a terminal: what becomes of a word is for the caller to say. The program shows it as a
-//! bar on standard error; a test counts it; [`Silent`] drops it.
+//! The library speaks to a [`Monitor`] and never to a terminal: what becomes of a word is for the
+//! caller to say. The program shows it as a bar on standard error; a test counts it; [`Silent`]
+//! drops it.
 //!
-//! A stage that is told to stop ends between two pieces of its work and returns [`Error::Interrupted`](crate::Error::Interrupted); what it
-//! has acknowledged before stays.
+//! A stage that is told to stop ends between two pieces of its work and returns
+//! [`Error::Interrupted`](crate::Error::Interrupted); what it has acknowledged before stays.
 
-/// One who watches long work. Called from several threads at once, often: every method must be quick.
+/// One who watches long work. Called from several threads at once, often: every method must be
+/// quick.
 pub trait Monitor: Sync {
     /// A new stage begins, and the one before is over.
     ///
-    /// `name` is a short gerund ("reading"); `total` is the number of pieces that [`advance`](Self::advance) will count, where it is known.
+    /// `name` is a short gerund ("reading"); `total` is the number of pieces that
+    /// [`advance`](Self::advance) will count, where it is known.
     fn stage(&self, name: &'static str, total: Option<u64>);
 
     /// `n` more pieces of the stage are done.
@@ -82,7 +85,10 @@ mod tests {
     fn a_monitor_behind_a_reference_hears_every_word_in_order_and_can_stop_the_work() {
         let recorder = Recorder::default();
         assert!(work(&recorder));
-        assert_eq!(*recorder.0.lock().unwrap(), ["reading Some(2)", "1", "one is broken", "1"]);
+        assert_eq!(
+            *recorder.0.lock().unwrap(),
+            ["reading Some(2)", "1", "one is broken", "1"]
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Killed, cut and flipped: the index gives the old or the new state, an error or the right answer; never a mixture, a panic or a wrong
-//! answer; and `sync` mends it.
+//! Killed, cut and flipped: the index gives the old or the new state, an error or the right answer;
+//! never a mixture, a panic or a wrong answer; and `sync` mends it.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -38,14 +38,28 @@ fn small_with(rules: &str) -> tempfile::TempDir {
     fs::write(tree.path().join("wsidx.toml"), rules).unwrap();
     (0..6).for_each(|seed| write(tree.path(), &format!("cat/{seed}.ppm"), &ppm(seed, SIDE)));
     let survey = survey(tree.path(), &Silent).unwrap();
-    create(tree.path(), &survey, &InitOptions::default(), "test", 0, &Silent).unwrap();
+    create(
+        tree.path(),
+        &survey,
+        &InitOptions::default(),
+        "test",
+        0,
+        &Silent,
+    )
+    .unwrap();
     sync(tree.path()).unwrap();
     tree
 }
 
 fn sync(root: &Path) -> Result<u64> {
     let mut writer = Writer::open(root, "test", true, &Silent)?;
-    let summary = writer.sync(&SyncOptions { at: 1, ..SyncOptions::default() }, &Silent)?;
+    let summary = writer.sync(
+        &SyncOptions {
+            at: 1,
+            ..SyncOptions::default()
+        },
+        &Silent,
+    )?;
     writer.require_complete()?;
     Ok(summary.paths)
 }
@@ -56,15 +70,29 @@ fn answers(root: &Path) -> Result<String> {
     let mut all = String::new();
     for seed in 0..6 {
         if seed < 2 {
-            all += &format!("{:?}\n", reader.query(&root.join(format!("cat/{seed}.ppm")), 6, &Limits::default(), &EdgeRule::default())?);
+            all += &format!(
+                "{:?}\n",
+                reader.query(
+                    &root.join(format!("cat/{seed}.ppm")),
+                    6,
+                    &Limits::default(),
+                    &EdgeRule::default()
+                )?
+            );
         }
-        all += &format!("{:?}\n", reader.neighbors(format!("cat/{seed}.ppm").as_bytes(), &EdgeRule::default())?);
+        all += &format!(
+            "{:?}\n",
+            reader.neighbors(format!("cat/{seed}.ppm").as_bytes(), &EdgeRule::default())?
+        );
     }
     Ok(all)
 }
 
 fn part(root: &Path, part: &str) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(root.join(".wsidx").join(part)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(root.join(".wsidx").join(part))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     files
 }
@@ -76,7 +104,9 @@ fn damages(bytes: &[u8], step: usize) -> impl Iterator<Item = Vec<u8>> {
         flipped[at] ^= 0x55;
         flipped
     });
-    let cuts = (0..bytes.len()).step_by(step).map(|at| bytes[..at].to_vec());
+    let cuts = (0..bytes.len())
+        .step_by(step)
+        .map(|at| bytes[..at].to_vec());
     flips.chain(cuts)
 }
 
@@ -114,9 +144,14 @@ fn a_damaged_record_that_a_sync_has_to_read_is_read_again_from_its_file() {
     let at = bytes.len() / 3;
     bytes[at] ^= 0x55;
     fs::write(&pack, bytes).unwrap();
-    part(tree.path(), "view").iter().for_each(|file| fs::remove_file(file).unwrap());
+    part(tree.path(), "view")
+        .iter()
+        .for_each(|file| fs::remove_file(file).unwrap());
     assert_eq!(sync(tree.path()).unwrap(), 6);
-    let found = Writer::open(tree.path(), "test", true, &Silent).unwrap().verify(true, &Limits::default(), &Silent).unwrap();
+    let found = Writer::open(tree.path(), "test", true, &Silent)
+        .unwrap()
+        .verify(true, &Limits::default(), &Silent)
+        .unwrap();
     assert_eq!((found.problems, found.stale), (Vec::<String>::new(), 0));
 }
 
@@ -157,14 +192,17 @@ fn sync_mends_a_damaged_view_and_damaged_packs_from_the_files() {
             for bad in damages(&good, step) {
                 restore();
                 fs::write(&part(tree.path(), name)[i], &bad).unwrap();
-                // Without its catalog and view the index has only its packs; without those settings it is told to be lost.
+                // Without its catalog and view the index has only its packs; without those settings
+                // it is told to be lost.
                 if name == "packs" {
                     fs::remove_dir_all(index.join("catalog")).unwrap();
                     fs::remove_dir_all(index.join("view")).unwrap();
                     fs::create_dir(index.join("view")).unwrap();
                 }
                 match sync(tree.path()) {
-                    Ok(paths) => assert_eq!((paths, answers(tree.path()).unwrap()), (6, right.clone())),
+                    Ok(paths) => {
+                        assert_eq!((paths, answers(tree.path()).unwrap()), (6, right.clone()))
+                    }
                     Err(e) => assert!(name == "packs" && e.to_string().contains("damaged"), "{e}"),
                 }
             }
@@ -175,7 +213,8 @@ fn sync_mends_a_damaged_view_and_damaged_packs_from_the_files() {
 #[test]
 fn a_lost_record_is_told_until_sync_has_read_its_file_again() {
     let tree = small();
-    // The library notes nothing of who made an index, and one of strangers is made anew by `rebuild`.
+    // The library notes nothing of who made an index, and one of strangers is made anew by
+    // `rebuild`.
     wsidx(tree.path(), ["trust"]).expect(0);
     let right = answers(tree.path()).unwrap();
     let pack = part(tree.path(), "packs").pop().unwrap();
@@ -183,9 +222,24 @@ fn a_lost_record_is_told_until_sync_has_read_its_file_again() {
     let code = bytes.len() / 3;
     bytes[code] ^= 0xff;
     fs::write(&pack, bytes).unwrap();
-    assert!(wsidx(tree.path(), ["verify"]).expect(1).stdout.contains("stored records were lost; run `wsidx sync`"));
-    assert!(wsidx(tree.path(), ["rebuild"]).expect(2).stderr.contains("wsidx sync"));
-    assert!(wsidx(tree.path(), ["query", "cat/1.ppm"]).expect(2).stderr.contains("wsidx sync"));
+    assert!(
+        wsidx(tree.path(), ["verify"])
+            .expect(1)
+            .stdout
+            .contains("stored records were lost; run `wsidx sync`")
+    );
+    assert!(
+        wsidx(tree.path(), ["rebuild"])
+            .expect(2)
+            .stderr
+            .contains("wsidx sync")
+    );
+    assert!(
+        wsidx(tree.path(), ["query", "cat/1.ppm"])
+            .expect(2)
+            .stderr
+            .contains("wsidx sync")
+    );
     wsidx(tree.path(), ["sync"]).expect(0);
     assert_eq!(answers(tree.path()).unwrap(), right);
     wsidx(tree.path(), ["verify", "--files"]).expect(0);
@@ -220,15 +274,27 @@ fn a_sync_that_is_killed_loses_nothing_that_was_acknowledged() {
             fs::remove_file(tree.path().join(format!("cat/{}.ppm", round * 3))).unwrap();
         }
         let mut child = command(support::PROGRAM, tree.path());
-        let mut child = child.arg("sync").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = child
+            .arg("sync")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(numbers.below(90)));
         child.kill().unwrap();
         child.wait().unwrap();
         // Whatever generation is published is whole.
         let verified = wsidx(tree.path(), ["verify"]);
         let stale = verified.stdout.contains("does not show the last commit");
-        let made_again = verified.stdout.contains("the catalog was not what the packs say");
-        assert!(verified.status == Some(0) || stale || made_again, "round {round}: {}{}", verified.stdout, verified.stderr);
+        let made_again = verified
+            .stdout
+            .contains("the catalog was not what the packs say");
+        assert!(
+            verified.status == Some(0) || stale || made_again,
+            "round {round}: {}{}",
+            verified.stdout,
+            verified.stderr
+        );
         if round % 4 == 3 {
             wsidx(tree.path(), ["sync"]).expect(0);
             wsidx(tree.path(), ["verify", "--files"]).expect(0);

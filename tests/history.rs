@@ -1,5 +1,5 @@
-//! After any history, lists, rows and answers equal those of an index built from nothing; and the files of the index do not depend on the
-//! number of threads.
+//! After any history, lists, rows and answers equal those of an index built from nothing; and the
+//! files of the index do not depend on the number of threads.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -20,22 +20,51 @@ use wsidx::{
 
 fn init(root: &Path) {
     let survey = survey(root, &Silent).unwrap();
-    create(root, &survey, &InitOptions { size: Some(16), wavelet: None }, "test", 0, &Silent).unwrap();
+    create(
+        root,
+        &survey,
+        &InitOptions {
+            size: Some(16),
+            wavelet: None,
+        },
+        "test",
+        0,
+        &Silent,
+    )
+    .unwrap();
 }
 
 fn sync(root: &Path, scopes: Vec<Vec<u8>>) {
     let mut writer = Writer::open(root, "test", true, &Silent).unwrap();
-    writer.sync(&SyncOptions { scopes, at: 1, limits: None }, &Silent).unwrap();
+    writer
+        .sync(
+            &SyncOptions {
+                scopes,
+                at: 1,
+                limits: None,
+            },
+            &Silent,
+        )
+        .unwrap();
 }
 
 /// Whether the dataset asks for search rows for crops.
 fn ask_for_crops(root: &Path, asked: bool) {
-    fs::write(root.join("wsidx.toml"), format!("[index]\ncrops = {asked}\n")).unwrap();
+    fs::write(
+        root.join("wsidx.toml"),
+        format!("[index]\ncrops = {asked}\n"),
+    )
+    .unwrap();
 }
 
-/// A row's record without its place, and its list and edges by content id: distances; bits of similarities, and what they needed; and the
-/// features of its crops.
-type Row = (RowRecord, Vec<([u8; 32], u32)>, Vec<([u8; 32], u32, Needs)>, Vec<i32>);
+/// A row's record without its place, and its list and edges by content id: distances; bits of
+/// similarities, and what they needed; and the features of its crops.
+type Row = (
+    RowRecord,
+    Vec<([u8; 32], u32)>,
+    Vec<([u8; 32], u32, Needs)>,
+    Vec<i32>,
+);
 
 /// All live rows.
 type Everything = BTreeMap<[u8; 32], Row>;
@@ -47,33 +76,67 @@ fn everything(root: &Path) -> Everything {
     let id = |row: u32| view.row(row).unwrap().id;
     let live = rows.filter(|(_, record)| !record.occurrences.is_empty());
     live.map(|(row, record)| {
-        let list = view.list(row).unwrap().iter().map(|n| (id(n.row), n.distance)).collect();
-        let mut edges: Vec<_> = view.edges(row).unwrap().iter().map(|e| (id(e.row), e.similarity.to_bits(), e.needs)).collect();
+        let list = view
+            .list(row)
+            .unwrap()
+            .iter()
+            .map(|n| (id(n.row), n.distance))
+            .collect();
+        let mut edges: Vec<_> = view
+            .edges(row)
+            .unwrap()
+            .iter()
+            .map(|e| (id(e.row), e.similarity.to_bits(), e.needs))
+            .collect();
         edges.sort_by_key(|edge| edge.0);
-        let place = Place { pack: 0, offset: 0, len: 0 };
-        let of_crops = view.crops().map_or(0, |_| view.manifest().crops.as_ref().unwrap().places);
-        let crops =
-            (row * of_crops..(row + 1) * of_crops).flat_map(|crop| view.crops().unwrap().row(crop).unwrap().values().collect::<Vec<_>>());
-        (record.id, (RowRecord { place, ..record }, list, edges, crops.collect()))
+        let place = Place {
+            pack: 0,
+            offset: 0,
+            len: 0,
+        };
+        let of_crops = view
+            .crops()
+            .map_or(0, |_| view.manifest().crops.as_ref().unwrap().places);
+        let crops = (row * of_crops..(row + 1) * of_crops).flat_map(|crop| {
+            view.crops()
+                .unwrap()
+                .row(crop)
+                .unwrap()
+                .values()
+                .collect::<Vec<_>>()
+        });
+        (
+            record.id,
+            (RowRecord { place, ..record }, list, edges, crops.collect()),
+        )
     })
     .collect()
 }
 
-/// One random change of the tree. Pictures come from few seeds, so that contents come back, repeat and collide.
+/// One random change of the tree. Pictures come from few seeds, so that contents come back, repeat
+/// and collide.
 fn change(root: &Path, numbers: &mut Numbers, names: &mut Vec<String>) {
     let picture = |numbers: &mut Numbers| {
         let plain = ppm(numbers.below(60), 16);
         match numbers.below(3) {
             0 => brighter(&plain, 1 + numbers.below(3) as u8),
-            1 if numbers.below(9) == 0 => brighter(&[&b"P6 16 16 255\n"[..], &[7; 768]].concat(), numbers.below(4) as u8),
+            1 if numbers.below(9) == 0 => brighter(
+                &[&b"P6 16 16 255\n"[..], &[7; 768]].concat(),
+                numbers.below(4) as u8,
+            ),
             _ => plain,
         }
     };
-    let any = |numbers: &mut Numbers, names: &[String]| numbers.below(names.len().max(1) as u64) as usize;
+    let any =
+        |numbers: &mut Numbers, names: &[String]| numbers.below(names.len().max(1) as u64) as usize;
     match numbers.below(10) {
         0..5 => {
             let split = ["train", "test", "data"][numbers.below(3) as usize];
-            let name = format!("{split}/{}/{}.ppm", ["cat", "dog"][numbers.below(2) as usize], numbers.below(1 << 40));
+            let name = format!(
+                "{split}/{}/{}.ppm",
+                ["cat", "dog"][numbers.below(2) as usize],
+                numbers.below(1 << 40)
+            );
             write(root, &name, &picture(numbers));
             names.push(name);
         }
@@ -103,15 +166,22 @@ fn any_history_gives_the_index_that_is_built_from_nothing() {
         let mut numbers = Numbers::new(seed);
         let tree = tempfile::tempdir().unwrap();
         let mut names = Vec::new();
-        // Every other history has rows of crops for a time, or from some time on, or comes and goes with them.
-        let crops = |round: u64| seed % 2 == 1 && [!round.is_multiple_of(3), round >= 5, round < 6][seed as usize / 2];
+        // Every other history has rows of crops for a time, or from some time on, or comes and goes
+        // with them.
+        let crops = |round: u64| {
+            seed % 2 == 1 && [!round.is_multiple_of(3), round >= 5, round < 6][seed as usize / 2]
+        };
         init(tree.path());
         for round in 0..12 {
             ask_for_crops(tree.path(), crops(round));
             for _ in 0..1 + numbers.below(14) {
                 change(tree.path(), &mut numbers, &mut names);
             }
-            let scopes = if numbers.below(4) == 0 { vec![b"train".to_vec()] } else { Vec::new() };
+            let scopes = if numbers.below(4) == 0 {
+                vec![b"train".to_vec()]
+            } else {
+                Vec::new()
+            };
             sync(tree.path(), scopes.clone());
             if round % 4 == 3 {
                 sync(tree.path(), Vec::new());
@@ -120,15 +190,31 @@ fn any_history_gives_the_index_that_is_built_from_nothing() {
                 ask_for_crops(fresh.path(), crops(round));
                 init(fresh.path());
                 sync(fresh.path(), Vec::new());
-                assert_eq!(everything(tree.path()), everything(fresh.path()), "seed {seed}, round {round}");
-                assert_eq!(Reader::open(tree.path()).unwrap().view().crops().is_some(), crops(round));
+                assert_eq!(
+                    everything(tree.path()),
+                    everything(fresh.path()),
+                    "seed {seed}, round {round}"
+                );
+                assert_eq!(
+                    Reader::open(tree.path()).unwrap().view().crops().is_some(),
+                    crops(round)
+                );
             }
         }
         let mut writer = Writer::open(tree.path(), "test", false, &Silent).unwrap();
         let verified = writer.verify(true, &Limits::default(), &Silent).unwrap();
-        assert_eq!((verified.problems, verified.stale), (Vec::<String>::new(), 0));
+        assert_eq!(
+            (verified.problems, verified.stale),
+            (Vec::<String>::new(), 0)
+        );
         writer.gc(i64::MAX, 2, &Silent).unwrap();
-        assert_eq!(writer.verify(true, &Limits::default(), &Silent).unwrap().problems, Vec::<String>::new());
+        assert_eq!(
+            writer
+                .verify(true, &Limits::default(), &Silent)
+                .unwrap()
+                .problems,
+            Vec::<String>::new()
+        );
         drop(writer);
         sync(tree.path(), Vec::new());
     }
@@ -149,7 +235,9 @@ fn a_writer_that_stays_gives_what_a_new_one_gives() {
         // It empties again and again, so that a content comes back to nobody.
         match numbers.below(5) {
             0 => there.drain(..).for_each(remove),
-            1 if !there.is_empty() => remove(there.swap_remove(numbers.below(there.len() as u64) as usize)),
+            1 if !there.is_empty() => {
+                remove(there.swap_remove(numbers.below(there.len() as u64) as usize))
+            }
             _ => {
                 let seed = numbers.below(6);
                 put(seed);
@@ -159,20 +247,41 @@ fn a_writer_that_stays_gives_what_a_new_one_gives() {
         }
         let crops = step / 10 % 2 == 1;
         ask_for_crops(tree.path(), crops);
-        writer.sync(&SyncOptions { at: step, ..SyncOptions::default() }, &Silent).unwrap();
+        writer
+            .sync(
+                &SyncOptions {
+                    at: step,
+                    ..SyncOptions::default()
+                },
+                &Silent,
+            )
+            .unwrap();
         let names: Vec<String> = there.iter().map(|seed| at(*seed)).collect();
         let fresh = tempfile::tempdir().unwrap();
         copy_tree(tree.path(), fresh.path(), &names);
         ask_for_crops(fresh.path(), crops);
         init(fresh.path());
         sync(fresh.path(), Vec::new());
-        assert_eq!(everything(tree.path()), everything(fresh.path()), "step {step}");
+        assert_eq!(
+            everything(tree.path()),
+            everything(fresh.path()),
+            "step {step}"
+        );
     }
 }
 
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect()
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                fs::read(&path).unwrap(),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -180,12 +289,23 @@ fn the_published_files_are_the_same_for_any_number_of_threads() {
     let build = |threads: usize, crops: bool| {
         let tree = tempfile::tempdir().unwrap();
         ask_for_crops(tree.path(), crops);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        (0..1_100).for_each(|seed| write(tree.path(), &format!("train/cat/{seed}.ppm"), &ppm(seed % 1_050, 16)));
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        (0..1_100).for_each(|seed| {
+            write(
+                tree.path(),
+                &format!("train/cat/{seed}.ppm"),
+                &ppm(seed % 1_050, 16),
+            )
+        });
         pool.install(|| {
             init(tree.path());
             sync(tree.path(), Vec::new());
-            (0..40).for_each(|seed| fs::remove_file(tree.path().join(format!("train/cat/{}.ppm", seed * 7))).unwrap());
+            (0..40).for_each(|seed| {
+                fs::remove_file(tree.path().join(format!("train/cat/{}.ppm", seed * 7))).unwrap()
+            });
             sync(tree.path(), Vec::new());
         });
         assert!(Reader::open(tree.path()).unwrap().basis().fitted);
@@ -198,10 +318,16 @@ fn the_published_files_are_the_same_for_any_number_of_threads() {
         assert!(one == build(threads, true), "{threads} threads");
     }
     // Rows of crops change nothing else, but for the numbers of files.
-    let head = |name: &str| name.rsplit_once('-').map_or(name, |(head, _)| head).to_owned();
+    let head = |name: &str| {
+        name.rsplit_once('-')
+            .map_or(name, |(head, _)| head)
+            .to_owned()
+    };
     let plain = |files: BTreeMap<String, Vec<u8>>| {
         let files = files.into_iter().map(|(name, bytes)| (head(&name), bytes));
-        files.filter(|(name, _)| !name.starts_with("crops") && name != "manifest").collect::<BTreeMap<_, _>>()
+        files
+            .filter(|(name, _)| !name.starts_with("crops") && name != "manifest")
+            .collect::<BTreeMap<_, _>>()
     };
     assert!(plain(one) == plain(without));
 }
@@ -221,19 +347,34 @@ fn a_check_of_everything_finds_each_repetition_once() {
     init(tree.path());
     sync(tree.path(), Vec::new());
     let reader = Reader::open(tree.path()).unwrap();
-    let listed = wsidx::dataset::list(tree.path(), b"", &|| false).unwrap().files;
+    let listed = wsidx::dataset::list(tree.path(), b"", &|| false)
+        .unwrap()
+        .files;
     let item = |f: wsidx::dataset::Found| wsidx::index::CheckItem {
         file: wsidx::dataset::to_path(tree.path(), &f.path),
         path: f.path,
         inside: true,
     };
-    let checked = reader.check(listed.into_iter().map(item).collect(), &CheckOptions::default(), &Silent).unwrap();
+    let checked = reader
+        .check(
+            listed.into_iter().map(item).collect(),
+            &CheckOptions::default(),
+            &Silent,
+        )
+        .unwrap();
     let words: Vec<String> = checked
         .iter()
         .map(|c| {
             let j = &c.judgement;
             let path = String::from_utf8_lossy(&c.item.path).into_owned();
-            format!("{path} {} exact={} leak={} {}+{}", j.verdict.name(), j.exact, j.leak, j.duplicates, j.conflicts)
+            format!(
+                "{path} {} exact={} leak={} {}+{}",
+                j.verdict.name(),
+                j.exact,
+                j.leak,
+                j.duplicates,
+                j.conflicts
+            )
         })
         .collect();
     assert_eq!(

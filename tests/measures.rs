@@ -1,4 +1,5 @@
-//! Similarity functions against other programs: tests/measures/reference.csv, made by tests/measures/reference.py.
+//! Similarity functions against other programs: tests/measures/reference.csv, made by
+//! tests/measures/reference.py.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -8,10 +9,19 @@ use wsidx::{monitor::Silent, picture::Frame, similarity::Measure};
 fn frame(width: usize, height: usize, planes: usize, seed: usize) -> Frame {
     let sample = |i: usize| {
         let (x, y, p) = (i % width, i / width % height, i / (width * height));
-        let waves = x * (3 + seed) + y * (5 + 2 * seed) + ((x * y) >> 2) + 40 * ((x >> 3) ^ (y >> 3)) + 61 * p;
+        let waves = x * (3 + seed)
+            + y * (5 + 2 * seed)
+            + ((x * y) >> 2)
+            + 40 * ((x >> 3) ^ (y >> 3))
+            + 61 * p;
         ((waves + (x * 7919 + y * 104_729 + p * 31_337 + seed * 15_485_863) % 23) % 256) as u8
     };
-    Frame::from_samples([width, height], planes as u8, (0..width * height * planes).map(sample).collect()).unwrap()
+    Frame::from_samples(
+        [width, height],
+        planes as u8,
+        (0..width * height * planes).map(sample).collect(),
+    )
+    .unwrap()
 }
 
 #[test]

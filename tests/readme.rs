@@ -1,8 +1,9 @@
 //! README.md → its commands run, so that they stay true.
 //!
-//! The `sh` blocks under "## Try it" are one script, run by `bash -euo pipefail` in a fresh copy of the repository with the program first in
-//! `PATH`. Two rules on its lines: those that fetch or build the program are left out ([`BUILDS`]), since it is built already; and a line that
-//! ends in `# exit N` (with or without words after it) must exit with N, where any other must exit with 0.
+//! The `sh` blocks under "## Try it" are one script, run by `bash -euo pipefail` in a fresh copy of
+//! the repository with the program first in `PATH`. Two rules on its lines: those that fetch or
+//! build the program are left out ([`BUILDS`]), since it is built already; and a line that ends in
+//! `# exit N` (with or without words after it) must exit with N, where any other must exit with 0.
 
 mod support;
 
@@ -18,7 +19,9 @@ fn blocks(readme: &str, title: &str) -> Vec<String> {
     let (mut found, mut here, mut fence) = (Vec::<String>::new(), false, None);
     for line in readme.lines() {
         match (fence, line.trim_end()) {
-            (None, line) if line.starts_with("# ") || line.starts_with("## ") => here = line.strip_prefix("## ") == Some(title),
+            (None, line) if line.starts_with("# ") || line.starts_with("## ") => {
+                here = line.strip_prefix("## ") == Some(title)
+            }
             (None, line) if line.starts_with("```") => {
                 fence = Some(here && line == "```sh");
                 if fence == Some(true) {
@@ -26,7 +29,10 @@ fn blocks(readme: &str, title: &str) -> Vec<String> {
                 }
             }
             (Some(_), "```") => fence = None,
-            (Some(true), _) => found.last_mut().expect("a block is open").extend([line, "\n"]),
+            (Some(true), _) => found
+                .last_mut()
+                .expect("a block is open")
+                .extend([line, "\n"]),
             _ => {}
         }
     }
@@ -35,22 +41,50 @@ fn blocks(readme: &str, title: &str) -> Vec<String> {
 
 /// The script that the lines of a README make.
 fn script(text: &str) -> String {
-    let runs = |line: &&str| !BUILDS.iter().any(|start| line.trim_start().starts_with(start));
-    text.lines().filter(runs).map(|line| expecting(line) + "\n").collect()
+    let runs = |line: &&str| {
+        !BUILDS
+            .iter()
+            .any(|start| line.trim_start().starts_with(start))
+    };
+    text.lines()
+        .filter(runs)
+        .map(|line| expecting(line) + "\n")
+        .collect()
 }
 
 /// A line as it is, or with its `# exit N` made a condition.
 fn expecting(line: &str) -> String {
-    let Some((command, words)) = line.split_once("# exit ") else { return line.to_owned() };
-    let status = words.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-    assert!(!status.is_empty(), "no status after `# exit ` in README.md: {line}");
-    format!("status=0; {{ {}; }} || status=$?; test $status -eq {status}", command.trim_end())
+    let Some((command, words)) = line.split_once("# exit ") else {
+        return line.to_owned();
+    };
+    let status = words
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
+    assert!(
+        !status.is_empty(),
+        "no status after `# exit ` in README.md: {line}"
+    );
+    format!(
+        "status=0; {{ {}; }} || status=$?; test $status -eq {status}",
+        command.trim_end()
+    )
 }
 
-/// The one command of a script that otherwise has only comments and lines that begin with `set ` or `cd `.
+/// The one command of a script that otherwise has only comments and lines that begin with `set ` or
+/// `cd `.
 fn only_command(script: &str) -> &str {
-    let idle = |line: &&str| line.is_empty() || ["#", "set ", "cd "].iter().any(|start| line.starts_with(start));
-    let commands: Vec<&str> = script.lines().map(str::trim).filter(|line| !idle(line)).collect();
+    let idle = |line: &&str| {
+        line.is_empty()
+            || ["#", "set ", "cd "]
+                .iter()
+                .any(|start| line.starts_with(start))
+    };
+    let commands: Vec<&str> = script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !idle(line))
+        .collect();
     assert_eq!(commands.len(), 1, "one command was expected: {commands:?}");
     commands[0]
 }
@@ -62,9 +96,15 @@ fn readme() -> String {
 #[test]
 fn the_commands_under_try_it_work() {
     let found = blocks(&readme(), "Try it");
-    assert!(!found.is_empty(), "README.md has no sh block under \"## Try it\"");
+    assert!(
+        !found.is_empty(),
+        "README.md has no sh block under \"## Try it\""
+    );
     let script = script(&found.concat());
-    assert!(script.contains("wsidx "), "README.md never calls the program under \"## Try it\"");
+    assert!(
+        script.contains("wsidx "),
+        "README.md never calls the program under \"## Try it\""
+    );
     let copy = tempfile::tempdir().unwrap();
     let folder = copy.path().join("wsidx");
     copy_folder(root(), &folder, &["target", ".git", ".venv", ".wsidx"]);
@@ -76,9 +116,17 @@ fn the_commands_under_try_it_work() {
 #[test]
 fn the_command_under_test_it_is_what_continuous_integration_runs() {
     let found = blocks(&readme(), "Test it");
-    assert_eq!(found.len(), 1, "README.md has one sh block under \"## Test it\"");
+    assert_eq!(
+        found.len(),
+        1,
+        "README.md has one sh block under \"## Test it\""
+    );
     let called = fs::read_to_string(root().join(".ci/run")).expect(".ci/run can be read");
-    assert_eq!(found[0].trim_end(), only_command(&called), "README.md, \"## Test it\" and .ci/run");
+    assert_eq!(
+        found[0].trim_end(),
+        only_command(&called),
+        "README.md, \"## Test it\" and .ci/run"
+    );
 }
 
 #[test]
@@ -91,7 +139,10 @@ fn blocks_are_found_under_their_heading_only_and_of_their_language_only() {
 #[test]
 fn lines_that_build_are_left_out_and_lines_that_must_fail_are_made_conditions() {
     let text = "git clone x\ncd wsidx\ncargo build --release\nwsidx sync\nwsidx check new  # exit 1: findings\n";
-    assert_eq!(script(text), "wsidx sync\nstatus=0; { wsidx check new; } || status=$?; test $status -eq 1\n");
+    assert_eq!(
+        script(text),
+        "wsidx sync\nstatus=0; { wsidx check new; } || status=$?; test $status -eq 1\n"
+    );
 }
 
 fn bash(script: &str) -> support::Run {
@@ -103,9 +154,21 @@ fn bash(script: &str) -> support::Run {
 
 #[test]
 fn a_line_that_exits_otherwise_than_it_says_fails_the_script() {
-    bash(&script("true\nfalse # exit 1\n(exit 3) # exit 3, as said\n")).expect(0);
-    for wrong in ["false\n", "true # exit 1\n", "(exit 2) # exit 1\n", "false | true\n"] {
-        assert_ne!(bash(&script(&format!("{wrong}true\n"))).status, Some(0), "{wrong}");
+    bash(&script(
+        "true\nfalse # exit 1\n(exit 3) # exit 3, as said\n",
+    ))
+    .expect(0);
+    for wrong in [
+        "false\n",
+        "true # exit 1\n",
+        "(exit 2) # exit 1\n",
+        "false | true\n",
+    ] {
+        assert_ne!(
+            bash(&script(&format!("{wrong}true\n"))).status,
+            Some(0),
+            "{wrong}"
+        );
     }
 }
 
@@ -122,7 +185,10 @@ fn the_environment_of_the_tests_does_not_reach_the_program() {
 
 #[test]
 fn the_only_command_of_a_script_is_found() {
-    assert_eq!(only_command("#!/bin/sh\n# x\nset -eu\ncd ..\n\nbash tests/run.sh\n"), "bash tests/run.sh");
+    assert_eq!(
+        only_command("#!/bin/sh\n# x\nset -eu\ncd ..\n\nbash tests/run.sh\n"),
+        "bash tests/run.sh"
+    );
 }
 
 #[test]

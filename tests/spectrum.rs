@@ -1,4 +1,5 @@
-//! `wsidx spectrum`: eigenvalues, gaps and estimates of similarity graphs and of the graph of near-duplicates.
+//! `wsidx spectrum`: eigenvalues, gaps and estimates of similarity graphs and of the graph of
+//! near-duplicates.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -19,7 +20,11 @@ fn dataset() -> tempfile::TempDir {
         write(tree.path(), &format!("a/{seed}.ppm"), &ppm(seed, 32));
     }
     for seed in 0..3 {
-        write(tree.path(), &format!("b/{seed}.ppm"), &brighter(&ppm(seed, 32), 4));
+        write(
+            tree.path(),
+            &format!("b/{seed}.ppm"),
+            &brighter(&ppm(seed, 32), 4),
+        );
     }
     write(tree.path(), "b/same.ppm", &ppm(5, 32));
     wsidx(tree.path(), ["init", "--size", "32"]).expect(0);
@@ -33,7 +38,12 @@ fn json(tree: &Path, arguments: &[&str]) -> Value {
 }
 
 fn values(found: &Value) -> Vec<f64> {
-    found["eigenvalues"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    found["eigenvalues"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| value.as_f64().unwrap())
+        .collect()
 }
 
 #[test]
@@ -46,45 +56,106 @@ fn near_duplicates_are_components_and_each_has_a_zero() {
         "{found}"
     );
     let values = values(&found);
-    assert!(values[..9].iter().all(|v| *v == 0.0) && values[9..].iter().all(|v| (v - 2.0).abs() < 1e-6), "{values:?}");
-    assert_eq!((&found["gaps_above_gamma"], &found["largest_gap_after"], &found["error"]), (&1.into(), &9.into(), &0.0.into()));
+    assert!(
+        values[..9].iter().all(|v| *v == 0.0) && values[9..].iter().all(|v| (v - 2.0).abs() < 1e-6),
+        "{values:?}"
+    );
+    assert_eq!(
+        (
+            &found["gaps_above_gamma"],
+            &found["largest_gap_after"],
+            &found["error"]
+        ),
+        (&1.into(), &9.into(), &0.0.into())
+    );
     let half = found["cumulative"][50].as_array().unwrap();
-    assert_eq!((half[0].as_f64().unwrap(), half[1].as_f64().unwrap()), (1.0, 0.75));
+    assert_eq!(
+        (half[0].as_f64().unwrap(), half[1].as_f64().unwrap()),
+        (1.0, 0.75)
+    );
 }
 
 #[test]
 fn the_trace_of_every_laplacian_of_similarities_is_what_it_must_be() {
     let tree = dataset();
-    for (kind, measure) in
-        [("unnormalized", "cosine"), ("symmetric", "cosine"), ("random-walk", "gaussian"), ("symmetric", "ssim:colour=luma")]
-    {
-        let found = json(tree.path(), &["a", "--laplacian", kind, "--measure", measure, "--estimate"]);
+    for (kind, measure) in [
+        ("unnormalized", "cosine"),
+        ("symmetric", "cosine"),
+        ("random-walk", "gaussian"),
+        ("symmetric", "ssim:colour=luma"),
+    ] {
+        let found = json(
+            tree.path(),
+            &["a", "--laplacian", kind, "--measure", measure, "--estimate"],
+        );
         let values = values(&found);
-        assert!(values.is_sorted() && values[0].abs() < 1e-6 && values.len() == 9, "{kind} {values:?}");
+        assert!(
+            values.is_sorted() && values[0].abs() < 1e-6 && values.len() == 9,
+            "{kind} {values:?}"
+        );
         if kind != "unnormalized" {
-            assert!((values.iter().sum::<f64>() - 9.0).abs() < 1e-4 && values[8] <= 2.0, "{kind} {values:?}");
+            assert!(
+                (values.iter().sum::<f64>() - 9.0).abs() < 1e-4 && values[8] <= 2.0,
+                "{kind} {values:?}"
+            );
         }
-        assert!(found["estimate"]["error"].as_f64().unwrap() <= 0.1, "{found}");
+        assert!(
+            found["estimate"]["error"].as_f64().unwrap() <= 0.1,
+            "{found}"
+        );
     }
-    let matrix = wsidx(tree.path(), ["similarity", "a", "--measure", "cosine", "--format", "json"]).expect(0).stdout;
-    let mean = serde_json::from_str::<Value>(&matrix).unwrap()["mean"].as_f64().unwrap();
-    let sum: f64 = values(&json(tree.path(), &["a", "--measure", "cosine"])).iter().sum();
+    let matrix = wsidx(
+        tree.path(),
+        ["similarity", "a", "--measure", "cosine", "--format", "json"],
+    )
+    .expect(0)
+    .stdout;
+    let mean = serde_json::from_str::<Value>(&matrix).unwrap()["mean"]
+        .as_f64()
+        .unwrap();
+    let sum: f64 = values(&json(tree.path(), &["a", "--measure", "cosine"]))
+        .iter()
+        .sum();
     assert!((sum - 72.0 * mean).abs() < 1e-3, "{sum} {mean}");
 }
 
 #[test]
 fn it_is_told_and_drawn_and_bad_input_is_refused() {
     let tree = dataset();
-    let run = wsidx(tree.path(), ["spectrum", "a", "--plot", "s.svg", "--gamma", "0.01", "--estimate"]).expect(0);
-    for words in ["unnormalized", "9 vertices in 1 component", "above 0.01", "largest gap", "estimate"] {
+    let run = wsidx(
+        tree.path(),
+        [
+            "spectrum",
+            "a",
+            "--plot",
+            "s.svg",
+            "--gamma",
+            "0.01",
+            "--estimate",
+        ],
+    )
+    .expect(0);
+    for words in [
+        "unnormalized",
+        "9 vertices in 1 component",
+        "above 0.01",
+        "largest gap",
+        "estimate",
+    ] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
     let svg = fs::read_to_string(tree.path().join("s.svg")).unwrap();
     assert!(
-        svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("<polyline") && svg.contains("unnormalized Laplacian of 9")
+        svg.starts_with("<svg")
+            && svg.ends_with("</svg>\n")
+            && svg.contains("<polyline")
+            && svg.contains("unnormalized Laplacian of 9")
     );
     let one = json(tree.path(), &["a/1.ppm"]);
-    assert_eq!((values(&one), &one["largest_gap_after"]), (vec![0.0], &1.into()));
+    assert_eq!(
+        (values(&one), &one["largest_gap_after"]),
+        (vec![0.0], &1.into())
+    );
     for (arguments, words) in [
         (&["--laplacian", "round"][..], "is no Laplacian"),
         (&["--edges", "--measure", "cosine"], "cannot be used with"),

@@ -1,4 +1,5 @@
-//! Indexes that came with a clone or an archive, with the real git and tar: they are refused, or used with a warning, and never written through.
+//! Indexes that came with a clone or an archive, with the real git and tar: they are refused, or
+//! used with a warning, and never written through.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -43,10 +44,13 @@ fn with_trust(folder: &Path, trusted: &str, arguments: &[&str]) -> Run {
 #[test]
 fn a_clone_whose_index_is_named_as_that_of_a_bare_repository_cuts_no_file_and_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
-    let [evil, clone, precious] = ["evil", "clone", "precious"].map(|name| folder.path().join(name));
+    let [evil, clone, precious] =
+        ["evil", "clone", "precious"].map(|name| folder.path().join(name));
     fs::write(&precious, "precious").unwrap();
     (0..4).for_each(|seed| write(&evil, &format!("cat/{seed}.ppm"), &ppm(seed, 16)));
-    ["objects/k", "refs/k"].iter().for_each(|name| write(&evil, name, b""));
+    ["objects/k", "refs/k"]
+        .iter()
+        .for_each(|name| write(&evil, name, b""));
     write(&evil, "HEAD", b"ref: refs/heads/main\n");
     // Made where there is no `.git` yet, so in `wsidx`.
     wsidx(&evil, ["init", "--size", "16"]).expect(0);
@@ -56,19 +60,40 @@ fn a_clone_whose_index_is_named_as_that_of_a_bare_repository_cuts_no_file_and_is
     symlink("../../precious", evil.join("wsidx/lock")).unwrap();
     shell(folder.path(), "cd evil; git init -q .; git add -f .; git commit -qm x; cd ..; git clone -q evil clone 2>&1").expect(0);
     let groups = wsidx(&clone, ["groups"]).expect(2);
-    assert!(groups.stderr.contains("no wsidx index"), "{}", groups.stderr);
+    assert!(
+        groups.stderr.contains("no wsidx index"),
+        "{}",
+        groups.stderr
+    );
     wsidx(&clone, ["sync", "--init"]).expect(0);
-    assert!(clone.join(".wsidx/format").exists(), "the index of a work tree");
+    assert!(
+        clone.join(".wsidx/format").exists(),
+        "the index of a work tree"
+    );
     // The same below the top of the clone, where there is no `.git`.
     shell(folder.path(), "cd evil; mkdir sub; git mv HEAD objects refs wsidx cat sub; git commit -qm y; cd ../clone; git pull -q 2>&1")
         .expect(0);
-    for arguments in [&["sync"][..], &["groups"], &["check", "."], &["rebuild"], &["trust"]] {
+    for arguments in [
+        &["sync"][..],
+        &["groups"],
+        &["check", "."],
+        &["rebuild"],
+        &["trust"],
+    ] {
         let refused = wsidx(&clone.join("sub"), arguments).expect(2);
-        assert!(refused.stderr.contains("is a symbolic link; remove it"), "{arguments:?}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains("is a symbolic link; remove it"),
+            "{arguments:?}: {}",
+            refused.stderr
+        );
     }
     fs::remove_file(clone.join("sub/wsidx/lock")).unwrap();
     let refused = wsidx(&clone.join("sub"), ["groups"]).expect(2);
-    assert!(refused.stderr.contains("has files that git tracks"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("has files that git tracks"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
 }
 
@@ -79,10 +104,23 @@ fn an_archive_whose_lock_is_a_link_cuts_no_file() {
     fs::write(&victim, "precious").unwrap();
     fs::remove_file(root.join(".wsidx/lock")).unwrap();
     symlink("../../victim", root.join(".wsidx/lock")).unwrap();
-    shell(folder.path(), "tar cf packed.tar packed; rm -r packed; tar xf packed.tar").expect(0);
-    for arguments in [&["sync"][..], &["query", "cat/1.ppm"], &["gc", "--older-than", "0"], &["watch", "cat"]] {
+    shell(
+        folder.path(),
+        "tar cf packed.tar packed; rm -r packed; tar xf packed.tar",
+    )
+    .expect(0);
+    for arguments in [
+        &["sync"][..],
+        &["query", "cat/1.ppm"],
+        &["gc", "--older-than", "0"],
+        &["watch", "cat"],
+    ] {
         let refused = wsidx(&root, arguments).expect(2);
-        assert!(refused.stderr.contains("lock is a symbolic link"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("lock is a symbolic link"),
+            "{}",
+            refused.stderr
+        );
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
 }
@@ -95,7 +133,13 @@ fn a_socket_that_came_with_an_archive_is_not_spoken_to() {
     symlink("../../other", root.join(".wsidx/watch.sock")).unwrap();
     for word in ["status", "stop", "pause"] {
         let refused = wsidx(&root, ["watch", word]).expect(2);
-        assert!(refused.stderr.contains("is not a socket of yours; remove it"), "{}", refused.stderr);
+        assert!(
+            refused
+                .stderr
+                .contains("is not a socket of yours; remove it"),
+            "{}",
+            refused.stderr
+        );
     }
     assert!(other.accept().is_err(), "somebody connected");
 }
@@ -105,17 +149,38 @@ fn an_index_from_an_archive_is_used_with_a_warning_until_it_is_trusted() {
     let (folder, root) = dataset("packed");
     let own = wsidx(&root, ["groups", "--strict"]).expect(0);
     assert!(!own.stderr.contains(MADE_ELSEWHERE));
-    shell(folder.path(), "tar cf packed.tar packed; mkdir there; tar xf packed.tar -C there").expect(0);
+    shell(
+        folder.path(),
+        "tar cf packed.tar packed; mkdir there; tar xf packed.tar -C there",
+    )
+    .expect(0);
     let there = folder.path().join("there/packed");
-    for arguments in [&["groups"][..], &["sync"], &["check", "."], &["status"], &["watch", "events"]] {
+    for arguments in [
+        &["groups"][..],
+        &["sync"],
+        &["check", "."],
+        &["status"],
+        &["watch", "events"],
+    ] {
         let warned = wsidx(&there, arguments).expect(0);
         let warnings = warned.stderr.matches(MADE_ELSEWHERE).count();
         assert_eq!(warnings, 1, "{arguments:?}: {}", warned.stderr);
-        assert!(warned.stderr.contains("`wsidx trust`") && warned.stderr.contains("`wsidx rebuild`"));
+        assert!(
+            warned.stderr.contains("`wsidx trust`") && warned.stderr.contains("`wsidx rebuild`")
+        );
         let refused = wsidx(&there, arguments.iter().chain(&["--strict"])).expect(2);
-        assert!(refused.stderr.contains(MADE_ELSEWHERE), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains(MADE_ELSEWHERE),
+            "{}",
+            refused.stderr
+        );
     }
-    assert!(!wsidx(&there, ["groups", "-q"]).expect(0).stderr.contains(MADE_ELSEWHERE));
+    assert!(
+        !wsidx(&there, ["groups", "-q"])
+            .expect(0)
+            .stderr
+            .contains(MADE_ELSEWHERE)
+    );
     for trusted in ["*".to_owned(), format!("/nowhere:{}", there.display())] {
         with_trust(&there, &trusted, &["groups", "--strict"]).expect(0);
     }
@@ -141,10 +206,24 @@ fn rebuilding_an_index_from_an_archive_reads_every_image_and_believes_nothing() 
     let rebuilt = wsidx(&there, ["rebuild"]).expect(0);
     assert!(rebuilt.stdout.contains("5 added"), "{}", rebuilt.stdout);
     wsidx(&there, ["verify", "--files", "--strict"]).expect(0);
-    let left: Vec<_> = fs::read_dir(&there).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().contains("rebuild")), "{left:?}");
+    let left: Vec<_> = fs::read_dir(&there)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().contains("rebuild")),
+        "{left:?}"
+    );
     let pictures = |root: &Path| -> Vec<String> {
-        wsidx(root, ["status"]).expect(0).stdout.lines().filter(|line| line.contains("16")).map(str::to_owned).collect()
+        wsidx(root, ["status"])
+            .expect(0)
+            .stdout
+            .lines()
+            .filter(|line| line.contains("16"))
+            .map(str::to_owned)
+            .collect()
     };
     assert_eq!(pictures(&there), pictures(&root));
 }
@@ -152,7 +231,13 @@ fn rebuilding_an_index_from_an_archive_reads_every_image_and_believes_nothing() 
 #[test]
 fn a_push_is_not_judged_by_an_index_that_the_server_did_not_make() {
     let folder = tempfile::tempdir().unwrap();
-    (0..4).for_each(|seed| write(&folder.path().join("work"), &format!("cat/{seed}.ppm"), &ppm(seed, 16)));
+    (0..4).for_each(|seed| {
+        write(
+            &folder.path().join("work"),
+            &format!("cat/{seed}.ppm"),
+            &ppm(seed, 16),
+        )
+    });
     shell(
         folder.path(),
         "git init -q --bare -b main server; cd work; git init -q -b main; git add .; git commit -qm x; git push -q ../server main
@@ -162,9 +247,17 @@ fn a_push_is_not_judged_by_an_index_that_the_server_did_not_make() {
     let push = "cd work; touch note; git add note; git commit -qm \"$(date +%N)\" --allow-empty; cp cat/1.ppm cat/$$.ppm; git add .; git commit -qm z; git push ../server main";
     let judged = shell(folder.path(), push);
     assert!(judged.stderr.contains("redundant"), "{}", judged.stderr);
-    shell(folder.path(), "cd server; tr 0-9a-f 1-9a-f0 < wsidx/id > other; mv other wsidx/id").expect(0);
+    shell(
+        folder.path(),
+        "cd server; tr 0-9a-f 1-9a-f0 < wsidx/id > other; mv other wsidx/id",
+    )
+    .expect(0);
     let refused = shell(folder.path(), push);
-    assert!(refused.stderr.contains(MADE_ELSEWHERE), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains(MADE_ELSEWHERE),
+        "{}",
+        refused.stderr
+    );
     assert_ne!(refused.status, Some(0));
     shell(folder.path(), "cd server; wsidx trust").expect(0);
     assert!(shell(folder.path(), push).stderr.contains("redundant"));
@@ -180,7 +273,12 @@ fn without_git_an_index_in_a_repository_is_refused_and_elsewhere_it_is_not() {
     let mut program = command(support::PROGRAM, &root);
     program.env("PATH", folder.path()).args(["groups"]);
     let refused = run(program).expect(2);
-    assert!(refused.stderr.contains("git cannot be run to tell") && refused.stderr.contains("install git"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("git cannot be run to tell")
+            && refused.stderr.contains("install git"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -191,8 +289,15 @@ fn where_nothing_can_be_noted_an_index_is_made_all_the_same_and_it_is_said() {
     fs::write(&state, "no folder").unwrap();
     fs::set_permissions(&state, fs::Permissions::from_mode(0o600)).unwrap();
     let mut program = command(support::PROGRAM, &root);
-    program.env("XDG_STATE_HOME", &state).args(["sync", "--init"]);
+    program
+        .env("XDG_STATE_HOME", &state)
+        .args(["sync", "--init"]);
     let made = run(program).expect(0);
-    assert!(made.stderr.contains("it cannot be noted that you made this index"), "{}", made.stderr);
+    assert!(
+        made.stderr
+            .contains("it cannot be noted that you made this index"),
+        "{}",
+        made.stderr
+    );
     wsidx(&root, ["groups"]).expect(0);
 }

@@ -14,7 +14,9 @@ pub(crate) fn pictures(files: &[PathBuf], size: u16) -> Vec<Picture> {
     let shape = Shape::new(size, 3).expect("a size that can be");
     let read = |file: &PathBuf| {
         let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        decode(&bytes, shape, &Limits::default()).unwrap_or_else(|e| panic!("{}: {e}", file.display())).picture
+        decode(&bytes, shape, &Limits::default())
+            .unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+            .picture
     };
     files.par_iter().map(read).collect()
 }
@@ -28,7 +30,11 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
         if path.is_dir() && !hidden {
             found.extend(files_below(&path));
-        } else if path.extension().is_some_and(|e| ["png", "jpg", "JPEG", "webp"].iter().any(|known| e == *known)) {
+        } else if path.extension().is_some_and(|e| {
+            ["png", "jpg", "JPEG", "webp"]
+                .iter()
+                .any(|known| e == *known)
+        }) {
             found.push(path);
         }
     }
@@ -37,7 +43,13 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 pub(crate) fn coefficients(picture: &Picture) -> Coefficients<f32> {
-    Coefficients::of(picture.samples(), picture.shape().size, picture.shape().planes, Wavelet::Haar, None)
+    Coefficients::of(
+        picture.samples(),
+        picture.shape().size,
+        picture.shape().planes,
+        Wavelet::Haar,
+        None,
+    )
 }
 
 /// The search basis that an index of these pictures would have: fitted from 1,000 contents on.
@@ -48,7 +60,11 @@ pub(crate) fn basis(pictures: &[Picture]) -> Basis {
         return built_in;
     }
     let step = pictures.len().div_ceil(FIT_CONTENTS);
-    let rows: Vec<Vec<i16>> = pictures.par_iter().step_by(step).filter_map(|picture| fit_row(&mut coefficients(picture))).collect();
+    let rows: Vec<Vec<i16>> = pictures
+        .par_iter()
+        .step_by(step)
+        .filter_map(|picture| fit_row(&mut coefficients(picture)))
+        .collect();
     Basis::fit(&rows, 128).unwrap_or(built_in)
 }
 
@@ -57,15 +73,32 @@ pub(crate) fn planes<'a>(
     basis: &Basis,
     pictures: impl IntoParallelIterator<Item = &'a Picture, Iter: IndexedParallelIterator>,
 ) -> OwnedPlanes {
-    let features: Vec<_> = pictures.into_par_iter().map(|picture| basis.feature(&mut coefficients(picture))).collect();
+    let features: Vec<_> = pictures
+        .into_par_iter()
+        .map(|picture| basis.feature(&mut coefficients(picture)))
+        .collect();
     let mut planes = OwnedPlanes::new(basis.len());
     features.iter().for_each(|feature| planes.push(&feature.0));
     planes
 }
 
 /// The `k` nearest of each query: row and squared distance.
-pub(crate) fn candidates(queries: &OwnedPlanes, indexed: &OwnedPlanes, k: usize) -> Vec<Vec<(u32, u32)>> {
+pub(crate) fn candidates(
+    queries: &OwnedPlanes,
+    indexed: &OwnedPlanes,
+    k: usize,
+) -> Vec<Vec<(u32, u32)>> {
     let live = vec![u64::MAX; indexed.as_planes().rows().div_ceil(64)];
-    let found = nearest(queries.as_planes(), indexed.as_planes(), &Live(&live), k, &ByNumber, &Admit::default());
-    found.into_iter().map(|list| list.into_iter().map(|n| (n.row, n.distance)).collect()).collect()
+    let found = nearest(
+        queries.as_planes(),
+        indexed.as_planes(),
+        &Live(&live),
+        k,
+        &ByNumber,
+        &Admit::default(),
+    );
+    found
+        .into_iter()
+        .map(|list| list.into_iter().map(|n| (n.row, n.distance)).collect())
+        .collect()
 }

@@ -11,7 +11,13 @@ pub(crate) struct Rule {
 }
 
 /// The correlation of whole frames.
-pub(crate) const CORRELATION: Rule = Rule { name: "correlation", threshold: EDGE_CORRELATION };
+pub(crate) const CORRELATION: Rule = Rule {
+    name: "correlation",
+    threshold: EDGE_CORRELATION,
+};
 
 /// Registration.
-pub(crate) const REGISTER: Rule = Rule { name: "register", threshold: EDGE_SIMILARITY as f64 };
+pub(crate) const REGISTER: Rule = Rule {
+    name: "register",
+    threshold: EDGE_SIMILARITY as f64,
+};

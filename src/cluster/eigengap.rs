@@ -1,14 +1,18 @@
-//! A graph → spectral clusters of each of its connected components, as many as its eigengap suggests.
+//! A graph → spectral clusters of each of its connected components, as many as its eigengap
+//! suggests.
 //!
-//! The Laplacian is block-diagonal over the components, so each is clustered by itself: by the normalised symmetric Laplacian (Ng, Jordan and
-//! Weiss 2002), into as many clusters as eigenvalues come before the largest gap (von Luxburg 2007, section 8.3), at most half as many as
-//! vertices. The rule that Yousefzadeh 2020 prints counts gaps above γ, which has no meaning for eigenvalues in [0, 2] of some ten vertices.
-//! So a component that is complete, or a star, is one cluster, and two such that a single edge joins are two.
+//! The Laplacian is block-diagonal over the components, so each is clustered by itself: by the
+//! normalised symmetric Laplacian (Ng, Jordan and Weiss 2002), into as many clusters as eigenvalues
+//! come before the largest gap (von Luxburg 2007, section 8.3), at most half as many as vertices.
+//! The rule that Yousefzadeh 2020 prints counts gaps above γ, which has no meaning for eigenvalues
+//! in [0, 2] of some ten vertices. So a component that is complete, or a star, is one cluster, and
+//! two such that a single edge joins are two.
 //!
-//! All eigenvalues of a component are needed, and that is cheap for few vertices only: a component of more than [`MOST_SPECTRAL`] is cut into
-//! its communities first ([`communities()`](fn@super::communities)), and each of those is then clustered as a component, or stays as it is
-//! where it is as large.
-//! Clusters are connected: of one that is not, each part is a cluster.
+//! All eigenvalues of a component are needed, and that is cheap for few vertices only: a component
+//! of more than [`MOST_SPECTRAL`] is cut into its communities first
+//! ([`communities()`](fn@super::communities)), and each of those is then clustered as a component,
+//! or stays as it is where it is as large. Clusters are connected: of one that is not, each part is
+//! a cluster.
 
 use super::{
     Clustering,
@@ -24,11 +28,13 @@ use crate::{
 
 /// Most vertices of a component whose eigenvalues are computed: some ten milliseconds.
 pub const MOST_SPECTRAL: usize = 256;
-/// Eigenvalues are held against each other to so small a part, so that equal gaps are equal on every machine.
+/// Eigenvalues are held against each other to so small a part, so that equal gaps are equal on
+/// every machine.
 const PART: f64 = 1e-9;
 
-/// The spectral clusters of each connected component of a graph of `n` vertices: edges of two vertices and a weight, each pair once. O(n³) for
-/// a component of up to [`MOST_SPECTRAL`] vertices, O(E) for larger ones.
+/// The spectral clusters of each connected component of a graph of `n` vertices: edges of two
+/// vertices and a weight, each pair once. O(n³) for a component of up to [`MOST_SPECTRAL`]
+/// vertices, O(E) for larger ones.
 ///
 /// # Errors
 /// [`crate::Error::Numeric`] for a weight that is negative or not finite.
@@ -40,7 +46,13 @@ pub fn eigengap_clusters(n: usize, edges: &[(u32, u32, f64)]) -> Result<Clusteri
         if n <= MOST_SPECTRAL {
             return of_component(n, edges);
         }
-        let of_community = |n: usize, edges: &[WeightedEdge]| if n <= MOST_SPECTRAL { of_component(n, edges) } else { Ok(one_cluster(n)) };
+        let of_community = |n: usize, edges: &[WeightedEdge]| {
+            if n <= MOST_SPECTRAL {
+                of_component(n, edges)
+            } else {
+                Ok(one_cluster(n))
+            }
+        };
         by_component(n, &inside(edges, &communities(n, edges)?), of_community)
     })
 }
@@ -52,7 +64,11 @@ fn of_component(n: usize, edges: &[WeightedEdge]) -> Result<Clustering> {
     }
     let laplacian = Laplacian::sparse(n, edges, LaplacianKind::Symmetric)?;
     let pairs = eigenpairs(&laplacian, most + 1)?;
-    let values: Vec<f64> = pairs.values.iter().map(|value| (value / PART).round() * PART).collect();
+    let values: Vec<f64> = pairs
+        .values
+        .iter()
+        .map(|value| (value / PART).round() * PART)
+        .collect();
     match largest_gap(&values, most) {
         1 => Ok(one_cluster(n)),
         k => {
@@ -73,23 +89,44 @@ mod tests {
 
     #[test]
     fn cliques_that_single_edges_join_are_clusters_and_complete_graphs_and_stars_are_one() {
-        let joined: Vec<WeightedEdge> =
-            complete(0, 5).chain(complete(5, 11)).chain(complete(11, 14)).chain([(4, 5, 0.8), (10, 11, 0.8)]).collect();
+        let joined: Vec<WeightedEdge> = complete(0, 5)
+            .chain(complete(5, 11))
+            .chain(complete(11, 14))
+            .chain([(4, 5, 0.8), (10, 11, 0.8)])
+            .collect();
         let found = eigengap_clusters(14, &joined).unwrap();
         assert_eq!(found.own(), [[0; 5].as_slice(), &[1; 6], &[2; 3]].concat());
         for n in 2..20 {
-            assert_eq!(eigengap_clusters(n, &complete(0, n as u32).collect::<Vec<_>>()).unwrap().count(), 1, "complete, {n}");
+            assert_eq!(
+                eigengap_clusters(n, &complete(0, n as u32).collect::<Vec<_>>())
+                    .unwrap()
+                    .count(),
+                1,
+                "complete, {n}"
+            );
             let star: Vec<WeightedEdge> = (1..n as u32).map(|leaf| (0, leaf, 0.9)).collect();
             assert_eq!(eigengap_clusters(n, &star).unwrap().count(), 1, "star, {n}");
         }
-        assert_eq!(eigengap_clusters(4, &[(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0)]).unwrap().own(), [0, 0, 1, 1]);
+        assert_eq!(
+            eigengap_clusters(4, &[(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0)])
+                .unwrap()
+                .own(),
+            [0, 0, 1, 1]
+        );
     }
 
     #[test]
     fn no_vertices_lonely_ones_and_pairs_are_clusters() {
         assert_eq!(eigengap_clusters(0, &[]).unwrap().count(), 0);
-        assert_eq!(eigengap_clusters(5, &[(1, 3, 0.8)]).unwrap().own(), [0, 1, 2, 1, 3]);
-        assert_eq!(eigengap_clusters(2, &[(0, 1, 0.0)]).unwrap().count(), 2, "a weight of zero is no edge");
+        assert_eq!(
+            eigengap_clusters(5, &[(1, 3, 0.8)]).unwrap().own(),
+            [0, 1, 2, 1, 3]
+        );
+        assert_eq!(
+            eigengap_clusters(2, &[(0, 1, 0.0)]).unwrap().count(),
+            2,
+            "a weight of zero is no edge"
+        );
         assert!(eigengap_clusters(2, &[(0, 1, -1.0)]).is_err());
     }
 
@@ -98,7 +135,11 @@ mod tests {
         for (size, within, between) in [(10, 0.9, 0.02), (30, 0.6, 0.01), (90, 0.5, 0.01)] {
             let (edges, truth) = planted(4, size, within, between, 3);
             let found = eigengap_clusters(truth.len(), &edges).unwrap();
-            assert!(adjusted_rand_index(found.own(), &truth) > 0.95, "{size}: {} clusters", found.count());
+            assert!(
+                adjusted_rand_index(found.own(), &truth) > 0.95,
+                "{size}: {} clusters",
+                found.count()
+            );
         }
     }
 
@@ -110,7 +151,10 @@ mod tests {
         let far = complete(n, n + 6).chain([(n + 6, n + 7, 1.0)]);
         let both: Vec<WeightedEdge> = edges.iter().copied().chain(far).collect();
         let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| eigengap_clusters(n as usize + 8, &both).unwrap())
         };
         assert_eq!(run(1).own()[..n as usize], *alone.own());

@@ -1,13 +1,18 @@
-//! Points → k clusters of small inertia: Lloyd's iteration from k-means++ centres, with bounds that leave the answer as it is.
+//! Points → k clusters of small inertia: Lloyd's iteration from k-means++ centres, with bounds that
+//! leave the answer as it is.
 //!
-//! Lloyd 1982, "Least squares quantization in PCM": assign each point to its nearest centre, move each centre to the mean of its points, until
-//! nothing changes. Most distances need not be known for that (Hamerly 2010, "Making k-means even faster", section 3): a point keeps its centre
-//! while an upper bound of the distance to it is under a lower bound of the distance to all others, and moving centres change the bounds by no
-//! more than they move. A point whose own centre stands still is compared with those that moved only: with nearly as many clusters as points
-//! (Yousefzadeh 2020, section 6.1: 47,000 of 50,000) most centres are points of their own and never move.
+//! Lloyd 1982, "Least squares quantization in PCM": assign each point to its nearest centre, move
+//! each centre to the mean of its points, until nothing changes. Most distances need not be known
+//! for that (Hamerly 2010, "Making k-means even faster", section 3): a point keeps its centre while
+//! an upper bound of the distance to it is under a lower bound of the distance to all others, and
+//! moving centres change the bounds by no more than they move. A point whose own centre stands
+//! still is compared with those that moved only: with nearly as many clusters as points
+//! (Yousefzadeh 2020, section 6.1: 47,000 of 50,000) most centres are points of their own and never
+//! move.
 //!
-//! Distances are exact ([`super::nearest`]); ties go to the centre that was drawn earlier. A cluster that loses all of its points is given the
-//! point farthest from its centre (of equals the first), as long as that lies apart from its centre. The same seed gives the same clusters for
+//! Distances are exact ([`super::nearest`]); ties go to the centre that was drawn earlier. A
+//! cluster that loses all of its points is given the point farthest from its centre (of equals the
+//! first), as long as that lies apart from its centre. The same seed gives the same clusters for
 //! any number of threads.
 
 use ndarray::ArrayView2;
@@ -50,14 +55,20 @@ impl KMeans {
     }
 }
 
-/// Clusters the rows of `points` into `k` clusters, or fewer if there are not so many different rows. Nearest centres are found fastest where
-/// the mean of the rows is about zero.
+/// Clusters the rows of `points` into `k` clusters, or fewer if there are not so many different
+/// rows. Nearest centres are found fastest where the mean of the rows is about zero.
 ///
 /// O(n k d) for the seeding, mostly in one matrix product, and at most that for each pass.
 ///
 /// # Errors
-/// [`Error::Input`] unless 0 < k < n and there are columns; [`Error::Numeric`] for a value that is not finite; [`Error::Interrupted`].
-pub fn kmeans(points: ArrayView2<'_, f32>, k: usize, seed: u64, monitor: &dyn Monitor) -> Result<KMeans> {
+/// [`Error::Input`] unless 0 < k < n and there are columns; [`Error::Numeric`] for a value that is
+/// not finite; [`Error::Interrupted`].
+pub fn kmeans(
+    points: ArrayView2<'_, f32>,
+    k: usize,
+    seed: u64,
+    monitor: &dyn Monitor,
+) -> Result<KMeans> {
     let rows = checked(points, k)?;
     monitor.stage("drawing centres", None);
     let (drawn, near) = plus_plus(&rows, k, &mut Numbers::new(seed));
@@ -72,8 +83,16 @@ pub fn kmeans(points: ArrayView2<'_, f32>, k: usize, seed: u64, monitor: &dyn Mo
         passes += 1;
         monitor.advance(1);
     }
-    let squared = (0..rows.len()).into_par_iter().map(|i| lloyd.squared(i)).collect();
-    Ok(KMeans { clusters: Clustering::new(&lloyd.own), squared, passes, converged })
+    let squared = (0..rows.len())
+        .into_par_iter()
+        .map(|i| lloyd.squared(i))
+        .collect();
+    Ok(KMeans {
+        clusters: Clustering::new(&lloyd.own),
+        squared,
+        passes,
+        converged,
+    })
 }
 
 /// Refuses a number of clusters that makes no sense.
@@ -81,7 +100,9 @@ pub(crate) fn check_number(n: usize, k: usize) -> Result<()> {
     let most = n.saturating_sub(1);
     match k > 0 && k < n {
         true => Ok(()),
-        false => Err(Error::Input(format!("{k} clusters of {n} images would be of no use: ask for 1 to {most}"))),
+        false => Err(Error::Input(format!(
+            "{k} clusters of {n} images would be of no use: ask for 1 to {most}"
+        ))),
     }
 }
 
@@ -90,11 +111,17 @@ fn checked(points: ArrayView2<'_, f32>, k: usize) -> Result<Rows> {
     let (n, d) = points.dim();
     check_number(n, k)?;
     if d == 0 {
-        return Err(Error::Input("there is no column to cluster by: all images are equal".into()));
+        return Err(Error::Input(
+            "there is no column to cluster by: all images are equal".into(),
+        ));
     }
     let values: Vec<f32> = points.iter().copied().collect();
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        return Err(Error::Numeric(format!("row {}, column {} to be clustered is not a finite number", at / d, at % d)));
+        return Err(Error::Numeric(format!(
+            "row {}, column {} to be clustered is not a finite number",
+            at / d,
+            at % d
+        )));
     }
     Ok(Rows::new(d, values))
 }
@@ -121,17 +148,29 @@ struct Moves {
 
 impl Moves {
     fn new(by: Vec<f64>) -> Self {
-        let moved = (0..).zip(&by).filter(|(_, by)| **by > 0.0).map(|(centre, _)| centre).collect();
-        let most = (0..).zip(&by).fold((0, 0.0, 0.0), |most: (u32, f64, f64), (centre, &by)| match by > most.1 {
-            true => (centre, by, most.1),
-            false => (most.0, most.1, most.2.max(by)),
-        });
+        let moved = (0..)
+            .zip(&by)
+            .filter(|(_, by)| **by > 0.0)
+            .map(|(centre, _)| centre)
+            .collect();
+        let most =
+            (0..).zip(&by).fold(
+                (0, 0.0, 0.0),
+                |most: (u32, f64, f64), (centre, &by)| match by > most.1 {
+                    true => (centre, by, most.1),
+                    false => (most.0, most.1, most.2.max(by)),
+                },
+            );
         Self { by, moved, most }
     }
 
     /// How far any but this one moved at most.
     fn of_others(&self, centre: u32) -> f64 {
-        if centre == self.most.0 { self.most.2 } else { self.most.1 }
+        if centre == self.most.0 {
+            self.most.2
+        } else {
+            self.most.1
+        }
     }
 }
 
@@ -141,13 +180,22 @@ impl<'a> Lloyd<'a> {
             points,
             centres: points.select(drawn),
             own: near.iter().map(|near| near.centre).collect(),
-            upper: near.iter().map(|near| near.squared.sqrt() * (1.0 + ROUNDING)).collect(),
-            lower: near.iter().map(|near| near.others.sqrt() * (1.0 - ROUNDING)).collect(),
+            upper: near
+                .iter()
+                .map(|near| near.squared.sqrt() * (1.0 + ROUNDING))
+                .collect(),
+            lower: near
+                .iter()
+                .map(|near| near.others.sqrt() * (1.0 - ROUNDING))
+                .collect(),
         }
     }
 
     fn squared(&self, point: usize) -> f64 {
-        squared_distance(self.points.row(point as u32), self.centres.row(self.own[point]))
+        squared_distance(
+            self.points.row(point as u32),
+            self.centres.row(self.own[point]),
+        )
     }
 
     /// Moves the centres and assigns the points; the number of points that came to another centre.
@@ -181,30 +229,44 @@ impl<'a> Lloyd<'a> {
 
     /// The nearest of all centres.
     fn search_all(&mut self, asked: &[u32]) -> usize {
-        let found = nearest(self.points, asked, &vec![f64::INFINITY; asked.len()], &self.centres);
+        let found = nearest(
+            self.points,
+            asked,
+            &vec![f64::INFINITY; asked.len()],
+            &self.centres,
+        );
         let mut changed = 0;
         for (&point, found) in asked.iter().zip(found) {
-            let Some((centre, squared)) = found.nearest else { continue };
+            let Some((centre, squared)) = found.nearest else {
+                continue;
+            };
             changed += self.assign(point as usize, centre, squared, found.others.sqrt());
         }
         changed
     }
 
-    /// The nearest of the own centre, which stands still, and of those that moved; what is known of the others holds.
+    /// The nearest of the own centre, which stands still, and of those that moved; what is known of
+    /// the others holds.
     fn search_moved(&mut self, asked: &[u32], moved: &[u32]) -> usize {
         if moved.is_empty() {
             return 0;
         }
-        let known: Vec<f64> = asked.par_iter().map(|&point| self.squared(point as usize)).collect();
+        let known: Vec<f64> = asked
+            .par_iter()
+            .map(|&point| self.squared(point as usize))
+            .collect();
         let found = nearest(self.points, asked, &known, &self.centres.select(moved));
         let mut changed = 0;
         for ((&point, known), Found { nearest, others }) in asked.iter().zip(known).zip(found) {
             let (point, own) = (point as usize, self.own[point as usize]);
             let lower = self.lower[point];
             changed += match nearest.map(|(place, squared)| (moved[place as usize], squared)) {
-                Some((centre, squared)) if (squared, centre) < (known, own) => {
-                    self.assign(point, centre, squared, lower.min(known.sqrt()).min(others.sqrt()))
-                }
+                Some((centre, squared)) if (squared, centre) < (known, own) => self.assign(
+                    point,
+                    centre,
+                    squared,
+                    lower.min(known.sqrt()).min(others.sqrt()),
+                ),
                 Some((_, squared)) => self.assign(point, own, known, lower.min(squared.sqrt())),
                 None => self.assign(point, own, known, lower.min(others.sqrt())),
             };
@@ -219,15 +281,22 @@ impl<'a> Lloyd<'a> {
         usize::from(std::mem::replace(&mut self.own[point], centre) != centre)
     }
 
-    /// Gives each centre without points the point that lies farthest from its own centre; how many were given.
+    /// Gives each centre without points the point that lies farthest from its own centre; how many
+    /// were given.
     fn give_to_empty(&mut self) -> usize {
         let mut sizes = vec![0usize; self.centres.len()];
         self.own.iter().for_each(|&own| sizes[own as usize] += 1);
-        let empty: Vec<u32> = (0..).zip(&sizes).filter(|(_, size)| **size == 0).map(|(centre, _)| centre).collect();
+        let empty: Vec<u32> = (0..)
+            .zip(&sizes)
+            .filter(|(_, size)| **size == 0)
+            .map(|(centre, _)| centre)
+            .collect();
         if empty.is_empty() {
             return 0;
         }
-        let far = (0..self.own.len()).into_par_iter().map(|point| (self.squared(point), point as u32));
+        let far = (0..self.own.len())
+            .into_par_iter()
+            .map(|point| (self.squared(point), point as u32));
         let mut far: Vec<(f64, u32)> = far.filter(|(squared, _)| *squared > 0.0).collect();
         far.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut empty = empty.into_iter();
@@ -254,16 +323,23 @@ impl<'a> Lloyd<'a> {
             let of = members.of_cluster(centre);
             let mut sums = vec![0.0f64; self.points.columns];
             for &point in of {
-                sums.iter_mut().zip(self.points.row(point)).for_each(|(sum, &value)| *sum += f64::from(value));
+                sums.iter_mut()
+                    .zip(self.points.row(point))
+                    .for_each(|(sum, &value)| *sum += f64::from(value));
             }
-            let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / of.len() as f64) as f32).collect();
+            let mean: Vec<f32> = sums
+                .into_iter()
+                .map(|sum| (sum / of.len() as f64) as f32)
+                .collect();
             (!of.is_empty() && mean != self.centres.row(centre as u32)).then_some(mean)
         };
-        let means: Vec<Option<Vec<f32>>> = (0..self.centres.len()).into_par_iter().map(mean).collect();
+        let means: Vec<Option<Vec<f32>>> =
+            (0..self.centres.len()).into_par_iter().map(mean).collect();
         let mut by = vec![0.0; means.len()];
         for (centre, mean) in means.into_iter().enumerate() {
             let Some(mean) = mean else { continue };
-            by[centre] = squared_distance(&mean, self.centres.row(centre as u32)).sqrt() * (1.0 + ROUNDING);
+            by[centre] =
+                squared_distance(&mean, self.centres.row(centre as u32)).sqrt() * (1.0 + ROUNDING);
             self.centres.set(centre as u32, &mean);
         }
         Moves::new(by)
@@ -279,7 +355,8 @@ struct Members {
 impl Members {
     fn of(own: &[u32], clusters: usize) -> Self {
         let mut starts = vec![0usize; clusters + 1];
-        own.iter().for_each(|&cluster| starts[cluster as usize + 1] += 1);
+        own.iter()
+            .for_each(|&cluster| starts[cluster as usize + 1] += 1);
         (0..clusters).for_each(|cluster| starts[cluster + 1] += starts[cluster]);
         let (mut next, mut points) = (starts.clone(), vec![0; own.len()]);
         for (point, &cluster) in (0..).zip(own) {
@@ -303,13 +380,21 @@ mod tests {
 
     /// Every distance measured in every pass.
     fn slow(rows: &Rows, drawn: &[u32]) -> (Vec<u32>, usize) {
-        let nothing = Near { centre: 0, squared: 0.0, others: 0.0 };
+        let nothing = Near {
+            centre: 0,
+            squared: 0.0,
+            others: 0.0,
+        };
         let mut lloyd = Lloyd::new(rows, drawn, &vec![nothing; rows.len()]);
         let assign = |lloyd: &mut Lloyd<'_>| {
             let mut changed = 0;
             for point in 0..rows.len() {
-                let to = |centre: u32| squared_distance(rows.row(point as u32), lloyd.centres.row(centre));
-                let best = (0..lloyd.centres.len() as u32).min_by(|&a, &b| to(a).total_cmp(&to(b)).then(a.cmp(&b))).unwrap();
+                let to = |centre: u32| {
+                    squared_distance(rows.row(point as u32), lloyd.centres.row(centre))
+                };
+                let best = (0..lloyd.centres.len() as u32)
+                    .min_by(|&a, &b| to(a).total_cmp(&to(b)).then(a.cmp(&b)))
+                    .unwrap();
                 changed += usize::from(lloyd.own[point] != best);
                 lloyd.own[point] = best;
             }
@@ -341,7 +426,11 @@ mod tests {
             let rows = checked(points.view(), k).unwrap();
             let (drawn, _) = plus_plus(&rows, k, &mut Numbers::new(seed));
             let (own, passes) = slow(&rows, &drawn);
-            assert_eq!((&found.clusters, found.passes), (&Clustering::new(&own), passes), "seed {seed}: {n} × {d}, k {k}");
+            assert_eq!(
+                (&found.clusters, found.passes),
+                (&Clustering::new(&own), passes),
+                "seed {seed}: {n} × {d}, k {k}"
+            );
         }
     }
 
@@ -349,7 +438,10 @@ mod tests {
     fn any_number_of_threads_finds_the_same() {
         let points = random(900, 20, 1_000, &mut Numbers::new(3));
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| kmeans(points.view(), 70, 5, &Silent).unwrap())
         };
         assert_eq!(run(1), run(3));
@@ -359,22 +451,43 @@ mod tests {
     fn well_separated_clusters_are_found_and_inertia_is_the_spread_inside() {
         let mut numbers = Numbers::new(8);
         let truth: Vec<u32> = (0..300).map(|i| i % 5).collect();
-        let points = Array2::from_shape_fn((300, 4), |(i, j)| (truth[i] * 1_000 * (j as u32 % 2 + 1)) as f32 + numbers.unit() as f32);
+        let points = Array2::from_shape_fn((300, 4), |(i, j)| {
+            (truth[i] * 1_000 * (j as u32 % 2 + 1)) as f32 + numbers.unit() as f32
+        });
         let found = kmeans(points.view(), 5, 1, &Silent).unwrap();
         assert_eq!(adjusted_rand_index(found.clusters.own(), &truth), 1.0);
-        assert!(found.converged && found.inertia() < 300.0 * 4.0 * 0.1 && found.inertia() > 300.0 * 4.0 * 0.06, "{}", found.inertia());
+        assert!(
+            found.converged
+                && found.inertia() < 300.0 * 4.0 * 0.1
+                && found.inertia() > 300.0 * 4.0 * 0.06,
+            "{}",
+            found.inertia()
+        );
     }
 
     #[test]
     fn equal_points_are_one_cluster_and_senseless_requests_are_refused() {
         let equal = Array2::from_elem((9, 3), 7.0f32);
-        assert_eq!(kmeans(equal.view(), 4, 0, &Silent).unwrap().clusters.count(), 1);
+        assert_eq!(
+            kmeans(equal.view(), 4, 0, &Silent)
+                .unwrap()
+                .clusters
+                .count(),
+            1
+        );
         for k in [0, 9, 10] {
-            assert!(matches!(kmeans(equal.view(), k, 0, &Silent), Err(Error::Input(what)) if what.contains("ask for 1 to 8")));
+            assert!(
+                matches!(kmeans(equal.view(), k, 0, &Silent), Err(Error::Input(what)) if what.contains("ask for 1 to 8"))
+            );
         }
         let mut spoilt = equal.clone();
         spoilt[[4, 1]] = f32::NAN;
-        assert!(matches!(kmeans(spoilt.view(), 2, 0, &Silent), Err(Error::Numeric(what)) if what.contains("row 4, column 1")));
-        assert!(matches!(kmeans(Array2::zeros((5, 0)).view(), 2, 0, &Silent), Err(Error::Input(_))));
+        assert!(
+            matches!(kmeans(spoilt.view(), 2, 0, &Silent), Err(Error::Numeric(what)) if what.contains("row 4, column 1"))
+        );
+        assert!(matches!(
+            kmeans(Array2::zeros((5, 0)).view(), 2, 0, &Silent),
+            Err(Error::Input(_))
+        ));
     }
 }

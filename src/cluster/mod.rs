@@ -10,8 +10,9 @@
 //! | [`connected_components`] | a graph | found |
 //! | [`threshold_groups`] | similar pairs | found |
 //!
-//! All are deterministic: a seed and the same input give the same clusters, for any number of threads. Which images are clustered, and what
-//! becomes of the clusters, is left to [`crate::index`].
+//! All are deterministic: a seed and the same input give the same clusters, for any number of
+//! threads. Which images are clustered, and what becomes of the clusters, is left to
+//! [`crate::index`].
 
 mod communities;
 mod components;
@@ -36,7 +37,8 @@ pub use quality::{adjusted_rand_index, modularity, silhouette};
 pub use spectral::spectral_clustering;
 pub use threshold::threshold_groups;
 
-/// Which cluster each of some points is in. Clusters are numbered from 0 in the order of their first points, and none is empty.
+/// Which cluster each of some points is in. Clusters are numbered from 0 in the order of their
+/// first points, and none is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clustering {
     own: Vec<u32>,
@@ -53,7 +55,10 @@ impl Clustering {
             *numbers.entry(*name).or_insert(next)
         };
         let own = names.iter().map(number).collect();
-        Self { own, count: numbers.len() }
+        Self {
+            own,
+            count: numbers.len(),
+        }
     }
 
     /// The cluster of each point.
@@ -72,7 +77,9 @@ impl Clustering {
     #[must_use]
     pub fn sizes(&self) -> Vec<usize> {
         let mut sizes = vec![0; self.count];
-        self.own.iter().for_each(|&cluster| sizes[cluster as usize] += 1);
+        self.own
+            .iter()
+            .for_each(|&cluster| sizes[cluster as usize] += 1);
         sizes
     }
 
@@ -80,7 +87,9 @@ impl Clustering {
     #[must_use]
     pub fn members(&self) -> Vec<Vec<u32>> {
         let mut members = vec![Vec::new(); self.count];
-        (0..).zip(&self.own).for_each(|(point, &cluster)| members[cluster as usize].push(point));
+        (0..)
+            .zip(&self.own)
+            .for_each(|(point, &cluster)| members[cluster as usize].push(point));
         members
     }
 }
@@ -92,7 +101,13 @@ mod tests {
     #[test]
     fn clusters_are_numbered_by_their_first_points() {
         let clusters = Clustering::new(&[7, 2, 7, 9, 2]);
-        assert_eq!((clusters.own(), clusters.count()), (&[0, 1, 0, 2, 1][..], 3));
-        assert_eq!((clusters.sizes(), clusters.members()), (vec![2, 2, 1], vec![vec![0, 2], vec![1, 4], vec![3]]));
+        assert_eq!(
+            (clusters.own(), clusters.count()),
+            (&[0, 1, 0, 2, 1][..], 3)
+        );
+        assert_eq!(
+            (clusters.sizes(), clusters.members()),
+            (vec![2, 2, 1], vec![vec![0, 2], vec![1, 4], vec![3]])
+        );
     }
 }

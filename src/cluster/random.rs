@@ -1,5 +1,5 @@
-//! A seed → a stream of numbers, the same on every machine: SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
-//! generators", OOPSLA).
+//! A seed → a stream of numbers, the same on every machine: SplitMix64 (Steele, Lea and Flood 2014,
+//! "Fast splittable pseudorandom number generators", OOPSLA).
 
 /// A generator; equal seeds give equal streams.
 #[derive(Debug, Clone)]

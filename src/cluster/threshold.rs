@@ -1,7 +1,8 @@
-//! Similar pairs → groups: the low-cost alternative of Yousefzadeh 2020, section 4.2 ("keep only one image from each group of images that have
-//! SSIM larger than a threshold").
+//! Similar pairs → groups: the low-cost alternative of Yousefzadeh 2020, section 4.2 ("keep only
+//! one image from each group of images that have SSIM larger than a threshold").
 //!
-//! All of a group are similar to one of its members ([`Graph::groups`]), so that chains of unlike images do not join. O(E log E) for E pairs.
+//! All of a group are similar to one of its members ([`Graph::groups`]), so that chains of unlike
+//! images do not join. O(E log E) for E pairs.
 
 use super::Clustering;
 use crate::{
@@ -10,8 +11,8 @@ use crate::{
     similarity::{Edge, register::Needs},
 };
 
-/// Groups `n` points by the pairs of them that are similar enough, each given once with its similarity; a point without a group is one of its
-/// own. Ties go to the smaller point.
+/// Groups `n` points by the pairs of them that are similar enough, each given once with its
+/// similarity; a point without a group is one of its own. Ties go to the smaller point.
 ///
 /// # Panics
 /// If a pair names a point that there is not.
@@ -19,12 +20,23 @@ use crate::{
 pub fn threshold_groups(n: usize, pairs: &[(u32, u32, f32)]) -> Clustering {
     let mut edges = vec![Vec::new(); n];
     for &(a, b, similarity) in pairs {
-        edges[a as usize].push(Edge { row: b, similarity, needs: Needs::NOTHING });
-        edges[b as usize].push(Edge { row: a, similarity, needs: Needs::NOTHING });
+        edges[a as usize].push(Edge {
+            row: b,
+            similarity,
+            needs: Needs::NOTHING,
+        });
+        edges[b as usize].push(Edge {
+            row: a,
+            similarity,
+            needs: Needs::NOTHING,
+        });
     }
     let mut own: Vec<u32> = (0..n as u32).collect();
     for group in Graph::new(edges).groups(&ByNumber) {
-        group.members.iter().for_each(|member| own[member.row as usize] = group.representative);
+        group
+            .members
+            .iter()
+            .for_each(|member| own[member.row as usize] = group.representative);
     }
     Clustering::new(&own)
 }

@@ -1,10 +1,12 @@
 //! A path → its bytes and what the file system says of it, whatever stands there.
 //!
-//! Threads read files at the same time, so eight large files would stand in memory together. A file over [`LARGE`] is therefore read by one
-//! thread at a time: its buffer takes a turn before it grows, and gives it back when it is cleared, filled again or dropped.
+//! Threads read files at the same time, so eight large files would stand in memory together. A file
+//! over [`LARGE`] is therefore read by one thread at a time: its buffer takes a turn before it
+//! grows, and gives it back when it is cleared, filled again or dropped.
 //!
-//! Nothing can wait for ever: between taking a turn and giving it back a thread reads, hashes and decodes. For decoding it may have to wait, but
-//! only for threads that decode, which wait for nothing; and a thread that has the turn never waits for another.
+//! Nothing can wait for ever: between taking a turn and giving it back a thread reads, hashes and
+//! decodes. For decoding it may have to wait, but only for threads that decode, which wait for
+//! nothing; and a thread that has the turn never waits for another.
 
 use std::{
     fs::Metadata,
@@ -29,7 +31,8 @@ pub const CHANGED_WHILE_READ: &str = "it changed while it was read; run sync aga
 /// Bytes of a file that is in memory alone.
 const LARGE: u64 = 16 << 20;
 
-/// Who waits for longer goes on without a turn: better more memory than two threads that wait for each other.
+/// Who waits for longer goes on without a turn: better more memory than two threads that wait for
+/// each other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 static LARGE_FILES: Turns = Turns::new();
@@ -42,15 +45,21 @@ struct Turns {
 
 impl Turns {
     const fn new() -> Self {
-        Self { taken_by: Mutex::new(None), given_back: Condvar::new() }
+        Self {
+            taken_by: Mutex::new(None),
+            given_back: Condvar::new(),
+        }
     }
 
-    /// Waits until no other thread has the turn; `None` where this one has it already, or nobody gives it back.
+    /// Waits until no other thread has the turn; `None` where this one has it already, or nobody
+    /// gives it back.
     fn take(&'static self, patience: Duration) -> Option<Turn> {
         let own = thread::current().id();
         let taken_by = self.taken_by.lock().unwrap_or_else(PoisonError::into_inner);
         let by_another = |by: &mut Option<ThreadId>| by.is_some_and(|by| by != own);
-        let waited = self.given_back.wait_timeout_while(taken_by, patience, by_another);
+        let waited = self
+            .given_back
+            .wait_timeout_while(taken_by, patience, by_another);
         let (mut taken_by, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return None;
@@ -64,7 +73,11 @@ struct Turn(&'static Turns);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *self.0.taken_by.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .0
+            .taken_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         // Of several that wait, the one that is woken may have lost its patience at this moment.
         self.0.given_back.notify_all();
     }
@@ -92,7 +105,8 @@ impl From<Vec<u8>> for Buffer {
 }
 
 impl Buffer {
-    /// Empties it, and makes room for so many bytes; waits if they are many and another thread has a large file in memory.
+    /// Empties it, and makes room for so many bytes; waits if they are many and another thread has
+    /// a large file in memory.
     pub fn make_room(&mut self, bytes: u64) {
         self.bytes.clear();
         if self.bytes.capacity() as u64 > LARGE {
@@ -102,7 +116,8 @@ impl Buffer {
         if bytes > LARGE {
             self.turn = LARGE_FILES.take(PATIENCE);
         }
-        self.bytes.reserve_exact(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.bytes
+            .reserve_exact(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
     /// The BLAKE3 hash of the bytes.
@@ -111,7 +126,8 @@ impl Buffer {
     }
 }
 
-/// Reads a regular file into `buffer`. Symbolic links are not followed, a pipe does not hang, and a file over the limit is not read.
+/// Reads a regular file into `buffer`. Symbolic links are not followed, a pipe does not hang, and a
+/// file over the limit is not read.
 ///
 /// # Errors
 /// [`Error::Undecodable`] with the reason.
@@ -123,7 +139,11 @@ pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<S
         return Err(Error::Undecodable(reason));
     }
     buffer.make_room(stat.size + 1);
-    let read = file.by_ref().take(stat.size + 1).read_to_end(&mut buffer.bytes).map_err(|e| reason(Problem::System(e)))?;
+    let read = file
+        .by_ref()
+        .take(stat.size + 1)
+        .read_to_end(&mut buffer.bytes)
+        .map_err(|e| reason(Problem::System(e)))?;
     let after = file.metadata().map_err(|e| reason(Problem::System(e)))?;
     if read as u64 != stat.size || to_stat(&after) != stat {
         return Err(Error::Undecodable(CHANGED_WHILE_READ.into()));
@@ -132,7 +152,8 @@ pub fn read_image(path: &Path, limits: &Limits, buffer: &mut Buffer) -> Result<S
 }
 
 pub(super) fn to_stat(meta: &Metadata) -> Stat {
-    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    let nanoseconds =
+        |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
     Stat {
         size: meta.len(),
         mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
@@ -155,10 +176,25 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), b"bytes").unwrap();
         std::os::unix::fs::symlink("file", at("link")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from(0o600),
+            0,
+        )
+        .unwrap();
         let mut buffer = Buffer::default();
-        let mut reason = |name: &str| read_image(&at(name), &Limits::default(), &mut buffer).unwrap_err().to_string();
-        assert!(reason("link").ends_with("a symbolic link"), "{}", reason("link"));
+        let mut reason = |name: &str| {
+            read_image(&at(name), &Limits::default(), &mut buffer)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            reason("link").ends_with("a symbolic link"),
+            "{}",
+            reason("link")
+        );
         assert!(reason("pipe").ends_with("a named pipe"));
         assert!(reason(".").ends_with("a folder"));
         assert!(reason("nothing").ends_with("no such file or directory"));
@@ -173,8 +209,16 @@ mod tests {
         let stat = read_image(&path, &Limits::default(), &mut buffer).unwrap();
         assert_eq!((stat.size, &*buffer.bytes), (5, &b"bytes"[..]));
         assert_eq!(buffer.id(), *blake3::hash(b"bytes").as_bytes());
-        let limits = Limits { max_bytes: 4, ..Limits::default() };
-        assert!(read_image(&path, &limits, &mut buffer).unwrap_err().to_string().contains("the limit is 4"));
+        let limits = Limits {
+            max_bytes: 4,
+            ..Limits::default()
+        };
+        assert!(
+            read_image(&path, &limits, &mut buffer)
+                .unwrap_err()
+                .to_string()
+                .contains("the limit is 4")
+        );
     }
 
     #[test]
@@ -185,7 +229,9 @@ mod tests {
             let turn = TURNS.take(PATIENCE).unwrap();
             thread::scope(|scope| {
                 let waiting = |patience| scope.spawn(move || TURNS.take(patience).is_some());
-                let impatient: Vec<_> = (0..4).map(|i| waiting(Duration::from_micros(500 * (i + round)))).collect();
+                let impatient: Vec<_> = (0..4)
+                    .map(|i| waiting(Duration::from_micros(500 * (i + round))))
+                    .collect();
                 let patient: Vec<_> = (0..4).map(|_| waiting(PATIENCE)).collect();
                 thread::sleep(Duration::from_millis(round / 2));
                 drop(turn);

@@ -1,4 +1,5 @@
-//! A folder → the image files and containers below it, the tables of labels, and what was passed over and why.
+//! A folder → the image files and containers below it, the tables of labels, and what was passed
+//! over and why.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
@@ -36,8 +37,8 @@ pub struct Skipped {
 pub struct Listing {
     /// Regular files with the name of an image, in the order of the bytes of their paths.
     pub files: Vec<Found>,
-    /// Files that hold many images, in the order of the bytes of their paths; each with what the file system says of it and of the files that
-    /// belong to it.
+    /// Files that hold many images, in the order of the bytes of their paths; each with what the
+    /// file system says of it and of the files that belong to it.
     pub containers: Vec<Found>,
     /// Tables of labels, sorted.
     pub tables: Vec<Arc<[u8]>>,
@@ -47,8 +48,8 @@ pub struct Listing {
     pub unreadable: Vec<Arc<[u8]>>,
 }
 
-/// Lists what is at and below `scope` (relative; empty for the whole root). Names that begin with a dot are passed over, symbolic links are
-/// not followed. A scope that does not exist is empty.
+/// Lists what is at and below `scope` (relative; empty for the whole root). Names that begin with a
+/// dot are passed over, symbolic links are not followed. A scope that does not exist is empty.
 ///
 /// # Errors
 /// [`Error::Io`] where the root cannot be read, [`Error::Interrupted`].
@@ -57,8 +58,13 @@ pub fn list(root: &Path, scope: &[u8], cancelled: &dyn Fn() -> bool) -> Result<L
     let mut listing = Listing::default();
     let (mut images, mut containers) = (Vec::new(), Vec::new());
     let start = to_path(root, scope);
-    let hidden = |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().as_bytes().starts_with(b".");
-    for entry in WalkDir::new(&start).into_iter().filter_entry(|entry| !hidden(entry)) {
+    let hidden = |entry: &walkdir::DirEntry| {
+        entry.depth() > 0 && entry.file_name().as_bytes().starts_with(b".")
+    };
+    for entry in WalkDir::new(&start)
+        .into_iter()
+        .filter_entry(|entry| !hidden(entry))
+    {
         if cancelled() {
             return Err(Error::Interrupted);
         }
@@ -67,10 +73,20 @@ pub fn list(root: &Path, scope: &[u8], cancelled: &dyn Fn() -> bool) -> Result<L
             Err(e) => listing.fail(root, &e),
         }
     }
-    listing.files = images.into_par_iter().filter_map(|path| stat(root, path)).collect();
-    listing.files.par_sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    listing.containers = containers.into_iter().filter_map(|path| container(root, path)).collect();
-    listing.containers.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    listing.files = images
+        .into_par_iter()
+        .filter_map(|path| stat(root, path))
+        .collect();
+    listing
+        .files
+        .par_sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    listing.containers = containers
+        .into_iter()
+        .filter_map(|path| container(root, path))
+        .collect();
+    listing
+        .containers
+        .sort_unstable_by(|a, b| a.path.cmp(&b.path));
     listing.pass_over_items();
     listing.tables.sort_unstable();
     listing.skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -85,7 +101,8 @@ pub fn names_image(path: &[u8]) -> bool {
 
 /// Whether a path below the root is passed over for its name, or for that of a folder above it.
 pub fn is_hidden(path: &[u8]) -> bool {
-    path.split(|&b| b == b'/').any(|part| part.starts_with(b"."))
+    path.split(|&b| b == b'/')
+        .any(|part| part.starts_with(b"."))
 }
 
 /// What stands at a path of the dataset now, if it is a regular file.
@@ -108,8 +125,16 @@ fn container(root: &Path, path: Arc<[u8]>) -> Option<Found> {
 }
 
 impl Listing {
-    fn sort_in(&mut self, root: &Path, entry: &walkdir::DirEntry, images: &mut Vec<Arc<[u8]>>, containers: &mut Vec<Arc<[u8]>>) {
-        let Some(relative) = to_relative(root, entry.path()) else { return };
+    fn sort_in(
+        &mut self,
+        root: &Path,
+        entry: &walkdir::DirEntry,
+        images: &mut Vec<Arc<[u8]>>,
+        containers: &mut Vec<Arc<[u8]>>,
+    ) {
+        let Some(relative) = to_relative(root, entry.path()) else {
+            return;
+        };
         let kind = entry.file_type();
         let name = entry.file_name();
         let is_image = names_image(name.as_bytes());
@@ -121,33 +146,57 @@ impl Listing {
         } else if kind.is_file() && names_container(name.as_bytes()) {
             containers.push(relative.into());
         } else if kind.is_symlink() || ((is_image || is_table) && !kind.is_dir()) {
-            self.skipped.push(Skipped { path: relative.into(), reason: describe(kind).to_owned() });
+            self.skipped.push(Skipped {
+                path: relative.into(),
+                reason: describe(kind).to_owned(),
+            });
         }
     }
 
     /// A file that is called as an item of a container that is there.
     fn pass_over_items(&mut self) {
         let containers = &self.containers;
-        let is_there = |container: &[u8]| containers.binary_search_by(|found| (*found.path).cmp(container)).is_ok();
-        let hidden = self.files.extract_if(.., |file| split_item(&file.path).is_some_and(|(container, _)| is_there(container)));
+        let is_there = |container: &[u8]| {
+            containers
+                .binary_search_by(|found| (*found.path).cmp(container))
+                .is_ok()
+        };
+        let hidden = self.files.extract_if(.., |file| {
+            split_item(&file.path).is_some_and(|(container, _)| is_there(container))
+        });
         let reason = "its name is that of an item of the container beside it; rename it";
-        self.skipped.extend(hidden.map(|file| Skipped { path: file.path, reason: reason.to_owned() }));
+        self.skipped.extend(hidden.map(|file| Skipped {
+            path: file.path,
+            reason: reason.to_owned(),
+        }));
     }
 
     fn fail(&mut self, root: &Path, error: &walkdir::Error) {
         let Some(io) = error.io_error() else { return };
-        let Some(path) = error.path().and_then(|path| to_relative(root, path)).map(Arc::<[u8]>::from) else { return };
+        let Some(path) = error
+            .path()
+            .and_then(|path| to_relative(root, path))
+            .map(Arc::<[u8]>::from)
+        else {
+            return;
+        };
         if io.kind() != std::io::ErrorKind::NotFound {
-            self.skipped.push(Skipped { path: path.clone(), reason: io.kind().to_string() });
+            self.skipped.push(Skipped {
+                path: path.clone(),
+                reason: io.kind().to_string(),
+            });
             self.unreadable.push(path);
         }
     }
 }
 
-/// Whether a path is the folder or below it, or an item of the container; everything is below the empty one.
+/// Whether a path is the folder or below it, or an item of the container; everything is below the
+/// empty one.
 pub fn contains(folder: &[u8], path: &[u8]) -> bool {
     match path.strip_prefix(folder) {
-        Some(rest) => folder.is_empty() || rest.is_empty() || rest[0] == b'/' || is_item_of(folder, path),
+        Some(rest) => {
+            folder.is_empty() || rest.is_empty() || rest[0] == b'/' || is_item_of(folder, path)
+        }
         None => false,
     }
 }
@@ -157,7 +206,11 @@ mod tests {
     use super::*;
 
     fn names(listing: &Listing) -> Vec<String> {
-        listing.files.iter().map(|f| String::from_utf8_lossy(&f.path).into_owned()).collect()
+        listing
+            .files
+            .iter()
+            .map(|f| String::from_utf8_lossy(&f.path).into_owned())
+            .collect()
     }
 
     #[test]
@@ -167,7 +220,16 @@ mod tests {
         for folder in ["b", "a/deep", ".git", ".wsidx"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
-        for file in ["b/2.JPG", "a/deep/1.png", "a/notes.txt", "z.webp", ".git/x.png", ".wsidx/x.png", "b/.hidden.png", "a/labels.csv"] {
+        for file in [
+            "b/2.JPG",
+            "a/deep/1.png",
+            "a/notes.txt",
+            "z.webp",
+            ".git/x.png",
+            ".wsidx/x.png",
+            "b/.hidden.png",
+            "a/labels.csv",
+        ] {
             fs::write(at(file), b"").unwrap();
         }
         std::os::unix::fs::symlink(root.path(), at("a/loop")).unwrap();
@@ -175,17 +237,33 @@ mod tests {
         let listing = list(root.path(), b"", &|| false).unwrap();
         assert_eq!(names(&listing), ["a/deep/1.png", "b/2.JPG", "z.webp"]);
         assert_eq!(listing.tables, [Arc::from(&b"a/labels.csv"[..])]);
-        let skipped: Vec<_> = listing.skipped.iter().map(|s| String::from_utf8_lossy(&s.path).into_owned()).collect();
+        let skipped: Vec<_> = listing
+            .skipped
+            .iter()
+            .map(|s| String::from_utf8_lossy(&s.path).into_owned())
+            .collect();
         assert_eq!(skipped, ["a/deep/link.png", "a/loop"]);
-        assert_eq!(names(&list(root.path(), b"a", &|| false).unwrap()), ["a/deep/1.png"]);
-        assert_eq!(names(&list(root.path(), b"z.webp", &|| false).unwrap()), ["z.webp"]);
-        assert_eq!(names(&list(root.path(), b"nothing", &|| false).unwrap()), [""; 0]);
+        assert_eq!(
+            names(&list(root.path(), b"a", &|| false).unwrap()),
+            ["a/deep/1.png"]
+        );
+        assert_eq!(
+            names(&list(root.path(), b"z.webp", &|| false).unwrap()),
+            ["z.webp"]
+        );
+        assert_eq!(
+            names(&list(root.path(), b"nothing", &|| false).unwrap()),
+            [""; 0]
+        );
     }
 
     #[test]
     fn a_folder_contains_itself_and_what_is_below_it() {
         assert!(contains(b"", b"a/b") && contains(b"a", b"a") && contains(b"a", b"a/b"));
         assert!(!contains(b"a", b"ab") && !contains(b"a/b", b"a") && !contains(b"a", b"a#1.png"));
-        assert!(contains(b"test_batch.bin", b"test_batch.bin#1") && !contains(b"test_batch.bin", b"test_batch.bin#1.png"));
+        assert!(
+            contains(b"test_batch.bin", b"test_batch.bin#1")
+                && !contains(b"test_batch.bin", b"test_batch.bin#1.png")
+        );
     }
 }

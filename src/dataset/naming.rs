@@ -1,8 +1,9 @@
 //! The bytes of a file → the names under which the version control around the dataset knows them.
 //!
-//! A git blob id is the hash of `blob`, a space, the length, a zero byte and the bytes (gitformat-object). git-lfs commits a pointer in
-//! place of the file (git-lfs docs/spec.md): its blob id follows from the SHA-256 and the length of the file, so that a tree of pointers, too,
-//! is answered without reading one of them.
+//! A git blob id is the hash of `blob`, a space, the length, a zero byte and the bytes
+//! (gitformat-object). git-lfs commits a pointer in place of the file (git-lfs docs/spec.md): its
+//! blob id follows from the SHA-256 and the length of the file, so that a tree of pointers, too, is
+//! answered without reading one of them.
 
 use std::{fs, path::Path};
 
@@ -43,12 +44,20 @@ impl Naming {
         let has = |folder: &Path, name: &str| fs::symlink_metadata(folder.join(name)).is_ok();
         let top = root.ancestors().find(|folder| has(folder, ".git"));
         let in_git = top.is_some() || index_folder(root).ends_with(BARE_INDEX_FOLDER);
-        let repository = if in_git { Repository::at(root).ok().flatten() } else { None };
-        let below_top = root.ancestors().take_while(|folder| top.is_none_or(|top| folder.starts_with(top)));
+        let repository = if in_git {
+            Repository::at(root).ok().flatten()
+        } else {
+            None
+        };
+        let below_top = root
+            .ancestors()
+            .take_while(|folder| top.is_none_or(|top| folder.starts_with(top)));
         Self {
             git: repository.as_ref().map(|repository| repository.format),
             lfs: repository.is_some_and(|repository| has(&repository.common_dir, "lfs")),
-            dvc: below_top.take(64).any(|folder| folder.join(".dvc").is_dir()),
+            dvc: below_top
+                .take(64)
+                .any(|folder| folder.join(".dvc").is_dir()),
         }
     }
 
@@ -57,7 +66,10 @@ impl Naming {
         let sha256 = self.lfs.then(|| Sha256::digest(bytes).into());
         let pointer = sha256.map(|hash| pointer_text(&hash, bytes.len() as u64));
         let blobs = [Some(bytes), pointer.as_deref()].into_iter().flatten();
-        let git = self.git.into_iter().flat_map(|format| blobs.clone().map(move |bytes| blob_id(format, bytes)));
+        let git = self
+            .git
+            .into_iter()
+            .flat_map(|format| blobs.clone().map(move |bytes| blob_id(format, bytes)));
         let dvc = self.dvc.then(|| Alias::Md5(Md5::digest(bytes).into()));
         let mut aliases: Vec<Alias> = git.chain(sha256.map(Alias::Sha256)).chain(dvc).collect();
         aliases.sort_unstable();
@@ -82,8 +94,20 @@ impl Naming {
 pub fn blob_id(format: ObjectFormat, bytes: &[u8]) -> Alias {
     let head = format!("blob {}\0", bytes.len());
     match format {
-        ObjectFormat::Sha1 => Alias::GitSha1(Sha1::new().chain_update(head).chain_update(bytes).finalize().into()),
-        ObjectFormat::Sha256 => Alias::GitSha256(Sha256::new().chain_update(head).chain_update(bytes).finalize().into()),
+        ObjectFormat::Sha1 => Alias::GitSha1(
+            Sha1::new()
+                .chain_update(head)
+                .chain_update(bytes)
+                .finalize()
+                .into(),
+        ),
+        ObjectFormat::Sha256 => Alias::GitSha256(
+            Sha256::new()
+                .chain_update(head)
+                .chain_update(bytes)
+                .finalize()
+                .into(),
+        ),
     }
 }
 
@@ -94,25 +118,55 @@ mod tests {
     #[test]
     fn names_are_those_that_git_git_lfs_and_dvc_give() {
         // `printf 'what is up, doc?' | git hash-object --stdin` is in the book "Pro Git".
-        assert_eq!(blob_id(ObjectFormat::Sha1, b"what is up, doc?").hex(), "bd9dbf5aae1a3862dd1526723246b20206e5fc37");
+        assert_eq!(
+            blob_id(ObjectFormat::Sha1, b"what is up, doc?").hex(),
+            "bd9dbf5aae1a3862dd1526723246b20206e5fc37"
+        );
         // `printf '' | git hash-object --stdin` in a repository of SHA-256.
-        assert_eq!(blob_id(ObjectFormat::Sha256, b"").hex(), "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813");
-        let naming = Naming { git: Some(ObjectFormat::Sha1), lfs: true, dvc: true };
+        assert_eq!(
+            blob_id(ObjectFormat::Sha256, b"").hex(),
+            "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"
+        );
+        let naming = Naming {
+            git: Some(ObjectFormat::Sha1),
+            lfs: true,
+            dvc: true,
+        };
         let names: Vec<String> = naming.of(b"abc").iter().map(Alias::hex).collect();
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize 3\n");
-        let mut blobs = [b"abc".as_slice(), pointer.as_bytes()].map(|bytes| blob_id(ObjectFormat::Sha1, bytes).hex());
+        let pointer =
+            format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize 3\n");
+        let mut blobs = [b"abc".as_slice(), pointer.as_bytes()]
+            .map(|bytes| blob_id(ObjectFormat::Sha1, bytes).hex());
         blobs.sort_unstable();
-        assert_eq!(names, [&blobs[0], &blobs[1], sha256, "900150983cd24fb0d6963f7d28e17f72"]);
+        assert_eq!(
+            names,
+            [
+                &blobs[0],
+                &blobs[1],
+                sha256,
+                "900150983cd24fb0d6963f7d28e17f72"
+            ]
+        );
     }
 
     #[test]
     fn a_content_lacks_the_names_that_the_repository_gained() {
-        let git = Naming { git: Some(ObjectFormat::Sha1), ..Naming::default() };
-        let all = Naming { lfs: true, dvc: true, ..git };
+        let git = Naming {
+            git: Some(ObjectFormat::Sha1),
+            ..Naming::default()
+        };
+        let all = Naming {
+            lfs: true,
+            dvc: true,
+            ..git
+        };
         assert!(git.lacks(&[]) && !Naming::default().lacks(&[]));
         assert!(!git.lacks(&git.of(b"x")) && all.lacks(&git.of(b"x")) && !all.lacks(&all.of(b"x")));
-        let newer = Naming { git: Some(ObjectFormat::Sha256), ..Naming::default() };
+        let newer = Naming {
+            git: Some(ObjectFormat::Sha256),
+            ..Naming::default()
+        };
         assert!(newer.lacks(&all.of(b"x")));
     }
 }

@@ -1,8 +1,9 @@
 //! Whether this user made an index on this machine.
 //!
-//! An archive can bring an index, and nothing in the index can tell: whoever packed it wrote all of it. So every index has a random number, and
-//! whoever makes one notes the number, and where the index is, in a folder that only that user can write to. An index whose number is not there, or stands for an index
-//! in another place, was made elsewhere: what it answers may be made up.
+//! An archive can bring an index, and nothing in the index can tell: whoever packed it wrote all of
+//! it. So every index has a random number, and whoever makes one notes the number, and where the
+//! index is, in a folder that only that user can write to. An index whose number is not there, or
+//! stands for an index in another place, was made elsewhere: what it answers may be made up.
 
 use std::{
     fs, io,
@@ -27,21 +28,33 @@ const LONGEST_NOTE: u64 = 64 << 10;
 /// # Errors
 /// [`Error::Io`] where a note cannot be read.
 pub fn is_made_here(root: &Path, state: &Path) -> Result<bool> {
-    let Some(id) = read_id(&index_folder(root)) else { return Ok(false) };
+    let Some(id) = read_id(&index_folder(root)) else {
+        return Ok(false);
+    };
     let name = note_name(&id);
     let note = Folder::open(state).and_then(|state| state.read_whole(&name, LONGEST_NOTE));
     match note {
         Ok(note) => {
             let [place, path] = here(root)?;
-            Ok(note.split(|&b| b == b'\n').any(|line| line == place || line == path))
+            Ok(note
+                .split(|&b| b == b'\n')
+                .any(|line| line == place || line == path))
         }
         // There is no such folder, or no such note in it.
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(false)
+        }
         Err(e) => Err(Error::io("reading", &state.join(name))(e)),
     }
 }
 
-/// Notes in `state`, which is made if it is not there, that the index in `root` is this user's. An index without a number gets one.
+/// Notes in `state`, which is made if it is not there, that the index in `root` is this user's. An
+/// index without a number gets one.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -57,7 +70,11 @@ pub fn note_made_in(folder: &Path, root: &Path, state: &Path) -> Result<()> {
     let id = give_id(folder)?;
     let [place, path] = lines(folder, &index_folder(root))?;
     let note = [&place[..], b"\n", &path, b"\n"].concat();
-    let io = |source| Error::Io { doing: "writing in", path: state.to_owned(), source };
+    let io = |source| Error::Io {
+        doing: "writing in",
+        path: state.to_owned(),
+        source,
+    };
     fs::create_dir_all(state).map_err(io)?;
     let folder = Folder::open(state).map_err(io)?;
     let (name, new) = (note_name(&id), format!("{}.new", note_name(&id)));
@@ -65,12 +82,16 @@ pub fn note_made_in(folder: &Path, root: &Path, state: &Path) -> Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(e)),
         _ => {}
     }
-    let written = folder.create(&new).and_then(|()| folder.append(&new, &note)).and_then(|()| folder.rename(&new, &name));
+    let written = folder
+        .create(&new)
+        .and_then(|()| folder.append(&new, &note))
+        .and_then(|()| folder.rename(&new, &name));
     written.map_err(io)
 }
 
-/// Two lines, either of which is enough: the folder's place in the file system, so that the dataset may be moved, and its path, since the number
-/// of a file system may change when it is mounted again.
+/// Two lines, either of which is enough: the folder's place in the file system, so that the dataset
+/// may be moved, and its path, since the number of a file system may change when it is mounted
+/// again.
 fn here(root: &Path) -> Result<[Vec<u8>; 2]> {
     let folder = index_folder(root);
     lines(&folder, &folder)
@@ -80,7 +101,10 @@ fn here(root: &Path) -> Result<[Vec<u8>; 2]> {
 fn lines(folder: &Path, place: &Path) -> Result<[Vec<u8>; 2]> {
     let meta = fs::symlink_metadata(folder).map_err(Error::io("looking at", folder))?;
     let path = fs::canonicalize(place).map_err(Error::io("looking at", place))?;
-    Ok([format!("inode {} {}", meta.dev(), meta.ino()).into_bytes(), [b"path ", escaped(&path).as_bytes()].concat()])
+    Ok([
+        format!("inode {} {}", meta.dev(), meta.ino()).into_bytes(),
+        [b"path ", escaped(&path).as_bytes()].concat(),
+    ])
 }
 
 /// A path without line breaks.
@@ -97,7 +121,9 @@ pub(crate) fn give_id(folder: &Path) -> Result<Vec<u8>> {
 }
 
 fn read_id(folder: &Path) -> Option<Vec<u8>> {
-    let id = Folder::open(folder).and_then(|folder| folder.read_whole(ID_FILE, ID_BYTES + 1)).ok()?;
+    let id = Folder::open(folder)
+        .and_then(|folder| folder.read_whole(ID_FILE, ID_BYTES + 1))
+        .ok()?;
     let id = id.trim_ascii_end();
     (id.len() as u64 == ID_BYTES && id.iter().all(u8::is_ascii_hexdigit)).then(|| id.to_vec())
 }
@@ -106,7 +132,8 @@ fn write_id(folder: &Path) -> io::Result<Vec<u8>> {
     let mut random = [0; ID_BYTES as usize / 2];
     let mut filled = 0;
     while filled < random.len() {
-        filled += rustix::rand::getrandom(&mut random[filled..], rustix::rand::GetRandomFlags::empty())?;
+        filled +=
+            rustix::rand::getrandom(&mut random[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     let id = data_encoding::HEXLOWER.encode(&random).into_bytes();
     let folder = Folder::open(folder)?;
@@ -143,13 +170,18 @@ mod tests {
     #[test]
     fn an_index_is_known_where_it_was_made_and_where_it_was_moved_and_not_where_it_was_copied() {
         let folder = tempfile::tempdir().unwrap();
-        let [root, moved, copied, state] = ["a", "b", "c", "state/wsidx"].map(|name| folder.path().join(name));
+        let [root, moved, copied, state] =
+            ["a", "b", "c", "state/wsidx"].map(|name| folder.path().join(name));
         index(&root);
         assert!(!is_made_here(&root, &state).unwrap(), "nobody noted it");
         note_made_here(&root, &state).unwrap();
         assert!(is_made_here(&root, &state).unwrap());
         index(&copied);
-        fs::copy(root.join(INDEX_FOLDER).join(ID_FILE), copied.join(INDEX_FOLDER).join(ID_FILE)).unwrap();
+        fs::copy(
+            root.join(INDEX_FOLDER).join(ID_FILE),
+            copied.join(INDEX_FOLDER).join(ID_FILE),
+        )
+        .unwrap();
         assert!(!is_made_here(&copied, &state).unwrap());
         fs::rename(&root, &moved).unwrap();
         assert!(is_made_here(&moved, &state).unwrap());
@@ -161,7 +193,11 @@ mod tests {
     #[test]
     fn a_number_that_is_a_link_or_malformed_is_none_and_is_replaced_and_not_written_through() {
         let folder = tempfile::tempdir().unwrap();
-        let (root, state, victim) = (folder.path().join("a"), folder.path().join("state"), folder.path().join("victim"));
+        let (root, state, victim) = (
+            folder.path().join("a"),
+            folder.path().join("state"),
+            folder.path().join("victim"),
+        );
         index(&root);
         fs::write(&victim, "0".repeat(64)).unwrap();
         std::os::unix::fs::symlink(&victim, root.join(INDEX_FOLDER).join(ID_FILE)).unwrap();

@@ -1,4 +1,5 @@
-//! Many short texts, packed end to end: a table of labels has millions of them, and each in its own allocation takes a hundred bytes more.
+//! Many short texts, packed end to end: a table of labels has millions of them, and each in its own
+//! allocation takes a hundred bytes more.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -26,8 +27,14 @@ impl Texts {
     /// One of them; an empty one where there is none.
     #[must_use]
     pub fn get(&self, at: usize) -> &[u8] {
-        let from = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
-        self.ends.get(at).and_then(|end| self.bytes.get(from..*end as usize)).unwrap_or_default()
+        let from = at
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |end| *end as usize);
+        self.ends
+            .get(at)
+            .and_then(|end| self.bytes.get(from..*end as usize))
+            .unwrap_or_default()
     }
 
     /// All of them, in their order.
@@ -66,7 +73,8 @@ impl<'a> FromIterator<&'a [u8]> for Texts {
 #[derive(Debug, Default)]
 pub(super) struct Interned {
     texts: Texts,
-    /// The number of a text, plus one, near the place that its hash tells; more than a quarter is empty.
+    /// The number of a text, plus one, near the place that its hash tells; more than a quarter is
+    /// empty.
     slots: Vec<u32>,
     hasher: RandomState,
 }
@@ -141,11 +149,16 @@ mod tests {
                 different.push(text(i));
             }
             let number = words.insert(&text(i)).unwrap();
-            assert_eq!((words.get(number), words.find(&text(i))), (&text(i)[..], Some(number)));
+            assert_eq!(
+                (words.get(number), words.find(&text(i))),
+                (&text(i)[..], Some(number))
+            );
         }
         assert_eq!((words.len(), words.find(b"abc")), (different.len(), None));
         let texts: Texts = different.iter().map(Vec::as_slice).collect();
         assert_eq!(texts, words.texts);
-        assert!(texts.iter().eq(different.iter().map(Vec::as_slice)) && texts.get(1_000).is_empty());
+        assert!(
+            texts.iter().eq(different.iter().map(Vec::as_slice)) && texts.get(1_000).is_empty()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the text of a table of labels must be, whether CSV or lines of JSON: closed, in UTF-8, and nothing in it twice.
+//! What the text of a table of labels must be, whether CSV or lines of JSON: closed, in UTF-8, and
+//! nothing in it twice.
 
 use std::{
     cell::Cell,
@@ -35,7 +36,10 @@ impl<'de> Visitor<'de> for MembersVisitor {
         let mut members = serde_json::Map::new();
         while let Some((key, value)) = entries.next_entry::<String, _>()? {
             if members.contains_key(&key) {
-                return Err(serde::de::Error::custom(format!("the key `{}` is there twice; remove one", excerpt(&key))));
+                return Err(serde::de::Error::custom(format!(
+                    "the key `{}` is there twice; remove one",
+                    excerpt(&key)
+                )));
             }
             members.insert(key, value);
         }
@@ -43,7 +47,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// What is read after a table of CSV. It is a record by itself, unless a quotation mark is open: then it is the end of the last cell.
+/// What is read after a table of CSV. It is a record by itself, unless a quotation mark is open:
+/// then it is the end of the last cell.
 pub(super) const END: &[u8] = b"\n\0end of the table\0\n";
 
 pub(super) fn is_end(record: &csv::ByteRecord) -> bool {
@@ -53,8 +58,14 @@ pub(super) fn is_end(record: &csv::ByteRecord) -> bool {
 /// Whether the table went on after a record.
 pub(super) fn check_closed(record: &csv::ByteRecord, line: u64) -> Result<(), String> {
     // The cells of a header are trimmed.
-    match record.as_slice().trim_ascii_end().ends_with(END.trim_ascii_end()) {
-        true => Err(format!("line {line}: a quotation mark is never closed; close it, or write it twice where it is part of the text")),
+    match record
+        .as_slice()
+        .trim_ascii_end()
+        .ends_with(END.trim_ascii_end())
+    {
+        true => Err(format!(
+            "line {line}: a quotation mark is never closed; close it, or write it twice where it is part of the text"
+        )),
         false => Ok(()),
     }
 }
@@ -69,16 +80,23 @@ pub(super) fn check_text(header: &csv::ByteRecord) -> Result<(), String> {
 }
 
 pub(super) fn not_utf8(perhaps: &str) -> String {
-    format!("it is not UTF-8; save it as that, for example with `iconv -f {perhaps} -t UTF-8 OLD > NEW`")
+    format!(
+        "it is not UTF-8; save it as that, for example with `iconv -f {perhaps} -t UTF-8 OLD > NEW`"
+    )
 }
 
 /// The place of the first of these columns that a header has.
 pub(super) fn column(header: &csv::ByteRecord, names: &[&str]) -> Result<Option<usize>, String> {
     for name in names {
-        let mut places = (1..).zip(header).filter(|(_, column)| column.eq_ignore_ascii_case(name.as_bytes())).map(|(place, _)| place);
+        let mut places = (1..)
+            .zip(header)
+            .filter(|(_, column)| column.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(place, _)| place);
         match (places.next(), places.next()) {
             (Some(first), Some(second)) => {
-                return Err(format!("line 1: the columns {first} and {second} are both called `{name}`; rename or remove one"));
+                return Err(format!(
+                    "line 1: the columns {first} and {second} are both called `{name}`; rename or remove one"
+                ));
             }
             (Some(place), None) => return Ok(Some(place - 1)),
             _ => {}
@@ -87,7 +105,8 @@ pub(super) fn column(header: &csv::ByteRecord, names: &[&str]) -> Result<Option<
     Ok(None)
 }
 
-/// The bytes of a table, of which a single line must not take too many: a quotation mark that is never closed makes one line of all that follow.
+/// The bytes of a table, of which a single line must not take too many: a quotation mark that is
+/// never closed makes one line of all that follow.
 pub(super) struct OfLines<'a, R> {
     pub(super) source: R,
     /// Bytes that may be read before the next line is whole.
@@ -111,9 +130,9 @@ pub(super) fn too_long() -> String {
 
 pub(super) fn check_lines(line: u64, most: u64) -> Result<(), String> {
     match line > most {
-        true => {
-            Err(format!("it has more than {most} lines: raise `table_lines` under [limits] in wsidx.toml, or split the table by folders"))
-        }
+        true => Err(format!(
+            "it has more than {most} lines: raise `table_lines` under [limits] in wsidx.toml, or split the table by folders"
+        )),
         false => Ok(()),
     }
 }

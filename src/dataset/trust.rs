@@ -1,8 +1,9 @@
 //! A folder → the root of its dataset, and whether the index there may be believed.
 //!
-//! A clone or an archive must not be able to bring its own answers, nor to lead what is written elsewhere: an index is refused if git tracks a
-//! file in it, and if anything in it is a link, a device or a pipe, has another name elsewhere, or belongs to another user. What cannot be
-//! checked is not believed. Whether this user made it is told by [`super::origin`].
+//! A clone or an archive must not be able to bring its own answers, nor to lead what is written
+//! elsewhere: an index is refused if git tracks a file in it, and if anything in it is a link, a
+//! device or a pipe, has another name elsewhere, or belongs to another user. What cannot be checked
+//! is not believed. Whether this user made it is told by [`super::origin`].
 
 use std::{
     ffi::OsStr,
@@ -17,8 +18,8 @@ use std::{
 use super::{NEW_INDEX, OLD_INDEX, REBUILD_FOLDER, git, index_folder};
 use crate::{Error, Result, file::shell_word};
 
-/// The nearest folder from `start` upwards that holds an index. The search stops at the top of a git work tree and at the boundary of a file
-/// system.
+/// The nearest folder from `start` upwards that holds an index. The search stops at the top of a
+/// git work tree and at the boundary of a file system.
 ///
 /// # Errors
 /// [`Error::NoIndex`], [`Error::Io`] where `start` cannot be read.
@@ -40,10 +41,14 @@ pub fn find_root(start: &Path) -> Result<PathBuf> {
     Err(Error::NoIndex { from: start })
 }
 
-/// Whether the index in `root` was moved aside by a process that was killed before it put the new one in its place. The new one is whole.
+/// Whether the index in `root` was moved aside by a process that was killed before it put the new
+/// one in its place. The new one is whole.
 pub fn is_interrupted(root: &Path) -> bool {
-    let is_folder = |name: &str| fs::symlink_metadata(root.join(REBUILD_FOLDER).join(name)).is_ok_and(|meta| meta.is_dir());
-    let is_gone = fs::symlink_metadata(index_folder(root)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    let is_folder = |name: &str| {
+        fs::symlink_metadata(root.join(REBUILD_FOLDER).join(name)).is_ok_and(|meta| meta.is_dir())
+    };
+    let is_gone = fs::symlink_metadata(index_folder(root))
+        .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
     is_gone && is_folder(OLD_INDEX) && is_folder(NEW_INDEX)
 }
 
@@ -55,7 +60,11 @@ pub fn check_trust(root: &Path) -> Result<()> {
     let folder = index_folder(root);
     let meta = fs::symlink_metadata(&folder).map_err(Error::io("looking at", &folder))?;
     if meta.file_type().is_symlink() || !meta.is_dir() {
-        let is = if meta.file_type().is_symlink() { "is a symbolic link" } else { "is not a folder" };
+        let is = if meta.file_type().is_symlink() {
+            "is a symbolic link"
+        } else {
+            "is not a folder"
+        };
         return refused(&folder, is, "move it away and run `wsidx sync --init`");
     }
     check_owner(&folder, &meta)?;
@@ -64,17 +73,25 @@ pub fn check_trust(root: &Path) -> Result<()> {
 }
 
 fn refused(path: &Path, why: &str, way_out: &str) -> Result<()> {
-    Err(Error::Refused(format!("{} {why}; {way_out}", path.display())))
+    Err(Error::Refused(format!(
+        "{} {why}; {way_out}",
+        path.display()
+    )))
 }
 
 fn check_owner(path: &Path, meta: &fs::Metadata) -> Result<()> {
     if meta.uid() == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    refused(path, &format!("belongs to another user (number {})", meta.uid()), "run wsidx as that user, or on a copy of the dataset")
+    refused(
+        path,
+        &format!("belongs to another user (number {})", meta.uid()),
+        "run wsidx as that user, or on a copy of the dataset",
+    )
 }
 
-/// Every file of an index is a file of its own that belongs to this user: nothing in it leads elsewhere.
+/// Every file of an index is a file of its own that belongs to this user: nothing in it leads
+/// elsewhere.
 fn check_entries(folder: &Path) -> Result<()> {
     let own = "remove it and run `wsidx rebuild`";
     for entry in fs::read_dir(folder).map_err(Error::io("reading", folder))? {
@@ -104,26 +121,55 @@ fn check_entries(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Asks every repository around the index whether it tracks a file in it; what cannot be asked is not believed. Where there is none, nothing
-/// can have been checked out here.
+/// Asks every repository around the index whether it tracks a file in it; what cannot be asked is
+/// not believed. Where there is none, nothing can have been checked out here.
 fn check_tracked(root: &Path, folder: &Path) -> Result<()> {
-    for top in root.ancestors().filter(|folder| fs::symlink_metadata(folder.join(".git")).is_ok()) {
-        let below = folder.strip_prefix(top).map_err(|_| Error::Refused(format!("{} is not below {}", folder.display(), top.display())))?;
+    for top in root
+        .ancestors()
+        .filter(|folder| fs::symlink_metadata(folder.join(".git")).is_ok())
+    {
+        let below = folder.strip_prefix(top).map_err(|_| {
+            Error::Refused(format!(
+                "{} is not below {}",
+                folder.display(),
+                top.display()
+            ))
+        })?;
         let mut command = git::command(top, false);
-        // A folder that is made to look like a repository brings its own configuration, which names programs.
-        command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "safe.bareRepository").env("GIT_CONFIG_VALUE_0", "explicit");
+        // A folder that is made to look like a repository brings its own configuration, which names
+        // programs.
+        command
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.bareRepository")
+            .env("GIT_CONFIG_VALUE_0", "explicit");
         // File systems that do not tell upper case from lower have the index under either.
-        command.env_remove("GIT_LITERAL_PATHSPECS").args(["--noglob-pathspecs", "--icase-pathspecs", "ls-files", "-z", "--"]);
+        command.env_remove("GIT_LITERAL_PATHSPECS").args([
+            "--noglob-pathspecs",
+            "--icase-pathspecs",
+            "ls-files",
+            "-z",
+            "--",
+        ]);
         let output = command.arg(Path::new(".").join(below)).output();
         let way_out = format!("mend what `git -C {} status` complains of", top.display());
         match output {
             Err(e) => {
-                return refused(folder, &format!("may have come with the repository, and git cannot be run to tell: {e}"), "install git");
+                return refused(
+                    folder,
+                    &format!(
+                        "may have come with the repository, and git cannot be run to tell: {e}"
+                    ),
+                    "install git",
+                );
             }
             Ok(output) if !output.status.success() => {
                 let words = String::from_utf8_lossy(&output.stderr);
                 let words = words.trim().lines().next().unwrap_or("it failed");
-                return refused(folder, &format!("may have come with the repository, and git cannot tell: {words}"), &way_out);
+                return refused(
+                    folder,
+                    &format!("may have come with the repository, and git cannot tell: {words}"),
+                    &way_out,
+                );
             }
             Ok(output) if !output.stdout.is_empty() => {
                 let words = [top, &tracked_folder(&output.stdout, below), folder].map(shell_word);
@@ -132,7 +178,11 @@ fn check_tracked(root: &Path, folder: &Path) -> Result<()> {
                     "remove it from the repository with `git -C {top} rm -r --cached -- {tracked}`, delete it with `rm -r {folder_word}`, and run \
                      `wsidx sync --init`"
                 );
-                return refused(folder, "has files that git tracks: whoever made the repository made its answers", &way_out);
+                return refused(
+                    folder,
+                    "has files that git tracks: whoever made the repository made its answers",
+                    &way_out,
+                );
             }
             Ok(_) => {}
         }
@@ -140,10 +190,14 @@ fn check_tracked(root: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder of the index as git has it, which may be written in other letters: of the first of the paths that git lists.
+/// The folder of the index as git has it, which may be written in other letters: of the first of
+/// the paths that git lists.
 fn tracked_folder(listed: &[u8], below: &Path) -> PathBuf {
     let first = listed.split(|&b| b == 0).next().unwrap_or_default();
-    Path::new(OsStr::from_bytes(first)).components().take(below.components().count()).collect()
+    Path::new(OsStr::from_bytes(first))
+        .components()
+        .take(below.components().count())
+        .collect()
 }
 
 #[cfg(test)]
@@ -154,8 +208,18 @@ mod tests {
     use crate::dataset::{BARE_INDEX_FOLDER, INDEX_FOLDER};
 
     fn git(root: &Path, args: &[&str]) {
-        let quiet = Command::new("git").arg("-C").arg(root).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-        assert!(quiet.status.success(), "{}", String::from_utf8_lossy(&quiet.stderr));
+        let quiet = Command::new("git")
+            .arg("-C")
+            .arg(root)
+            .args(args)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(
+            quiet.status.success(),
+            "{}",
+            String::from_utf8_lossy(&quiet.stderr)
+        );
     }
 
     #[test]
@@ -166,9 +230,15 @@ mod tests {
         fs::create_dir(root.join(INDEX_FOLDER)).unwrap();
         assert_eq!(find_root(&root.join("data/a/b")).unwrap(), root);
         fs::create_dir(root.join("data/.git")).unwrap();
-        assert!(matches!(find_root(&root.join("data/a/b")), Err(Error::NoIndex { .. })));
+        assert!(matches!(
+            find_root(&root.join("data/a/b")),
+            Err(Error::NoIndex { .. })
+        ));
         fs::create_dir(root.join("data").join(INDEX_FOLDER)).unwrap();
-        assert_eq!(find_root(&root.join("data/a/b")).unwrap(), root.join("data"));
+        assert_eq!(
+            find_root(&root.join("data/a/b")).unwrap(),
+            root.join("data")
+        );
     }
 
     /// A repository with an index in its root.
@@ -200,7 +270,9 @@ mod tests {
         check_trust(&root).unwrap();
         // A folder that is made to look like a bare repository.
         let inner = root.join("Sub");
-        ["objects", "refs"].iter().for_each(|name| fs::create_dir_all(inner.join(name)).unwrap());
+        ["objects", "refs"]
+            .iter()
+            .for_each(|name| fs::create_dir_all(inner.join(name)).unwrap());
         fs::write(inner.join("HEAD"), "ref: refs/heads/main").unwrap();
         plant(&inner.join(BARE_INDEX_FOLDER));
         assert_eq!(index_folder(&inner), inner.join(BARE_INDEX_FOLDER));
@@ -223,12 +295,19 @@ mod tests {
 
     #[test]
     fn an_index_of_which_git_cannot_tell_is_refused_with_the_words_of_git() {
-        for (file, text, words) in [("index", "no index", "index"), ("config", "[broken", "config"), ("HEAD", "", "not a git repository")] {
+        for (file, text, words) in [
+            ("index", "no index", "index"),
+            ("config", "[broken", "config"),
+            ("HEAD", "", "not a git repository"),
+        ] {
             let (_folder, root) = repository();
             git(&root, &["add", "-f", ".wsidx/format"]);
             fs::write(root.join(".git").join(file), text).unwrap();
             let why = why(&root);
-            assert!(why.contains("git cannot tell") && why.contains(words) && why.contains("git -C"), "{why}");
+            assert!(
+                why.contains("git cannot tell") && why.contains(words) && why.contains("git -C"),
+                "{why}"
+            );
         }
     }
 
@@ -238,7 +317,14 @@ mod tests {
         let index = root.join(INDEX_FOLDER);
         let victim = folder.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        for name in ["lock", "format", "view/manifest", "packs", "watch.sock", ".gitignore"] {
+        for name in [
+            "lock",
+            "format",
+            "view/manifest",
+            "packs",
+            "watch.sock",
+            ".gitignore",
+        ] {
             let link = index.join(name);
             let before = fs::read(&link).ok();
             let _ = fs::remove_file(&link);
@@ -248,10 +334,19 @@ mod tests {
             fs::hard_link(&victim, &link).unwrap();
             assert!(why(&root).contains("hard link"), "{name}");
             fs::remove_file(&link).unwrap();
-            before.into_iter().for_each(|bytes| fs::write(&link, bytes).unwrap());
+            before
+                .into_iter()
+                .for_each(|bytes| fs::write(&link, bytes).unwrap());
         }
         let pipe = index.join("view/pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         assert!(why(&root).contains("neither a file nor a folder"));
         fs::remove_file(&pipe).unwrap();
         check_trust(&root).unwrap();

@@ -1,6 +1,8 @@
-//! A change of a dataset under version control: what is there afterwards, what of it is to be judged, and how its bytes are had.
+//! A change of a dataset under version control: what is there afterwards, what of it is to be
+//! judged, and how its bytes are had.
 //!
-//! Nothing here is of git alone: whatever knows files by [`Alias`] and has their bytes can ask for a judgement.
+//! Nothing here is of git alone: whatever knows files by [`Alias`] and has their bytes can ask for
+//! a judgement.
 
 use std::sync::Arc;
 
@@ -57,8 +59,14 @@ pub trait Objects: Sync {
     /// Reads files in their order.
     ///
     /// # Errors
-    /// Where nothing can be read at all, and what `visit` returns; a single file that cannot be read is told to `visit`.
-    fn read(&self, files: &[&VersionFile], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()>;
+    /// Where nothing can be read at all, and what `visit` returns; a single file that cannot be
+    /// read is told to `visit`.
+    fn read(
+        &self,
+        files: &[&VersionFile],
+        limits: &Limits,
+        visit: &mut VisitFile<'_>,
+    ) -> Result<()>;
 }
 
 /// Bytes of files that are in memory at once.

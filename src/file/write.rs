@@ -1,12 +1,15 @@
-//! Bytes → a file, in one step: whoever reads it sees the old file or the whole new one, and a process that is killed leaves nothing behind.
+//! Bytes → a file, in one step: whoever reads it sees the old file or the whole new one, and a
+//! process that is killed leaves nothing behind.
 //!
-//! The bytes go into a file that has no name (`O_TMPFILE`), are made durable, and then the file gets its name. A file cannot be put in the
-//! place of another without having had a name itself for a moment, so it has a hidden one beside the target (`.NAME.wsidx-part`) between two
-//! calls of the system; where there are no files without names (NFS, macOS) it has it for as long as it is written. Whoever writes holds a lock
-//! on the file, which the system takes away when the process dies, so the next write of the same target removes what a dead one left behind.
+//! The bytes go into a file that has no name (`O_TMPFILE`), are made durable, and then the file
+//! gets its name. A file cannot be put in the place of another without having had a name itself for
+//! a moment, so it has a hidden one beside the target (`.NAME.wsidx-part`) between two calls of the
+//! system; where there are no files without names (NFS, macOS) it has it for as long as it is
+//! written. Whoever writes holds a lock on the file, which the system takes away when the process
+//! dies, so the next write of the same target removes what a dead one left behind.
 //!
-//! The target itself is never opened. A symbolic link, a device or a pipe in its place is refused, and would be replaced, not followed, if it
-//! came after that look.
+//! The target itself is never opened. A symbolic link, a device or a pipe in its place is refused,
+//! and would be replaced, not followed, if it came after that look.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -43,12 +46,15 @@ pub struct Draft {
     part: Option<OsString>,
 }
 
-/// Writes a file under a name, in place of a regular file that has it; the permissions of that one are kept.
+/// Writes a file under a name, in place of a regular file that has it; the permissions of that one
+/// are kept.
 ///
 /// # Errors
-/// [`Error::Input`] where something other than a regular file has the name, with what mends it; [`Error::Io`]. The old file is then as it was.
+/// [`Error::Input`] where something other than a regular file has the name, with what mends it;
+/// [`Error::Io`]. The old file is then as it was.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let before = look(path, "put a file there, then run the command again")?.map(|meta| meta.permissions());
+    let before =
+        look(path, "put a file there, then run the command again")?.map(|meta| meta.permissions());
     draft(path, bytes, 0o666, before)?.replace()
 }
 
@@ -60,14 +66,28 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     draft(path, bytes, 0o666, None)?.create()
 }
 
-/// Makes a file with these bytes and these permissions: `mode` less the umask, or else those that are given.
+/// Makes a file with these bytes and these permissions: `mode` less the umask, or else those that
+/// are given.
 ///
 /// # Errors
 /// [`Error::Input`] for a path that ends in no name or is in the folder of an index, [`Error::Io`].
-pub fn draft(path: &Path, bytes: &[u8], mode: u32, permissions: Option<Permissions>) -> Result<Draft> {
-    let name = path.file_name().ok_or_else(|| Error::Input(format!("{} is no name of a file; name one in that folder", path.display())))?;
+pub fn draft(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    permissions: Option<Permissions>,
+) -> Result<Draft> {
+    let name = path.file_name().ok_or_else(|| {
+        Error::Input(format!(
+            "{} is no name of a file; name one in that folder",
+            path.display()
+        ))
+    })?;
     refuse_in_index(path)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let made = (|| {
         // The folder that the user named may be reached by a link.
         let folder = open_folder(&parent.join("."))?;
@@ -75,9 +95,17 @@ pub fn draft(path: &Path, bytes: &[u8], mode: u32, permissions: Option<Permissio
             Some(file) => (file, None),
             None => named(&folder, name, mode).map(|(file, part)| (file, Some(part)))?,
         };
-        let mut draft = Draft { target: path.to_owned(), name: name.to_owned(), folder, file, part };
+        let mut draft = Draft {
+            target: path.to_owned(),
+            name: name.to_owned(),
+            folder,
+            file,
+            part,
+        };
         draft.file.write_all(bytes)?;
-        permissions.map_or(Ok(()), |permissions| draft.file.set_permissions(permissions))?;
+        permissions.map_or(Ok(()), |permissions| {
+            draft.file.set_permissions(permissions)
+        })?;
         draft.file.sync_all()?;
         Ok(draft)
     })();
@@ -100,7 +128,8 @@ impl Draft {
             Ok(())
         })();
         done.map_err(Error::io("writing", &self.target))?;
-        // A name survives a crash of the machine once its folder is durable. Not all file systems know that, and the bytes are durable already.
+        // A name survives a crash of the machine once its folder is durable. Not all file systems
+        // know that, and the bytes are durable already.
         let _ = self.folder.sync_all();
         Ok(())
     }
@@ -111,7 +140,13 @@ impl Draft {
     /// [`Error::Io`].
     pub fn create(self) -> Result<bool> {
         let linked = match &self.part {
-            Some(part) => rustix::fs::linkat(&self.folder, &**part, &self.folder, &*self.name, AtFlags::empty()),
+            Some(part) => rustix::fs::linkat(
+                &self.folder,
+                &**part,
+                &self.folder,
+                &*self.name,
+                AtFlags::empty(),
+            ),
             None => self.link(&self.name),
         };
         match linked {
@@ -129,7 +164,13 @@ impl Draft {
 
     #[cfg(target_os = "linux")]
     fn link(&self, name: &OsStr) -> Result<(), Errno> {
-        rustix::fs::linkat(rustix::fs::CWD, by_number(&self.file), &self.folder, name, AtFlags::SYMLINK_FOLLOW)
+        rustix::fs::linkat(
+            rustix::fs::CWD,
+            by_number(&self.file),
+            &self.folder,
+            name,
+            AtFlags::SYMLINK_FOLLOW,
+        )
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -146,7 +187,8 @@ impl Drop for Draft {
     }
 }
 
-/// A locked file that has no name yet; `None` where the system has no such files, or cannot name them later.
+/// A locked file that has no name yet; `None` where the system has no such files, or cannot name
+/// them later.
 #[cfg(target_os = "linux")]
 fn unnamed(folder: &File, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -176,7 +218,12 @@ fn by_number(file: &File) -> PathBuf {
 fn named(folder: &File, target: &OsStr, mode: u32) -> io::Result<(File, OsString)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     free_name(folder, target, |part| {
-        let file = File::from(openat(folder, part, flags, Mode::from_raw_mode(mode as RawMode))?);
+        let file = File::from(openat(
+            folder,
+            part,
+            flags,
+            Mode::from_raw_mode(mode as RawMode),
+        )?);
         // Another process may have taken it for a left-over before it was locked.
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Err(Errno::EXIST),
@@ -191,8 +238,13 @@ fn has_name(folder: &File, name: &OsStr, file: &File) -> bool {
     matches!((named, file.metadata()), (Ok(named), Ok(own)) if named.st_ino == own.ino())
 }
 
-/// Calls `take` with hidden names beside a target until it takes one. Left-overs of processes that died are removed.
-fn free_name<T>(folder: &File, target: &OsStr, mut take: impl FnMut(&OsStr) -> Result<T, Errno>) -> io::Result<(T, OsString)> {
+/// Calls `take` with hidden names beside a target until it takes one. Left-overs of processes that
+/// died are removed.
+fn free_name<T>(
+    folder: &File,
+    target: &OsStr,
+    mut take: impl FnMut(&OsStr) -> Result<T, Errno>,
+) -> io::Result<(T, OsString)> {
     for number in 0..NAMES {
         let part = part_name(target, number);
         for _ in 0..2 {
@@ -206,7 +258,10 @@ fn free_name<T>(folder: &File, target: &OsStr, mut take: impl FnMut(&OsStr) -> R
     }
     Err(io::Error::new(
         io::ErrorKind::AlreadyExists,
-        format!("{NAMES} names beside it like {} are taken; remove those", part_name(target, 0).display()),
+        format!(
+            "{NAMES} names beside it like {} are taken; remove those",
+            part_name(target, 0).display()
+        ),
     ))
 }
 
@@ -222,11 +277,15 @@ pub(super) fn part_name(target: &OsStr, number: u32) -> OsString {
     OsString::from_vec(part)
 }
 
-/// Removes a file that one of our processes began to write, and died. Whether one did, the lock tells.
+/// Removes a file that one of our processes began to write, and died. Whether one did, the lock
+/// tells.
 fn remove_left_over(folder: &File, part: &OsStr) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = openat(folder, part, flags, Mode::empty()).map(File::from) else { return false };
-    let ours = |meta: &fs::Metadata| meta.is_file() && meta.uid() == rustix::process::geteuid().as_raw();
+    let Ok(file) = openat(folder, part, flags, Mode::empty()).map(File::from) else {
+        return false;
+    };
+    let ours =
+        |meta: &fs::Metadata| meta.is_file() && meta.uid() == rustix::process::geteuid().as_raw();
     file.metadata().is_ok_and(|meta| ours(&meta))
         && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
         && has_name(folder, part, &file)
@@ -239,7 +298,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -257,9 +319,18 @@ mod tests {
             assert_eq!(fs::read(at(name)).unwrap(), b"bytes");
         }
         assert_eq!((mode("old"), mode("new")), (0o640, mode("usual")));
-        assert_eq!((write_new(&at("new"), b"other").unwrap(), write_new(&at("newer"), b"other").unwrap()), (false, true));
+        assert_eq!(
+            (
+                write_new(&at("new"), b"other").unwrap(),
+                write_new(&at("newer"), b"other").unwrap()
+            ),
+            (false, true)
+        );
         assert_eq!(names(folder.path()), ["new", "newer", "old", "usual"]);
-        draft(&at("script"), b"#!", 0o755, None).unwrap().replace().unwrap();
+        draft(&at("script"), b"#!", 0o755, None)
+            .unwrap()
+            .replace()
+            .unwrap();
         assert_eq!(mode("script"), 0o111 | mode("usual"));
     }
 
@@ -271,20 +342,52 @@ mod tests {
         std::os::unix::fs::symlink("victim", at("link")).unwrap();
         std::os::unix::fs::symlink("nothing", at("dangling")).unwrap();
         fs::create_dir(at("folder")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::from(0o600), 0).unwrap();
-        for (name, kind) in [("link", "a symbolic link"), ("dangling", "a symbolic link"), ("folder", "a folder"), ("pipe", "a named pipe")]
-        {
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            Mode::from(0o600),
+            0,
+        )
+        .unwrap();
+        for (name, kind) in [
+            ("link", "a symbolic link"),
+            ("dangling", "a symbolic link"),
+            ("folder", "a folder"),
+            ("pipe", "a named pipe"),
+        ] {
             let told = write(&at(name), b"bytes").unwrap_err().to_string();
-            assert!(told.contains(&format!(" is {kind}, and no result is written there; remove it")), "{told}");
+            assert!(
+                told.contains(&format!(
+                    " is {kind}, and no result is written there; remove it"
+                )),
+                "{told}"
+            );
         }
-        assert!(write(Path::new("/dev/null"), b"x").unwrap_err().to_string().contains("a device"));
-        assert!(write(Path::new("/"), b"x").unwrap_err().to_string().contains("is a folder"));
+        assert!(
+            write(Path::new("/dev/null"), b"x")
+                .unwrap_err()
+                .to_string()
+                .contains("a device")
+        );
+        assert!(
+            write(Path::new("/"), b"x")
+                .unwrap_err()
+                .to_string()
+                .contains("is a folder")
+        );
         // One that comes after the look is replaced by its name.
         let draft = draft(&at("late"), b"bytes", 0o666, None).unwrap();
         std::os::unix::fs::symlink("victim", at("late")).unwrap();
         draft.replace().unwrap();
         assert!(fs::symlink_metadata(at("late")).unwrap().is_file());
-        assert_eq!((fs::read(at("victim")).unwrap(), fs::symlink_metadata(at("nothing")).is_err()), (b"precious".to_vec(), true));
+        assert_eq!(
+            (
+                fs::read(at("victim")).unwrap(),
+                fs::symlink_metadata(at("nothing")).is_err()
+            ),
+            (b"precious".to_vec(), true)
+        );
     }
 
     #[test]
@@ -296,15 +399,27 @@ mod tests {
         let (living, part) = named(&handle, OsStr::new("out"), 0o666).unwrap();
         assert_eq!(names(folder.path()), [".out.wsidx-part"]);
         write(&at("out"), b"1").unwrap();
-        assert_eq!((names(folder.path()), part.to_str()), (vec![".out.wsidx-part".to_owned(), "out".into()], Some(".out.wsidx-part")));
+        assert_eq!(
+            (names(folder.path()), part.to_str()),
+            (
+                vec![".out.wsidx-part".to_owned(), "out".into()],
+                Some(".out.wsidx-part")
+            )
+        );
         drop(living); // as the system does when a process dies
         write(&at("out"), b"2").unwrap();
-        assert_eq!((names(folder.path()), fs::read(at("out")).unwrap()), (vec!["out".to_owned()], b"2".to_vec()));
+        assert_eq!(
+            (names(folder.path()), fs::read(at("out")).unwrap()),
+            (vec!["out".to_owned()], b"2".to_vec())
+        );
         // What is no left-over stays, and is not followed.
         std::os::unix::fs::symlink("out", at(".out.wsidx-part")).unwrap();
         fs::create_dir(at(".out.1.wsidx-part")).unwrap();
         write(&at("out"), b"3").unwrap();
-        assert_eq!((names(folder.path()).len(), fs::read(at("out")).unwrap()), (3, b"3".to_vec()));
+        assert_eq!(
+            (names(folder.path()).len(), fs::read(at("out")).unwrap()),
+            (3, b"3".to_vec())
+        );
     }
 
     #[test]
@@ -314,10 +429,21 @@ mod tests {
         drop(draft(&out, b"bytes", 0o666, None).unwrap());
         let handle = open_folder(folder.path()).unwrap();
         let (file, part) = named(&handle, OsStr::new("out"), 0o666).unwrap();
-        drop(Draft { target: out.clone(), name: "out".into(), folder: handle, file, part: Some(part) });
+        drop(Draft {
+            target: out.clone(),
+            name: "out".into(),
+            folder: handle,
+            file,
+            part: Some(part),
+        });
         assert!(names(folder.path()).is_empty());
-        let told = write(&folder.path().join("no/out"), b"").unwrap_err().to_string();
-        assert!(told.contains("no/out") && told.starts_with("writing"), "{told}");
+        let told = write(&folder.path().join("no/out"), b"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            told.contains("no/out") && told.starts_with("writing"),
+            "{told}"
+        );
     }
 
     #[cfg(target_os = "linux")]
@@ -325,10 +451,17 @@ mod tests {
     fn while_bytes_are_written_no_name_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let draft = draft(&folder.path().join("out"), b"bytes", 0o666, None).unwrap();
-        let expected: &[&str] = if draft.part.is_some() { &[".out.wsidx-part"] } else { &[] };
+        let expected: &[&str] = if draft.part.is_some() {
+            &[".out.wsidx-part"]
+        } else {
+            &[]
+        };
         assert_eq!(names(folder.path()), expected);
         if draft.part.is_some() {
-            println!("not tested: the file system of {} has no files without names", folder.path().display());
+            println!(
+                "not tested: the file system of {} has no files without names",
+                folder.path().display()
+            );
         }
         draft.replace().unwrap();
         assert_eq!(names(folder.path()), ["out"]);

@@ -1,7 +1,9 @@
-//! A selection of the dataset → the analysis basis of the paper: condition, rank, and which coefficients tell the images apart.
+//! A selection of the dataset → the analysis basis of the paper: condition, rank, and which
+//! coefficients tell the images apart.
 //!
-//! Yousefzadeh 2020, Algorithm 1, lines 1 to 8: W has a row for each image (each *path*: identical images are rows of their own) and a column
-//! for each wavelet coefficient, raw: neither centred nor normalised. All from the stored pictures.
+//! Yousefzadeh 2020, Algorithm 1, lines 1 to 8: W has a row for each image (each *path*: identical
+//! images are rows of their own) and a column for each wavelet coefficient, raw: neither centred
+//! nor normalised. All from the stored pictures.
 
 use rayon::prelude::*;
 
@@ -39,7 +41,8 @@ pub struct Analysis {
     pub coefficients: usize,
     /// Columns that are zero for every image.
     pub zero_columns: usize,
-    /// Largest over smallest singular value of W, of the min(n, d) there are; infinite where W has dependent rows or columns.
+    /// Largest over smallest singular value of W, of the min(n, d) there are; infinite where W has
+    /// dependent rows or columns.
     pub condition: f64,
     /// Columns of WP before |r_kk| falls to the tolerance.
     pub rank: usize,
@@ -54,10 +57,20 @@ impl Reader {
     ///
     /// # Errors
     /// [`crate::Error::Input`] for an empty selection; those of numerics, damage and interruption.
-    pub fn analyse(&self, selection: &Selection, options: &AnalysisOptions, monitor: &dyn Monitor) -> Result<Analysis> {
+    pub fn analyse(
+        &self,
+        selection: &Selection,
+        options: &AnalysisOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Analysis> {
         let images = self.images(selection)?;
         let layout = self.layout(options.transform);
-        let matrix = Matrix { reader: self, images: &images, transform: options.transform, columns: layout.len() };
+        let matrix = Matrix {
+            reader: self,
+            images: &images,
+            transform: options.transform,
+            columns: layout.len(),
+        };
         let (qr, condition, zero_columns) = matrix.factorise(monitor)?;
         let columns = qr.leading_columns(options.tau)?;
         Ok(Analysis {
@@ -81,35 +94,60 @@ struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// R and P, the condition number and the zero columns: from the Gram matrix WᵀW where there are more images than coefficients, else from
-    /// W itself and the Gram matrix WWᵀ.
+    /// R and P, the condition number and the zero columns: from the Gram matrix WᵀW where there are
+    /// more images than coefficients, else from W itself and the Gram matrix WWᵀ.
     fn factorise(&self, monitor: &dyn Monitor) -> Result<(PivotedQr, f64, usize)> {
         let d = self.columns;
-        let stop = Stop { tolerance: 0.0, max_columns: d };
+        let stop = Stop {
+            tolerance: 0.0,
+            max_columns: d,
+        };
         monitor.stage("transforming", Some(self.images.len() as u64));
         if self.images.len() <= d {
-            let w = self.reader.coefficients(self.images, self.transform, monitor)?;
+            let w = self
+                .reader
+                .coefficients(self.images, self.transform, monitor)?;
             monitor.stage("factorising", None);
-            let zero = w.columns().into_iter().filter(|column| column.iter().all(|v| *v == 0.0)).count();
+            let zero = w
+                .columns()
+                .into_iter()
+                .filter(|column| column.iter().all(|v| *v == 0.0))
+                .count();
             let mut gram = Gram::new(w.nrows());
             gram.add_rows(w.t())?;
-            return Ok((column_pivoted_qr(w.view(), stop)?, condition_number(&gram)?, zero));
+            return Ok((
+                column_pivoted_qr(w.view(), stop)?,
+                condition_number(&gram)?,
+                zero,
+            ));
         }
         let mut gram = Gram::new(d);
         for images in self.images.chunks(CHUNK) {
-            gram.add_rows(self.reader.coefficients(images, self.transform, monitor)?.view())?;
+            gram.add_rows(
+                self.reader
+                    .coefficients(images, self.transform, monitor)?
+                    .view(),
+            )?;
         }
         monitor.stage("factorising", None);
         let zero = gram.matrix().diag().iter().filter(|v| **v == 0.0).count();
-        Ok((gram_pivoted_qr(&gram, stop)?, condition_number(&gram)?, zero))
+        Ok((
+            gram_pivoted_qr(&gram, stop)?,
+            condition_number(&gram)?,
+            zero,
+        ))
     }
 
     fn distinct_pictures(&self) -> Result<usize> {
         let mut places: Vec<Place> = self.images.iter().map(|image| image.place).collect();
         places.sort_unstable_by_key(|place| (place.pack, place.offset));
         places.dedup();
-        let hash = |place: &Place| Ok(*blake3::hash(self.reader.picture_at(*place)?.samples()).as_bytes());
-        let mut hashes = places.par_iter().map(hash).collect::<Result<Vec<[u8; 32]>>>()?;
+        let hash =
+            |place: &Place| Ok(*blake3::hash(self.reader.picture_at(*place)?.samples()).as_bytes());
+        let mut hashes = places
+            .par_iter()
+            .map(hash)
+            .collect::<Result<Vec<[u8; 32]>>>()?;
         hashes.par_sort_unstable();
         hashes.dedup();
         Ok(hashes.len())
@@ -120,8 +158,16 @@ impl Matrix<'_> {
 fn by_subband(layout: &Layout, chosen: &[usize]) -> Vec<(u8, u8, Subband, usize, usize)> {
     let mut bands: Vec<(u8, u8, Subband, usize, usize)> = Vec::new();
     let mut count = |index: usize, of: fn(&mut (u8, u8, Subband, usize, usize)) -> &mut usize| {
-        let Band { plane, level, subband, .. } = layout.band(index);
-        match bands.iter_mut().find(|b| (b.0, b.1, b.2) == (plane, level, subband)) {
+        let Band {
+            plane,
+            level,
+            subband,
+            ..
+        } = layout.band(index);
+        match bands
+            .iter_mut()
+            .find(|b| (b.0, b.1, b.2) == (plane, level, subband))
+        {
             Some(band) => *of(band) += 1,
             None => {
                 bands.push((plane, level, subband, 0, 0));
@@ -129,7 +175,12 @@ fn by_subband(layout: &Layout, chosen: &[usize]) -> Vec<(u8, u8, Subband, usize,
             }
         }
     };
-    layout.coarse_to_fine().into_iter().for_each(|index| count(index, |band| &mut band.4));
-    chosen.iter().for_each(|&index| count(index, |band| &mut band.3));
+    layout
+        .coarse_to_fine()
+        .into_iter()
+        .for_each(|index| count(index, |band| &mut band.4));
+    chosen
+        .iter()
+        .for_each(|&index| count(index, |band| &mut band.3));
     bands
 }

@@ -1,4 +1,5 @@
-//! Files and items of containers → contents, on all threads: the bytes are read, hashed, and decoded where the content is new.
+//! Files and items of containers → contents, on all threads: the bytes are read, hashed, and
+//! decoded where the content is new.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -29,7 +30,8 @@ pub(super) struct Outcome {
     pub(super) entry: PathEntry,
     pub(super) content: Option<(Content, Picture)>,
     pub(super) aliases: Vec<Alias>,
-    /// What the container says of the label and the split of its item; `None` for a file of its own.
+    /// What the container says of the label and the split of its item; `None` for a file of its
+    /// own.
     pub(super) told: Option<(Option<Label>, Option<Split>)>,
 }
 
@@ -51,19 +53,35 @@ enum Of {
 impl Source {
     /// A file of its own.
     pub(super) fn file(found: &Found) -> Self {
-        Self { path: found.path.clone(), stat: found.stat, of: Of::File }
+        Self {
+            path: found.path.clone(),
+            stat: found.stat,
+            of: Of::File,
+        }
     }
 
     /// The items of a container, or what stands for one that cannot be opened.
     pub(super) fn items(root: &Path, container: &Found) -> Vec<Self> {
         let path = &container.path;
-        let nothing = |error| vec![Self { path: path.clone(), stat: container.stat, of: Of::Nothing(reason(error)) }];
+        let nothing = |error| {
+            vec![Self {
+                path: path.clone(),
+                stat: container.stat,
+                of: Of::Nothing(reason(error)),
+            }]
+        };
         match Container::open(&to_path(root, path)) {
-            Ok(open) if open.count() == 0 => nothing(Error::Undecodable("it holds no image".into())),
+            Ok(open) if open.count() == 0 => {
+                nothing(Error::Undecodable("it holds no image".into()))
+            }
             Ok(open) => {
                 let open = Arc::new(open);
                 let item = |item| [path, &b"#"[..], &open.name(item)].concat().into();
-                let source = |i| Self { path: item(i), stat: open.stat(), of: Of::Item(Arc::clone(&open), i) };
+                let source = |i| Self {
+                    path: item(i),
+                    stat: open.stat(),
+                    of: Of::Item(Arc::clone(&open), i),
+                };
                 (0..open.count()).map(source).collect()
             }
             Err(error) => nothing(error),
@@ -106,7 +124,13 @@ pub(super) struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     pub(super) fn of(root: &'a Path, files: &'a [Found], containers: &'a [Contained]) -> Self {
-        Self { root, files, containers: containers.iter(), items: Vec::new().into_iter(), gone: Vec::new() }
+        Self {
+            root,
+            files,
+            containers: containers.iter(),
+            items: Vec::new().into_iter(),
+            gone: Vec::new(),
+        }
     }
 
     /// Whether there may be more.
@@ -121,7 +145,13 @@ impl<'a> Batches<'a> {
             bytes = bytes.saturating_add(file.stat.size.max(1));
             first || bytes <= BATCH_BYTES
         };
-        let count = self.files.iter().take(BATCH_FILES).map(fits).take_while(|&fits| fits).count();
+        let count = self
+            .files
+            .iter()
+            .take(BATCH_FILES)
+            .map(fits)
+            .take_while(|&fits| fits)
+            .count();
         let (batch, after) = self.files.split_at(count);
         self.files = after;
         batch.iter().map(Source::file).collect()
@@ -130,7 +160,13 @@ impl<'a> Batches<'a> {
     fn open(&mut self, contained: &Contained) {
         let items = Source::items(self.root, &contained.container);
         let there: HashSet<&[u8]> = items.iter().map(|source| &**source.path()).collect();
-        self.gone.extend(contained.known.iter().filter(|path| !there.contains(&***path)).cloned());
+        self.gone.extend(
+            contained
+                .known
+                .iter()
+                .filter(|path| !there.contains(&***path))
+                .cloned(),
+        );
         self.items = items.into_iter();
     }
 }
@@ -164,22 +200,36 @@ pub(super) struct BatchReader {
 
 impl BatchReader {
     /// In the order of the sources; those that an interruption left unread are missing.
-    pub(super) fn read(&self, batch: &[Source], known: Known<'_>, monitor: &dyn Monitor) -> Vec<Outcome> {
-        let read = batch.par_iter().map_init(Buffer::default, |buffer, source| {
-            if monitor.cancelled() {
-                return None;
-            }
-            let outcome = self.read_one(source, buffer, known);
-            monitor.advance(1);
-            Some(outcome)
-        });
+    pub(super) fn read(
+        &self,
+        batch: &[Source],
+        known: Known<'_>,
+        monitor: &dyn Monitor,
+    ) -> Vec<Outcome> {
+        let read = batch
+            .par_iter()
+            .map_init(Buffer::default, |buffer, source| {
+                if monitor.cancelled() {
+                    return None;
+                }
+                let outcome = self.read_one(source, buffer, known);
+                monitor.advance(1);
+                Some(outcome)
+            });
         let mut outcomes: Vec<Outcome> = read.collect::<Vec<_>>().into_iter().flatten().collect();
         let mut at = 0;
         for together in batch.chunk_by(Source::is_with) {
             let end = at + together.len();
             // One that changed in the meantime is read again next time.
-            if together[0].container().is_some_and(|container| !container.is_as_it_was()) {
-                outcomes.iter_mut().take(end).skip(at).for_each(|outcome| outcome.entry.stat.ctime_ns = 0);
+            if together[0]
+                .container()
+                .is_some_and(|container| !container.is_as_it_was())
+            {
+                outcomes
+                    .iter_mut()
+                    .take(end)
+                    .skip(at)
+                    .for_each(|outcome| outcome.entry.stat.ctime_ns = 0);
             }
             at = end;
         }
@@ -188,37 +238,88 @@ impl BatchReader {
 
     fn read_one(&self, source: &Source, buffer: &mut Buffer, known: Known<'_>) -> Outcome {
         let (path, told) = (source.path.clone(), self.told(source));
-        let entry = |holds, stat| PathEntry { holds, stat, label: None, split: None };
-        let undecodable = |id, error: Error| Holds::Undecodable { id, reason: reason(error).into() };
-        let undecoded = |path, entry, told| Outcome { path, entry, content: None, aliases: Vec::new(), told };
+        let entry = |holds, stat| PathEntry {
+            holds,
+            stat,
+            label: None,
+            split: None,
+        };
+        let undecodable = |id, error: Error| Holds::Undecodable {
+            id,
+            reason: reason(error).into(),
+        };
+        let undecoded = |path, entry, told| Outcome {
+            path,
+            entry,
+            content: None,
+            aliases: Vec::new(),
+            told,
+        };
         let stat = match self.bytes(source, buffer) {
             Ok(stat) => self.settle(stat),
-            Err((e, stat)) => return undecoded(path, entry(undecodable([0; 32], e), self.settle(stat)), told),
+            Err((e, stat)) => {
+                return undecoded(
+                    path,
+                    entry(undecodable([0; 32], e), self.settle(stat)),
+                    told,
+                );
+            }
         };
         let id = buffer.id();
         if known(&id) {
             let aliases = self.naming.of(&buffer.bytes);
-            return Outcome { path, entry: entry(Holds::Content(id), stat), content: None, aliases, told };
+            return Outcome {
+                path,
+                entry: entry(Holds::Content(id), stat),
+                content: None,
+                aliases,
+                told,
+            };
         }
         match decode(&buffer.bytes, self.shape, &self.limits) {
             Ok(decoded) => {
                 let aliases = self.naming.of(&buffer.bytes);
                 let content = Some(content_of(id, buffer.bytes.len() as u64, decoded));
-                Outcome { path, entry: entry(Holds::Content(id), stat), content, aliases, told }
+                Outcome {
+                    path,
+                    entry: entry(Holds::Content(id), stat),
+                    content,
+                    aliases,
+                    told,
+                }
             }
             Err(e) => {
                 let holds = undecodable(id, e);
-                // The limit may be another next time. (Of a container all items would be read again each time.)
+                // The limit may be another next time. (Of a container all items would be read again
+                // each time.)
                 let refused = matches!((&source.of, &holds), (Of::File, Holds::Undecodable { reason, .. }) if is_refusal(reason));
-                undecoded(path, entry(holds, if refused { Stat { ctime_ns: 0, ..stat } } else { stat }), told)
+                undecoded(
+                    path,
+                    entry(
+                        holds,
+                        if refused {
+                            Stat {
+                                ctime_ns: 0,
+                                ..stat
+                            }
+                        } else {
+                            stat
+                        },
+                    ),
+                    told,
+                )
             }
         }
     }
 
-    /// Reads the bytes into `buffer`. What cannot be read is read again next time if it is a file, and when it changes if it is (in) a container.
+    /// Reads the bytes into `buffer`. What cannot be read is read again next time if it is a file,
+    /// and when it changes if it is (in) a container.
     fn bytes(&self, source: &Source, buffer: &mut Buffer) -> Result<Stat, (Error, Stat)> {
         match &source.of {
-            Of::File => self.home.read_image(&source.path, &self.limits, buffer).map_err(|e| (e, Stat::default())),
+            Of::File => self
+                .home
+                .read_image(&source.path, &self.limits, buffer)
+                .map_err(|e| (e, Stat::default())),
             Of::Item(container, item) => match container.read(*item, &self.limits, buffer) {
                 Ok(()) => Ok(source.stat),
                 Err(e) => Err((e, source.stat)),
@@ -234,9 +335,17 @@ impl BatchReader {
         }
     }
 
-    /// A file that changed since the run began may change again within the same tick of the clock: it is looked at again next time.
+    /// A file that changed since the run began may change again within the same tick of the clock:
+    /// it is looked at again next time.
     fn settle(&self, stat: Stat) -> Stat {
-        if stat.ctime_ns >= self.started { Stat { ctime_ns: 0, ..stat } } else { stat }
+        if stat.ctime_ns >= self.started {
+            Stat {
+                ctime_ns: 0,
+                ..stat
+            }
+        } else {
+            stat
+        }
     }
 }
 
@@ -252,5 +361,15 @@ pub(super) fn content_of(id: ContentId, bytes: u64, decoded: Decoded) -> (Conten
     let Shape { size, planes } = decoded.picture.shape();
     let mut code = Vec::new();
     lifting::encode(decoded.picture.samples(), size, planes, &mut code);
-    (Content { id, bytes, format: decoded.format.code(), width: decoded.width, height: decoded.height, code }, decoded.picture)
+    (
+        Content {
+            id,
+            bytes,
+            format: decoded.format.code(),
+            width: decoded.width,
+            height: decoded.height,
+            code,
+        },
+        decoded.picture,
+    )
 }

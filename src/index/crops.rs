@@ -1,9 +1,10 @@
-//! Search rows for crops of the indexed pictures, where `wsidx.toml` asks for them (`[index] crops = true`): how the writer makes them, and how
-//! a search finds contents by them.
+//! Search rows for crops of the indexed pictures, where `wsidx.toml` asks for them (`[index] crops
+//! = true`): how the writer makes them, and how a search finds contents by them.
 //!
-//! A copy that shows less than its source is far from it in features of whole frames, and near one of its crops. So such rows only bring
-//! candidates: they are in no list, no distance that is told, no score and no edge of the stored graph. They are made from the cached
-//! coefficients, and so come and go with the next publication, without a file being read again.
+//! A copy that shows less than its source is far from it in features of whole frames, and near one
+//! of its crops. So such rows only bring candidates: they are in no list, no distance that is told,
+//! no score and no edge of the stored graph. They are made from the cached coefficients, and so
+//! come and go with the next publication, without a file being read again.
 
 use std::cmp::Ordering;
 
@@ -32,16 +33,22 @@ const TOGETHER: usize = 2_048;
 
 /// Whether a view has rows of the crops that are made here.
 pub(super) fn has_crops(manifest: &Manifest) -> bool {
-    manifest.crops.as_ref().is_some_and(|crops| (&*crops.rule, crops.places) == (CROP_RULE.as_bytes(), PLACES))
+    manifest
+        .crops
+        .as_ref()
+        .is_some_and(|crops| (&*crops.rule, crops.places) == (CROP_RULE.as_bytes(), PLACES))
 }
 
 /// The features of a picture's crops.
 pub(super) fn crop_features(picture: &Picture, basis: &Basis, settings: &Settings) -> Vec<Feature> {
-    crops(picture).map(|crop| basis.feature(&mut coefficients_of(&crop, settings))).collect()
+    crops(picture)
+        .map(|crop| basis.feature(&mut coefficients_of(&crop, settings)))
+        .collect()
 }
 
 impl Writer {
-    /// Whether the next generation is to have rows of crops. Where `wsidx.toml` cannot be used, that is told, and all stays as it was.
+    /// Whether the next generation is to have rows of crops. Where `wsidx.toml` cannot be used,
+    /// that is told, and all stays as it was.
     pub(super) fn wants_crops(&self, old: Option<&View>, monitor: &dyn Monitor) -> bool {
         match self.home.rules() {
             Ok(rules) => rules.index.crops,
@@ -52,7 +59,8 @@ impl Writer {
         }
     }
 
-    /// The rows of the crops of all contents: those of the old view, and behind them those that it lacks.
+    /// The rows of the crops of all contents: those of the old view, and behind them those that it
+    /// lacks.
     pub(super) fn crop_rows(
         &self,
         medium: &dyn Medium,
@@ -76,15 +84,23 @@ impl Writer {
             };
             let features: Vec<Vec<Feature>> = rows.par_iter().map(of_row).collect::<Result<_>>()?;
             let mut planes = OwnedPlanes::new(basis.len());
-            features.iter().flatten().for_each(|Feature(values)| planes.push(values));
+            features
+                .iter()
+                .flatten()
+                .for_each(|Feature(values)| planes.push(values));
             growing.push(&planes)?;
         }
-        Ok(CropRows { rule: CROP_RULE.into(), places: PLACES, files: growing.finish()? })
+        Ok(CropRows {
+            rule: CROP_RULE.into(),
+            places: PLACES,
+            files: growing.finish()?,
+        })
     }
 }
 
 impl Reader {
-    /// The `k` live contents nearest to each query by the nearest of their crops; nothing where the view has no rows of crops.
+    /// The `k` live contents nearest to each query by the nearest of their crops; nothing where the
+    /// view has no rows of crops.
     pub(super) fn nearest_by_crops(
         &self,
         queries: &OwnedPlanes,
@@ -94,14 +110,17 @@ impl Reader {
     ) -> Result<Vec<Vec<Neighbor>>> {
         let queries = queries.as_planes();
         match self.view.crops() {
-            Some(crops) => crops.search(|crops| nearest_by_crops(queries, crops, live, k, order, None)),
+            Some(crops) => {
+                crops.search(|crops| nearest_by_crops(queries, crops, live, k, order, None))
+            }
             None => Ok(vec![Vec::new(); queries.rows()]),
         }
     }
 }
 
-/// The `k` contents nearest to each query by the nearest of their crops, whose features stand in `crops` one behind the other: exact, nearest
-/// first, ties by `order`. `live` and `order` are of contents, and so are `limits`: a query finds contents before its limit.
+/// The `k` contents nearest to each query by the nearest of their crops, whose features stand in
+/// `crops` one behind the other: exact, nearest first, ties by `order`. `live` and `order` are of
+/// contents, and so are `limits`: a query finds contents before its limit.
 pub(super) fn nearest_by_crops(
     queries: Planes<'_>,
     crops: Planes<'_>,
@@ -110,11 +129,26 @@ pub(super) fn nearest_by_crops(
     order: &dyn RowOrder,
     limits: Option<&[u32]>,
 ) -> Vec<Vec<Neighbor>> {
-    let limits: Option<Vec<u32>> = limits.map(|limits| limits.iter().map(|limit| limit.saturating_mul(PLACES)).collect());
-    let admit = Admit { limits: limits.as_deref(), ..Admit::default() };
+    let limits: Option<Vec<u32>> = limits.map(|limits| {
+        limits
+            .iter()
+            .map(|limit| limit.saturating_mul(PLACES))
+            .collect()
+    });
+    let admit = Admit {
+        limits: limits.as_deref(),
+        ..Admit::default()
+    };
     let live = each_crop(live, crops.rows());
     // So many rows are of `k` contents at least.
-    let found = nearest(queries, crops, &Live(&live), k * PLACES as usize, &ByContent(order), &admit);
+    let found = nearest(
+        queries,
+        crops,
+        &Live(&live),
+        k * PLACES as usize,
+        &ByContent(order),
+        &admit,
+    );
     found.into_iter().map(|rows| contents_of(rows, k)).collect()
 }
 
@@ -154,7 +188,9 @@ mod tests {
     use crate::knn::ByNumber;
 
     fn numbers(state: &mut u64) -> i16 {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (*state >> 40) as i16 % 40
     }
 
@@ -163,25 +199,43 @@ mod tests {
         let state = &mut 1;
         let mut vector = || Feature((0..4).map(|_| numbers(state)).collect());
         // Few values, so that distances tie; some crops are flat, and so never found.
-        let contents: Vec<Vec<Feature>> = (0..70).map(|_| (0..PLACES).map(|_| vector()).collect()).collect();
+        let contents: Vec<Vec<Feature>> = (0..70)
+            .map(|_| (0..PLACES).map(|_| vector()).collect())
+            .collect();
         let queries: Vec<Feature> = (0..12).map(|_| vector()).collect();
         let planes = |features: &mut dyn Iterator<Item = &Feature>| {
             let mut planes = OwnedPlanes::new(4);
             features.for_each(|feature| planes.push(&feature.0));
             planes
         };
-        let (crops, asked) = (planes(&mut contents.iter().flatten()), planes(&mut queries.iter()));
+        let (crops, asked) = (
+            planes(&mut contents.iter().flatten()),
+            planes(&mut queries.iter()),
+        );
         let live = Live(&[0xf0f0_f0f0_ffff_fff7, 0x3d]);
         for limit in [0, 1, 33, 70] {
             for k in [1, 2, 3, 90] {
                 let limits = vec![limit; queries.len()];
-                let found = nearest_by_crops(asked.as_planes(), crops.as_planes(), &live, k, &ByNumber, Some(&limits));
+                let found = nearest_by_crops(
+                    asked.as_planes(),
+                    crops.as_planes(),
+                    &live,
+                    k,
+                    &ByNumber,
+                    Some(&limits),
+                );
                 for (query, found) in queries.iter().zip(found) {
                     let least = |row: u32| {
                         let crops = contents[row as usize].iter().filter(|crop| !crop.is_flat());
-                        crops.map(|crop| query.squared_distance(crop.values())).min().map(|distance| Neighbor { row, distance })
+                        crops
+                            .map(|crop| query.squared_distance(crop.values()))
+                            .min()
+                            .map(|distance| Neighbor { row, distance })
                     };
-                    let mut right: Vec<Neighbor> = (0..limit).filter(|row| live.contains(*row)).filter_map(least).collect();
+                    let mut right: Vec<Neighbor> = (0..limit)
+                        .filter(|row| live.contains(*row))
+                        .filter_map(least)
+                        .collect();
                     right.sort_by_key(|neighbor| (neighbor.distance, neighbor.row));
                     right.truncate(k);
                     assert_eq!(found, right, "limit {limit}, k {k}");

@@ -15,12 +15,19 @@ pub struct ContentGraph {
 }
 
 impl Reader {
-    /// The near-duplicates among images, by the graph that is published. Images of one content are one vertex.
+    /// The near-duplicates among images, by the graph that is published. Images of one content are
+    /// one vertex.
     ///
     /// # Errors
     /// [`crate::Error::Damaged`].
     pub fn content_graph(&self, images: &[IndexedImage], rule: &EdgeRule) -> Result<ContentGraph> {
-        let (mut vertices, mut found) = (BTreeMap::new(), ContentGraph { images: Vec::new(), edges: Vec::new() });
+        let (mut vertices, mut found) = (
+            BTreeMap::new(),
+            ContentGraph {
+                images: Vec::new(),
+                edges: Vec::new(),
+            },
+        );
         for image in images {
             vertices.entry(image.row).or_insert_with(|| {
                 found.images.push(image.clone());
@@ -28,9 +35,18 @@ impl Reader {
             });
         }
         for (&row, &from) in &vertices {
-            let edges = self.view.edges(row)?.into_iter().filter(|edge| rule.admits(edge.similarity, edge.needs));
-            let inside = edges.filter_map(|edge| Some((*vertices.get(&edge.row)?, f64::from(edge.similarity))));
-            found.edges.extend(inside.filter(|(to, _)| from < *to).map(|(to, similarity)| (from, to, similarity)));
+            let edges = self
+                .view
+                .edges(row)?
+                .into_iter()
+                .filter(|edge| rule.admits(edge.similarity, edge.needs));
+            let inside = edges
+                .filter_map(|edge| Some((*vertices.get(&edge.row)?, f64::from(edge.similarity))));
+            found.edges.extend(
+                inside
+                    .filter(|(to, _)| from < *to)
+                    .map(|(to, similarity)| (from, to, similarity)),
+            );
         }
         found.edges.sort_by_key(|&(from, to, _)| (from, to));
         Ok(found)

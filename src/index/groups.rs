@@ -1,4 +1,5 @@
-//! The published graph → groups of near-duplicates, copies, and pictures that are too flat to compare.
+//! The published graph → groups of near-duplicates, copies, and pictures that are too flat to
+//! compare.
 
 use super::{
     Reader,
@@ -28,22 +29,27 @@ pub struct ImageGroup {
 /// What is repeated in a dataset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Groups {
-    /// Near-duplicates, and copies of one content; most images first, then by the content id of the representative.
+    /// Near-duplicates, and copies of one content; most images first, then by the content id of the
+    /// representative.
     pub groups: Vec<ImageGroup>,
-    /// Contents of so little contrast that they have no direction ([`crate::feature::FLAT_CONTRAST`]), with where they occur: too little to tell
-    /// whether they show the same.
+    /// Contents of so little contrast that they have no direction
+    /// ([`crate::feature::FLAT_CONTRAST`]), with where they occur: too little to tell whether they
+    /// show the same.
     pub flat: Vec<(ContentId, Vec<Occurrence>)>,
 }
 
 impl ImageGroup {
     /// All places where an image of the group is.
     pub fn everywhere(&self) -> impl Iterator<Item = &Occurrence> {
-        self.occurrences.iter().chain(self.others.iter().flat_map(|other| &other.occurrences))
+        self.occurrences
+            .iter()
+            .chain(self.others.iter().flat_map(|other| &other.occurrences))
     }
 }
 
 impl Reader {
-    /// The groups of the dataset, from the edges that are published; see [`crate::graph`] for how they are made.
+    /// The groups of the dataset, from the edges that are published; see [`crate::graph`] for how
+    /// they are made.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Interrupted`].
@@ -63,35 +69,66 @@ impl Reader {
             edges[row as usize] = self.view.edges(row)?;
             edges[row as usize].retain(|edge| rule.admits(edge.similarity, edge.needs));
             if norms[row as usize].is_zero() {
-                let RowRecord { id, occurrences, .. } = self.view.row(row)?;
+                let RowRecord {
+                    id, occurrences, ..
+                } = self.view.row(row)?;
                 found.flat.push((id, occurrences));
                 grouped[row as usize] = true;
             }
         }
         for group in Graph::new(edges).groups(&ById(&self.view)) {
-            let members = group.members.iter().map(|edge| edge.row).chain([group.representative]);
+            let members = group
+                .members
+                .iter()
+                .map(|edge| edge.row)
+                .chain([group.representative]);
             members.for_each(|row| grouped[row as usize] = true);
             found.groups.push(self.image_group(&group)?);
         }
         for row in (0..rows).filter(|&row| Live(&words).contains(row) && !grouped[row as usize]) {
-            let group = self.image_group(&Group { representative: row, members: Vec::new() })?;
-            found.groups.extend((group.occurrences.len() > 1).then_some(group));
+            let group = self.image_group(&Group {
+                representative: row,
+                members: Vec::new(),
+            })?;
+            found
+                .groups
+                .extend((group.occurrences.len() > 1).then_some(group));
         }
-        found.groups.sort_by_cached_key(|group| (std::cmp::Reverse(group.everywhere().count()), group.id));
+        found
+            .groups
+            .sort_by_cached_key(|group| (std::cmp::Reverse(group.everywhere().count()), group.id));
         found.flat.sort_unstable();
         Ok(found)
     }
 
     fn image_group(&self, group: &Group) -> Result<ImageGroup> {
-        let RowRecord { id, occurrences, .. } = self.view.row(group.representative)?;
+        let RowRecord {
+            id, occurrences, ..
+        } = self.view.row(group.representative)?;
         let feature = self.view.feature(group.representative)?;
         let other = |edge: &Edge| -> Result<Match> {
-            let RowRecord { id, occurrences, .. } = self.view.row(edge.row)?;
+            let RowRecord {
+                id, occurrences, ..
+            } = self.view.row(edge.row)?;
             let distance = real_distance(self.view.distance(&feature, edge.row)?);
             let (similarity, needs) = (f64::from(edge.similarity), Some(edge.needs));
             let paths = occurrences.len();
-            Ok(Match { id, occurrences, paths, similarity, needs, pair: None, too_little_texture: false, cluster: None, distance })
+            Ok(Match {
+                id,
+                occurrences,
+                paths,
+                similarity,
+                needs,
+                pair: None,
+                too_little_texture: false,
+                cluster: None,
+                distance,
+            })
         };
-        Ok(ImageGroup { id, occurrences, others: group.members.iter().map(other).collect::<Result<_>>()? })
+        Ok(ImageGroup {
+            id,
+            occurrences,
+            others: group.members.iter().map(other).collect::<Result<_>>()?,
+        })
     }
 }

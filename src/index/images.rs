@@ -1,6 +1,8 @@
-//! A selection of the dataset → its images in the order of their paths, their stored pictures, and the matrix W of their coefficients.
+//! A selection of the dataset → its images in the order of their paths, their stored pictures, and
+//! the matrix W of their coefficients.
 //!
-//! An image is a *path*: two paths of one content are two images, as in the papers, where a training set is a list of files.
+//! An image is a *path*: two paths of one content are two images, as in the papers, where a
+//! training set is a list of files.
 
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ pub struct Selection {
     pub split: Option<Split>,
     /// Only this label.
     pub label: Option<Vec<u8>>,
-    /// Only these paths of the dataset: files, or folders and containers with all in them; the empty path is the root. Nothing here: all.
+    /// Only these paths of the dataset: files, or folders and containers with all in them; the
+    /// empty path is the root. Nothing here: all.
     pub under: Vec<Box<[u8]>>,
 }
 
@@ -49,7 +52,10 @@ pub struct IndexedImage {
 impl Selection {
     fn has(&self, path: &[u8], label: Option<&Label>, split: Option<Split>) -> bool {
         self.split.is_none_or(|wanted| split == Some(wanted))
-            && self.label.as_ref().is_none_or(|wanted| label.is_some_and(|label| **label == **wanted))
+            && self
+                .label
+                .as_ref()
+                .is_none_or(|wanted| label.is_some_and(|label| **label == **wanted))
             && (self.under.is_empty() || self.under.iter().any(|folder| contains(folder, path)))
     }
 }
@@ -71,13 +77,25 @@ impl Reader {
     pub fn images(&self, selection: &Selection) -> Result<Vec<IndexedImage>> {
         let mut images = Vec::new();
         for row in 0..self.view.rows() as u32 {
-            let RowRecord { place, occurrences, .. } = self.view.row(row)?;
-            let wanted = occurrences.into_iter().filter(|o| selection.has(&o.path, o.label.as_ref(), o.split));
-            images.extend(wanted.map(|o| IndexedImage { path: o.path, label: o.label, split: o.split, row, place }));
+            let RowRecord {
+                place, occurrences, ..
+            } = self.view.row(row)?;
+            let wanted = occurrences
+                .into_iter()
+                .filter(|o| selection.has(&o.path, o.label.as_ref(), o.split));
+            images.extend(wanted.map(|o| IndexedImage {
+                path: o.path,
+                label: o.label,
+                split: o.split,
+                row,
+                place,
+            }));
         }
         images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         match images.is_empty() {
-            true => Err(Error::Input("no image is in this selection; see `wsidx status` for what there is".into())),
+            true => Err(Error::Input(
+                "no image is in this selection; see `wsidx status` for what there is".into(),
+            )),
             false => Ok(images),
         }
     }
@@ -98,13 +116,23 @@ impl Reader {
         images.par_iter().map(frame).collect()
     }
 
-    /// The files of images, decoded anew to a width and height, in their order; with as many planes as the stored pictures have.
+    /// The files of images, decoded anew to a width and height, in their order; with as many planes
+    /// as the stored pictures have.
     ///
     /// # Errors
-    /// [`Error::Input`] where a file cannot be read as an image (any more), or all are too large together; [`Error::Interrupted`].
-    pub fn frames_of_files(&self, images: &[IndexedImage], sides: [usize; 2], monitor: &dyn Monitor) -> Result<Vec<Frame>> {
+    /// [`Error::Input`] where a file cannot be read as an image (any more), or all are too large
+    /// together; [`Error::Interrupted`].
+    pub fn frames_of_files(
+        &self,
+        images: &[IndexedImage],
+        sides: [usize; 2],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Frame>> {
         let planes = self.settings.planes;
-        let bytes = sides.iter().chain([&images.len(), &planes.into()]).try_fold(1_usize, |bytes, n| bytes.checked_mul(*n));
+        let bytes = sides
+            .iter()
+            .chain([&images.len(), &planes.into()])
+            .try_fold(1_usize, |bytes, n| bytes.checked_mul(*n));
         if bytes.is_none_or(|bytes| bytes > MOST_BYTES) {
             let [width, height] = sides;
             return Err(Error::Input(format!(
@@ -122,20 +150,29 @@ impl Reader {
             monitor.advance(1);
             let mut buffer = Buffer::default();
             let read = files.read(&to_path(self.root(), &image.path), &limits, &mut buffer);
-            read.and_then(|_| decode_frame(&buffer.bytes, sides, planes, &limits)).map_err(|error| match error {
-                Error::Undecodable(reason) => Error::Input(format!("{}: {reason}", String::from_utf8_lossy(&image.path))),
-                other => other,
-            })
+            read.and_then(|_| decode_frame(&buffer.bytes, sides, planes, &limits))
+                .map_err(|error| match error {
+                    Error::Undecodable(reason) => Error::Input(format!(
+                        "{}: {reason}",
+                        String::from_utf8_lossy(&image.path)
+                    )),
+                    other => other,
+                })
         };
         images.par_iter().map(frame).collect()
     }
 
-    /// W: a row for each of the images, in their order, and a column for each of their coefficients as the transform gives them, neither
-    /// centred nor normalised. 8 bytes a value.
+    /// W: a row for each of the images, in their order, and a column for each of their coefficients
+    /// as the transform gives them, neither centred nor normalised. 8 bytes a value.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Interrupted`].
-    pub fn coefficients(&self, images: &[IndexedImage], transform: Transform, monitor: &dyn Monitor) -> Result<Array2<f64>> {
+    pub fn coefficients(
+        &self,
+        images: &[IndexedImage],
+        transform: Transform,
+        monitor: &dyn Monitor,
+    ) -> Result<Array2<f64>> {
         let (size, planes) = (self.settings.size, self.settings.planes);
         let wavelet = transform.wavelet.unwrap_or_else(|| self.settings.wavelet());
         let mut w = Array2::zeros((images.len(), self.layout(transform).len()));
@@ -145,8 +182,16 @@ impl Reader {
                 return Err(Error::Interrupted);
             }
             monitor.advance(1);
-            let of = Coefficients::<f64>::of(self.picture_at(image.place)?.samples(), size, planes, wavelet, transform.levels);
-            row.iter_mut().zip(&of.values).for_each(|(out, value)| *out = *value);
+            let of = Coefficients::<f64>::of(
+                self.picture_at(image.place)?.samples(),
+                size,
+                planes,
+                wavelet,
+                transform.levels,
+            );
+            row.iter_mut()
+                .zip(&of.values)
+                .for_each(|(out, value)| *out = *value);
             Ok(())
         })?;
         Ok(w)
@@ -173,13 +218,41 @@ mod tests {
     #[test]
     fn a_selection_has_what_lies_in_its_folders_and_not_what_only_begins_alike() {
         let label: Label = b"cat"[..].into();
-        let has = |selection: &Selection, path: &str| selection.has(path.as_bytes(), Some(&label), Some(Split::Train));
-        let under = |folders: &[&str]| Selection { under: folders.iter().map(|f| f.as_bytes().into()).collect(), ..Selection::default() };
+        let has = |selection: &Selection, path: &str| {
+            selection.has(path.as_bytes(), Some(&label), Some(Split::Train))
+        };
+        let under = |folders: &[&str]| Selection {
+            under: folders.iter().map(|f| f.as_bytes().into()).collect(),
+            ..Selection::default()
+        };
         assert!(has(&Selection::default(), "x"));
-        assert!(has(&under(&["train/cat"]), "train/cat/1.png") && has(&under(&["a", "train/cat/1.png"]), "train/cat/1.png"));
-        assert!(!has(&under(&["train/ca"]), "train/cat/1.png") && has(&under(&[""]), "train/cat/1.png"));
-        assert!(has(&Selection { label: Some(b"cat".to_vec()), ..Selection::default() }, "x"));
-        assert!(!has(&Selection { label: Some(b"dog".to_vec()), ..Selection::default() }, "x"));
-        assert!(!has(&Selection { split: Some(Split::Test), ..Selection::default() }, "x"));
+        assert!(
+            has(&under(&["train/cat"]), "train/cat/1.png")
+                && has(&under(&["a", "train/cat/1.png"]), "train/cat/1.png")
+        );
+        assert!(
+            !has(&under(&["train/ca"]), "train/cat/1.png") && has(&under(&[""]), "train/cat/1.png")
+        );
+        assert!(has(
+            &Selection {
+                label: Some(b"cat".to_vec()),
+                ..Selection::default()
+            },
+            "x"
+        ));
+        assert!(!has(
+            &Selection {
+                label: Some(b"dog".to_vec()),
+                ..Selection::default()
+            },
+            "x"
+        ));
+        assert!(!has(
+            &Selection {
+                split: Some(Split::Test),
+                ..Selection::default()
+            },
+            "x"
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! A folder without an index → one with an empty index, its pictures' shape chosen from the files that are there.
+//! A folder without an index → one with an empty index, its pictures' shape chosen from the files
+//! that are there.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,10 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::{FORMAT_FILE, Home, Writer, finish_replacement, is_unfinished, parts::remove_index, replace::clear_replacement};
+use super::{
+    FORMAT_FILE, Home, Writer, finish_replacement, is_unfinished, parts::remove_index,
+    replace::clear_replacement,
+};
 use crate::{
     Error, Result,
     dataset::{self, Buffer, Container, Listing, to_path},
@@ -51,14 +55,22 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// The shape for these files: their own side if all have one even side from 8 to 64, else 64; grey only if all are grey.
+    /// The shape for these files: their own side if all have one even side from 8 to 64, else 64;
+    /// grey only if all are grey.
     pub fn shape(&self, size: Option<u16>) -> Result<Shape> {
         let mut sizes = self.sizes.keys();
         let native = match (sizes.next(), sizes.next()) {
-            (Some(&(width, height)), None) if width == height && NATIVE_SIZES.contains(&width) && width % 2 == 0 => Some(width as u16),
+            (Some(&(width, height)), None)
+                if width == height && NATIVE_SIZES.contains(&width) && width % 2 == 0 =>
+            {
+                Some(width as u16)
+            }
             _ => None,
         };
-        Shape::new(size.or(native).unwrap_or(DEFAULT_SIZE), if self.grey { 1 } else { 3 })
+        Shape::new(
+            size.or(native).unwrap_or(DEFAULT_SIZE),
+            if self.grey { 1 } else { 3 },
+        )
     }
 }
 
@@ -67,26 +79,57 @@ impl Survey {
 /// # Errors
 /// [`Error::Io`] where the folder cannot be read, [`Error::Interrupted`].
 pub fn survey(root: &Path, monitor: &dyn Monitor) -> Result<Survey> {
-    let Listing { files, containers, .. } = dataset::list(root, b"", &|| monitor.cancelled())?;
-    monitor.stage("looking at headers", containers.is_empty().then_some(files.len() as u64));
+    let Listing {
+        files, containers, ..
+    } = dataset::list(root, b"", &|| monitor.cancelled())?;
+    monitor.stage(
+        "looking at headers",
+        containers.is_empty().then_some(files.len() as u64),
+    );
     let one = |header: &mut dyn FnMut() -> Option<Header>| {
         monitor.advance(1);
-        if monitor.cancelled() { Err(Error::Interrupted) } else { Ok(header()) }
+        if monitor.cancelled() {
+            Err(Error::Interrupted)
+        } else {
+            Ok(header())
+        }
     };
     let limits = Home::new(root).limits();
-    let headers = files.par_iter().map(|file| one(&mut || header_bytes(&to_path(root, &file.path)).and_then(|bytes| probe(&bytes).ok())));
+    let headers = files.par_iter().map(|file| {
+        one(&mut || header_bytes(&to_path(root, &file.path)).and_then(|bytes| probe(&bytes).ok()))
+    });
     let mut headers = headers.collect::<Result<Vec<_>>>()?;
     for container in containers {
-        let Ok(open) = Container::open(&to_path(root, &container.path)) else { continue };
-        let item = |buffer: &mut Buffer, item| one(&mut || open.read(item, &limits, buffer).ok().and_then(|()| probe(&buffer.bytes).ok()));
-        headers.extend((0..open.count()).into_par_iter().map_init(Buffer::default, item).collect::<Result<Vec<_>>>()?);
+        let Ok(open) = Container::open(&to_path(root, &container.path)) else {
+            continue;
+        };
+        let item = |buffer: &mut Buffer, item| {
+            one(&mut || {
+                open.read(item, &limits, buffer)
+                    .ok()
+                    .and_then(|()| probe(&buffer.bytes).ok())
+            })
+        };
+        headers.extend(
+            (0..open.count())
+                .into_par_iter()
+                .map_init(Buffer::default, item)
+                .collect::<Result<Vec<_>>>()?,
+        );
     }
-    let mut survey = Survey { files: headers.len(), grey: headers.iter().flatten().count() > 0, ..Survey::default() };
+    let mut survey = Survey {
+        files: headers.len(),
+        grey: headers.iter().flatten().count() > 0,
+        ..Survey::default()
+    };
     for header in headers {
         match header {
             Some(header) => {
                 survey.grey &= header.grey;
-                *survey.sizes.entry((header.width, header.height)).or_insert(0) += 1;
+                *survey
+                    .sizes
+                    .entry((header.width, header.height))
+                    .or_insert(0) += 1;
             }
             None => survey.unreadable += 1,
         }
@@ -96,20 +139,33 @@ pub fn survey(root: &Path, monitor: &dyn Monitor) -> Result<Survey> {
 
 fn header_bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(HEADER_BYTES).read_to_end(&mut bytes).ok()?;
+    File::open(path)
+        .ok()?
+        .take(HEADER_BYTES)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(bytes)
 }
 
 /// Creates an empty index in `root`. Nothing of the dataset is touched.
 ///
 /// # Errors
-/// [`Error::AlreadyExists`], [`Error::Input`] for a size that cannot be, [`Error::Io`]; a folder that was begun is removed again.
-pub fn create(root: &Path, survey: &Survey, options: &InitOptions, who: &str, at: i64, monitor: &dyn Monitor) -> Result<Settings> {
+/// [`Error::AlreadyExists`], [`Error::Input`] for a size that cannot be, [`Error::Io`]; a folder
+/// that was begun is removed again.
+pub fn create(
+    root: &Path,
+    survey: &Survey,
+    options: &InitOptions,
+    who: &str,
+    at: i64,
+    monitor: &dyn Monitor,
+) -> Result<Settings> {
     create_noting(root, survey, options, who, at, &|_| {}, monitor)
 }
 
-/// The same. As soon as the index has its number, and before there is anything else in it, `noted` is called with its folder: so whoever notes
-/// the number there knows the index again, whenever this process is killed.
+/// The same. As soon as the index has its number, and before there is anything else in it, `noted`
+/// is called with its folder: so whoever notes the number there knows the index again, whenever
+/// this process is killed.
 ///
 /// # Errors
 /// As [`create`].
@@ -129,7 +185,11 @@ pub fn create_noting(
         Ok(()) => {}
         // What a crash in an earlier one has left.
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && is_unfinished(root) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::AlreadyExists { path: home.folder() }),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::AlreadyExists {
+                path: home.folder(),
+            });
+        }
         Err(e) => return Err(Error::io("creating", &home.folder())(e)),
     }
     let lock = match home.lock(who, false, monitor) {
@@ -142,9 +202,12 @@ pub fn create_noting(
     };
     if fs::symlink_metadata(home.folder().join(FORMAT_FILE)).is_ok() {
         // Another process finished it meanwhile.
-        return Err(Error::AlreadyExists { path: home.folder() });
+        return Err(Error::AlreadyExists {
+            path: home.folder(),
+        });
     }
-    let opened = fill(&home, &settings, noted).and_then(|()| Writer::open_locked(home.clone(), lock, who, monitor));
+    let opened = fill(&home, &settings, noted)
+        .and_then(|()| Writer::open_locked(home.clone(), lock, who, monitor));
     let filled = opened.and_then(|mut writer| {
         clear_replacement(root, who, monitor);
         writer.publish(at, monitor)
@@ -165,7 +228,8 @@ pub(super) fn settings_for(survey: &Survey, options: &InitOptions) -> Result<Set
     Ok(settings)
 }
 
-/// The number of the index comes first, and the file `format` last: without it the folder is no index.
+/// The number of the index comes first, and the file `format` last: without it the folder is no
+/// index.
 pub(super) fn fill(home: &Home, settings: &Settings, noted: &dyn Fn(&Path)) -> Result<()> {
     dataset::give_id(&home.folder())?;
     noted(&home.folder());
@@ -180,7 +244,11 @@ mod tests {
     use super::*;
 
     fn survey(sizes: &[(u32, u32)], grey: bool) -> Survey {
-        Survey { grey, sizes: sizes.iter().map(|&size| (size, 1)).collect(), ..Survey::default() }
+        Survey {
+            grey,
+            sizes: sizes.iter().map(|&size| (size, 1)).collect(),
+            ..Survey::default()
+        }
     }
 
     #[test]
@@ -188,10 +256,19 @@ mod tests {
         let shape = |sizes: &[(u32, u32)], grey| survey(sizes, grey).shape(None).unwrap();
         assert_eq!(shape(&[(32, 32)], false), Shape::new(32, 3).unwrap());
         assert_eq!(shape(&[(28, 28)], true), Shape::new(28, 1).unwrap());
-        for sizes in [&[(33, 33)][..], &[(32, 28)], &[(128, 128)], &[(32, 32), (64, 64)], &[]] {
+        for sizes in [
+            &[(33, 33)][..],
+            &[(32, 28)],
+            &[(128, 128)],
+            &[(32, 32), (64, 64)],
+            &[],
+        ] {
             assert_eq!(shape(sizes, false), Shape::new(64, 3).unwrap());
         }
-        assert_eq!(survey(&[(32, 32)], false).shape(Some(16)).unwrap(), Shape::new(16, 3).unwrap());
+        assert_eq!(
+            survey(&[(32, 32)], false).shape(Some(16)).unwrap(),
+            Shape::new(16, 3).unwrap()
+        );
         assert!(survey(&[], false).shape(Some(7)).is_err());
     }
 }

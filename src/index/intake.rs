@@ -1,10 +1,12 @@
-//! Files that have settled and paths that left → verdicts and other events, committed and published with them: what a watcher does with each
-//! batch.
+//! Files that have settled and paths that left → verdicts and other events, committed and published
+//! with them: what a watcher does with each batch.
 //!
-//! A batch is one check request (`check`) and one commit: every event is in the batch of what it tells of, so after a crash there are both or
-//! neither, and the numbers of events have no gap. What is judged is held against the view, which shows all that was told before; when a
-//! batch is told, the view shows it, too. Files of the next batch are read, and what a check makes of them first is made, while a batch is
-//! written (`arrivals`); their verdicts do not depend on that. When to look at which file, and how events are written, are left to the caller.
+//! A batch is one check request (`check`) and one commit: every event is in the batch of what it
+//! tells of, so after a crash there are both or neither, and the numbers of events have no gap.
+//! What is judged is held against the view, which shows all that was told before; when a batch is
+//! told, the view shows it, too. Files of the next batch are read, and what a check makes of them
+//! first is made, while a batch is written (`arrivals`); their verdicts do not depend on that. When
+//! to look at which file, and how events are written, are left to the caller.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -54,7 +56,8 @@ pub struct Arrivals {
     pub next: Vec<Arrival>,
     /// Paths that are no more. One whose content is among the files has moved there.
     pub gone: Vec<Arc<[u8]>>,
-    /// Whether the other ones leave. If not, they wait for files that are handed over later, and count no more in the meantime.
+    /// Whether the other ones leave. If not, they wait for files that are handed over later, and
+    /// count no more in the meantime.
     pub leave: bool,
 }
 
@@ -104,7 +107,8 @@ pub struct Taken {
     pub left: Vec<Arc<[u8]>>,
     /// What became visible.
     pub published: Published,
-    /// What was read of the files that come next, to be handed over in their place; none where that failed.
+    /// What was read of the files that come next, to be handed over in their place; none where that
+    /// failed.
     pub ahead: Option<Ahead>,
 }
 
@@ -153,18 +157,32 @@ impl Step<'_> {
     fn told(&self) -> Told<'_> {
         match self {
             Self::Judged(checked, _) => Told::Verdict(checked),
-            Self::Moved(from, outcome) => Told::Moved { from, to: &outcome.path, id: outcome.entry.content().unwrap_or(&[0; 32]) },
-            Self::Removed(path, id) => Told::Removed { path, id: id.as_ref() },
+            Self::Moved(from, outcome) => Told::Moved {
+                from,
+                to: &outcome.path,
+                id: outcome.entry.content().unwrap_or(&[0; 32]),
+            },
+            Self::Removed(path, id) => Told::Removed {
+                path,
+                id: id.as_ref(),
+            },
         }
     }
 }
 
 impl Writer {
-    /// Makes the last commit visible, and reads what will hold for all batches; `tables` are the tables of labels, sorted.
+    /// Makes the last commit visible, and reads what will hold for all batches; `tables` are the
+    /// tables of labels, sorted.
     ///
     /// # Errors
-    /// [`Error::Input`] for a table, `wsidx.toml` or exceptions that cannot be used; as [`Writer::publish`].
-    pub fn intake(&mut self, tables: &[Arc<[u8]>], at: i64, monitor: &dyn Monitor) -> Result<Intake> {
+    /// [`Error::Input`] for a table, `wsidx.toml` or exceptions that cannot be used; as
+    /// [`Writer::publish`].
+    pub fn intake(
+        &mut self,
+        tables: &[Arc<[u8]>],
+        at: i64,
+        monitor: &dyn Monitor,
+    ) -> Result<Intake> {
         self.publish(at, monitor)?;
         self.regraphed.get_or_insert_default();
         let is_new = self.registrations.is_none();
@@ -175,15 +193,25 @@ impl Writer {
         let rules = reader.rules()?;
         let labels = Labels::read(&self.home.root, tables, &rules.limits)?;
         let exceptions = reader.exceptions(&rules.edges)?;
-        let options = CheckOptions { rule: rules.edges, ..CheckOptions::default() };
-        Ok(Intake { labels, naming: Naming::around(&self.home.root), exceptions, rules, options })
+        let options = CheckOptions {
+            rule: rules.edges,
+            ..CheckOptions::default()
+        };
+        Ok(Intake {
+            labels,
+            naming: Naming::around(&self.home.root),
+            exceptions,
+            rules,
+            options,
+        })
     }
 
-    /// Takes in a batch: reads the files, judges those that are new or changed, and commits and publishes all of it with its events, which
-    /// `words` writes.
+    /// Takes in a batch: reads the files, judges those that are new or changed, and commits and
+    /// publishes all of it with its events, which `words` writes.
     ///
     /// # Errors
-    /// [`Error::Io`], after which nothing of the batch was told and the index must be opened again; [`Error::Damaged`].
+    /// [`Error::Io`], after which nothing of the batch was told and the index must be opened again;
+    /// [`Error::Damaged`].
     pub fn take_arrivals(
         &mut self,
         intake: &mut Intake,
@@ -192,7 +220,13 @@ impl Writer {
         words: &mut Words<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Taken> {
-        let Arrivals { mut files, ahead, next, mut gone, leave } = arrivals;
+        let Arrivals {
+            mut files,
+            ahead,
+            next,
+            mut gone,
+            leave,
+        } = arrivals;
         gone.retain(|path| self.state.paths().contains_key(path));
         gone.sort_unstable();
         gone.dedup();
@@ -201,9 +235,22 @@ impl Writer {
         let (arrived, unsettled) = reader.arrived(&mut files, ahead, intake, monitor)?;
         taken.unsettled = unsettled;
         let vanished = self.vanished(&files, &arrived);
-        gone = gone.into_iter().chain(vanished.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect();
-        gone.retain(|path| arrived.binary_search_by(|arrived| arrived.outcome.path.cmp(path)).is_err());
-        let Sorted { quiet, moved, judged } = self.sort_out(arrived, &gone);
+        gone = gone
+            .into_iter()
+            .chain(vanished.iter().cloned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        gone.retain(|path| {
+            arrived
+                .binary_search_by(|arrived| arrived.outcome.path.cmp(path))
+                .is_err()
+        });
+        let Sorted {
+            quiet,
+            moved,
+            judged,
+        } = self.sort_out(arrived, &gone);
         let left: HashSet<&Arc<[u8]>> = moved.iter().map(|(from, _)| from).collect();
         let leaves = |path: &Arc<[u8]>| (leave || vanished.contains(path)) && !left.contains(path);
         let removed: Vec<Arc<[u8]>> = gone.iter().filter(|path| leaves(path)).cloned().collect();
@@ -212,8 +259,17 @@ impl Writer {
             let id = self.state.paths()[&path].content().copied();
             Step::Removed(path, id)
         });
-        let judged = checked.iter().zip(judged).map(|(checked, arrived)| Step::Judged(checked, arrived.outcome));
-        let mut steps: Vec<Step<'_>> = judged.chain(moved.into_iter().map(|(from, outcome)| Step::Moved(from, outcome))).collect();
+        let judged = checked
+            .iter()
+            .zip(judged)
+            .map(|(checked, arrived)| Step::Judged(checked, arrived.outcome));
+        let mut steps: Vec<Step<'_>> = judged
+            .chain(
+                moved
+                    .into_iter()
+                    .map(|(from, outcome)| Step::Moved(from, outcome)),
+            )
+            .collect();
         steps.sort_by(|a, b| a.path().cmp(b.path()));
         steps.extend(removed);
         let mut read = None;
@@ -236,8 +292,15 @@ impl Writer {
     fn reader(&mut self) -> Result<Reader> {
         let reader = self.reader_without_scores()?;
         let reference = OnceLock::from(self.reference(&reader.view)?);
-        let k_distances = self.shown.as_ref().and_then(|shown| shown.k_distances.clone());
-        Ok(Reader { reference, k_distances, ..reader })
+        let k_distances = self
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.k_distances.clone());
+        Ok(Reader {
+            reference,
+            k_distances,
+            ..reader
+        })
     }
 
     fn sort_out(&self, arrived: Vec<Arrived>, gone: &[Arc<[u8]>]) -> Sorted {
@@ -251,13 +314,24 @@ impl Writer {
         let mut sorted = Sorted::default();
         for Arrived { outcome, looked } in arrived {
             let old = self.state.paths().get(&outcome.path);
-            if old.is_some_and(|old| old.holds == outcome.entry.holds && told(old) == told(&outcome.entry)) {
-                sorted.quiet.extend((old != Some(&outcome.entry)).then(|| path_record(&outcome.path, &outcome.entry)));
+            if old.is_some_and(|old| {
+                old.holds == outcome.entry.holds && told(old) == told(&outcome.entry)
+            }) {
+                sorted.quiet.extend(
+                    (old != Some(&outcome.entry))
+                        .then(|| path_record(&outcome.path, &outcome.entry)),
+                );
                 continue;
             }
-            let from = outcome.entry.content().filter(|_| old.is_none()).and_then(|id| leaving.get_mut(id));
+            let from = outcome
+                .entry
+                .content()
+                .filter(|_| old.is_none())
+                .and_then(|id| leaving.get_mut(id));
             let from = from.and_then(|from| {
-                let same = from.iter().rposition(|path| told(&self.state.paths()[*path]) == told(&outcome.entry))?;
+                let same = from
+                    .iter()
+                    .rposition(|path| told(&self.state.paths()[*path]) == told(&outcome.entry))?;
                 Some(Arc::clone(from.remove(same)))
             });
             match from {
@@ -268,7 +342,13 @@ impl Writer {
         sorted
     }
 
-    fn judge_arrived(&mut self, intake: &Intake, arrived: &[Arrived], gone: &[Arc<[u8]>], monitor: &dyn Monitor) -> Result<Vec<Checked>> {
+    fn judge_arrived(
+        &mut self,
+        intake: &Intake,
+        arrived: &[Arrived],
+        gone: &[Arc<[u8]>],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Checked>> {
         if arrived.is_empty() {
             return Ok(Vec::new());
         }
@@ -277,8 +357,16 @@ impl Writer {
             let outcome = &arrived.outcome;
             let path = outcome.path.clone();
             let (label, split) = (outcome.entry.label.clone(), outcome.entry.split);
-            let item = CheckItem { file: to_path(&self.home.root, &path), path: path.clone(), inside: true };
-            Ok(Settled { item, named: Occurrence { path, label, split }, read: reader.look_at_arrived(arrived)? })
+            let item = CheckItem {
+                file: to_path(&self.home.root, &path),
+                path: path.clone(),
+                inside: true,
+            };
+            Ok(Settled {
+                item,
+                named: Occurrence { path, label, split },
+                read: reader.look_at_arrived(arrived)?,
+            })
         });
         let settled: Vec<Settled> = settled.collect::<Result<_>>()?;
         let gone: Vec<&[u8]> = gone.iter().map(|path| &**path).collect();
@@ -288,7 +376,14 @@ impl Writer {
     }
 
     /// Records and events, in the order in which they are told.
-    fn record(&mut self, quiet: Vec<Record>, steps: Vec<Step<'_>>, at: i64, taken: &mut Taken, words: &mut Words<'_>) -> Vec<Record> {
+    fn record(
+        &mut self,
+        quiet: Vec<Record>,
+        steps: Vec<Step<'_>>,
+        at: i64,
+        taken: &mut Taken,
+        words: &mut Words<'_>,
+    ) -> Vec<Record> {
         let mut records = quiet;
         let mut new = HashSet::new();
         for (step, seq) in steps.into_iter().zip(self.mark.told + 1..) {
@@ -305,24 +400,57 @@ impl Writer {
                     taken.left.push(path);
                 }
             }
-            records.push(Record::Event(Event { seq, at, text: text.clone() }));
+            records.push(Record::Event(Event {
+                seq,
+                at,
+                text: text.clone(),
+            }));
             taken.events.push((seq, text));
         }
         records
     }
 
-    fn record_file(&mut self, outcome: Outcome, new: &mut HashSet<ContentId>, records: &mut Vec<Record>) {
-        let Outcome { path, entry, content, aliases, .. } = outcome;
+    fn record_file(
+        &mut self,
+        outcome: Outcome,
+        new: &mut HashSet<ContentId>,
+        records: &mut Vec<Record>,
+    ) {
+        let Outcome {
+            path,
+            entry,
+            content,
+            aliases,
+            ..
+        } = outcome;
         self.record_content(&entry, content, &aliases, new, records);
         records.push(path_record(&path, &entry));
     }
 
-    /// What differs between a listing of some folders and the index: files that are new, changed or named otherwise by the tables, and paths
-    /// that are no more.
-    pub fn differences(&self, listing: Listing, scopes: &[Vec<u8>], intake: &mut Intake) -> (Vec<Found>, Vec<Arc<[u8]>>) {
-        let Plan { mut read, containers, relabel, gone, .. } = self.plan(listing, scopes, &mut intake.labels, &intake.naming);
-        read.extend(containers.into_iter().map(|Contained { container, .. }| container));
-        read.extend(relabel.into_iter().map(|(path, entry)| Found { path, stat: entry.stat }));
+    /// What differs between a listing of some folders and the index: files that are new, changed or
+    /// named otherwise by the tables, and paths that are no more.
+    pub fn differences(
+        &self,
+        listing: Listing,
+        scopes: &[Vec<u8>],
+        intake: &mut Intake,
+    ) -> (Vec<Found>, Vec<Arc<[u8]>>) {
+        let Plan {
+            mut read,
+            containers,
+            relabel,
+            gone,
+            ..
+        } = self.plan(listing, scopes, &mut intake.labels, &intake.naming);
+        read.extend(
+            containers
+                .into_iter()
+                .map(|Contained { container, .. }| container),
+        );
+        read.extend(relabel.into_iter().map(|(path, entry)| Found {
+            path,
+            stat: entry.stat,
+        }));
         (read, gone)
     }
 
@@ -338,10 +466,15 @@ impl Writer {
 }
 
 impl Reader {
-    /// Makes the outlines of all live pictures, if there is room for them: so the first files are told as soon as later ones.
+    /// Makes the outlines of all live pictures, if there is room for them: so the first files are
+    /// told as soon as later ones.
     fn prepare_registry(&self, monitor: &dyn Monitor) -> Result<()> {
         let rows = self.view.rows();
-        if !self.registrations.as_ref().is_some_and(|registrations| registrations.has_room_for(rows)) {
+        if !self
+            .registrations
+            .as_ref()
+            .is_some_and(|registrations| registrations.has_room_for(rows))
+        {
             return Ok(());
         }
         monitor.stage("preparing", Some(rows as u64));
@@ -360,12 +493,16 @@ impl Reader {
     }
 }
 
-/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits for nobody; packs that end before
-/// them are not read.
+/// Visits the events of the index in `root` whose numbers are above `since`, in their order. Waits
+/// for nobody; packs that end before them are not read.
 ///
 /// # Errors
 /// As [`Reader::open`]; those of `visit`.
-pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+pub fn events(
+    root: &Path,
+    since: u64,
+    visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
     events_of(&Home::open(root)?, since, visit)
 }
 
@@ -374,15 +511,26 @@ pub fn events(root: &Path, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Resu
 /// # Errors
 /// As [`events`].
 #[doc(hidden)]
-pub fn events_in(root: &Path, storage: Arc<dyn Storage>, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+pub fn events_in(
+    root: &Path,
+    storage: Arc<dyn Storage>,
+    since: u64,
+    visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
     events_of(&Home::simulated(root, storage), since, visit)
 }
 
-fn events_of(home: &Home, since: u64, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+fn events_of(
+    home: &Home,
+    since: u64,
+    visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
     let mut packs = home.open_packs()?;
     let from = packs.before_events(since)?;
     let replayed = packs.replay(from, &mut |_, record| match record {
-        PackView::Event(event) if event.seq.to_native() > since => visit(event.seq.to_native(), &event.text),
+        PackView::Event(event) if event.seq.to_native() > since => {
+            visit(event.seq.to_native(), &event.text)
+        }
         _ => Ok(()),
     });
     replayed.map(|_| ())
@@ -401,7 +549,10 @@ mod tests {
         let registrations = writer.registrations.as_ref().unwrap();
         for row in 0..reader.view.rows() as u32 {
             let id = reader.view.content(row).unwrap().0;
-            registrations.outlines.get(id, || panic!("row {row} has none")).unwrap();
+            registrations
+                .outlines
+                .get(id, || panic!("row {row} has none"))
+                .unwrap();
         }
     }
 }

@@ -40,7 +40,11 @@ impl Lock {
                     };
                 }
                 Err(TryLockError::Error(e)) => return Err(io(e)),
-                Err(TryLockError::WouldBlock) if !wait => return Err(Error::Locked { holder: holder(&mut file) }),
+                Err(TryLockError::WouldBlock) if !wait => {
+                    return Err(Error::Locked {
+                        holder: holder(&mut file),
+                    });
+                }
                 Err(TryLockError::WouldBlock) => {
                     if monitor.cancelled() {
                         return Err(Error::Interrupted);
@@ -69,26 +73,41 @@ impl Lock {
         matches!((self.file.metadata(), std::fs::symlink_metadata(path)), (Ok(own), Ok(there)) if which(&own) == which(&there))
     }
 
-    /// The present time of the file system, in nanoseconds since 1970: no file that changes from now on can have an earlier change time.
+    /// The present time of the file system, in nanoseconds since 1970: no file that changes from
+    /// now on can have an earlier change time.
     pub(super) fn file_system_time(&self, who: &str) -> std::io::Result<i64> {
         self.write(who)?;
         let meta = self.file.metadata()?;
-        Ok(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()))
+        Ok(meta
+            .ctime()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(meta.ctime_nsec()))
     }
 }
 
-/// Opens the file, or makes it. It is written to, so it must be a file of its own: whoever made the index may have put a link in its place.
+/// Opens the file, or makes it. It is written to, so it must be a file of its own: whoever made the
+/// index may have put a link in its place.
 fn open(path: &Path) -> std::io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags =
+        OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))?);
     let meta = file.metadata()?;
-    let own = meta.is_file() && meta.nlink() <= 1 && meta.uid() == rustix::process::geteuid().as_raw();
-    if own { Ok(file) } else { Err(std::io::Error::other("this is not a file of its own that belongs to you; remove it")) }
+    let own =
+        meta.is_file() && meta.nlink() <= 1 && meta.uid() == rustix::process::geteuid().as_raw();
+    if own {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other(
+            "this is not a file of its own that belongs to you; remove it",
+        ))
+    }
 }
 
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(200).read_to_string(&mut text));
     match read {
         Ok(1..) => text.trim().to_owned(),
         _ => "another process".to_owned(),
@@ -117,7 +136,9 @@ mod tests {
     fn who_waits_for_an_index_that_is_replaced_gets_the_lock_of_the_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let [index, beside] = ["index", "beside"].map(|name| folder.path().join(name));
-        [&index, &beside].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        [&index, &beside]
+            .iter()
+            .for_each(|folder| std::fs::create_dir(folder).unwrap());
         let path = index.join("lock");
         let first = Lock::take(&path, "first", false, &Silent).unwrap();
         std::thread::scope(|scope| {
@@ -128,7 +149,10 @@ mod tests {
             drop(first);
             let second = second.join().unwrap();
             assert!(second.is_at(&path));
-            assert!(matches!(Lock::take(&path, "third", false, &Silent), Err(Error::Locked { .. })));
+            assert!(matches!(
+                Lock::take(&path, "third", false, &Silent),
+                Err(Error::Locked { .. })
+            ));
         });
     }
 

@@ -1,4 +1,5 @@
-//! Files of versions → cached contents without a path: how the index of a bare repository, which has no files, comes to know its images.
+//! Files of versions → cached contents without a path: how the index of a bare repository, which
+//! has no files, comes to know its images.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -33,8 +34,8 @@ pub struct TakenIn {
 type Taken = (ContentId, Vec<Alias>, Option<Content>);
 
 impl Writer {
-    /// Takes in the contents of files that the index does not know by name, and publishes them. No path holds them: `gc` drops those that
-    /// came long ago, and they are taken in again.
+    /// Takes in the contents of files that the index does not know by name, and publishes them. No
+    /// path holds them: `gc` drops those that came long ago, and they are taken in again.
     ///
     /// # Errors
     /// [`Error::Interrupted`] with everything acknowledged kept; [`Error::Io`].
@@ -46,19 +47,32 @@ impl Writer {
         at: i64,
         monitor: &dyn Monitor,
     ) -> Result<TakenIn> {
-        let known: HashSet<Alias> = self.state().contents().flat_map(|(_, entry)| entry.aliases.iter().copied()).collect();
+        let known: HashSet<Alias> = self
+            .state()
+            .contents()
+            .flat_map(|(_, entry)| entry.aliases.iter().copied())
+            .collect();
         let names: BTreeSet<Alias> = files.iter().map(|file| file.name).collect();
         let mut asked = HashSet::new();
-        let wanted: Vec<&VersionFile> = files.iter().filter(|file| !known.contains(&file.name) && asked.insert(file.name)).collect();
-        let mut taken = TakenIn { known: (names.len() - wanted.len()) as u64, ..TakenIn::default() };
+        let wanted: Vec<&VersionFile> = files
+            .iter()
+            .filter(|file| !known.contains(&file.name) && asked.insert(file.name))
+            .collect();
+        let mut taken = TakenIn {
+            known: (names.len() - wanted.len()) as u64,
+            ..TakenIn::default()
+        };
         monitor.stage("reading", Some(wanted.len() as u64));
         let limits = self.home.limits();
         let mut names = wanted.iter().map(|file| file.name);
         read_together(objects, &wanted, &limits, |read| {
             monitor.advance(read.len() as u64);
             let all = read.len();
-            let had: Vec<(Alias, Buffer)> =
-                read.into_iter().zip(names.by_ref()).filter_map(|(read, name)| Some((name, read.ok()?))).collect();
+            let had: Vec<(Alias, Buffer)> = read
+                .into_iter()
+                .zip(names.by_ref())
+                .filter_map(|(read, name)| Some((name, read.ok()?)))
+                .collect();
             taken.unread += (all - had.len()) as u64;
             self.take_batch(had, naming, (at, &limits), &mut taken, monitor)
         })?;
@@ -87,7 +101,13 @@ impl Writer {
                 return Ok(Some((id, aliases, None)));
             }
             let decoded = decode(&buffer.bytes, shape, limits).ok();
-            Ok(decoded.map(|decoded| (id, aliases, Some(content_of(id, buffer.bytes.len() as u64, decoded).0))))
+            Ok(decoded.map(|decoded| {
+                (
+                    id,
+                    aliases,
+                    Some(content_of(id, buffer.bytes.len() as u64, decoded).0),
+                )
+            }))
         };
         let read = files.into_par_iter().map(one).collect::<Result<Vec<_>>>()?;
         let mut records = Vec::new();
@@ -101,6 +121,10 @@ impl Writer {
             records.extend(content.filter(|_| new.insert(id)).map(Record::Content));
             records.push(aliases_record(&id, &aliases));
         }
-        if records.is_empty() { Ok(()) } else { self.commit(&records, at) }
+        if records.is_empty() {
+            Ok(())
+        } else {
+            self.commit(&records, at)
+        }
     }
 }

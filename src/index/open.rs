@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Home, Storage, finish_replacement, publish::picture_of, registration_cache::RegistrationCache, replace::clear_replacement,
-    storage::WriterLock,
+    Home, Storage, finish_replacement, publish::picture_of, registration_cache::RegistrationCache,
+    replace::clear_replacement, storage::WriterLock,
 };
 use crate::{
     Error, Result,
@@ -38,7 +38,8 @@ pub struct Opened {
     pub torn: bool,
 }
 
-/// Pictures at hand, up to a number of bytes, so that what was just encoded need not be decoded again.
+/// Pictures at hand, up to a number of bytes, so that what was just encoded need not be decoded
+/// again.
 #[derive(Default)]
 pub(super) struct Fresh {
     pictures: HashMap<ContentId, Picture>,
@@ -58,7 +59,8 @@ impl Fresh {
     }
 }
 
-/// The view that the writer published or checked last, and the k-distances of its rows if they are known.
+/// The view that the writer published or checked last, and the k-distances of its rows if they are
+/// known.
 pub(super) struct Shown {
     pub(super) view: Arc<View>,
     pub(super) k_distances: Option<Arc<Vec<u32>>>,
@@ -80,7 +82,8 @@ pub struct Writer {
     pub(super) mark: Mark,
     /// The search basis that the packs name, once they were replayed or one was chosen.
     pub(super) basis: Option<Basis>,
-    /// What changed since a commit; `None`: unknown, so everything is compared. A view of that commit lacks just this.
+    /// What changed since a commit; `None`: unknown, so everything is compared. A view of that
+    /// commit lacks just this.
     pub(super) unpublished: Option<(u64, Touched)>,
     /// What changed since the catalog was written.
     unsaved: Touched,
@@ -104,8 +107,8 @@ impl Writer {
     /// Opens the index in `root` for writing; `who` is what others are told while they wait.
     ///
     /// # Errors
-    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] where not even the
-    /// settings can be read.
+    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`],
+    /// [`Error::Io`]; [`Error::Damaged`] where not even the settings can be read.
     pub fn open(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
         finish_replacement(root, who, monitor)?;
         let home = Home::open(root)?;
@@ -119,14 +122,21 @@ impl Writer {
     /// # Errors
     /// As [`Writer::open`].
     #[doc(hidden)]
-    pub fn open_in(root: &Path, storage: Arc<dyn Storage>, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Self> {
+    pub fn open_in(
+        root: &Path,
+        storage: Arc<dyn Storage>,
+        who: &str,
+        wait: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
         let home = Home::simulated(root, storage);
         let lock = home.lock(who, wait, monitor)?;
         Self::open_locked(home, lock, who, monitor)
     }
 
-    /// Opens an index for a `sync` of everything, which may find parts of it gone: what can be made again is. Where nothing is left of the
-    /// packs, new ones are begun, and the `sync` reads all files again.
+    /// Opens an index for a `sync` of everything, which may find parts of it gone: what can be made
+    /// again is. Where nothing is left of the packs, new ones are begun, and the `sync` reads all
+    /// files again.
     ///
     /// # Errors
     /// As [`Writer::open`].
@@ -148,7 +158,12 @@ impl Writer {
     /// # Errors
     /// As [`Writer::open_to_sync`].
     #[doc(hidden)]
-    pub fn open_to_sync_in(root: &Path, storage: Arc<dyn Storage>, who: &str, monitor: &dyn Monitor) -> Result<Self> {
+    pub fn open_to_sync_in(
+        root: &Path,
+        storage: Arc<dyn Storage>,
+        who: &str,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
         let home = Home::simulated(root, storage);
         let lock = home.lock(who, false, monitor)?;
         let packs = home.packs_or_new(monitor)?;
@@ -158,7 +173,12 @@ impl Writer {
     }
 
     /// The index whose lock this is.
-    pub(super) fn open_locked(home: Home, lock: WriterLock, who: &str, monitor: &dyn Monitor) -> Result<Self> {
+    pub(super) fn open_locked(
+        home: Home,
+        lock: WriterLock,
+        who: &str,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
         home.restore_files()?;
         let packs = home.open_packs()?;
         let mut writer = Self::with_packs(home, packs, lock, who)?;
@@ -191,11 +211,14 @@ impl Writer {
         })
     }
 
-    /// As [`Writer::load`]; where no commit is left in the packs, new ones are begun with the same settings.
+    /// As [`Writer::load`]; where no commit is left in the packs, new ones are begun with the same
+    /// settings.
     fn load_or_begin_anew(&mut self, monitor: &dyn Monitor) -> Result<()> {
         match self.load(monitor) {
             Err(lost @ Error::Damaged { .. }) if self.packs.end().is_err() => {
-                self.packs = self.home.begin_packs_anew(&lost, self.packs.settings(), monitor)?;
+                self.packs = self
+                    .home
+                    .begin_packs_anew(&lost, self.packs.settings(), monitor)?;
                 self.load(monitor)
             }
             loaded => loaded,
@@ -207,9 +230,21 @@ impl Writer {
         if let Some((state, mark)) = self.catalog.load() {
             (self.state, self.mark) = (state, mark);
             self.unpublished = Some((mark.generation, Touched::default()));
-            let reached = mark.applied.map_or(Ok(true), |applied| self.packs.reaches(applied))?;
-            let has_packs = reached && self.packs.hold_all(self.state.contents().map(|(_, entry)| entry.place));
-            let replayed = if has_packs { self.replay(mark.applied)? } else { Replayed { whole: false, commits: 0 } };
+            let reached = mark
+                .applied
+                .map_or(Ok(true), |applied| self.packs.reaches(applied))?;
+            let has_packs = reached
+                && self
+                    .packs
+                    .hold_all(self.state.contents().map(|(_, entry)| entry.place));
+            let replayed = if has_packs {
+                self.replay(mark.applied)?
+            } else {
+                Replayed {
+                    whole: false,
+                    commits: 0,
+                }
+            };
             // The view shows only what was committed. Where it is ahead, the last commit was lost.
             if replayed.whole && self.mark.generation >= self.published_generation()? {
                 if replayed.commits == 0 {
@@ -232,26 +267,44 @@ impl Writer {
 
     /// Makes the state and the catalog from the packs.
     pub(super) fn rebuild_catalog(&mut self) -> Result<()> {
-        // A commit that catalog or view has seen was acknowledged; if the packs end before it, it is not torn but lost.
+        // A commit that catalog or view has seen was acknowledged; if the packs end before it, it
+        // is not torn but lost.
         let seen = self.published_generation()?.max(self.mark.generation);
         // The number of an event is not used twice, even where the record of it was lost.
-        (self.state, self.mark) = (State::default(), Mark { told: self.mark.told, ..Mark::default() });
-        self.opened = Opened { catalog_rebuilt: true, ..Opened::default() };
+        (self.state, self.mark) = (
+            State::default(),
+            Mark {
+                told: self.mark.told,
+                ..Mark::default()
+            },
+        );
+        self.opened = Opened {
+            catalog_rebuilt: true,
+            ..Opened::default()
+        };
         let replayed = self.replay(None)?;
         self.packs.settle()?;
-        self.mark.incomplete = !replayed.whole || self.state.missing().next().is_some() || self.mark.generation < seen;
+        self.mark.incomplete =
+            !replayed.whole || self.state.missing().next().is_some() || self.mark.generation < seen;
         self.mark.generation = self.mark.generation.max(seen);
         self.unpublished = None;
         self.catalog.clear()?;
         self.state.take_touched();
         self.unsaved = Touched::default();
-        self.catalog.store(&self.state, &self.state.everything(), self.mark)
+        self.catalog
+            .store(&self.state, &self.state.everything(), self.mark)
     }
 
     /// Applies the commits behind `from`.
     fn replay(&mut self, from: Option<Position>) -> Result<Replayed> {
         let layout = self.settings.layout();
-        let Self { packs, state, basis, mark, .. } = self;
+        let Self {
+            packs,
+            state,
+            basis,
+            mark,
+            ..
+        } = self;
         let mut waiting = Vec::new();
         let mut commits = 0;
         let replay = packs.replay(from, &mut |place, record| {
@@ -267,20 +320,43 @@ impl Writer {
             waiting.extend(read_change(record, place));
             Ok(())
         })?;
-        self.opened.damage = replay.damage.iter().map(|d| (d.pack, d.offset, d.len)).collect();
+        self.opened.damage = replay
+            .damage
+            .iter()
+            .map(|d| (d.pack, d.offset, d.len))
+            .collect();
         self.opened.torn = replay.torn.is_some();
         self.mark.applied = Some(replay.end);
         let intact = replay.damage.is_empty();
-        let Some(commit) = replay.commit else { return Ok(Replayed { whole: intact, commits }) };
+        let Some(commit) = replay.commit else {
+            return Ok(Replayed {
+                whole: intact,
+                commits,
+            });
+        };
         self.mark.generation = commit.generation;
-        let is = (self.state.stored(), self.state.paths().len() as u64, self.state.hash());
-        Ok(Replayed { whole: intact && is == (commit.contents, commit.paths, commit.state), commits })
+        let is = (
+            self.state.stored(),
+            self.state.paths().len() as u64,
+            self.state.hash(),
+        );
+        Ok(Replayed {
+            whole: intact && is == (commit.contents, commit.paths, commit.state),
+            commits,
+        })
     }
 
     /// Commits records: durable when it returns. The state takes them in.
     pub(super) fn commit(&mut self, records: &[Record], at: i64) -> Result<()> {
-        const NOT_YET: Place = Place { pack: 0, offset: 0, len: 0 };
-        for change in records.iter().filter_map(|record| change_of(record, NOT_YET)) {
+        const NOT_YET: Place = Place {
+            pack: 0,
+            offset: 0,
+            len: 0,
+        };
+        for change in records
+            .iter()
+            .filter_map(|record| change_of(record, NOT_YET))
+        {
             self.state.apply(change, at);
         }
         let commit = self.next_commit(at);
@@ -290,7 +366,13 @@ impl Writer {
                 self.state.apply(Change::Content(content.id, place), at);
             }
         }
-        let told = records.iter().filter_map(|record| if let Record::Event(event) = record { Some(event.seq) } else { None });
+        let told = records.iter().filter_map(|record| {
+            if let Record::Event(event) = record {
+                Some(event.seq)
+            } else {
+                None
+            }
+        });
         self.mark.told = told.fold(self.mark.told, u64::max);
         self.mark.generation = commit.generation;
         self.mark.applied = Some(self.packs.end()?);
@@ -320,7 +402,8 @@ impl Writer {
     /// Remembers what the last commits changed, for the next publication and the next save.
     pub(super) fn note_touched(&mut self) {
         let touched = self.state.take_touched();
-        // Where nearly all is new everything is compared, which takes no longer, and the keys are not kept twice.
+        // Where nearly all is new everything is compared, which takes no longer, and the keys are
+        // not kept twice.
         if touched.contents.len() as u64 > self.state.stored() / 2 {
             self.unpublished = None;
         }
@@ -377,5 +460,8 @@ impl Writer {
 
 /// What a reader or a writer says of an index that has lost records.
 pub(super) fn incomplete() -> Error {
-    Error::Damaged { what: "stored records were lost".into(), mend: "run `wsidx sync`, which reads the affected files again" }
+    Error::Damaged {
+        what: "stored records were lost".into(),
+        mend: "run `wsidx sync`, which reads the affected files again",
+    }
 }

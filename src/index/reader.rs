@@ -45,7 +45,8 @@ pub struct Reader {
     pub(super) turned: OnceLock<Vec<Turned>>,
     /// What a writer that asks has registered lately.
     pub(super) registrations: Option<Arc<RegistrationCache>>,
-    /// The k-distances of the rows of the view, where the reader belongs to a writer that knows them.
+    /// The k-distances of the rows of the view, where the reader belongs to a writer that knows
+    /// them.
     pub(super) k_distances: Option<Arc<Vec<u32>>>,
 }
 
@@ -53,7 +54,8 @@ impl Reader {
     /// Opens the generation that is published now.
     ///
     /// # Errors
-    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`]; [`Error::Damaged`] with the command that mends it.
+    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`]; [`Error::Damaged`] with the
+    /// command that mends it.
     pub fn open(root: &Path) -> Result<Self> {
         Self::open_home(Home::open(root)?)
     }
@@ -72,9 +74,13 @@ impl Reader {
         let settings = Settings::from_text(&view.manifest().settings)?;
         let basis = view.basis();
         if Basis::stored(&basis.columns, basis.fitted, &settings.layout()).is_none() {
-            return Err(Error::Damaged { what: "the search basis of the view has foreign columns".into(), mend: "run `wsidx rebuild`" });
+            return Err(Error::Damaged {
+                what: "the search basis of the view has foreign columns".into(),
+                mend: "run `wsidx rebuild`",
+            });
         }
-        if view.manifest().fingerprint != basis.fingerprint(&settings.layout(), settings.wavelet()) {
+        if view.manifest().fingerprint != basis.fingerprint(&settings.layout(), settings.wavelet())
+        {
             return Err(Error::Version {
                 what: "the features of the index were computed by another version of wsidx".into(),
                 mend: "run `wsidx rebuild`",
@@ -150,12 +156,18 @@ impl Reader {
 
     /// The pictures of the rows, about `count` of which are registered.
     pub(super) fn registrar(&self, count: usize) -> Registrar<'_, u32> {
-        Registrar::new(self.registrations(count), |row| Ok(self.view.content(row)?.0), |row| self.picture_of_row(row))
+        Registrar::new(
+            self.registrations(count),
+            |row| Ok(self.view.content(row)?.0),
+            |row| self.picture_of_row(row),
+        )
     }
 
     /// Where about `count` pictures are registered.
     pub(super) fn registrations(&self, count: usize) -> Arc<RegistrationCache> {
-        self.registrations.clone().unwrap_or_else(|| Arc::new(RegistrationCache::new(count, self.settings.size)))
+        self.registrations
+            .clone()
+            .unwrap_or_else(|| Arc::new(RegistrationCache::new(count, self.settings.size)))
     }
 
     /// A stored content.
@@ -167,17 +179,26 @@ impl Reader {
         let content = self.content(place)?;
         match content.id == *id {
             true => Ok(content),
-            false => Err(Error::Damaged { what: "a stored content is not where the view says".into(), mend: "run `wsidx rebuild`" }),
+            false => Err(Error::Damaged {
+                what: "a stored content is not where the view says".into(),
+                mend: "run `wsidx rebuild`",
+            }),
         }
     }
 
     /// The features of a picture under turns.
     pub(super) fn features(&self, picture: &Picture, turns: &[Turn]) -> Vec<Feature> {
         if self.settings.wavelet() != Wavelet::Haar {
-            return turns.iter().map(|&turn| self.feature(&turned(picture, turn))).collect();
+            return turns
+                .iter()
+                .map(|&turn| self.feature(&turned(picture, turn)))
+                .collect();
         }
         let all = self.turned.get_or_init(|| {
-            let of_turn = |turn: Turn| self.basis.turned(&self.settings.layout(), turn.directions());
+            let of_turn = |turn: Turn| {
+                self.basis
+                    .turned(&self.settings.layout(), turn.directions())
+            };
             Turn::ALL.into_iter().map(of_turn).collect()
         });
         let turns: Vec<&Turned> = turns.iter().map(|turn| &all[turn.index()]).collect();
@@ -186,17 +207,22 @@ impl Reader {
 
     /// The feature of a picture.
     pub(super) fn feature(&self, picture: &Picture) -> Feature {
-        self.basis.feature(&mut coefficients_of(picture, &self.settings))
+        self.basis
+            .feature(&mut coefficients_of(picture, &self.settings))
     }
 }
 
-/// The view that is published, and the packs that it names, held open: a writer that rewrites them removes the old ones only after it has
-/// published another view.
+/// The view that is published, and the packs that it names, held open: a writer that rewrites them
+/// removes the old ones only after it has published another view.
 fn open_both(home: &Home) -> Result<(View, Records)> {
     let missing = |e| match e {
-        Error::Io { path, source, .. } if source.kind() == ErrorKind::NotFound => {
-            Error::Damaged { what: format!("the published view is missing ({} is not there)", path.display()), mend: "run `wsidx sync`" }
-        }
+        Error::Io { path, source, .. } if source.kind() == ErrorKind::NotFound => Error::Damaged {
+            what: format!(
+                "the published view is missing ({} is not there)",
+                path.display()
+            ),
+            mend: "run `wsidx sync`",
+        },
         other => other,
     };
     loop {
@@ -205,7 +231,9 @@ fn open_both(home: &Home) -> Result<(View, Records)> {
         let view = View::open(&*medium).map_err(missing)?;
         let packs = Records::new(home.packs()?);
         match packs.hold() {
-            Ok(()) if view.is_current(&*medium)? && home.identity() == folder => return Ok((view, packs)),
+            Ok(()) if view.is_current(&*medium)? && home.identity() == folder => {
+                return Ok((view, packs));
+            }
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             held => held?,
         }

@@ -1,8 +1,10 @@
-//! A cache of what registration computes of pictures and of pairs. Neighbours share neighbours, so the same pictures are needed again; and the
-//! pairs of a new content that a check registers without turning are the pairs that publishing turns into edges.
+//! A cache of what registration computes of pictures and of pairs. Neighbours share neighbours, so
+//! the same pictures are needed again; and the pairs of a new content that a check registers
+//! without turning are the pairs that publishing turns into edges.
 //!
-//! A pair is always registered in the same order and from the stored samples, so the cached result has the same bits as one computed for an
-//! edge (`similarity::register`, "Symmetry and determinism").
+//! A pair is always registered in the same order and from the stored samples, so the cached result
+//! has the same bits as one computed for an edge (`similarity::register`, "Symmetry and
+//! determinism").
 
 use std::{
     collections::HashMap,
@@ -20,36 +22,42 @@ use crate::{
     store::state::ContentId,
 };
 
-/// Bytes of outlines that are cached where all of them fit. Otherwise the cache need only hold what is used together, and an eighth suffices.
-/// The same holds for details.
+/// Bytes of outlines that are cached where all of them fit. Otherwise the cache need only hold what
+/// is used together, and an eighth suffices. The same holds for details.
 const KEPT: usize = 256 << 20;
 /// Bytes of an outline.
 const OUTLINE: usize = 2_700;
 /// The number of outlines that fit.
 const MOST: usize = KEPT / OUTLINE;
-/// Pictures that are cached: a detail is mostly needed for a picture whose outline was just computed.
+/// Pictures that are cached: a detail is mostly needed for a picture whose outline was just
+/// computed.
 const PICTURES: usize = 64;
-/// Bytes of pictures that are cached where one change follows another. Computing a detail from a cached picture takes a third of the time that
-/// reading it from the packs takes, and the picture takes a quarter of the room of the detail.
+/// Bytes of pictures that are cached where one change follows another. Computing a detail from a
+/// cached picture takes a third of the time that reading it from the packs takes, and the picture
+/// takes a quarter of the room of the detail.
 const KEPT_PICTURES: usize = KEPT;
 /// Pairs that are cached. Publishing drops those that it does not use.
 const PAIRS: usize = 1 << 20;
 
-/// What an index stores of a pair, if anything: the similarity, and the changes that turn one picture into the other.
+/// What an index stores of a pair, if anything: the similarity, and the changes that turn one
+/// picture into the other.
 pub(super) type Kept = Option<(f32, Needs)>;
 
 /// What an index stores of a registered pair; `None` where registration ended early.
 pub(super) fn kept(pair: Option<&Alignment>) -> Kept {
-    pair.filter(|pair| pair.similarity >= KEPT_SIMILARITY).map(|pair| (pair.similarity, pair.needs))
+    pair.filter(|pair| pair.similarity >= KEPT_SIMILARITY)
+        .map(|pair| (pair.similarity, pair.needs))
 }
 
-/// What registration has computed of pictures, by content and as far as there is room, and of pairs where these are used again.
+/// What registration has computed of pictures, by content and as far as there is room, and of pairs
+/// where these are used again.
 pub(super) struct RegistrationCache {
     pub(super) pictures: SetCache<Picture>,
     pub(super) outlines: SetCache<Outline>,
     pub(super) details: SetCache<Detail>,
     pairs: Option<Mutex<HashMap<[ContentId; 2], Kept>>>,
-    /// The search results of the last check for new contents, and the generation in which it searched.
+    /// The search results of the last check for new contents, and the generation in which it
+    /// searched.
     results: Mutex<Option<(u64, HashMap<ContentId, SearchResult>)>>,
 }
 
@@ -59,7 +67,11 @@ impl RegistrationCache {
         // Two planes of f32 at three levels, and chroma.
         let detail = 13 * usize::from(side.clamp(32, 64)).pow(2);
         let few = |bytes: usize| count.clamp(1, KEPT / 8 / bytes);
-        let outlines = if count <= MOST { count.max(1) } else { few(OUTLINE) };
+        let outlines = if count <= MOST {
+            count.max(1)
+        } else {
+            few(OUTLINE)
+        };
         let [pictures, outlines, details] = [PICTURES, outlines, few(detail)];
         Self {
             pictures: SetCache::new(pictures),
@@ -72,9 +84,17 @@ impl RegistrationCache {
 
     /// A cache for a sequence of changes of an index of so many pictures. It also caches pairs.
     pub(super) fn lasting(pictures: usize, side: u16) -> Self {
-        let growing = if pictures <= MOST { (pictures + pictures / 4 + 4_096).min(MOST) } else { pictures };
+        let growing = if pictures <= MOST {
+            (pictures + pictures / 4 + 4_096).min(MOST)
+        } else {
+            pictures
+        };
         let kept = growing.min(KEPT_PICTURES / (3 * usize::from(side.max(8)).pow(2)));
-        Self { pairs: Some(Mutex::default()), pictures: SetCache::new(kept.max(1)), ..Self::new(growing, side) }
+        Self {
+            pairs: Some(Mutex::default()),
+            pictures: SetCache::new(kept.max(1)),
+            ..Self::new(growing, side)
+        }
     }
 
     /// Whether it is large enough for so many pictures, or has the maximum size.
@@ -88,7 +108,9 @@ impl RegistrationCache {
     }
 
     fn pairs(&self) -> Option<MutexGuard<'_, HashMap<[ContentId; 2], Kept>>> {
-        self.pairs.as_ref().map(|pairs| pairs.lock().unwrap_or_else(PoisonError::into_inner))
+        self.pairs
+            .as_ref()
+            .map(|pairs| pairs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Caches the result of a pair registered without turning.
@@ -110,8 +132,14 @@ impl RegistrationCache {
 
     /// Takes the search results of the last check out of the cache, if it searched this generation.
     pub(super) fn take_results(&self, generation: u64) -> Option<HashMap<ContentId, SearchResult>> {
-        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner).take();
-        results.filter(|(of, _)| *of == generation).map(|(_, results)| results)
+        let results = self
+            .results
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        results
+            .filter(|(of, _)| *of == generation)
+            .map(|(_, results)| results)
     }
 
     /// Drops all pairs.
@@ -129,10 +157,12 @@ fn ordered(a: ContentId, b: ContentId) -> [ContentId; 2] {
 /// Values that share a lock, most recently used first.
 type Set<V> = Mutex<Vec<(ContentId, Arc<V>)>>;
 
-/// Values of a set: few enough to search linearly, and enough that nearly all slots of the cache are used.
+/// Values of a set: few enough to search linearly, and enough that nearly all slots of the cache
+/// are used.
 const WAYS: usize = 8;
 
-/// A set-associative cache: every content belongs to one set, which holds its most recently used values.
+/// A set-associative cache: every content belongs to one set, which holds its most recently used
+/// values.
 pub(super) struct SetCache<V> {
     places: usize,
     sets: Vec<Set<V>>,
@@ -140,7 +170,12 @@ pub(super) struct SetCache<V> {
 
 impl<V> SetCache<V> {
     fn new(places: usize) -> Self {
-        Self { places, sets: (0..places.div_ceil(WAYS)).map(|_| Mutex::default()).collect() }
+        Self {
+            places,
+            sets: (0..places.div_ceil(WAYS))
+                .map(|_| Mutex::default())
+                .collect(),
+        }
     }
 
     /// Whether nearly all of so many values fit.
@@ -165,14 +200,18 @@ impl<V> SetCache<V> {
     fn known(&self, id: ContentId) -> Option<Arc<V>> {
         let mut set = self.set(id);
         let tag = number(id);
-        let at = set.iter().position(|(known, _)| number(*known) == tag && *known == id)?;
+        let at = set
+            .iter()
+            .position(|(known, _)| number(*known) == tag && *known == id)?;
         set[..=at].rotate_right(1);
         Some(set[0].1.clone())
     }
 
     fn set(&self, id: ContentId) -> MutexGuard<'_, Vec<(ContentId, Arc<V>)>> {
         let at = number(id) % self.sets.len() as u64;
-        self.sets[at as usize].lock().unwrap_or_else(PoisonError::into_inner)
+        self.sets[at as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,7 +230,14 @@ mod tests {
         let registrations = RegistrationCache::lasting(10, 32);
         registrations.note(b, a, pair);
         registrations.note(a, a, None);
-        assert_eq!((registrations.noted(a, b), registrations.noted(b, a), registrations.noted(a, a)), (Some(pair), Some(pair), Some(None)));
+        assert_eq!(
+            (
+                registrations.noted(a, b),
+                registrations.noted(b, a),
+                registrations.noted(a, a)
+            ),
+            (Some(pair), Some(pair), Some(None))
+        );
         registrations.forget_pairs();
         assert_eq!(registrations.noted(a, b), None);
         let passing = RegistrationCache::new(10, 32);

@@ -1,13 +1,16 @@
 //! An index that came from elsewhere → one made anew from the images, in one step.
 //!
-//! The new index is made in a hidden folder beside the old one, `.wsidx-rebuild/new`. Until it is whole and durable the old one stays where
-//! it is, and readers use it. Then the two change places, which is one call of the system (`renameat2` with `RENAME_EXCHANGE`), and the old
-//! one, now in the hidden folder, is removed. Where the file system cannot exchange two folders, the old one is renamed to
-//! `.wsidx-rebuild/old`, and then the new one to its place; a process that is killed between these two renames leaves no index, and the next
-//! command that writes ([`finish_replacement`]) completes the second.
+//! The new index is made in a hidden folder beside the old one, `.wsidx-rebuild/new`. Until it is
+//! whole and durable the old one stays where it is, and readers use it. Then the two change places,
+//! which is one call of the system (`renameat2` with `RENAME_EXCHANGE`), and the old one, now in
+//! the hidden folder, is removed. Where the file system cannot exchange two folders, the old one is
+//! renamed to `.wsidx-rebuild/old`, and then the new one to its place; a process that is killed
+//! between these two renames leaves no index, and the next command that writes
+//! ([`finish_replacement`]) completes the second.
 //!
-//! The hidden folder is removed only if it is ours: it has the file that is written first, and nothing but indexes in it, and those have
-//! nothing in them but what an index has. Who replaces an index holds the lock of the old one from the beginning to the end.
+//! The hidden folder is removed only if it is ours: it has the file that is written first, and
+//! nothing but indexes in it, and those have nothing in them but what an index has. Who replaces an
+//! index holds the lock of the old one from the beginning to the end.
 
 use std::{
     fs, io,
@@ -33,11 +36,13 @@ use crate::{
     store::{packs::Packs, settings::Settings, view::View},
 };
 
-/// The file that says that the hidden folder is ours; it is there before anything else, and goes last.
+/// The file that says that the hidden folder is ours; it is there before anything else, and goes
+/// last.
 const CLAIM: &str = "claim";
 const CLAIM_TEXT: &str = "made by `wsidx rebuild`, which removes this folder when it is done\n";
 
-/// An index that is being made anew. If this is dropped before it is finished, the old one stays as it was and what was begun is removed.
+/// An index that is being made anew. If this is dropped before it is finished, the old one stays as
+/// it was and what was begun is removed.
 pub struct Replacement {
     root: PathBuf,
     beside: PathBuf,
@@ -48,13 +53,19 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Begins to replace the index in `root`: locks it, and removes what a run that was killed has left. `None` if another process replaced
-    /// it while this one waited.
+    /// Begins to replace the index in `root`: locks it, and removes what a run that was killed has
+    /// left. `None` if another process replaced it while this one waited.
     ///
     /// # Errors
-    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`], [`Error::Io`]; [`Error::Input`] if files of the user are
-    /// in the folder of the index, or have the name of the one beside it. Nothing was changed then.
-    pub fn begin(root: &Path, who: &str, wait: bool, monitor: &dyn Monitor) -> Result<Option<Self>> {
+    /// [`Error::NoIndex`], [`Error::Refused`], [`Error::Version`], [`Error::Locked`],
+    /// [`Error::Io`]; [`Error::Input`] if files of the user are in the folder of the index, or have
+    /// the name of the one beside it. Nothing was changed then.
+    pub fn begin(
+        root: &Path,
+        who: &str,
+        wait: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Self>> {
         let home = match Home::open(root) {
             // Nothing of it is used, so that it is damaged does not matter.
             Ok(_) | Err(Error::Damaged { .. }) => Home::new(root),
@@ -72,16 +83,29 @@ impl Replacement {
             Beside::Nothing => {}
             Beside::Ours => remove_beside(&beside)?,
             Beside::Foreign(why) => {
-                let what = format!("{} is not from `wsidx rebuild` ({why}), and the new index is made there", beside.display());
-                return Err(Error::Input(format!("{what}; move it elsewhere, then run the command again")));
+                let what = format!(
+                    "{} is not from `wsidx rebuild` ({why}), and the new index is made there",
+                    beside.display()
+                );
+                return Err(Error::Input(format!(
+                    "{what}; move it elsewhere, then run the command again"
+                )));
             }
         }
         fs::create_dir(&beside).map_err(Error::io("creating", &beside))?;
-        let replacement = Self { root: root.to_owned(), beside, options: options_of(&home), lock, swapped: false };
+        let replacement = Self {
+            root: root.to_owned(),
+            beside,
+            options: options_of(&home),
+            lock,
+            swapped: false,
+        };
         put(&replacement.beside.join(CLAIM), CLAIM_TEXT, Keep::Same)?;
         sync_folder(&replacement.beside)?;
         // Git and DVC, and programs that make backups, pass it over.
-        MARKERS.iter().try_for_each(|(name, text)| put(&replacement.beside.join(name), text, Keep::Whatever))?;
+        MARKERS.iter().try_for_each(|(name, text)| {
+            put(&replacement.beside.join(name), text, Keep::Whatever)
+        })?;
         Ok(Some(replacement))
     }
 
@@ -90,14 +114,24 @@ impl Replacement {
         self.beside.join(NEW_INDEX)
     }
 
-    /// Creates the new index, of the same shape as the old one if that can be read. `noted` is called with its folder as soon as it has its
-    /// number.
+    /// Creates the new index, of the same shape as the old one if that can be read. `noted` is
+    /// called with its folder as soon as it has its number.
     ///
     /// # Errors
     /// [`Error::Input`] for a shape that cannot be, [`Error::Io`].
-    pub fn create(&self, survey: &Survey, who: &str, at: i64, noted: &dyn Fn(&Path), monitor: &dyn Monitor) -> Result<Writer> {
+    pub fn create(
+        &self,
+        survey: &Survey,
+        who: &str,
+        at: i64,
+        noted: &dyn Fn(&Path),
+        monitor: &dyn Monitor,
+    ) -> Result<Writer> {
         let settings = settings_for(survey, &self.options)?;
-        let home = Home { folder: Some(self.new_folder()), ..Home::new(&self.root) };
+        let home = Home {
+            folder: Some(self.new_folder()),
+            ..Home::new(&self.root)
+        };
         fs::create_dir(home.folder()).map_err(Error::io("creating", &home.folder()))?;
         let lock = home.lock(who, false, monitor)?;
         fill(&home, &settings, noted)?;
@@ -109,14 +143,18 @@ impl Replacement {
     /// Puts the new index in the place of the old one, which is removed.
     ///
     /// # Errors
-    /// [`Error::Io`], and the old index is then as it was; [`Error::Input`] if files of the user came into its folder meanwhile.
+    /// [`Error::Io`], and the old index is then as it was; [`Error::Input`] if files of the user
+    /// came into its folder meanwhile.
     pub fn finish(mut self, writer: Writer, monitor: &dyn Monitor) -> Result<()> {
         drop(writer);
         let (new, place) = (self.new_folder(), index_folder(&self.root));
         sync_all(&new)?;
         sync_folder(&self.beside)?;
         if !self.lock.is_at(&place.join("lock")) {
-            let what = format!("{} was moved or removed while it was made anew", place.display());
+            let what = format!(
+                "{} was moved or removed while it was made anew",
+                place.display()
+            );
             return Err(Error::Input(format!("{what}; run the command again")));
         }
         check_only_parts(&place)?;
@@ -138,7 +176,8 @@ impl Drop for Replacement {
     }
 }
 
-/// Completes a replacement that was killed between its two renames. Every command that writes to an index begins with this.
+/// Completes a replacement that was killed between its two renames. Every command that writes to an
+/// index begins with this.
 ///
 /// # Errors
 /// [`Error::Locked`] if the one that replaces it is alive; [`Error::Io`].
@@ -148,15 +187,24 @@ pub fn finish_replacement(root: &Path, who: &str, monitor: &dyn Monitor) -> Resu
         return Ok(());
     }
     if let Beside::Foreign(why) = Beside::look(&beside)? {
-        let what = format!("there is no index in {}, and {} is not from `wsidx rebuild` ({why})", place.display(), beside.display());
-        return Err(Error::Input(format!("{what}; move it elsewhere, then run `wsidx sync --init`")));
+        let what = format!(
+            "there is no index in {}, and {} is not from `wsidx rebuild` ({why})",
+            place.display(),
+            beside.display()
+        );
+        return Err(Error::Input(format!(
+            "{what}; move it elsewhere, then run `wsidx sync --init`"
+        )));
     }
     let old = beside.join(OLD_INDEX);
     let _lock = Lock::take(&old.join("lock"), who, false, monitor)?;
     if is_interrupted(root) {
         move_folder(&beside.join(NEW_INDEX), &place)?;
         sync_folder(root)?;
-        monitor.note(&format!("{}: the replacement by `wsidx rebuild` was interrupted, and is complete now", place.display()));
+        monitor.note(&format!(
+            "{}: the replacement by `wsidx rebuild` was interrupted, and is complete now",
+            place.display()
+        ));
     }
     Ok(())
 }
@@ -169,7 +217,10 @@ pub(super) fn clear_replacement(root: &Path, who: &str, monitor: &dyn Monitor) {
     }
     // One that has just put its index in place may still be removing the old one.
     let locks = [NEW_INDEX, OLD_INDEX].map(|name| beside.join(name).join("lock"));
-    let held = locks.iter().filter(|lock| lock.symlink_metadata().is_ok()).map(|lock| Lock::take(lock, who, false, monitor));
+    let held = locks
+        .iter()
+        .filter(|lock| lock.symlink_metadata().is_ok())
+        .map(|lock| Lock::take(lock, who, false, monitor));
     match held.collect::<Result<Vec<_>>>() {
         Err(Error::Locked { .. }) => {}
         held => note_failure(held.and_then(|_| remove_beside(&beside)), &beside, monitor),
@@ -178,7 +229,10 @@ pub(super) fn clear_replacement(root: &Path, who: &str, monitor: &dyn Monitor) {
 
 fn note_failure(removed: Result<()>, beside: &Path, monitor: &dyn Monitor) {
     if let Err(error) = removed {
-        monitor.note(&format!("what `wsidx rebuild` left in {} cannot be removed now: {error}", beside.display()));
+        monitor.note(&format!(
+            "what `wsidx rebuild` left in {} cannot be removed now: {error}",
+            beside.display()
+        ));
     }
 }
 
@@ -198,7 +252,9 @@ impl Beside {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
             Err(e) => return Err(failed()(e)),
             Ok(meta) if !meta.is_dir() => return Ok(Self::Foreign("it is no folder".into())),
-            Ok(meta) if meta.uid() != rustix::process::geteuid().as_raw() => return Ok(Self::Foreign("it belongs to another user".into())),
+            Ok(meta) if meta.uid() != rustix::process::geteuid().as_raw() => {
+                return Ok(Self::Foreign("it belongs to another user".into()));
+            }
             Ok(_) => {}
         }
         let mut others = 0;
@@ -206,7 +262,8 @@ impl Beside {
             let entry = entry.map_err(failed())?;
             let (name, kind) = (entry.file_name(), entry.file_type().map_err(failed())?);
             let is_index = (name == NEW_INDEX || name == OLD_INDEX) && kind.is_dir();
-            let is_file = kind.is_file() && (name == CLAIM || MARKERS.iter().any(|(marker, _)| name == *marker));
+            let is_file = kind.is_file()
+                && (name == CLAIM || MARKERS.iter().any(|(marker, _)| name == *marker));
             let foreign = match is_index {
                 true => foreign_entries(&entry.path())?.into_iter().next(),
                 false => (!is_file).then(|| entry.path()),
@@ -217,24 +274,36 @@ impl Beside {
             others += usize::from(name != CLAIM);
         }
         // The claim is durable before anything else is made there.
-        let claim = read_optional(&beside.join(CLAIM), CLAIM_TEXT.len() as u64).ok().flatten();
-        let is_begun = |claim: &[u8]| CLAIM_TEXT.as_bytes().starts_with(claim) || claim.iter().all(|&byte| byte == 0);
+        let claim = read_optional(&beside.join(CLAIM), CLAIM_TEXT.len() as u64)
+            .ok()
+            .flatten();
+        let is_begun = |claim: &[u8]| {
+            CLAIM_TEXT.as_bytes().starts_with(claim) || claim.iter().all(|&byte| byte == 0)
+        };
         match claim {
             Some(claim) if claim == CLAIM_TEXT.as_bytes() => Ok(Self::Ours),
             Some(claim) if others == 0 && is_begun(&claim) => Ok(Self::Ours),
-            None if others == 0 && fs::symlink_metadata(beside.join(CLAIM)).is_err() => Ok(Self::Ours),
-            _ => Ok(Self::Foreign(format!("its file {CLAIM} is not there or says something else"))),
+            None if others == 0 && fs::symlink_metadata(beside.join(CLAIM)).is_err() => {
+                Ok(Self::Ours)
+            }
+            _ => Ok(Self::Foreign(format!(
+                "its file {CLAIM} is not there or says something else"
+            ))),
         }
     }
 }
 
 /// Removes the hidden folder, which was looked at before.
 fn remove_beside(beside: &Path) -> Result<()> {
-    [NEW_INDEX, OLD_INDEX].iter().try_for_each(|name| remove_index(&beside.join(name)))?;
+    [NEW_INDEX, OLD_INDEX]
+        .iter()
+        .try_for_each(|name| remove_index(&beside.join(name)))?;
     for name in MARKERS.iter().map(|(marker, _)| *marker).chain([CLAIM]) {
         let path = beside.join(name);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("removing", &path)(e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("removing", &path)(e));
+            }
             _ => {}
         }
     }
@@ -248,19 +317,26 @@ fn check_only_parts(folder: &Path) -> Result<()> {
     match foreign_entries(folder)? {
         foreign if foreign.is_empty() => Ok(()),
         foreign => {
-            let way_out =
-                "they would be lost with the old index, so nothing was changed; move them elsewhere, then run `wsidx rebuild` again";
+            let way_out = "they would be lost with the old index, so nothing was changed; move them elsewhere, then run `wsidx rebuild` again";
             Err(refuse(folder, &foreign, way_out))
         }
     }
 }
 
-/// The folder of an index that is a file system of its own, such as a volume of a container, has no place to be moved to.
+/// The folder of an index that is a file system of its own, such as a volume of a container, has no
+/// place to be moved to.
 fn check_movable(root: &Path, identity: Option<(u64, u64)>) -> Result<()> {
-    let device = fs::metadata(root).map_err(Error::io("looking at", root))?.dev();
+    let device = fs::metadata(root)
+        .map_err(Error::io("looking at", root))?
+        .dev();
     if identity.is_some_and(|(of_index, _)| of_index != device) {
-        let what = format!("{} is a file system of its own, which no other folder can replace", index_folder(root).display());
-        return Err(Error::Input(format!("{what}; remove what is in it, then run `wsidx sync --init`")));
+        let what = format!(
+            "{} is a file system of its own, which no other folder can replace",
+            index_folder(root).display()
+        );
+        return Err(Error::Input(format!(
+            "{what}; remove what is in it, then run `wsidx sync --init`"
+        )));
     }
     Ok(())
 }
@@ -268,7 +344,8 @@ fn check_movable(root: &Path, identity: Option<(u64, u64)>) -> Result<()> {
 /// What the old index was made for, as far as it can be read.
 fn options_of(home: &Home) -> InitOptions {
     let packed = || Settings::from_text(Packs::open(home.packs().ok()?).ok()?.settings()).ok();
-    let shown = || Settings::from_text(&View::open(&*home.view().ok()?).ok()?.manifest().settings).ok();
+    let shown =
+        || Settings::from_text(&View::open(&*home.view().ok()?).ok()?.manifest().settings).ok();
     let settings = packed().or_else(shown);
     InitOptions {
         size: settings.as_ref().map(|settings| settings.size),
@@ -276,7 +353,8 @@ fn options_of(home: &Home) -> InitOptions {
     }
 }
 
-/// Lets the folders `new` and `place` change places, or moves `place` to `old` and then `new` to its place.
+/// Lets the folders `new` and `place` change places, or moves `place` to `old` and then `new` to
+/// its place.
 fn exchange(new: &Path, old: &Path, place: &Path) -> Result<()> {
     match exchange_names(new, place) {
         Ok(()) => Ok(()),
@@ -298,7 +376,10 @@ fn exchange_names(_: &Path, _: &Path) -> Result<(), Errno> {
 
 fn move_both(new: &Path, old: &Path, place: &Path) -> Result<()> {
     move_folder(place, old)?;
-    let moved = place.parent().map_or(Ok(()), sync_folder).and_then(|()| move_folder(new, place));
+    let moved = place
+        .parent()
+        .map_or(Ok(()), sync_folder)
+        .and_then(|()| move_folder(new, place));
     if moved.is_err() {
         move_folder(old, place)?;
     }
@@ -310,7 +391,9 @@ fn move_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {
-    open_folder(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("syncing", folder))
+    open_folder(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::io("syncing", folder))
 }
 
 /// Makes all that is in a folder durable.
@@ -321,7 +404,11 @@ fn sync_all(folder: &Path) -> Result<()> {
         if meta.is_dir() {
             sync_all(&path)?;
         } else {
-            open_regular(&path).map_err(|problem| problem.at(&path))?.0.sync_all().map_err(Error::io("syncing", &path))?;
+            open_regular(&path)
+                .map_err(|problem| problem.at(&path))?
+                .0
+                .sync_all()
+                .map_err(Error::io("syncing", &path))?;
         }
     }
     sync_folder(folder)
@@ -334,7 +421,8 @@ mod tests {
     #[test]
     fn two_renames_end_as_an_exchange_does_and_the_old_folder_comes_back_where_the_second_fails() {
         let tree = tempfile::tempdir().unwrap();
-        let [new, old, place] = ["beside/new", "beside/old", "place"].map(|name| tree.path().join(name));
+        let [new, old, place] =
+            ["beside/new", "beside/old", "place"].map(|name| tree.path().join(name));
         fs::create_dir_all(&new).unwrap();
         fs::create_dir(&place).unwrap();
         fs::write(new.join("new"), "").unwrap();

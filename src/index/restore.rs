@@ -1,7 +1,9 @@
-//! What of an index was lost or never finished and can be made again without the user: its small files and folders, and packs of which nothing
-//! is left. Contents that only lost packs held are read again from the images.
+//! What of an index was lost or never finished and can be made again without the user: its small
+//! files and folders, and packs of which nothing is left. Contents that only lost packs held are
+//! read again from the images.
 //!
-//! Any writer puts back files and folders. Only a `sync` begins new packs or says anew what the folder is, since only it reads the images.
+//! Any writer puts back files and folders. Only a `sync` begins new packs or says anew what the
+//! folder is, since only it reads the images.
 
 use std::{
     fs::{self, OpenOptions},
@@ -43,12 +45,23 @@ pub(super) enum Said {
 impl Said {
     /// By the bytes of the file; none where it is missing.
     pub(super) fn of(text: Option<&[u8]>) -> Self {
-        let (right, Some(text)) = (FORMAT.as_bytes(), text) else { return Self::Damaged };
-        let number = |text: &[u8]| text.strip_prefix(b"wsidx index ").and_then(|rest| rest.strip_suffix(b"\n")).map(<[u8]>::to_vec);
+        let (right, Some(text)) = (FORMAT.as_bytes(), text) else {
+            return Self::Damaged;
+        };
+        let number = |text: &[u8]| {
+            text.strip_prefix(b"wsidx index ")
+                .and_then(|rest| rest.strip_suffix(b"\n"))
+                .map(<[u8]>::to_vec)
+        };
         let wrong = text.iter().zip(right).filter(|(is, was)| is != was).count();
         match text {
             _ if text == right => Self::This,
-            _ if number(text).is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) => Self::Other,
+            _ if number(text).is_some_and(|number| {
+                !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+            }) =>
+            {
+                Self::Other
+            }
             _ if right.starts_with(text) || text.iter().all(|&byte| byte == 0) => Self::Damaged,
             _ if text.len() == right.len() && wrong <= 3 => Self::Damaged,
             _ => Self::Foreign,
@@ -57,7 +70,8 @@ impl Said {
 }
 
 impl Home {
-    /// As [`Home::open`], but where the file `format` is missing or damaged it is believed that this is an index if its packs or its view are.
+    /// As [`Home::open`], but where the file `format` is missing or damaged it is believed that
+    /// this is an index if its packs or its view are.
     pub(super) fn open_to_restore(root: &Path) -> Result<Self> {
         match Self::open(root) {
             Err(Error::Damaged { .. }) if Self::new(root).has_content() => Ok(Self::new(root)),
@@ -78,13 +92,22 @@ impl Home {
         let folder = self.folder();
         let file = folder.join(FORMAT_FILE);
         if self.has_content() {
-            return Error::Damaged { what: format!("its file {} is missing or damaged", file.display()), mend: "run `wsidx sync`" };
+            return Error::Damaged {
+                what: format!("its file {} is missing or damaged", file.display()),
+                mend: "run `wsidx sync`",
+            };
         }
         if is_unfinished(&self.root) {
-            return Error::Damaged { what: format!("making {} was begun and never finished", folder.display()), mend: "run `wsidx init`" };
+            return Error::Damaged {
+                what: format!("making {} was begun and never finished", folder.display()),
+                mend: "run `wsidx init`",
+            };
         }
         Error::Version {
-            what: format!("{} is not a wsidx index (it has no packs, no view and no sound file {FORMAT_FILE})", folder.display()),
+            what: format!(
+                "{} is not a wsidx index (it has no packs, no view and no sound file {FORMAT_FILE})",
+                folder.display()
+            ),
             mend: "move the folder away and run `wsidx sync --init`",
         }
     }
@@ -95,7 +118,9 @@ impl Home {
             return Ok(());
         }
         make_folder(&self.folder().join("view"))?;
-        MARKERS.iter().try_for_each(|(name, text)| put(&self.folder().join(name), text, Keep::Whatever))
+        MARKERS
+            .iter()
+            .try_for_each(|(name, text)| put(&self.folder().join(name), text, Keep::Whatever))
     }
 
     /// Makes what an index consists of beside its packs and its view, but for the file `format`.
@@ -109,7 +134,8 @@ impl Home {
         put(&self.folder().join(FORMAT_FILE), FORMAT, Keep::Same)
     }
 
-    /// The packs; where nothing of them is left, new ones, for the same settings as far as the view knows them.
+    /// The packs; where nothing of them is left, new ones, for the same settings as far as the view
+    /// knows them.
     pub(super) fn packs_or_new(&self, monitor: &dyn Monitor) -> Result<Packs> {
         if self.simulated.is_none() {
             make_folder(&self.folder().join("packs"))?;
@@ -118,8 +144,14 @@ impl Home {
             Err(lost @ Error::Damaged { .. }) => lost,
             opened => return opened,
         };
-        let published = self.view().and_then(|view| read_manifest(&*view)).map(|manifest| manifest.settings);
-        let settings = match published.ok().filter(|text| Settings::from_text(text).is_ok()) {
+        let published = self
+            .view()
+            .and_then(|view| read_manifest(&*view))
+            .map(|manifest| manifest.settings);
+        let settings = match published
+            .ok()
+            .filter(|text| Settings::from_text(text).is_ok())
+        {
             Some(text) => text,
             None => {
                 let settings = Settings::new(survey(&self.root, monitor)?.shape(None)?);
@@ -135,8 +167,15 @@ impl Home {
     }
 
     /// New packs beside others of which nothing can be used.
-    pub(super) fn begin_packs_anew(&self, lost: &Error, settings: &[u8], monitor: &dyn Monitor) -> Result<Packs> {
-        monitor.note(&format!("{lost}: new packs are begun, and all files are read again"));
+    pub(super) fn begin_packs_anew(
+        &self,
+        lost: &Error,
+        settings: &[u8],
+        monitor: &dyn Monitor,
+    ) -> Result<Packs> {
+        monitor.note(&format!(
+            "{lost}: new packs are begun, and all files are read again"
+        ));
         Packs::begin_anew(self.packs()?, settings)
     }
 
@@ -151,11 +190,20 @@ impl Home {
     }
 }
 
-/// Whether making the index in `root` was begun and never finished: it is not said to be one, and holds no commit. [`create`](super::create)
-/// then makes it.
+/// Whether making the index in `root` was begun and never finished: it is not said to be one, and
+/// holds no commit. [`create`](super::create) then makes it.
 pub fn is_unfinished(root: &Path) -> bool {
     let home = Home::new(root);
-    let has_commit = || Some(Packs::open(home.packs().ok()?).ok()?.replay(None, &mut |_, _| Ok(())).ok()?.commit.is_some());
+    let has_commit = || {
+        Some(
+            Packs::open(home.packs().ok()?)
+                .ok()?
+                .replay(None, &mut |_, _| Ok(()))
+                .ok()?
+                .commit
+                .is_some(),
+        )
+    };
     let is_bare = !has_commit().unwrap_or(false);
     let folder = index_folder(root);
     check_trust(root).is_ok()
@@ -184,7 +232,9 @@ pub(super) enum Keep {
 pub(super) fn put(path: &Path, text: &str, keep: Keep) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta)
-            if meta.is_file() && (keep == Keep::Whatever && meta.len() > 0 || fs::read(path).is_ok_and(|is| is == text.as_bytes())) =>
+            if meta.is_file()
+                && (keep == Keep::Whatever && meta.len() > 0
+                    || fs::read(path).is_ok_and(|is| is == text.as_bytes())) =>
         {
             return Ok(());
         }
@@ -192,10 +242,14 @@ pub(super) fn put(path: &Path, text: &str, keep: Keep) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(Error::io("looking at", path)(e)),
     }
-    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
     written.map_err(Error::io("writing", path))
 }
 
@@ -213,7 +267,14 @@ mod tests {
         };
         assert_eq!(said(b"wsidx index 3\n"), "this");
         assert_eq!(said(b"wsidx index 12\n"), "other");
-        for damaged in [&b""[..], b"wsidx", b"wsidx index ", b"wsidx indEx 3\n", b"wsidx index \0\n", &[0; 14]] {
+        for damaged in [
+            &b""[..],
+            b"wsidx",
+            b"wsidx index ",
+            b"wsidx indEx 3\n",
+            b"wsidx index \0\n",
+            &[0; 14],
+        ] {
             assert_eq!(said(damaged), "damaged", "{}", damaged.escape_ascii());
         }
         assert_eq!(said(b"something else\n"), "foreign");

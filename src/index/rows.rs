@@ -19,7 +19,9 @@ use crate::{
     store::{
         packs::{Packs, Place},
         state::{ContentId, Holds, State, Touched},
-        view::{Changes, Grown, PathRecord, TableKind, View, pack_edges, pack_list, pack_names, row_key},
+        view::{
+            Changes, Grown, PathRecord, TableKind, View, pack_edges, pack_list, pack_names, row_key,
+        },
     },
 };
 
@@ -37,8 +39,12 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The rows, and the contents of the new ones, which follow the old ones in the order in which the packs hold their contents.
-    pub(super) fn assign(state: &State, old: Option<(&'a View, HashSet<ContentId>)>) -> Result<(Self, Vec<(ContentId, Place)>)> {
+    /// The rows, and the contents of the new ones, which follow the old ones in the order in which
+    /// the packs hold their contents.
+    pub(super) fn assign(
+        state: &State,
+        old: Option<(&'a View, HashSet<ContentId>)>,
+    ) -> Result<(Self, Vec<(ContentId, Place)>)> {
         let mut rows = Self {
             old: old.as_ref().map(|(view, _)| *view),
             count: 0,
@@ -49,29 +55,43 @@ impl<'a> Rows<'a> {
         let base = rows.old.map_or(0, View::rows) as u32;
         let mut new: Vec<(ContentId, Place)> = match old {
             Some((view, touched)) => rows.touched(state, view, touched)?,
-            None => state.contents().map(|(id, entry)| (*id, entry.place)).collect(),
+            None => state
+                .contents()
+                .map(|(id, entry)| (*id, entry.place))
+                .collect(),
         };
         new.par_sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
         if u64::from(base) + new.len() as u64 >= u64::from(u32::MAX) {
-            return Err(Error::Input("an index holds at most 4,294,967,294 contents".into()));
+            return Err(Error::Input(
+                "an index holds at most 4,294,967,294 contents".into(),
+            ));
         }
         rows.count = base as usize + new.len();
         rows.touched.par_sort_unstable();
         let first = rows.touched.len();
-        rows.touched.extend(new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
+        rows.touched
+            .extend(new.iter().zip(base..).map(|((id, _), row)| (row, *id)));
         rows.by_content = (first as u32..rows.touched.len() as u32).collect();
-        rows.by_content.par_sort_unstable_by_key(|&at| &rows.touched[at as usize].1);
+        rows.by_content
+            .par_sort_unstable_by_key(|&at| &rows.touched[at as usize].1);
         Ok((rows, new))
     }
 
     /// Notes which rows of the old view were touched; gives the touched contents that have none.
-    fn touched(&mut self, state: &State, view: &View, touched: HashSet<ContentId>) -> Result<Vec<(ContentId, Place)>> {
+    fn touched(
+        &mut self,
+        state: &State,
+        view: &View,
+        touched: HashSet<ContentId>,
+    ) -> Result<Vec<(ContentId, Place)>> {
         let mut new = Vec::new();
         for id in touched {
             let row = view.row_of(&id)?;
             self.touched.extend(row.map(|row| (row, id)));
             match (row, state.content(&id)) {
-                (Some(row), Some(entry)) if view.content(row)?.1 != entry.place => drop(self.moved.insert(row, entry.place)),
+                (Some(row), Some(entry)) if view.content(row)?.1 != entry.place => {
+                    drop(self.moved.insert(row, entry.place))
+                }
                 (None, Some(entry)) => new.push((id, entry.place)),
                 _ => {}
             }
@@ -81,7 +101,10 @@ impl<'a> Rows<'a> {
 
     /// The row of a content.
     pub(super) fn of(&self, id: &ContentId) -> Result<Option<u32>> {
-        match self.by_content.binary_search_by_key(&id, |&at| &self.touched[at as usize].1) {
+        match self
+            .by_content
+            .binary_search_by_key(&id, |&at| &self.touched[at as usize].1)
+        {
             Ok(at) => Ok(Some(self.touched[self.by_content[at] as usize].0)),
             Err(_) => self.old.map_or(Ok(None), |view| view.row_of(id)),
         }
@@ -109,7 +132,9 @@ pub(super) struct OldLists<'a> {
 
 impl ListSource for OldLists<'_> {
     fn list(&self, row: u32) -> Cow<'_, [Neighbor]> {
-        let list = self.view.map_or(Ok(Vec::new()), |view| view.whole_list(row));
+        let list = self
+            .view
+            .map_or(Ok(Vec::new()), |view| view.whole_list(row));
         Cow::Owned(list.unwrap_or_else(|_| {
             self.damaged.store(true, Memory::Relaxed);
             Vec::new()
@@ -121,12 +146,16 @@ impl ListSource for OldLists<'_> {
     }
 }
 
-/// Neighbours that a list is built with beyond those that count: so many may be removed before it is built anew, which is a search of all rows.
+/// Neighbours that a list is built with beyond those that count: so many may be removed before it
+/// is built anew, which is a search of all rows.
 pub(super) const SPARE: usize = 4;
 
-/// The k-distance of a row: the distance of the last member of its list if that has `k` or more, and unlimited otherwise.
+/// The k-distance of a row: the distance of the last member of its list if that has `k` or more,
+/// and unlimited otherwise.
 pub(super) fn k_distance_of(list: &[Neighbor], k: usize) -> u32 {
-    list.last().filter(|_| list.len() >= k).map_or(u32::MAX, |last| last.distance)
+    list.last()
+        .filter(|_| list.len() >= k)
+        .map_or(u32::MAX, |last| last.distance)
 }
 
 /// Whether the packs that hold the contents of all rows of a view, dead ones included, are there.
@@ -140,11 +169,22 @@ pub(super) fn has_packs_of(view: &View, packs: &Packs) -> bool {
     packs.hold_all(places) && all_read
 }
 
-/// Whether a view has a row of a content that is no longer stored: `gc` dropped it, or it was lost to damage. Such a row names a pack that is
-/// about to be removed, and a view cannot lose a row: it is to be built anew.
-pub(super) fn has_dropped_rows(view: Option<&View>, touched: Option<&Touched>, state: &State) -> Result<bool> {
-    let (Some(view), Some(touched)) = (view, touched) else { return Ok(false) };
-    for id in touched.contents.iter().filter(|id| state.content(id).is_none()) {
+/// Whether a view has a row of a content that is no longer stored: `gc` dropped it, or it was lost
+/// to damage. Such a row names a pack that is about to be removed, and a view cannot lose a row: it
+/// is to be built anew.
+pub(super) fn has_dropped_rows(
+    view: Option<&View>,
+    touched: Option<&Touched>,
+    state: &State,
+) -> Result<bool> {
+    let (Some(view), Some(touched)) = (view, touched) else {
+        return Ok(false);
+    };
+    for id in touched
+        .contents
+        .iter()
+        .filter(|id| state.content(id).is_none())
+    {
         if view.row_of(id)?.is_some() {
             return Ok(true);
         }
@@ -164,8 +204,12 @@ pub(super) fn changed_names<'a>(state: &'a State, rows: &'a Rows<'_>) -> Changes
     Changes::new(rows.touched.len(), |visit| {
         for (row, id) in &rows.touched {
             let key = row_key(*row);
-            let new = state.is_held(id).then(|| pack_names(&state.occurrences(id)));
-            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Names).get(&key))?;
+            let new = state
+                .is_held(id)
+                .then(|| pack_names(&state.occurrences(id)));
+            let old = rows
+                .old
+                .map_or(Ok(None), |view| view.table(TableKind::Names).get(&key))?;
             if old != new.as_deref() {
                 visit(&key, new.as_deref())?;
             }
@@ -175,30 +219,45 @@ pub(super) fn changed_names<'a>(state: &'a State, rows: &'a Rows<'_>) -> Changes
 }
 
 /// What the touched paths hold, if that changed; of a view from nothing, what all paths hold.
-pub(super) fn changed_paths<'a>(state: &'a State, rows: &'a Rows<'_>, touched: Option<&'a BTreeSet<Arc<[u8]>>>) -> Changes<'a> {
-    Changes::new(touched.map_or(state.paths().len(), BTreeSet::len), move |visit| {
-        let (all, some) = (touched.is_none().then(|| state.paths().keys()), touched);
-        for path in all.into_iter().flatten().chain(some.into_iter().flatten()) {
-            let new = match state.paths().get(path).map(|entry| &entry.holds) {
-                Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
-                Some(Holds::Undecodable { reason, .. }) => Some(PathRecord::Undecodable(reason.to_string())),
-                None => None,
-            };
-            let new = new.map(|record| record.pack());
-            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Paths).get(path))?;
-            if old != new.as_deref() {
-                visit(path, new.as_deref())?;
+pub(super) fn changed_paths<'a>(
+    state: &'a State,
+    rows: &'a Rows<'_>,
+    touched: Option<&'a BTreeSet<Arc<[u8]>>>,
+) -> Changes<'a> {
+    Changes::new(
+        touched.map_or(state.paths().len(), BTreeSet::len),
+        move |visit| {
+            let (all, some) = (touched.is_none().then(|| state.paths().keys()), touched);
+            for path in all.into_iter().flatten().chain(some.into_iter().flatten()) {
+                let new = match state.paths().get(path).map(|entry| &entry.holds) {
+                    Some(Holds::Content(id)) => rows.of(id)?.map(PathRecord::Row),
+                    Some(Holds::Undecodable { reason, .. }) => {
+                        Some(PathRecord::Undecodable(reason.to_string()))
+                    }
+                    None => None,
+                };
+                let new = new.map(|record| record.pack());
+                let old = rows
+                    .old
+                    .map_or(Ok(None), |view| view.table(TableKind::Paths).get(path))?;
+                if old != new.as_deref() {
+                    visit(path, new.as_deref())?;
+                }
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )
 }
 
-/// The aliases of the touched contents, if the old view has not got them. A content loses its aliases only with its row.
+/// The aliases of the touched contents, if the old view has not got them. A content loses its
+/// aliases only with its row.
 pub(super) fn changed_aliases<'a>(state: &'a State, rows: &'a Rows<'_>) -> Changes<'a> {
     let of = |(row, id): &(u32, ContentId)| {
         let aliases = state.content(id).map_or(&[][..], |entry| &entry.aliases);
-        aliases.iter().map(|alias| (alias.to_bytes(), *row)).collect::<Vec<_>>()
+        aliases
+            .iter()
+            .map(|alias| (alias.to_bytes(), *row))
+            .collect::<Vec<_>>()
     };
     let mut all: Vec<_> = rows.touched.iter().flat_map(of).collect();
     all.par_sort_unstable();
@@ -206,7 +265,9 @@ pub(super) fn changed_aliases<'a>(state: &'a State, rows: &'a Rows<'_>) -> Chang
     Changes::new(all.len(), move |visit| {
         for (alias, row) in &all {
             let row = row.to_le_bytes();
-            let old = rows.old.map_or(Ok(None), |view| view.table(TableKind::Aliases).get(alias))?;
+            let old = rows
+                .old
+                .map_or(Ok(None), |view| view.table(TableKind::Aliases).get(alias))?;
             if old != Some(&row) {
                 visit(alias, Some(&row))?;
             }
@@ -218,13 +279,23 @@ pub(super) fn changed_aliases<'a>(state: &'a State, rows: &'a Rows<'_>) -> Chang
 /// The edges that changed.
 pub(super) fn changed_edges(edges: &EdgeUpdate) -> Changes<'_> {
     Changes::new(edges.len(), |visit| {
-        edges.iter().try_for_each(|(row, edges)| visit(&row_key(row), (!edges.is_empty()).then(|| pack_edges(edges)).as_deref()))
+        edges.iter().try_for_each(|(row, edges)| {
+            visit(
+                &row_key(row),
+                (!edges.is_empty()).then(|| pack_edges(edges)).as_deref(),
+            )
+        })
     })
 }
 
 /// The lists that changed.
 pub(super) fn changed_lists(lists: &ListUpdate) -> Changes<'_> {
     Changes::new(lists.len(), |visit| {
-        lists.iter().try_for_each(|(row, list)| visit(&row_key(row), (!list.is_empty()).then(|| pack_list(list)).as_deref()))
+        lists.iter().try_for_each(|(row, list)| {
+            visit(
+                &row_key(row),
+                (!list.is_empty()).then(|| pack_list(list)).as_deref(),
+            )
+        })
     })
 }

@@ -54,7 +54,10 @@ impl Reader {
             wavelet: self.settings.wavelet.clone(),
             columns: self.basis.len(),
             fitted: self.basis.fitted,
-            crops: (manifest.crops.as_ref().map_or(0, |crops| crops.places), self.rules()?.index.crops),
+            crops: (
+                manifest.crops.as_ref().map_or(0, |crops| crops.places),
+                self.rules()?.index.crops,
+            ),
             bytes: [bytes("packs")?, bytes("catalog")?, bytes("view")?],
         })
     }

@@ -1,7 +1,9 @@
-//! What an index stands on. That is the file system; a simulation puts another in its place, so that one seed decides what every call does.
+//! What an index stands on. That is the file system; a simulation puts another in its place, so
+//! that one seed decides what every call does.
 //!
-//! Only what an index keeps is behind [`Storage`], and the files of the dataset that `sync` and `watch` list and read. Containers, tables of
-//! labels, and version control are read from the root all the same.
+//! Only what an index keeps is behind [`Storage`], and the files of the dataset that `sync` and
+//! `watch` list and read. Containers, tables of labels, and version control are read from the root
+//! all the same.
 
 use std::{io, path::Path, sync::Arc};
 

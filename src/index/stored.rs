@@ -19,7 +19,10 @@ impl Reader {
     /// [`Error::Input`] where there is no such path, or it is no image; [`Error::Damaged`].
     pub fn stored(&self, path: &[u8]) -> Result<Stored> {
         let content = self.content(self.view.content(self.row_of_path(path)?)?.1)?;
-        Ok(Stored { picture: picture_of(&content, &self.settings)?, sides: [content.width, content.height] })
+        Ok(Stored {
+            picture: picture_of(&content, &self.settings)?,
+            sides: [content.width, content.height],
+        })
     }
 
     /// The row that a path holds.
@@ -30,8 +33,12 @@ impl Reader {
         let shown = String::from_utf8_lossy(path);
         match self.view.path(path)? {
             Some(PathRecord::Row(row)) => Ok(row),
-            Some(PathRecord::Undecodable(reason)) => Err(Error::Input(format!("{shown} cannot be read as an image: {reason}"))),
-            None => Err(Error::Input(format!("{shown} is not in the index; run `wsidx sync`"))),
+            Some(PathRecord::Undecodable(reason)) => Err(Error::Input(format!(
+                "{shown} cannot be read as an image: {reason}"
+            ))),
+            None => Err(Error::Input(format!(
+                "{shown} is not in the index; run `wsidx sync`"
+            ))),
         }
     }
 }

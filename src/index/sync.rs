@@ -1,7 +1,8 @@
 //! The tree → the index: what is new, changed, moved or gone.
 //!
-//! Stat first, hash only what changed, decode only contents that were never seen. Work is committed in batches, so what is acknowledged
-//! before an interruption stays; the next `sync` goes on from there.
+//! Stat first, hash only what changed, decode only contents that were never seen. Work is committed
+//! in batches, so what is acknowledged before an interruption stays; the next `sync` goes on from
+//! there.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +15,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    dataset::{self, Found, Labels, Listing, Naming, Skipped, contains, is_item_of, skipped_tables_above, to_path, to_relative},
+    dataset::{
+        self, Found, Labels, Listing, Naming, Skipped, contains, is_item_of, skipped_tables_above,
+        to_path, to_relative,
+    },
     monitor::Monitor,
     picture::{Limits, Picture},
     store::{
@@ -77,9 +81,17 @@ impl Writer {
     /// Brings the index in line with the tree.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with everything acknowledged kept, [`Error::Input`] for a table of labels that cannot be used, [`Error::Io`].
+    /// [`Error::Interrupted`] with everything acknowledged kept, [`Error::Input`] for a table of
+    /// labels that cannot be used, [`Error::Io`].
     pub fn sync(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
-        let options = &SyncOptions { scopes: options.scopes.iter().map(|scope| self.whole(scope)).collect(), ..options.clone() };
+        let options = &SyncOptions {
+            scopes: options
+                .scopes
+                .iter()
+                .map(|scope| self.whole(scope))
+                .collect(),
+            ..options.clone()
+        };
         match self.sync_once(options, monitor) {
             // The catalog says where a record is, and only who reads it sees that it is damaged.
             Err(Error::Damaged { .. }) => {
@@ -107,28 +119,56 @@ impl Writer {
 
     /// A scope; of an item, that of its container, which is read as a whole.
     fn whole(&self, scope: &[u8]) -> Vec<u8> {
-        let container = dataset::container_of(&to_path(&self.home.root, scope)).and_then(|file| to_relative(&self.home.root, file));
+        let container = dataset::container_of(&to_path(&self.home.root, scope))
+            .and_then(|file| to_relative(&self.home.root, file));
         container.unwrap_or_else(|| scope.to_vec())
     }
 
     /// Commits what differs.
     fn take_in(&mut self, options: &SyncOptions, monitor: &dyn Monitor) -> Result<SyncSummary> {
         let root = self.home.root.clone();
-        let started = self.lock.file_system_time(&self.who).map_err(Error::io("writing", &self.home.folder().join("lock")))?;
+        let started = self
+            .lock
+            .file_system_time(&self.who)
+            .map_err(Error::io("writing", &self.home.folder().join("lock")))?;
         monitor.stage("listing", None);
         let mut listing = self.listing(&options.scopes, monitor)?;
-        let mut labels = Labels::read(&root, &self.tables(&listing, &options.scopes)?, &self.home.read_limits())?;
+        let mut labels = Labels::read(
+            &root,
+            &self.tables(&listing, &options.scopes)?,
+            &self.home.read_limits(),
+        )?;
         let mut skipped = std::mem::take(&mut listing.skipped);
-        skipped.extend(options.scopes.iter().flat_map(|scope| skipped_tables_above(&root, scope)));
+        skipped.extend(
+            options
+                .scopes
+                .iter()
+                .flat_map(|scope| skipped_tables_above(&root, scope)),
+        );
         skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         skipped.dedup();
         let naming = Naming::around(&root);
         let mut plan = self.plan(listing, &options.scopes, &mut labels, &naming);
-        let mut summary = SyncSummary { unchanged: plan.unchanged, skipped, ..SyncSummary::default() };
-        let read = self.read(&mut plan, &mut labels, (started, naming), options, &mut summary, monitor);
+        let mut summary = SyncSummary {
+            unchanged: plan.unchanged,
+            skipped,
+            ..SyncSummary::default()
+        };
+        let read = self.read(
+            &mut plan,
+            &mut labels,
+            (started, naming),
+            options,
+            &mut summary,
+            monitor,
+        );
         // Of a million files 48 MB, which the catalog can use.
         plan.read = Vec::new();
-        let left = if read.is_ok() { self.leave(&plan, options.at, &mut summary) } else { Ok(()) };
+        let left = if read.is_ok() {
+            self.leave(&plan, options.at, &mut summary)
+        } else {
+            Ok(())
+        };
         // After a commit that failed the state has what the packs have not, and must not be saved.
         if let (Ok(()) | Err(Error::Interrupted), Ok(())) = (&read, &left) {
             self.save()?;
@@ -138,7 +178,9 @@ impl Writer {
     }
 
     fn listing(&self, scopes: &[Vec<u8>], monitor: &dyn Monitor) -> Result<Listing> {
-        let Some((first, rest)) = scopes.split_first() else { return self.home.list(b"", monitor) };
+        let Some((first, rest)) = scopes.split_first() else {
+            return self.home.list(b"", monitor);
+        };
         let mut all = self.home.list(first, monitor)?;
         for scope in rest {
             let more = self.home.list(scope, monitor)?;
@@ -167,11 +209,27 @@ impl Writer {
     }
 
     /// Walks files and known paths together, both in the order of their bytes.
-    pub(super) fn plan(&self, listing: Listing, scopes: &[Vec<u8>], labels: &mut Labels, naming: &Naming) -> Plan {
+    pub(super) fn plan(
+        &self,
+        listing: Listing,
+        scopes: &[Vec<u8>],
+        labels: &mut Labels,
+        naming: &Naming,
+    ) -> Plan {
         let mut plan = Plan::default();
-        let unreadable = |path: &[u8]| listing.unreadable.iter().any(|folder| contains(folder, path));
+        let unreadable = |path: &[u8]| {
+            listing
+                .unreadable
+                .iter()
+                .any(|folder| contains(folder, path))
+        };
         let leaves = |path: &Arc<[u8]>| !unreadable(path);
-        let known = self.plan_containers(listing.containers, self.in_scopes(scopes), naming, &mut plan);
+        let known = self.plan_containers(
+            listing.containers,
+            self.in_scopes(scopes),
+            naming,
+            &mut plan,
+        );
         let mut known = known.into_iter().peekable();
         for file in listing.files {
             while let Some((path, _)) = known.next_if(|(path, _)| **path < file.path) {
@@ -182,12 +240,18 @@ impl Writer {
                 None => plan.read.push(file),
             }
         }
-        plan.gone.extend(known.map(|(path, _)| path).filter(|path| leaves(path)).cloned());
+        plan.gone.extend(
+            known
+                .map(|(path, _)| path)
+                .filter(|path| leaves(path))
+                .cloned(),
+        );
         plan
     }
 
-    /// Takes the known items of containers that are there out of the known paths. A container is read again as a whole: if it or a file that
-    /// belongs to it changed, if nothing is known of it, or if one of its items was lost.
+    /// Takes the known items of containers that are there out of the known paths. A container is
+    /// read again as a whole: if it or a file that belongs to it changed, if nothing is known of
+    /// it, or if one of its items was lost.
     fn plan_containers<'a>(
         &self,
         containers: Vec<Found>,
@@ -200,49 +264,84 @@ impl Writer {
             let from = known.partition_point(|(path, _)| **path < container.path);
             let near = known[from..].partition_point(|(path, _)| path.starts_with(&container.path));
             let is_of = |path: &[u8]| *path == *container.path || is_item_of(&container.path, path);
-            let items: Vec<usize> = (from..from + near).filter(|&at| is_of(known[at].0)).collect();
+            let items: Vec<usize> = (from..from + near)
+                .filter(|&at| is_of(known[at].0))
+                .collect();
             items.iter().for_each(|&at| taken[at] = true);
-            let stale = |entry: &PathEntry| entry.stat != container.stat || self.lost(entry, naming);
+            let stale =
+                |entry: &PathEntry| entry.stat != container.stat || self.lost(entry, naming);
             if items.is_empty() || items.iter().any(|&at| stale(known[at].1)) {
-                plan.containers.push(Contained { container, known: items.iter().map(|&at| Arc::clone(known[at].0)).collect() });
+                plan.containers.push(Contained {
+                    container,
+                    known: items.iter().map(|&at| Arc::clone(known[at].0)).collect(),
+                });
             } else {
                 plan.unchanged += items.len() as u64;
             }
         }
-        known.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(known, _)| known).collect()
+        known
+            .into_iter()
+            .zip(taken)
+            .filter(|(_, taken)| !taken)
+            .map(|(known, _)| known)
+            .collect()
     }
 
-    /// Whether the content of a path was lost, or has not got a name that it has in the version control around it now.
+    /// Whether the content of a path was lost, or has not got a name that it has in the version
+    /// control around it now.
     fn lost(&self, entry: &PathEntry, naming: &Naming) -> bool {
-        entry.content().is_some_and(|id| match self.state.content(id) {
-            Some(content) => naming.lacks(&content.aliases),
-            None => self.mark.incomplete,
-        })
+        entry
+            .content()
+            .is_some_and(|id| match self.state.content(id) {
+                Some(content) => naming.lacks(&content.aliases),
+                None => self.mark.incomplete,
+            })
     }
 
     /// The known paths in some scopes, or all, in the order of their bytes.
     fn in_scopes<'a>(&'a self, scopes: &'a [Vec<u8>]) -> Vec<(&'a Arc<[u8]>, &'a PathEntry)> {
-        let below = |scope: &'a Vec<u8>| self.state.paths_with(scope).filter(|(path, _)| contains(scope, path));
-        let mut known: Vec<_> =
-            if scopes.is_empty() { self.state.paths().iter().collect() } else { scopes.iter().flat_map(below).collect() };
+        let below = |scope: &'a Vec<u8>| {
+            self.state
+                .paths_with(scope)
+                .filter(|(path, _)| contains(scope, path))
+        };
+        let mut known: Vec<_> = if scopes.is_empty() {
+            self.state.paths().iter().collect()
+        } else {
+            scopes.iter().flat_map(below).collect()
+        };
         known.sort_by_key(|(path, _)| *path);
         known.dedup_by_key(|(path, _)| *path);
         known
     }
 
-    fn plan_known(&self, file: Found, entry: &PathEntry, labels: &mut Labels, naming: &Naming, plan: &mut Plan) {
+    fn plan_known(
+        &self,
+        file: Found,
+        entry: &PathEntry,
+        labels: &mut Labels,
+        naming: &Naming,
+        plan: &mut Plan,
+    ) {
         let (label, split) = labels.of(&file.path);
         if entry.stat != file.stat || self.lost(entry, naming) {
             plan.read.push(file);
         } else if (&entry.label, entry.split) != (&label, split) {
-            plan.relabel.push((file.path, PathEntry { label, split, ..entry.clone() }));
+            plan.relabel.push((
+                file.path,
+                PathEntry {
+                    label,
+                    split,
+                    ..entry.clone()
+                },
+            ));
         } else {
             plan.unchanged += 1;
         }
     }
 
-    /// Reads and commits batch after batch; while one is written, the next is read. The catalog waits for the end: what it misses after a kill
-    /// is in the packs.
+    /// Reads and commits batch after batch; while one is written, the next is read. The catalog
+    /// waits for the end: what it misses after a kill is in the packs.
     fn read(
         &mut self,
         plan: &mut Plan,
@@ -256,11 +355,20 @@ impl Writer {
             return Ok(());
         }
         // How many items there are is known only when their containers are open.
-        monitor.stage("reading", plan.containers.is_empty().then_some(plan.read.len() as u64));
+        monitor.stage(
+            "reading",
+            plan.containers.is_empty().then_some(plan.read.len() as u64),
+        );
         let mut leaving = Leaving::of(&plan.gone, &self.state);
         let root = self.home.root.clone();
         let limits = options.limits.unwrap_or_else(|| self.home.limits());
-        let reader = BatchReader { home: self.home.clone(), shape: self.settings.shape(), limits, started, naming };
+        let reader = BatchReader {
+            home: self.home.clone(),
+            shape: self.settings.shape(),
+            limits,
+            started,
+            naming,
+        };
         let mut batches = Batches::of(&root, &plan.read, &plan.containers);
         let mut outcomes = match batches.next() {
             Some(batch) => reader.read(&batch, &|id| self.state.content(id).is_some(), monitor),
@@ -280,8 +388,15 @@ impl Writer {
                     true => Ok(()),
                     false => self.commit(&records, options.at),
                 });
-                let next = next.map(|batch| reader.read(&batch, &|id| known.contains(id), monitor)).unwrap_or_default();
-                (commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), next)
+                let next = next
+                    .map(|batch| reader.read(&batch, &|id| known.contains(id), monitor))
+                    .unwrap_or_default();
+                (
+                    commit
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                    next,
+                )
             });
             committed?;
         }
@@ -303,11 +418,23 @@ impl Writer {
         summary: &mut SyncSummary,
     ) -> Vec<Record> {
         let mut records = Vec::new();
-        for Outcome { path, mut entry, content, aliases, told } in outcomes {
+        for Outcome {
+            path,
+            mut entry,
+            content,
+            aliases,
+            told,
+        } in outcomes
+        {
             (entry.label, entry.split) = told.unwrap_or_else(|| labels.of(&path));
             let old = self.state.paths().get(&path);
             match old {
-                Some(old) if (&old.holds, &old.label, old.split) == (&entry.holds, &entry.label, entry.split) => summary.unchanged += 1,
+                Some(old)
+                    if (&old.holds, &old.label, old.split)
+                        == (&entry.holds, &entry.label, entry.split) =>
+                {
+                    summary.unchanged += 1
+                }
                 Some(_) => summary.changed += 1,
                 None if entry.content().is_some_and(|id| leaving.took(id)) => summary.moved += 1,
                 None => summary.added += 1,
@@ -320,7 +447,8 @@ impl Writer {
         records
     }
 
-    /// Records what a path holds, if the store does not have it yet, or names of it that the store does not know.
+    /// Records what a path holds, if the store does not have it yet, or names of it that the store
+    /// does not know.
     pub(super) fn record_content(
         &mut self,
         entry: &PathEntry,
@@ -329,14 +457,16 @@ impl Writer {
         known: &mut HashSet<ContentId>,
         records: &mut Vec<Record>,
     ) {
-        if let Some((content, picture)) =
-            content.filter(|(content, _)| self.state.content(&content.id).is_none() && known.insert(content.id))
-        {
+        if let Some((content, picture)) = content.filter(|(content, _)| {
+            self.state.content(&content.id).is_none() && known.insert(content.id)
+        }) {
             self.fresh.keep(content.id, picture);
             let id = content.id;
             records.push(Record::Content(content));
             records.extend((!aliases.is_empty()).then(|| aliases_record(&id, aliases)));
-        } else if let Some((id, stored)) = entry.content().and_then(|id| Some((id, self.state.content(id)?)))
+        } else if let Some((id, stored)) = entry
+            .content()
+            .and_then(|id| Some((id, self.state.content(id)?)))
             && aliases.iter().any(|alias| !stored.aliases.contains(alias))
         {
             records.push(aliases_record(id, aliases));
@@ -345,7 +475,10 @@ impl Writer {
 
     /// Commits new labels and departures.
     fn leave(&mut self, plan: &Plan, at: i64, summary: &mut SyncSummary) -> Result<()> {
-        let relabelled = plan.relabel.iter().map(|(path, entry)| path_record(path, entry));
+        let relabelled = plan
+            .relabel
+            .iter()
+            .map(|(path, entry)| path_record(path, entry));
         let gone = plan.gone.iter().map(|path| gone_record(path, at));
         let records: Vec<Record> = relabelled.chain(gone).collect();
         summary.changed += plan.relabel.len() as u64;
@@ -361,7 +494,10 @@ impl Writer {
         if self.state.undecodable() > 0 {
             for (path, entry) in self.in_scopes(scopes) {
                 if let Holds::Undecodable { reason, .. } = &entry.holds {
-                    summary.undecodable.push(Skipped { path: path.clone(), reason: reason.to_string() });
+                    summary.undecodable.push(Skipped {
+                        path: path.clone(),
+                        reason: reason.to_string(),
+                    });
                 }
             }
         }
@@ -383,6 +519,8 @@ impl Leaving {
     }
 
     fn took(&mut self, id: &ContentId) -> bool {
-        self.0.get_mut(id).is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
+        self.0
+            .get_mut(id)
+            .is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
     }
 }

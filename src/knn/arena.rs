@@ -1,10 +1,14 @@
-//! Neighbours offered to many rows by many threads → the `k` best of each row, best first, in flat memory.
+//! Neighbours offered to many rows by many threads → the `k` best of each row, best first, in flat
+//! memory.
 //!
-//! A row has `k` places in a block that it shares with [`BLOCK_ROWS`] rows; a free place holds [`EMPTY`]. A block is one allocation behind one
-//! lock; beside it each row has its k-distance, which is read without taking the lock. That makes `8 k + 6` bytes a row. A new neighbour moves the worse ones one
-//! place on: for lists of a few dozen that is cheaper than a heap, and nothing is left to sort.
+//! A row has `k` places in a block that it shares with [`BLOCK_ROWS`] rows; a free place holds
+//! [`EMPTY`]. A block is one allocation behind one lock; beside it each row has its k-distance,
+//! which is read without taking the lock. That makes `8 k + 6` bytes a row. A new neighbour moves
+//! the worse ones one place on: for lists of a few dozen that is cheaper than a heap, and nothing
+//! is left to sort.
 //!
-//! What a row keeps depends only on the set of offers, not on their order, because [`compare`] is total.
+//! What a row keeps depends only on the set of offers, not on their order, because [`compare`] is
+//! total.
 
 use super::{
     bound::OPEN,
@@ -22,12 +26,22 @@ use std::{
 /// Rows behind one lock.
 pub(super) const BLOCK_ROWS: usize = 16;
 /// A free place, farther than any neighbour.
-pub(super) const EMPTY: Neighbor = Neighbor { row: u32::MAX, distance: OPEN };
+pub(super) const EMPTY: Neighbor = Neighbor {
+    row: u32::MAX,
+    distance: OPEN,
+};
 
-/// Puts a neighbour into a list that is sorted and filled up with [`EMPTY`]; the worst falls out. Says whether it was good enough. O(k).
+/// Puts a neighbour into a list that is sorted and filled up with [`EMPTY`]; the worst falls out.
+/// Says whether it was good enough. O(k).
 pub(super) fn insert(list: &mut [Neighbor], new: Neighbor, order: &dyn RowOrder) -> bool {
-    let mut at = list.iter().filter(|known| known.distance <= new.distance).count();
-    while at > 0 && list[at - 1].distance == new.distance && compare(new, list[at - 1], order) == Ordering::Less {
+    let mut at = list
+        .iter()
+        .filter(|known| known.distance <= new.distance)
+        .count();
+    while at > 0
+        && list[at - 1].distance == new.distance
+        && compare(new, list[at - 1], order) == Ordering::Less
+    {
         at -= 1;
     }
     if at == list.len() {
@@ -58,16 +72,22 @@ pub(super) struct Arena {
 impl Arena {
     /// Empty lists of `k` places for `count` rows.
     pub(super) fn new(count: usize, k: usize) -> Self {
-        let block = |at: usize| Mutex::new(vec![EMPTY; k * BLOCK_ROWS.min(count - at * BLOCK_ROWS)].into_boxed_slice());
+        let block = |at: usize| {
+            Mutex::new(vec![EMPTY; k * BLOCK_ROWS.min(count - at * BLOCK_ROWS)].into_boxed_slice())
+        };
         let k_distance = if k == 0 { 0 } else { OPEN };
         Self {
             k,
             k_distance: (0..count).map(|_| AtomicU32::new(k_distance)).collect(),
-            blocks: (0..count.div_ceil(BLOCK_ROWS)).into_par_iter().map(block).collect(),
+            blocks: (0..count.div_ceil(BLOCK_ROWS))
+                .into_par_iter()
+                .map(block)
+                .collect(),
         }
     }
 
-    /// How far the row at `place` still looks; may be out of date, and is then larger than it need be.
+    /// How far the row at `place` still looks; may be out of date, and is then larger than it need
+    /// be.
     #[inline]
     pub(super) fn k_distance(&self, place: usize) -> u32 {
         self.k_distance[place].load(Relaxed)
@@ -79,8 +99,13 @@ impl Arena {
             return;
         }
         // Only damaged rows are so far apart; a free place stays a free place.
-        let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
-        let mut block = self.blocks[place / BLOCK_ROWS].lock().unwrap_or_else(PoisonError::into_inner);
+        let neighbor = Neighbor {
+            distance: neighbor.distance.min(OPEN - 1),
+            ..neighbor
+        };
+        let mut block = self.blocks[place / BLOCK_ROWS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let list = &mut block[place % BLOCK_ROWS * self.k..][..self.k];
         if insert(list, neighbor, order) {
             self.k_distance[place].store(k_distance_of(list), Relaxed);
@@ -89,7 +114,9 @@ impl Arena {
 
     /// The blocks, in order.
     pub(super) fn into_blocks(self) -> impl Iterator<Item = Box<[Neighbor]>> {
-        self.blocks.into_iter().map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner))
+        self.blocks
+            .into_iter()
+            .map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -102,23 +129,40 @@ mod tests {
     fn the_arena_keeps_what_sorting_keeps() {
         let mut random = Lcg(5);
         for _ in 0..2_000 {
-            let (rows, k, count) = (random.below(40) as usize, random.below(20) as usize, random.below(200));
+            let (rows, k, count) = (
+                random.below(40) as usize,
+                random.below(20) as usize,
+                random.below(200),
+            );
             let arena = Arena::new(rows, k);
             let mut expected = vec![Vec::new(); rows];
             for row in (0..count).rev().filter(|_| rows > 0) {
-                let (place, offer) = (random.below(rows as u32) as usize, Neighbor { row, distance: random.below(7) });
+                let (place, offer) = (
+                    random.below(rows as u32) as usize,
+                    Neighbor {
+                        row,
+                        distance: random.below(7),
+                    },
+                );
                 arena.offer(place, offer, &ByNumber);
                 expected[place].push(offer);
             }
             for (place, list) in expected.iter_mut().enumerate() {
                 list.sort_by(|&a, &b| compare(a, b, &ByNumber));
                 list.truncate(k);
-                let k_distance = if list.len() < k { OPEN } else { list.last().map_or(0, |worst| worst.distance) };
+                let k_distance = if list.len() < k {
+                    OPEN
+                } else {
+                    list.last().map_or(0, |worst| worst.distance)
+                };
                 assert_eq!(arena.k_distance(place), k_distance);
             }
             let blocks: Vec<_> = arena.into_blocks().collect();
             for (place, list) in expected.iter().enumerate() {
-                assert_eq!(taken(&blocks[place / BLOCK_ROWS][place % BLOCK_ROWS * k..][..k]), list);
+                assert_eq!(
+                    taken(&blocks[place / BLOCK_ROWS][place % BLOCK_ROWS * k..][..k]),
+                    list
+                );
             }
         }
     }

@@ -1,8 +1,8 @@
-//! The three inner loops, by what the processor can do: which pairs of a small block survive, 16 dot products of one query, one exact
-//! distance.
+//! The three inner loops, by what the processor can do: which pairs of a small block survive, 16
+//! dot products of one query, one exact distance.
 //!
-//! All kernels compute the same integers, so the choice never shows in a result. Blocks are packed by `pack` in the form that
-//! [`Kernel::form`] names.
+//! All kernels compute the same integers, so the choice never shows in a result. Blocks are packed
+//! by `pack` in the form that [`Kernel::form`] names.
 
 #[cfg(target_arch = "aarch64")]
 use super::kernel_neon;
@@ -22,7 +22,8 @@ pub(super) const TILE: usize = 48;
 /// Rows that [`Kernel::dots`] takes at once.
 pub(super) const RUN: usize = 16;
 
-/// Sixteen queries or targets at one step, a word each; aligned, so that no load crosses a cache line.
+/// Sixteen queries or targets at one step, a word each; aligned, so that no load crosses a cache
+/// line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line(pub(super) [u32; 16]);
@@ -30,14 +31,16 @@ pub(super) struct Line(pub(super) [u32; 16]);
 /// Lines of one step of a tile.
 pub(super) const LINES: usize = TILE / 16;
 
-/// One group of queries as packed: a line per step, or as many words of each query in turn ([`Form::Rows`]), and the bounds.
+/// One group of queries as packed: a line per step, or as many words of each query in turn
+/// ([`Form::Rows`]), and the bounds.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
     pub(super) words: &'a [Line],
     pub(super) bounds: &'a [QueryBound; GROUP],
 }
 
-/// One tile of targets as packed: [`LINES`] lines per step; where each accumulator starts; what each target wants (`other_b`).
+/// One tile of targets as packed: [`LINES`] lines per step; where each accumulator starts; what
+/// each target wants (`other_b`).
 #[derive(Clone, Copy)]
 pub(super) struct Tile<'a> {
     pub(super) lines: &'a [Line],
@@ -49,7 +52,8 @@ pub(super) struct Tile<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // not every processor has a kernel for each form
 pub(super) enum Form {
-    /// Four bytes, those of queries offset by 0, or by 128 for a kernel that takes them as unsigned.
+    /// Four bytes, those of queries offset by 0, or by 128 for a kernel that takes them as
+    /// unsigned.
     Bytes { offset: u8 },
     /// Four bytes; those of a query lie together.
     Rows,
@@ -109,7 +113,10 @@ impl Kernel {
     /// The fastest that this processor can run.
     #[must_use]
     pub fn best() -> Self {
-        Self::available().first().copied().unwrap_or(Self(Isa::Portable))
+        Self::available()
+            .first()
+            .copied()
+            .unwrap_or(Self(Isa::Portable))
     }
 
     /// Its name: `amx-int8`, `avx512-vnni`, `avx2`, `neon-dotprod`, `neon` or `portable`.
@@ -154,7 +161,8 @@ impl Kernel {
         }
     }
 
-    /// Packs 16 rows of high bytes: word `step` of row `i` goes to place `i` of line `LINES × step` of `lines`. Returns the sums of their bytes.
+    /// Packs 16 rows of high bytes: word `step` of row `i` goes to place `i` of line `LINES × step`
+    /// of `lines`. Returns the sums of their bytes.
     ///
     /// # Panics
     /// If the rows are not equally long, or not a multiple of 64 bytes, or there are too few lines.
@@ -171,7 +179,11 @@ impl Kernel {
     /// # Panics
     /// If `rows` are not that many, or a row is not a multiple of 64 bytes.
     pub(super) fn dots(self, query: &[i8], rows: &[i8]) -> [i32; RUN] {
-        assert!(query.len().is_multiple_of(64) && rows.len() == RUN * query.len(), "{} bytes of rows", rows.len());
+        assert!(
+            query.len().is_multiple_of(64) && rows.len() == RUN * query.len(),
+            "{} bytes of rows",
+            rows.len()
+        );
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx | Isa::Vnni => kernel_vnni::dots(query, rows),
@@ -197,7 +209,13 @@ impl Kernel {
     }
 
     /// Bit `i` is set if the query wants row `i`, or row `i` the query, by how far the rows look.
-    pub(super) fn wanted_by_either(self, sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+    pub(super) fn wanted_by_either(
+        self,
+        sieve: &Sieve,
+        norms: &[Norms; RUN],
+        dots: &[i32; RUN],
+        k_distance: &[u32; RUN],
+    ) -> u32 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx | Isa::Vnni => kernel_vnni::wanted_by_either(sieve, norms, dots, k_distance),
@@ -207,13 +225,19 @@ impl Kernel {
         }
     }
 
-    /// `H`: the squared distance of two rows of high bytes, modulo 2³² (of valid rows it stays below 2²⁴).
+    /// `H`: the squared distance of two rows of high bytes, modulo 2³² (of valid rows it stays
+    /// below 2²⁴).
     ///
     /// # Panics
     /// If they differ in length, or are not a multiple of 64 bytes.
     #[inline]
     pub(super) fn high_distance(self, a: &[i8], b: &[i8]) -> i32 {
-        assert!(a.len() == b.len() && a.len().is_multiple_of(64), "high bytes: {} and {}", a.len(), b.len());
+        assert!(
+            a.len() == b.len() && a.len().is_multiple_of(64),
+            "high bytes: {} and {}",
+            a.len(),
+            b.len()
+        );
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx | Isa::Vnni => kernel_vnni::high_distance(a, b),
@@ -229,7 +253,9 @@ impl Kernel {
     /// If it is not a multiple of 64 bytes.
     #[inline]
     pub(super) fn squared_length(self, row: &[i8]) -> u32 {
-        row.chunks(64).map(|part| self.high_distance(part, &[0; 64]) as u32).fold(0, u32::wrapping_add)
+        row.chunks(64)
+            .map(|part| self.high_distance(part, &[0; 64]) as u32)
+            .fold(0, u32::wrapping_add)
     }
 
     /// The exact squared distance, modulo 2³² (valid rows stay below).
@@ -251,7 +277,8 @@ impl Kernel {
     }
 }
 
-/// A kernel on a thread that is ready for its blocks of pairs, for a piece of work that waits for nothing.
+/// A kernel on a thread that is ready for its blocks of pairs, for a piece of work that waits for
+/// nothing.
 pub(super) struct Sieves {
     kernel: Kernel,
     #[cfg(target_arch = "x86_64")]
@@ -264,7 +291,11 @@ impl Sieves {
     /// # Panics
     /// If the group and the tile differ in steps.
     pub(super) fn survivors(&self, group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
-        assert_eq!(group.words.len() * LINES, tile.lines.len(), "steps of group and tile");
+        assert_eq!(
+            group.words.len() * LINES,
+            tile.lines.len(),
+            "steps of group and tile"
+        );
         #[cfg(target_arch = "x86_64")]
         if let Some(tiles) = &self.tiles {
             return tiles.survivors(group, tile);
@@ -305,7 +336,11 @@ mod tests {
             let planes = planes.as_planes();
             for kernel in Kernel::available() {
                 let found = kernel.squared_distance(planes.row(0), planes.row(1));
-                assert_eq!(i64::from(found), squared_distance(&planes, 0, &planes, 1), "{kernel:?} {case}");
+                assert_eq!(
+                    i64::from(found),
+                    squared_distance(&planes, 0, &planes, 1),
+                    "{kernel:?} {case}"
+                );
             }
         }
     }
@@ -316,8 +351,14 @@ mod tests {
         for _ in 0..200 {
             let planes = random_planes(2, 1 + random.below(300) as usize, &mut random);
             let [a, b] = [0, 1].map(|row| planes.as_planes().row(row).high);
-            let apart: i32 = a.iter().zip(b).map(|(&x, &y)| (i32::from(x) - i32::from(y)).pow(2)).sum();
-            Kernel::available().into_iter().for_each(|kernel| assert_eq!(kernel.high_distance(a, b), apart, "{kernel:?}"));
+            let apart: i32 = a
+                .iter()
+                .zip(b)
+                .map(|(&x, &y)| (i32::from(x) - i32::from(y)).pow(2))
+                .sum();
+            Kernel::available()
+                .into_iter()
+                .for_each(|kernel| assert_eq!(kernel.high_distance(a, b), apart, "{kernel:?}"));
         }
     }
 
@@ -332,8 +373,13 @@ mod tests {
             split(&vec![v; columns], ah, al);
             split(&vec![-v; columns], bh, bl);
             for kernel in Kernel::available() {
-                let found = kernel.squared_distance(Row { high: ah, low: al }, Row { high: bh, low: bl });
-                assert_eq!(u64::from(found), columns as u64 * (2 * v as u64).pow(2), "{kernel:?}");
+                let found =
+                    kernel.squared_distance(Row { high: ah, low: al }, Row { high: bh, low: bl });
+                assert_eq!(
+                    u64::from(found),
+                    columns as u64 * (2 * v as u64).pow(2),
+                    "{kernel:?}"
+                );
             }
         }
     }
@@ -342,9 +388,16 @@ mod tests {
     fn dot_products_are_exact_for_all_bytes() {
         let mut random = Lcg(2);
         for stride in [64, 128, 192, 1024] {
-            let mut bytes = |len: usize| -> Vec<i8> { (0..len).map(|_| random.below(256) as u8 as i8).collect() };
+            let mut bytes = |len: usize| -> Vec<i8> {
+                (0..len).map(|_| random.below(256) as u8 as i8).collect()
+            };
             let (query, rows) = (bytes(stride), bytes(RUN * stride));
-            let dot = |row: &[i8]| -> i32 { row.iter().zip(&query).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum() };
+            let dot = |row: &[i8]| -> i32 {
+                row.iter()
+                    .zip(&query)
+                    .map(|(&x, &y)| i32::from(x) * i32::from(y))
+                    .sum()
+            };
             let expected: Vec<i32> = rows.chunks(stride).map(dot).collect();
             for kernel in Kernel::available() {
                 assert_eq!(kernel.dots(&query, &rows).to_vec(), expected, "{kernel:?}");

@@ -1,14 +1,17 @@
-//! The inner loop for AMX: `tdpbssd` multiplies 16 queries by 16 targets, 64 signed bytes of each, with one instruction.
+//! The inner loop for AMX: `tdpbssd` multiplies 16 queries by 16 targets, 64 signed bytes of each,
+//! with one instruction.
 //!
-//! Sums of signed bytes are exact, all fit `i32` (`planes`, "Nothing saturates"), and addition in `tdpbssd` wraps. A matrix of queries is 16 rows of
-//! 64 bytes as they lie in the plane, one of targets 16 lines of a tile, one of sums 16 queries × 16 targets. Sums start at what the tile says,
-//! the same for every query: a load of 16 rows that are 0 bytes apart. They go through memory to be compared in vectors. All else is done by
-//! `kernel_vnni`.
+//! Sums of signed bytes are exact, all fit `i32` (`planes`, "Nothing saturates"), and addition in
+//! `tdpbssd` wraps. A matrix of queries is 16 rows of 64 bytes as they lie in the plane, one of
+//! targets 16 lines of a tile, one of sums 16 queries × 16 targets. Sums start at what the tile
+//! says, the same for every query: a load of 16 rows that are 0 bytes apart. They go through memory
+//! to be compared in vectors. All else is done by `kernel_vnni`.
 //!
 //! # Who may use it
-//! Linux gives tile registers only to a process that requests them, and keeps 8 KiB more for a thread while they are in use. So a thread sets
-//! them up for a piece of work and releases them after it ([`Tiles`]). Code that is called in between may not use them for something else.
-//! Rust has no stable names for these instructions yet, so they are written in assembly.
+//! Linux gives tile registers only to a process that requests them, and keeps 8 KiB more for a
+//! thread while they are in use. So a thread sets them up for a piece of work and releases them
+//! after it ([`Tiles`]). Code that is called in between may not use them for something else. Rust
+//! has no stable names for these instructions yet, so they are written in assembly.
 #![allow(unsafe_code)]
 
 use super::{
@@ -23,9 +26,12 @@ use std::{
     sync::LazyLock,
 };
 
-/// Whether this processor has what the functions here need, and the system lets this process use it. The first call asks the system.
+/// Whether this processor has what the functions here need, and the system lets this process use
+/// it. The first call asks the system.
 pub(super) fn detected() -> bool {
-    static GRANTED: LazyLock<bool> = LazyLock::new(|| cfg!(target_os = "linux") && kernel_vnni::detected() && has_tiles() && granted());
+    static GRANTED: LazyLock<bool> = LazyLock::new(|| {
+        cfg!(target_os = "linux") && kernel_vnni::detected() && has_tiles() && granted()
+    });
     *GRANTED
 }
 
@@ -39,24 +45,29 @@ fn has_tiles() -> bool {
     }
     const BITS: u32 = 0b11 << 24;
     // SAFETY: `xsave` is reported only if the system has enabled it.
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & BITS == BITS && is_x86_feature_detected!("xsave") && unsafe { saved() }
+    __cpuid(0).eax >= 7
+        && __cpuid_count(7, 0).edx & BITS == BITS
+        && is_x86_feature_detected!("xsave")
+        && unsafe { saved() }
 }
 
-/// Asks Linux for the tile registers, for all threads of this process; fails before 5.16, in some sandboxes, and if a thread has too small a
-/// stack for signals.
+/// Asks Linux for the tile registers, for all threads of this process; fails before 5.16, in some
+/// sandboxes, and if a thread has too small a stack for signals.
 fn granted() -> bool {
     const ARCH_PRCTL: usize = 158;
     const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
     const XTILEDATA: usize = 18;
     let mut answer = ARCH_PRCTL;
-    // SAFETY: the call reads and writes no memory of ours; `syscall` changes `rax`, `rcx` and `r11`.
+    // SAFETY: the call reads and writes no memory of ours; `syscall` changes `rax`, `rcx` and
+    // `r11`.
     unsafe {
         asm!("syscall", inout("rax") answer, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XTILEDATA, out("rcx") _, out("r11") _, options(nostack));
     }
     answer == 0
 }
 
-/// Eight registers of 16 rows of 64 bytes, as `ldtilecfg` wants it told: the palette, then bytes a row from byte 16 and rows from byte 48.
+/// Eight registers of 16 rows of 64 bytes, as `ldtilecfg` wants it told: the palette, then bytes a
+/// row from byte 16 and rows from byte 48.
 #[repr(C, align(64))]
 struct Shapes([u8; 64]);
 
@@ -87,8 +98,11 @@ impl Tiles {
     /// Sets the registers up; called only if [`detected`].
     pub(super) fn new() -> Self {
         if HELD.replace(HELD.get() + 1) == 0 {
-            // SAFETY: a `Kernel` of this kind exists only if `detected`; 64 bytes are read, and registers that nothing else here uses change.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly, preserves_flags)) };
+            // SAFETY: a `Kernel` of this kind exists only if `detected`; 64 bytes are read, and
+            // registers that nothing else here uses change.
+            unsafe {
+                asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly, preserves_flags))
+            };
         }
         Self { here: PhantomData }
     }
@@ -125,9 +139,15 @@ fn survivors_of_tiles(tiles: &Tiles, group: Group<'_>, tile: Tile<'_>) -> [u64; 
 fn multiply(_: &Tiles, words: &[Line], tile: Tile<'_>, sums: &mut MaybeUninit<Sums>) {
     const ROW: usize = size_of::<[__m512i; LINES]>();
     const { assert!(GROUP == 16 && LINES == 3 && ROW == 4 * TILE) };
-    assert!(!words.is_empty() && words.len().is_multiple_of(16) && tile.lines.len() == LINES * words.len(), "steps of group and tile");
-    // SAFETY: the registers are set up as long as a `Tiles` lives. Each turn of the loop reads 16 words of each query, 4 · `words.len()` bytes
-    // apart, and 16 steps of the tile, `ROW` bytes apart: together `words.len() / 16` turns read all of both, and nothing else. `start` and a
+    assert!(
+        !words.is_empty()
+            && words.len().is_multiple_of(16)
+            && tile.lines.len() == LINES * words.len(),
+        "steps of group and tile"
+    );
+    // SAFETY: the registers are set up as long as a `Tiles` lives. Each turn of the loop reads 16
+    // words of each query, 4 · `words.len()` bytes apart, and 16 steps of the tile, `ROW` bytes
+    // apart: together `words.len() / 16` turns read all of both, and nothing else. `start` and a
     // row of `sums` are `ROW` bytes; 16 rows of `sums` are written.
     unsafe {
         asm!(
@@ -176,7 +196,9 @@ mod tests {
         let palette = || {
             let mut shapes = Shapes([0; 64]);
             // SAFETY: 64 bytes are written.
-            unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut shapes, options(nostack, preserves_flags)) };
+            unsafe {
+                asm!("sttilecfg [{}]", in(reg) &raw mut shapes, options(nostack, preserves_flags))
+            };
             shapes.0[0]
         };
         let first = Tiles::new();

@@ -1,6 +1,7 @@
 //! The inner loops for AVX2: `vpmaddwd` on bytes widened to `i16`, exact.
 //!
-//! Packed words hold two `i16` (see `pack`). The loops that are not blocked are those of `kernel_portable`, compiled for AVX2.
+//! Packed words hold two `i16` (see `pack`). The loops that are not blocked are those of
+//! `kernel_portable`, compiled for AVX2.
 #![allow(unsafe_code)]
 
 use super::{
@@ -43,9 +44,19 @@ pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> 
 }
 
 /// See [`super::kernel::Kernel::wanted_by_either`]; called only if [`detected`].
-pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+pub(super) fn wanted_by_either(
+    sieve: &Sieve,
+    norms: &[Norms; RUN],
+    dots: &[i32; RUN],
+    k_distance: &[u32; RUN],
+) -> u32 {
     #[target_feature(enable = "avx2")]
-    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+    fn wide(
+        sieve: &Sieve,
+        norms: &[Norms; RUN],
+        dots: &[i32; RUN],
+        k_distance: &[u32; RUN],
+    ) -> u32 {
         kernel_portable::wanted_by_either(sieve, norms, dots, k_distance)
     }
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
@@ -95,7 +106,12 @@ fn survivors_256(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
 /// Four queries, from `FIRST`, against the 16 targets of a line.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn quarter<const FIRST: usize>(group: Group<'_>, tile: Tile<'_>, line: usize, masks: &mut [u64; GROUP]) {
+fn quarter<const FIRST: usize>(
+    group: Group<'_>,
+    tile: Tile<'_>,
+    line: usize,
+    masks: &mut [u64; GROUP],
+) {
     let (start, _) = tile.start.as_chunks::<8>();
     let (other, _) = tile.other.as_chunks::<8>();
     let mut sums = [[load(&start[2 * line]), load(&start[2 * line + 1])]; 4];

@@ -1,9 +1,12 @@
-//! The inner loops for 64-bit Arm: NEON, which all of these processors have, and the dot products of bytes that most have beside it.
+//! The inner loops for 64-bit Arm: NEON, which all of these processors have, and the dot products
+//! of bytes that most have beside it.
 //!
-//! Without `sdot` packed words hold one `f32` (see `kernel_portable` for why that is exact), multiplied and added by lanes; single rows are
-//! multiplied byte by byte and widened twice. With it a word is four bytes, and one instruction adds four products to each of four sums:
-//! exact, since all sums fit `i32` (`planes`, "Nothing saturates"). Rust has no stable name for that instruction yet (`vdotq_s32`), so it is
-//! written in assembly. The loops that are not blocked are those of `kernel_portable`, which the compiler makes NEON of.
+//! Without `sdot` packed words hold one `f32` (see `kernel_portable` for why that is exact),
+//! multiplied and added by lanes; single rows are multiplied byte by byte and widened twice. With
+//! it a word is four bytes, and one instruction adds four products to each of four sums: exact,
+//! since all sums fit `i32` (`planes`, "Nothing saturates"). Rust has no stable name for that
+//! instruction yet (`vdotq_s32`), so it is written in assembly. The loops that are not blocked are
+//! those of `kernel_portable`, which the compiler makes NEON of.
 #![allow(unsafe_code)]
 
 use super::kernel::{GROUP, Group, LINES, Line, RUN, TILE, Tile};
@@ -11,7 +14,8 @@ use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
 /// Queries that meet targets at once.
 const HALF: usize = GROUP / 2;
-/// Vectors of four targets that meet half of the queries at once: 24 sums, 3 targets and 2 vectors of queries take 29 of 32 registers.
+/// Vectors of four targets that meet half of the queries at once: 24 sums, 3 targets and 2 vectors
+/// of queries take 29 of 32 registers.
 const WIDE: usize = 3;
 /// Such parts of a tile.
 const PARTS: usize = TILE / (4 * WIDE);
@@ -27,12 +31,18 @@ pub(super) fn has_dot_products() -> bool {
 /// See [`super::kernel::Sieves::survivors`]; for words of [`super::kernel::Form::Floats`].
 pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     // SAFETY: NEON is part of the architecture.
-    unsafe { survive(group, tile, |half, part| float_sums(group, tile, half, part)) }
+    unsafe {
+        survive(group, tile, |half, part| {
+            float_sums(group, tile, half, part)
+        })
+    }
 }
 
-/// See [`super::kernel::Sieves::survivors`]; for words of [`super::kernel::Form::Bytes`] without offset, and only if [`has_dot_products`].
+/// See [`super::kernel::Sieves::survivors`]; for words of [`super::kernel::Form::Bytes`] without
+/// offset, and only if [`has_dot_products`].
 pub(super) fn survivors_by_fours(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
-    // SAFETY: NEON is part of the architecture, and a `Kernel` of this kind exists only if `has_dot_products`.
+    // SAFETY: NEON is part of the architecture, and a `Kernel` of this kind exists only if
+    // `has_dot_products`.
     unsafe { survive(group, tile, |half, part| byte_sums(group, tile, half, part)) }
 }
 
@@ -51,7 +61,9 @@ pub(super) fn dots_by_fours(query: &[i8], rows: &[i8]) -> [i32; RUN] {
 /// Row by row, so that memory is read front to back.
 fn each_row(query: &[i8], rows: &[i8], dot: impl Fn(&[i8]) -> i32) -> [i32; RUN] {
     let mut dots = [0; RUN];
-    dots.iter_mut().zip(rows.chunks_exact(query.len().max(1))).for_each(|(out, row)| *out = dot(row));
+    dots.iter_mut()
+        .zip(rows.chunks_exact(query.len().max(1)))
+        .for_each(|(out, row)| *out = dot(row));
     dots
 }
 
@@ -59,7 +71,11 @@ fn each_row(query: &[i8], rows: &[i8], dot: impl Fn(&[i8]) -> i32) -> [i32; RUN]
 fn dot(a: &[i8], b: &[i8]) -> i32 {
     let mut sums = [vdupq_n_s32(0); 4];
     for (a, b) in a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0) {
-        for ((sum, a), b) in sums.iter_mut().zip(a.as_chunks::<16>().0).zip(b.as_chunks::<16>().0) {
+        for ((sum, a), b) in sums
+            .iter_mut()
+            .zip(a.as_chunks::<16>().0)
+            .zip(b.as_chunks::<16>().0)
+        {
             let (a, b) = (load_bytes(a), load_bytes(b));
             *sum = vpadalq_s16(*sum, vmull_s8(vget_low_s8(a), vget_low_s8(b)));
             *sum = vpadalq_s16(*sum, vmull_high_s8(a, b));
@@ -72,7 +88,11 @@ fn dot(a: &[i8], b: &[i8]) -> i32 {
 fn dot_by_fours(a: &[i8], b: &[i8]) -> i32 {
     let mut sums = [vdupq_n_s32(0); 4];
     for (a, b) in a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0) {
-        for ((sum, a), b) in sums.iter_mut().zip(a.as_chunks::<16>().0).zip(b.as_chunks::<16>().0) {
+        for ((sum, a), b) in sums
+            .iter_mut()
+            .zip(a.as_chunks::<16>().0)
+            .zip(b.as_chunks::<16>().0)
+        {
             *sum = sdot(*sum, load_bytes(a), load_bytes(b));
         }
     }
@@ -91,11 +111,20 @@ fn total([a, b, c, d]: [int32x4_t; 4]) -> i32 {
 fn survive(group: Group<'_>, tile: Tile<'_>, sums: impl Fn(usize, usize) -> Sums) -> [u64; GROUP] {
     let (start, other) = (tile.start.as_chunks::<4>().0, tile.other.as_chunks::<4>().0);
     let (bits, mut masks) = (load(&[1, 2, 4, 8]), [0; GROUP]);
-    for (half, (masks, bounds)) in masks.as_chunks_mut::<HALF>().0.iter_mut().zip(group.bounds.as_chunks::<HALF>().0).enumerate() {
+    for (half, (masks, bounds)) in masks
+        .as_chunks_mut::<HALF>()
+        .0
+        .iter_mut()
+        .zip(group.bounds.as_chunks::<HALF>().0)
+        .enumerate()
+    {
         for part in 0..PARTS {
             for ((mask, sums), bound) in masks.iter_mut().zip(sums(half, part)).zip(bounds) {
                 for (vector, sum) in (WIDE * part..).zip(sums) {
-                    let needed = vminq_s32(vdupq_n_s32(bound.own), vaddq_s32(vdupq_n_s32(bound.half), load_sums(&other[vector])));
+                    let needed = vminq_s32(
+                        vdupq_n_s32(bound.own),
+                        vaddq_s32(vdupq_n_s32(bound.half), load_sums(&other[vector])),
+                    );
                     let passes = vcgeq_s32(vqaddq_s32(load_sums(&start[vector]), sum), needed);
                     *mask |= u64::from(vaddvq_u32(vandq_u32(passes, bits))) << (4 * vector);
                 }
@@ -110,7 +139,12 @@ fn float_sums(group: Group<'_>, tile: Tile<'_>, half: usize, part: usize) -> Sum
     let mut sums = [[vdupq_n_f32(0.0); WIDE]; HALF];
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
         let targets = targets(lines, part);
-        for (sums, queries) in sums.as_chunks_mut::<4>().0.iter_mut().zip(queries.0.as_chunks::<HALF>().0[half].as_chunks::<4>().0) {
+        for (sums, queries) in sums
+            .as_chunks_mut::<4>()
+            .0
+            .iter_mut()
+            .zip(queries.0.as_chunks::<HALF>().0[half].as_chunks::<4>().0)
+        {
             let queries = vreinterpretq_f32_u32(load(queries));
             for (at, target) in targets.into_iter().enumerate() {
                 let target = vreinterpretq_f32_u32(target);
@@ -129,7 +163,12 @@ fn byte_sums(group: Group<'_>, tile: Tile<'_>, half: usize, part: usize) -> Sums
     let mut sums = [[vdupq_n_s32(0); WIDE]; HALF];
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
         let targets = targets(lines, part);
-        for (sums, queries) in sums.as_chunks_mut::<4>().0.iter_mut().zip(queries.0.as_chunks::<HALF>().0[half].as_chunks::<4>().0) {
+        for (sums, queries) in sums
+            .as_chunks_mut::<4>()
+            .0
+            .iter_mut()
+            .zip(queries.0.as_chunks::<HALF>().0[half].as_chunks::<4>().0)
+        {
             let queries = vreinterpretq_s8_u32(load(queries));
             for (at, target) in targets.into_iter().enumerate() {
                 let target = vreinterpretq_s8_u32(target);

@@ -1,8 +1,11 @@
-//! The inner loops in plain Rust, for any processor; written so that the compiler can make vectors of them.
+//! The inner loops in plain Rust, for any processor; written so that the compiler can make vectors
+//! of them.
 //!
-//! Packed words hold one `f32` (see `pack`), because every processor multiplies and adds these in vectors. That is exact: the high bytes are
-//! whole numbers, and by Cauchy and Schwarz every partial sum of a dot product is at most `|h_a| |h_b| < 255²` (see `planes`), far under 2²⁴,
-//! in whatever order and whether fused or not. The two other loops are compiled into `kernel_avx2` as well, with wider vectors.
+//! Packed words hold one `f32` (see `pack`), because every processor multiplies and adds these in
+//! vectors. That is exact: the high bytes are whole numbers, and by Cauchy and Schwarz every
+//! partial sum of a dot product is at most `|h_a| |h_b| < 255²` (see `planes`), far under 2²⁴, in
+//! whatever order and whether fused or not. The two other loops are compiled into `kernel_avx2` as
+//! well, with wider vectors.
 
 use super::{
     bound::{QueryBound, Sieve},
@@ -61,10 +64,19 @@ pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
 }
 
 /// Two queries, from `first`, against the 16 targets of a line.
-fn two_queries(group: Group<'_>, tile: Tile<'_>, line: usize, first: usize, masks: &mut [u64; GROUP]) {
+fn two_queries(
+    group: Group<'_>,
+    tile: Tile<'_>,
+    line: usize,
+    first: usize,
+    masks: &mut [u64; GROUP],
+) {
     let mut sums = [[0.0_f32; 16]; 2];
     for (queries, lines) in group.words.iter().zip(tile.lines.as_chunks::<LINES>().0) {
-        let [a, b] = [f32::from_bits(queries.0[first]), f32::from_bits(queries.0[first + 1])];
+        let [a, b] = [
+            f32::from_bits(queries.0[first]),
+            f32::from_bits(queries.0[first + 1]),
+        ];
         for (at, &target) in lines[line].0.iter().enumerate() {
             sums[0][at] += a * f32::from_bits(target);
             sums[1][at] += b * f32::from_bits(target);
@@ -75,15 +87,20 @@ fn two_queries(group: Group<'_>, tile: Tile<'_>, line: usize, first: usize, mask
         for ((whole, &sum), &start) in whole.iter_mut().zip(sums).zip(&tile.start[16 * line..]) {
             *whole = start.saturating_add(sum as i32);
         }
-        masks[at] |= u64::from(passing(&whole, &group.bounds[at], &tile.other[16 * line..])) << (16 * line);
+        masks[at] |=
+            u64::from(passing(&whole, &group.bounds[at], &tile.other[16 * line..])) << (16 * line);
     }
 }
 
 /// The 16 bits of the comparison that `bound` defines.
 #[inline(always)]
 fn passing(sums: &[i32; 16], bound: &QueryBound, other: &[i32]) -> u16 {
-    let pass = sums.iter().zip(other).map(|(&sum, &other)| sum >= bound.own.min(bound.half.wrapping_add(other)));
-    pass.enumerate().fold(0, |bits, (at, pass)| bits | u16::from(pass) << at)
+    let pass = sums
+        .iter()
+        .zip(other)
+        .map(|(&sum, &other)| sum >= bound.own.min(bound.half.wrapping_add(other)));
+    pass.enumerate()
+        .fold(0, |bits, (at, pass)| bits | u16::from(pass) << at)
 }
 
 /// See [`super::kernel::Kernel::dots`].
@@ -91,7 +108,11 @@ fn passing(sums: &[i32; 16], bound: &QueryBound, other: &[i32]) -> u16 {
 pub(super) fn dots(query: &[i8], rows: &[i8]) -> [i32; RUN] {
     let mut dots = [0; RUN];
     for (dot, row) in dots.iter_mut().zip(rows.chunks_exact(query.len().max(1))) {
-        *dot = query.iter().zip(row).map(|(&x, &y)| i32::from(i16::from(x) * i16::from(y))).sum();
+        *dot = query
+            .iter()
+            .zip(row)
+            .map(|(&x, &y)| i32::from(i16::from(x) * i16::from(y)))
+            .sum();
     }
     dots
 }
@@ -108,11 +129,18 @@ pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> 
 
 /// See [`super::kernel::Kernel::wanted_by_either`].
 #[inline(always)]
-pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+pub(super) fn wanted_by_either(
+    sieve: &Sieve,
+    norms: &[Norms; RUN],
+    dots: &[i32; RUN],
+    k_distance: &[u32; RUN],
+) -> u32 {
     let mut pass = [0; RUN];
-    for (((pass, norms), &dot), &k_distance) in pass.iter_mut().zip(norms).zip(dots).zip(k_distance) {
+    for (((pass, norms), &dot), &k_distance) in pass.iter_mut().zip(norms).zip(dots).zip(k_distance)
+    {
         let apart = sieve.apart(norms.high, dot);
-        *pass = u32::from(apart <= sieve.limit) | u32::from(apart as f32 <= sieve.other_limit(k_distance, norms.low));
+        *pass = u32::from(apart <= sieve.limit)
+            | u32::from(apart as f32 <= sieve.other_limit(k_distance, norms.low));
     }
     bits(&pass)
 }
@@ -123,17 +151,22 @@ fn bits(pass: &[u32; RUN]) -> u32 {
     if pass.iter().fold(0, |any, &pass| any | pass) == 0 {
         return 0;
     }
-    pass.iter().enumerate().fold(0, |bits, (at, &pass)| bits | pass << at)
+    pass.iter()
+        .enumerate()
+        .fold(0, |bits, (at, &pass)| bits | pass << at)
 }
 
 /// See [`super::kernel::Kernel::high_distance`].
 #[inline(always)]
 pub(super) fn high_distance(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| (i32::from(a) - i32::from(b)).pow(2)).fold(0, i32::wrapping_add)
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| (i32::from(a) - i32::from(b)).pow(2))
+        .fold(0, i32::wrapping_add)
 }
 
-/// See [`super::kernel::Kernel::squared_distance`]: `Σ(256 d + e)² = 2¹⁶ Σd² + 2⁹ Σde + Σe²` with the differences `d` of the high and `e`
-/// of the low bytes.
+/// See [`super::kernel::Kernel::squared_distance`]: `Σ(256 d + e)² = 2¹⁶ Σd² + 2⁹ Σde + Σe²` with
+/// the differences `d` of the high and `e` of the low bytes.
 #[inline(always)]
 pub(super) fn squared_distance(a: Row<'_>, b: Row<'_>) -> u32 {
     let mut sum = 0_u32;

@@ -1,7 +1,9 @@
-//! The inner loops for AVX-512 with VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte to each of 16 sums.
+//! The inner loops for AVX-512 with VNNI: `vpdpbusd` adds four products of an unsigned and a signed
+//! byte to each of 16 sums.
 //!
-//! Dot products of signed bytes come from `(a + 128)·b = a·b + 128 Σb`, the last term known beforehand. Sums of four products are exact in
-//! `vpdpbusd` (only `vpdpbusds` saturates), and all fit `i32` (`planes`, "Nothing saturates").
+//! Dot products of signed bytes come from `(a + 128)·b = a·b + 128 Σb`, the last term known
+//! beforehand. Sums of four products are exact in `vpdpbusd` (only `vpdpbusds` saturates), and all
+//! fit `i32` (`planes`, "Nothing saturates").
 #![allow(unsafe_code)]
 
 use super::{
@@ -17,7 +19,9 @@ const HALF: usize = GROUP / 2;
 
 /// Whether this processor has what the functions here need.
 pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// See [`super::kernel::Sieves::survivors`]; called only if [`detected`].
@@ -29,7 +33,10 @@ pub(super) fn survivors(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
 /// See [`super::kernel::Kernel::pack`]; called only if [`detected`].
 pub(super) fn pack(rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
     let stride = rows[0].len();
-    assert!(stride.is_multiple_of(64) && rows.iter().all(|row| row.len() == stride), "rows of {stride} bytes");
+    assert!(
+        stride.is_multiple_of(64) && rows.iter().all(|row| row.len() == stride),
+        "rows of {stride} bytes"
+    );
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
     unsafe { pack_512(rows, lines) }
 }
@@ -51,9 +58,19 @@ pub(super) fn wanted(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN]) -> 
 }
 
 /// See [`super::kernel::Kernel::wanted_by_either`]; called only if [`detected`].
-pub(super) fn wanted_by_either(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+pub(super) fn wanted_by_either(
+    sieve: &Sieve,
+    norms: &[Norms; RUN],
+    dots: &[i32; RUN],
+    k_distance: &[u32; RUN],
+) -> u32 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn wide(sieve: &Sieve, norms: &[Norms; RUN], dots: &[i32; RUN], k_distance: &[u32; RUN]) -> u32 {
+    fn wide(
+        sieve: &Sieve,
+        norms: &[Norms; RUN],
+        dots: &[i32; RUN],
+        k_distance: &[u32; RUN],
+    ) -> u32 {
         kernel_portable::wanted_by_either(sieve, norms, dots, k_distance)
     }
     // SAFETY: a `Kernel` of this kind exists only if `detected`.
@@ -84,7 +101,13 @@ fn load<T>(from: &[T; 16]) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn survivors_512(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
     const QUARTER: usize = HALF / 2;
-    let active = GROUP - group.bounds.iter().rev().take_while(|&&bound| bound == QueryBound::EMPTY).count();
+    let active = GROUP
+        - group
+            .bounds
+            .iter()
+            .rev()
+            .take_while(|&&bound| bound == QueryBound::EMPTY)
+            .count();
     let mut masks = [0; GROUP];
     for first in (0..active).step_by(HALF) {
         match active - first {
@@ -99,7 +122,12 @@ fn survivors_512(group: Group<'_>, tile: Tile<'_>) -> [u64; GROUP] {
 /// Some queries of a group, whose sums fit the registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn some_survivors<const QUERIES: usize>(group: Group<'_>, first: usize, tile: Tile<'_>, masks: &mut [u64; GROUP]) {
+fn some_survivors<const QUERIES: usize>(
+    group: Group<'_>,
+    first: usize,
+    tile: Tile<'_>,
+    masks: &mut [u64; GROUP],
+) {
     let (start, _) = tile.start.as_chunks::<16>();
     let (steps, _) = tile.lines.as_chunks::<LINES>();
     let mut sums = [[load(&start[0]), load(&start[1]), load(&start[2])]; QUERIES];
@@ -129,7 +157,10 @@ pub(super) fn passing<const QUERIES: usize>(
     let nothing = _mm512_set1_epi32(FAR);
     let mut masks = [0; QUERIES];
     // Where targets want nothing, `own` is the smaller bound of every pair.
-    if other.iter().all(|&other| _mm512_cmpneq_epi32_mask(other, nothing) == 0) {
+    if other
+        .iter()
+        .all(|&other| _mm512_cmpneq_epi32_mask(other, nothing) == 0)
+    {
         for ((mask, sums), bound) in masks.iter_mut().zip(sums).zip(bounds) {
             let own = _mm512_set1_epi32(bound.own);
             *mask = reaching(sums, &[own; LINES]);
@@ -139,7 +170,9 @@ pub(super) fn passing<const QUERIES: usize>(
     for ((mask, sums), bound) in masks.iter_mut().zip(sums).zip(bounds) {
         let (own, half) = (_mm512_set1_epi32(bound.own), _mm512_set1_epi32(bound.half));
         let mut needed = other;
-        needed.iter_mut().for_each(|other| *other = _mm512_min_epi32(own, _mm512_add_epi32(half, *other)));
+        needed
+            .iter_mut()
+            .for_each(|other| *other = _mm512_min_epi32(own, _mm512_add_epi32(half, *other)));
         *mask = reaching(sums, &needed);
     }
     masks
@@ -162,7 +195,8 @@ fn pack_512(rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
     for start in (0..rows[0].len()).step_by(64) {
         let mut words = [_mm512_setzero_si512(); 16];
         for (words, row) in words.iter_mut().zip(rows) {
-            // SAFETY: `pack` has asserted that all rows are equally long and 64 divides that, so 64 bytes follow `start`.
+            // SAFETY: `pack` has asserted that all rows are equally long and 64 divides that, so 64
+            // bytes follow `start`.
             *words = unsafe { _mm512_loadu_si512(row.as_ptr().add(start).cast()) };
         }
         for (step, words) in (start / 4..).zip(transposed(words)) {
@@ -177,7 +211,8 @@ fn pack_512(rows: &[&[i8]; 16], lines: &mut [Line]) -> [i32; 16] {
     out
 }
 
-/// Lane `i` of vector `j` of the result is lane `j` of vector `i`: words, pairs and then quarters of vectors change places.
+/// Lane `i` of vector `j` of the result is lane `j` of vector `i`: words, pairs and then quarters
+/// of vectors change places.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
@@ -187,12 +222,23 @@ fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
     for (quads, rows) in quads.iter_mut().zip(rows.as_chunks::<4>().0) {
         let [a, b] = [0, 2].map(|i| _mm512_unpacklo_epi32(rows[i], rows[i + 1]));
         let [c, d] = [0, 2].map(|i| _mm512_unpackhi_epi32(rows[i], rows[i + 1]));
-        *quads = [_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b), _mm512_unpacklo_epi64(c, d), _mm512_unpackhi_epi64(c, d)];
+        *quads = [
+            _mm512_unpacklo_epi64(a, b),
+            _mm512_unpackhi_epi64(a, b),
+            _mm512_unpacklo_epi64(c, d),
+            _mm512_unpackhi_epi64(c, d),
+        ];
     }
     for c in 0..4 {
         let [u, v, w, x] = [quads[0][c], quads[1][c], quads[2][c], quads[3][c]];
-        let [even, odd] = [_mm512_shuffle_i32x4::<0x88>(u, v), _mm512_shuffle_i32x4::<0xdd>(u, v)];
-        let [more_even, more_odd] = [_mm512_shuffle_i32x4::<0x88>(w, x), _mm512_shuffle_i32x4::<0xdd>(w, x)];
+        let [even, odd] = [
+            _mm512_shuffle_i32x4::<0x88>(u, v),
+            _mm512_shuffle_i32x4::<0xdd>(u, v),
+        ];
+        let [more_even, more_odd] = [
+            _mm512_shuffle_i32x4::<0x88>(w, x),
+            _mm512_shuffle_i32x4::<0xdd>(w, x),
+        ];
         out[c] = _mm512_shuffle_i32x4::<0x88>(even, more_even);
         out[c + 4] = _mm512_shuffle_i32x4::<0x88>(odd, more_odd);
         out[c + 8] = _mm512_shuffle_i32x4::<0xdd>(even, more_even);
@@ -209,33 +255,47 @@ fn dots_512(query: &[i8], rows: &[i8]) -> [i32; RUN] {
     let mut total = _mm512_setzero_si512();
     for query in query.as_chunks::<64>().0 {
         // SAFETY: 64 bytes behind the reference.
-        total = _mm512_dpbusd_epi32(total, flip, unsafe { _mm512_loadu_si512(query.as_ptr().cast()) });
+        total = _mm512_dpbusd_epi32(total, flip, unsafe {
+            _mm512_loadu_si512(query.as_ptr().cast())
+        });
     }
     // Row by row, so that memory is read front to back.
     for (row, sum) in sums.iter_mut().enumerate() {
         for (at, query) in query.as_chunks::<64>().0.iter().enumerate() {
-            // SAFETY: 64 bytes behind the reference; `Kernel::dots` has asserted that `rows` holds RUN × stride bytes and that 64 divides the
-            // stride.
+            // SAFETY: 64 bytes behind the reference; `Kernel::dots` has asserted that `rows` holds
+            // RUN × stride bytes and that 64 divides the stride.
             let (query, bytes) = unsafe {
-                (_mm512_loadu_si512(query.as_ptr().cast()), _mm512_loadu_si512(rows.as_ptr().add(row * stride + 64 * at).cast()))
+                (
+                    _mm512_loadu_si512(query.as_ptr().cast()),
+                    _mm512_loadu_si512(rows.as_ptr().add(row * stride + 64 * at).cast()),
+                )
             };
             *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(bytes, flip), query);
         }
     }
-    let dots = _mm512_sub_epi32(lane_sums(sums), _mm512_set1_epi32(_mm512_reduce_add_epi32(total)));
+    let dots = _mm512_sub_epi32(
+        lane_sums(sums),
+        _mm512_set1_epi32(_mm512_reduce_add_epi32(total)),
+    );
     let mut out = [0; RUN];
     // SAFETY: 16 × 4 bytes are writable.
     unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), dots) };
     out
 }
 
-/// Lane `i` of the result is the sum of the lanes of vector `i`: four rounds of adding halves, interleaved.
+/// Lane `i` of the result is the sum of the lanes of vector `i`: four rounds of adding halves,
+/// interleaved.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn lane_sums(v: [__m512i; 16]) -> __m512i {
     let pair = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let quad = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-    let fold = |a, b| _mm512_add_epi32(_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+    let fold = |a, b| {
+        _mm512_add_epi32(
+            _mm512_shuffle_i32x4::<0x88>(a, b),
+            _mm512_shuffle_i32x4::<0xdd>(a, b),
+        )
+    };
     let four = |at: usize| quad(pair(v[at], v[at + 1]), pair(v[at + 2], v[at + 3]));
     fold(fold(four(0), four(4)), fold(four(8), four(12)))
 }
@@ -246,7 +306,12 @@ fn high_distance_512(a: &[i8], b: &[i8]) -> i32 {
     let mut sum = _mm512_setzero_si512();
     for (a, b) in a.as_chunks::<32>().0.iter().zip(b.as_chunks::<32>().0) {
         // SAFETY: 32 bytes behind each reference.
-        let (a, b) = unsafe { (_mm256_loadu_si256(a.as_ptr().cast()), _mm256_loadu_si256(b.as_ptr().cast())) };
+        let (a, b) = unsafe {
+            (
+                _mm256_loadu_si256(a.as_ptr().cast()),
+                _mm256_loadu_si256(b.as_ptr().cast()),
+            )
+        };
         let difference = _mm512_sub_epi16(_mm512_cvtepi8_epi16(a), _mm512_cvtepi8_epi16(b));
         sum = _mm512_dpwssd_epi32(sum, difference, difference);
     }
@@ -256,9 +321,14 @@ fn high_distance_512(a: &[i8], b: &[i8]) -> i32 {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn squared_distance_512(a: Row<'_>, b: Row<'_>) -> u32 {
     let halves = |row: Row<'_>, at: usize| {
-        // SAFETY: `Kernel::squared_distance` has asserted that all four halves are equally long; `at + 32` is at most that.
-        let (high, low) =
-            unsafe { (_mm256_loadu_si256(row.high.as_ptr().add(at).cast()), _mm256_loadu_si256(row.low.as_ptr().add(at).cast())) };
+        // SAFETY: `Kernel::squared_distance` has asserted that all four halves are equally long;
+        // `at + 32` is at most that.
+        let (high, low) = unsafe {
+            (
+                _mm256_loadu_si256(row.high.as_ptr().add(at).cast()),
+                _mm256_loadu_si256(row.low.as_ptr().add(at).cast()),
+            )
+        };
         (_mm512_cvtepi8_epi16(high), _mm512_cvtepi8_epi16(low))
     };
     let zero = _mm512_setzero_si512();
@@ -270,6 +340,9 @@ fn squared_distance_512(a: Row<'_>, b: Row<'_>) -> u32 {
         mixed = _mm512_dpwssd_epi32(mixed, d, e);
         low = _mm512_dpwssd_epi32(low, e, e);
     }
-    let sum = _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32::<16>(high), _mm512_slli_epi32::<9>(mixed)), low);
+    let sum = _mm512_add_epi32(
+        _mm512_add_epi32(_mm512_slli_epi32::<16>(high), _mm512_slli_epi32::<9>(mixed)),
+        low,
+    );
     _mm512_reduce_add_epi32(sum) as u32
 }

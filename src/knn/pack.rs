@@ -1,8 +1,11 @@
-//! Rows of high bytes → groups of queries and tiles of targets, transposed so that a kernel reads them front to back.
+//! Rows of high bytes → groups of queries and tiles of targets, transposed so that a kernel reads
+//! them front to back.
 //!
 //! A word holds four values, two or one ([`Form`]). A step of a group is one word of each of its
-//! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. Only with [`Form::Rows`] a group is not transposed. Where
-//! the bytes of queries are offset by 128, the accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower (`bound`).
+//! [`GROUP`] queries; a step of a tile is one word of each of its [`TILE`] targets. Only with
+//! [`Form::Rows`] a group is not transposed. Where the bytes of queries are offset by 128, the
+//! accumulator of target `b` starts at `−128 Σb`; in every form it starts `⌊n_b / 2⌋` lower
+//! (`bound`).
 
 use super::{
     bound::{FAR, QueryBound},
@@ -28,13 +31,19 @@ impl QueryBlock {
     pub(super) fn new(kernel: Kernel, planes: &Planes<'_>, rows: &[u32]) -> Self {
         let steps = steps(kernel, planes);
         let groups = rows.len().div_ceil(GROUP);
-        let mut block = Self { words: vec![Line([0; GROUP]); groups * steps], steps, bounds: vec![[QueryBound::EMPTY; GROUP]; groups] };
+        let mut block = Self {
+            words: vec![Line([0; GROUP]); groups * steps],
+            steps,
+            bounds: vec![[QueryBound::EMPTY; GROUP]; groups],
+        };
         for (at, &row) in rows.iter().enumerate() {
             let (lines, place) = (&mut block.words[at / GROUP * steps..][..steps], at % GROUP);
             let high = planes.row(row).high;
             let flip = u32::from_le_bytes([offset(kernel); 4]);
             match kernel.form() {
-                Form::Rows => each_word(Form::Rows, high, |step, word| lines[place * (steps / 16) + step / 16].0[step % 16] = word),
+                Form::Rows => each_word(Form::Rows, high, |step, word| {
+                    lines[place * (steps / 16) + step / 16].0[step % 16] = word
+                }),
                 form => each_word(form, high, |step, word| lines[step].0[place] = word ^ flip),
             }
         }
@@ -48,7 +57,10 @@ impl QueryBlock {
 
     /// One group.
     pub(super) fn group(&self, at: usize) -> Group<'_> {
-        Group { words: &self.words[at * self.steps..(at + 1) * self.steps], bounds: &self.bounds[at] }
+        Group {
+            words: &self.words[at * self.steps..(at + 1) * self.steps],
+            bounds: &self.bounds[at],
+        }
     }
 }
 
@@ -65,7 +77,12 @@ pub(super) struct TileBuffer {
 impl TileBuffer {
     /// Room for rows of `planes`.
     pub(super) fn new(kernel: Kernel, planes: &Planes<'_>) -> Self {
-        Self { kernel, lines: vec![Line([0; 16]); LINES * steps(kernel, planes)], start: [EMPTY; TILE], other: [FAR; TILE] }
+        Self {
+            kernel,
+            lines: vec![Line([0; 16]); LINES * steps(kernel, planes)],
+            start: [EMPTY; TILE],
+            other: [FAR; TILE],
+        }
     }
 
     /// Packs up to [`TILE`] `rows` of `planes`; the other places stay empty and want nothing.
@@ -85,10 +102,12 @@ impl TileBuffer {
         for first in (0..count.min(TILE)).step_by(16) {
             let here = first..count.min(first + 16);
             // A place without a row takes any.
-            let numbers: [u32; 16] = std::array::from_fn(|i| row((first + i).min(here.end - 1)) as u32);
+            let numbers: [u32; 16] =
+                std::array::from_fn(|i| row((first + i).min(here.end - 1)) as u32);
             let rows = numbers.map(|row| planes.row(row).high);
             let sums = self.kernel.pack(&rows, &mut self.lines[first / 16..]);
-            let halves = numbers.map(|row| (planes.square_of(self.kernel, row).min(1 << 29) >> 1) as i32);
+            let halves =
+                numbers.map(|row| (planes.square_of(self.kernel, row).min(1 << 29) >> 1) as i32);
             let offset = i32::from(offset(self.kernel));
             let start: [i32; 16] = std::array::from_fn(|i| -offset * sums[i] - halves[i]);
             self.start[here.clone()].copy_from_slice(&start[..here.len()]);
@@ -97,13 +116,21 @@ impl TileBuffer {
 
     /// The tile as packed.
     pub(super) fn tile(&self) -> Tile<'_> {
-        Tile { lines: &self.lines, start: &self.start, other: &self.other }
+        Tile {
+            lines: &self.lines,
+            start: &self.start,
+            other: &self.other,
+        }
     }
 }
 
 /// What is added to the bytes of queries, modulo 2⁸: 0 or 128.
 fn offset(kernel: Kernel) -> u8 {
-    if let Form::Bytes { offset } = kernel.form() { offset } else { 0 }
+    if let Form::Bytes { offset } = kernel.form() {
+        offset
+    } else {
+        0
+    }
 }
 
 fn steps(kernel: Kernel, planes: &Planes<'_>) -> usize {
@@ -126,15 +153,27 @@ mod tests {
     fn every_kernel_packs_rows_as_they_are_packed_word_by_word() {
         let mut random = Lcg(4);
         for stride in [64, 128, 192, 1024] {
-            let bytes: Vec<i8> = (0..16 * stride).map(|_| random.below(256) as u8 as i8).collect();
+            let bytes: Vec<i8> = (0..16 * stride)
+                .map(|_| random.below(256) as u8 as i8)
+                .collect();
             let rows = std::array::from_fn(|at| &bytes[at * stride..][..stride]);
             for kernel in Kernel::available() {
                 let blank = vec![Line([7; 16]); LINES * stride];
                 let (mut found, mut expected) = (blank.clone(), blank);
                 let sums = kernel.pack(&rows, &mut found[1..]);
-                assert_eq!(sums, pack_words(kernel.form(), &rows, &mut expected[1..]), "{kernel:?}");
-                assert!(found.iter().zip(&expected).all(|(a, b)| a.0 == b.0), "{kernel:?} {stride}");
-                assert_eq!(sums.map(i64::from), rows.map(|row| row.iter().map(|&b| i64::from(b)).sum::<i64>()));
+                assert_eq!(
+                    sums,
+                    pack_words(kernel.form(), &rows, &mut expected[1..]),
+                    "{kernel:?}"
+                );
+                assert!(
+                    found.iter().zip(&expected).all(|(a, b)| a.0 == b.0),
+                    "{kernel:?} {stride}"
+                );
+                assert_eq!(
+                    sums.map(i64::from),
+                    rows.map(|row| row.iter().map(|&b| i64::from(b)).sum::<i64>())
+                );
             }
         }
     }
@@ -143,11 +182,17 @@ mod tests {
     fn a_packed_pair_survives_exactly_if_its_high_bytes_allow_it() {
         let mut random = Lcg(3);
         for case in 0..60 {
-            let (count, queries) = (1 + random.below(48) as usize, 1 + random.below(GROUP as u32) as usize);
+            let (count, queries) = (
+                1 + random.below(48) as usize,
+                1 + random.below(GROUP as u32) as usize,
+            );
             let planes = random_planes(48, 1 + random.below(200) as usize, &mut random);
             let planes = planes.as_planes();
             let rows: Vec<u32> = (0..count as u32).collect();
-            let (own, other) = (random.below(40_000) as i32, (random.below(2) == 0).then(|| random.below(40_000) as i32));
+            let (own, other) = (
+                random.below(40_000) as i32,
+                (random.below(2) == 0).then(|| random.below(40_000) as i32),
+            );
             for kernel in Kernel::available() {
                 let mut block = QueryBlock::new(kernel, &planes, &rows[..queries.min(count)]);
                 for at in 0..queries.min(count) {
@@ -164,11 +209,18 @@ mod tests {
                             assert!(!found, "{kernel:?} {case}: nobody survived");
                             continue;
                         }
-                        let high = |row: usize| planes.row(row as u32).high.iter().map(|&h| i32::from(h));
+                        let high =
+                            |row: usize| planes.row(row as u32).high.iter().map(|&h| i32::from(h));
                         let apart: i32 = high(a).zip(high(b)).map(|(x, y)| (x - y).pow(2)).sum();
                         let limit = own.max(other.unwrap_or(-1));
-                        assert!(found || apart > limit, "{kernel:?} {case}: {apart} within {limit} was dropped");
-                        assert!(!found || apart <= limit + 3, "{kernel:?} {case}: {apart} beyond {limit} survived");
+                        assert!(
+                            found || apart > limit,
+                            "{kernel:?} {case}: {apart} within {limit} was dropped"
+                        );
+                        assert!(
+                            !found || apart <= limit + 3,
+                            "{kernel:?} {case}: {apart} beyond {limit} survived"
+                        );
                     }
                 }
             }

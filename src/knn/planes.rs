@@ -1,15 +1,18 @@
-//! Rows of `i16` → two planes of bytes: the high bytes, which are scanned, and the low bytes, which make a distance exact.
+//! Rows of `i16` → two planes of bytes: the high bytes, which are scanned, and the low bytes, which
+//! make a distance exact.
 //!
 //! # Layout
-//! A row of `m` values takes `stride` = `m` rounded up to a multiple of 64 bytes in each plane; what is past `m` is zero. The high byte is
-//! `h = (v + 128) >> 8`, the low byte `l = v − 256 h ∈ [−128, 127]`, both signed; so `v = 256 h + l`. Beside the planes stand, per row,
-//! `|h|²` and `⌈|l|⌉` ([`Norms`]).
+//! A row of `m` values takes `stride` = `m` rounded up to a multiple of 64 bytes in each plane;
+//! what is past `m` is zero. The high byte is `h = (v + 128) >> 8`, the low byte `l = v − 256 h ∈
+//! [−128, 127]`, both signed; so `v = 256 h + l`. Beside the planes stand, per row, `|h|²` and
+//! `⌈|l|⌉` ([`Norms`]).
 //!
 //! # Nothing saturates
-//! A valid row has `Σv² ≤` [`MAX_LENGTH`]`²` = 32,500² (a unit vector times 32,000, rounded, is at most 32,000 + √m / 2 ≤ 32,128 long).
-//! So `|v| ≤ 32,500` and `−127 ≤ h ≤ 127`; the distance of two rows is at most 65,000, its square 4,225,000,000 < 2³². With
-//! `stride ≤` [`MAX_STRIDE`] = 65,536, `|l| ≤ 128 · 256`, hence `|h| ≤ (32,500 + 32,768) / 256 < 255`, and a sum of 65,536 products of an
-//! unsigned and a signed byte is at most 65,536 · 255 · 128 < 2³¹.
+//! A valid row has `Σv² ≤` [`MAX_LENGTH`]`²` = 32,500² (a unit vector times 32,000, rounded, is at
+//! most 32,000 + √m / 2 ≤ 32,128 long). So `|v| ≤ 32,500` and `−127 ≤ h ≤ 127`; the distance of two
+//! rows is at most 65,000, its square 4,225,000,000 < 2³². With `stride ≤` [`MAX_STRIDE`] = 65,536,
+//! `|l| ≤ 128 · 256`, hence `|h| ≤ (32,500 + 32,768) / 256 < 255`, and a sum of 65,536 products of
+//! an unsigned and a signed byte is at most 65,536 · 255 · 128 < 2³¹.
 //!
 //! Where the bytes are kept is left to the store.
 
@@ -52,14 +55,28 @@ pub fn stride_of(columns: usize) -> usize {
     columns.max(1).next_multiple_of(64)
 }
 
-/// Splits a row into its high and low bytes, fills the rest of both with zeros and returns the norms.
+/// Splits a row into its high and low bytes, fills the rest of both with zeros and returns the
+/// norms.
 ///
 /// # Panics
-/// If `high` and `low` differ in length or are shorter than `values`, or if the row is longer than [`MAX_LENGTH`].
+/// If `high` and `low` differ in length or are shorter than `values`, or if the row is longer than
+/// [`MAX_LENGTH`].
 pub fn split(values: &[i16], high: &mut [i8], low: &mut [i8]) -> Norms {
-    assert!(values.len() <= high.len() && high.len() == low.len(), "{} values, planes of {} and {}", values.len(), high.len(), low.len());
-    let square: u64 = values.iter().map(|&v| u64::from(v.unsigned_abs()).pow(2)).sum();
-    assert!(square <= MAX_LENGTH * MAX_LENGTH, "a row with the squared length {square}, over {MAX_LENGTH}²");
+    assert!(
+        values.len() <= high.len() && high.len() == low.len(),
+        "{} values, planes of {} and {}",
+        values.len(),
+        high.len(),
+        low.len()
+    );
+    let square: u64 = values
+        .iter()
+        .map(|&v| u64::from(v.unsigned_abs()).pow(2))
+        .sum();
+    assert!(
+        square <= MAX_LENGTH * MAX_LENGTH,
+        "a row with the squared length {square}, over {MAX_LENGTH}²"
+    );
     let (used_high, rest_high) = high.split_at_mut(values.len());
     let (used_low, rest_low) = low.split_at_mut(values.len());
     for ((&v, h), l) in values.iter().zip(used_high).zip(used_low) {
@@ -84,32 +101,50 @@ pub struct Row<'a> {
 impl Row<'_> {
     /// The norms, computed anew.
     fn norms(&self) -> Norms {
-        let square = |bytes: &[i8]| bytes.iter().map(|&b| u32::from(b.unsigned_abs()).pow(2)).sum::<u32>();
-        Norms { high: square(self.high), low: ceil_root(square(self.low)) }
+        let square = |bytes: &[i8]| {
+            bytes
+                .iter()
+                .map(|&b| u32::from(b.unsigned_abs()).pow(2))
+                .sum::<u32>()
+        };
+        Norms {
+            high: square(self.high),
+            low: ceil_root(square(self.low)),
+        }
     }
 
     /// The values, with the zeros past the last column.
     pub fn values(&self) -> impl Iterator<Item = i32> + '_ {
-        self.high.iter().zip(self.low).map(|(&h, &l)| 256 * i32::from(h) + i32::from(l))
+        self.high
+            .iter()
+            .zip(self.low)
+            .map(|(&h, &l)| 256 * i32::from(h) + i32::from(l))
     }
 }
 
 /// Whether planes of `high` and `low` bytes hold `rows` rows of `stride`.
 fn check_shapes(stride: usize, rows: usize, high: usize, low: usize) -> Result<()> {
     if u32::try_from(rows).map_or(true, |rows| rows == u32::MAX) {
-        return Err(Error::Input(format!("{rows} feature rows; an index holds at most 4,294,967,294")));
+        return Err(Error::Input(format!(
+            "{rows} feature rows; an index holds at most 4,294,967,294"
+        )));
     }
     let is_stride = stride > 0 && stride.is_multiple_of(64) && stride <= MAX_STRIDE;
     if is_stride && rows.checked_mul(stride) == Some(high) && high == low {
         return Ok(());
     }
-    Err(Error::Damaged { what: format!("feature planes of {high} and {low} bytes for {rows} rows of {stride}"), mend: MEND })
+    Err(Error::Damaged {
+        what: format!("feature planes of {high} and {low} bytes for {rows} rows of {stride}"),
+        mend: MEND,
+    })
 }
 
-/// Somebody who must know of bytes before they are read: planes that lie in a mapped file are checked in parts, before first use.
+/// Somebody who must know of bytes before they are read: planes that lie in a mapped file are
+/// checked in parts, before first use.
 ///
-/// Called from several threads, and more than once for the same rows. A guard that finds damage remembers it, and whoever started the search
-/// then throws the answer away: bytes that are not valid give wrong answers but never a panic.
+/// Called from several threads, and more than once for the same rows. A guard that finds damage
+/// remembers it, and whoever started the search then throws the answer away: bytes that are not
+/// valid give wrong answers but never a panic.
 pub trait Guard: Sync {
     /// The high bytes and the norms of these rows are about to be read.
     fn scanning(&self, rows: Range<usize>);
@@ -128,8 +163,9 @@ const ANNOUNCED: usize = 1 << 14;
 pub enum By {
     /// All of their values.
     Values,
-    /// The high bytes of their first columns, up to the next multiple of 64: distances are those of these bytes, in units of (256/32,000)². Low
-    /// bytes are not read, and the bound has no margin for them. Which rows take part stays as it is: those that are not zero as a whole.
+    /// The high bytes of their first columns, up to the next multiple of 64: distances are those of
+    /// these bytes, in units of (256/32,000)². Low bytes are not read, and the bound has no margin
+    /// for them. Which rows take part stays as it is: those that are not zero as a whole.
     HighBytes {
         /// How many columns.
         columns: usize,
@@ -151,15 +187,24 @@ pub struct Planes<'a> {
 }
 
 impl<'a> Planes<'a> {
-    /// Planes of `norms.len()` rows of `stride` bytes. O(1): shapes are checked, contents are not (see [`Planes::check`]); rows that are not
-    /// valid give wrong answers but never a panic.
+    /// Planes of `norms.len()` rows of `stride` bytes. O(1): shapes are checked, contents are not
+    /// (see [`Planes::check`]); rows that are not valid give wrong answers but never a panic.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the shapes do not fit each other, or `stride` is not a multiple of 64 from 64 to [`MAX_STRIDE`];
-    /// [`Error::Input`] if there are more rows than a row number can tell apart.
+    /// [`Error::Damaged`] if the shapes do not fit each other, or `stride` is not a multiple of 64
+    /// from 64 to [`MAX_STRIDE`]; [`Error::Input`] if there are more rows than a row number can
+    /// tell apart.
     pub fn new(stride: usize, high: &'a [i8], low: &'a [i8], norms: &'a [Norms]) -> Result<Self> {
         check_shapes(stride, norms.len(), high.len(), low.len())?;
-        Ok(Self { stride, width: stride, coarse: false, high, low, norms, guard: None })
+        Ok(Self {
+            stride,
+            width: stride,
+            coarse: false,
+            high,
+            low,
+            norms,
+            guard: None,
+        })
     }
 
     /// The same planes; searches and updates tell `guard` what they are about to read.
@@ -167,14 +212,21 @@ impl<'a> Planes<'a> {
     /// What is read through [`Planes::row`] and the other methods here is not announced.
     #[must_use]
     pub fn guarded(self, guard: &'a dyn Guard) -> Self {
-        Self { guard: Some(guard), ..self }
+        Self {
+            guard: Some(guard),
+            ..self
+        }
     }
 
     /// What rows are compared by.
     pub(super) fn compared(self, by: By) -> Self {
         match by {
             By::Values => self,
-            By::HighBytes { columns } => Self { width: stride_of(columns).min(self.stride), coarse: true, ..self },
+            By::HighBytes { columns } => Self {
+                width: stride_of(columns).min(self.stride),
+                coarse: true,
+                ..self
+            },
         }
     }
 
@@ -193,7 +245,10 @@ impl<'a> Planes<'a> {
     /// # Panics
     /// If there is no such row.
     pub(super) fn norms_of(&self, kernel: Kernel, row: u32) -> Norms {
-        Norms { high: self.square_of(kernel, row), low: self.low_of(row) }
+        Norms {
+            high: self.square_of(kernel, row),
+            low: self.low_of(row),
+        }
     }
 
     /// `⌈|l|⌉` of what counts of a row.
@@ -201,12 +256,20 @@ impl<'a> Planes<'a> {
     /// # Panics
     /// If there is no such row.
     pub(super) fn low_of(&self, row: u32) -> u32 {
-        if self.coarse { 0 } else { self.norms[row as usize].low }
+        if self.coarse {
+            0
+        } else {
+            self.norms[row as usize].low
+        }
     }
 
     /// `U` for distances up to `k_distance` and the two low norms.
     pub(super) fn limit(&self, k_distance: u32, low_a: u32, low_b: u32) -> i32 {
-        if self.coarse { k_distance.min(FAR as u32) as i32 } else { high_limit(k_distance, low_a, low_b) }
+        if self.coarse {
+            k_distance.min(FAR as u32) as i32
+        } else {
+            high_limit(k_distance, low_a, low_b)
+        }
     }
 
     /// The distance of a row of these, as it counts, from another that counts alike.
@@ -226,7 +289,11 @@ impl<'a> Planes<'a> {
     /// # Panics
     /// If there is no such row.
     pub(super) fn square_of(&self, kernel: Kernel, row: u32) -> u32 {
-        if self.width == self.stride { self.norms[row as usize].high } else { kernel.squared_length(self.row(row).high) }
+        if self.width == self.stride {
+            self.norms[row as usize].high
+        } else {
+            kernel.squared_length(self.row(row).high)
+        }
     }
 
     /// Announces high bytes and norms.
@@ -240,8 +307,11 @@ impl<'a> Planes<'a> {
     /// Announces the high bytes and norms of all rows, in parallel.
     pub(super) fn scanning_all(&self) {
         if let Some(guard) = self.guard {
-            let part = |at: usize| guard.scanning(at * ANNOUNCED..self.rows().min((at + 1) * ANNOUNCED));
-            (0..self.rows().div_ceil(ANNOUNCED)).into_par_iter().for_each(part);
+            let part =
+                |at: usize| guard.scanning(at * ANNOUNCED..self.rows().min((at + 1) * ANNOUNCED));
+            (0..self.rows().div_ceil(ANNOUNCED))
+                .into_par_iter()
+                .for_each(part);
         }
     }
 
@@ -290,7 +360,10 @@ impl<'a> Planes<'a> {
     #[must_use]
     pub fn row(&self, row: u32) -> Row<'a> {
         let start = row as usize * self.stride;
-        Row { high: &self.high[start..start + self.width], low: &self.low[start..start + self.width] }
+        Row {
+            high: &self.high[start..start + self.width],
+            low: &self.low[start..start + self.width],
+        }
     }
 
     /// Checks that every row is valid and has the norms stated. O(rows × stride).
@@ -300,9 +373,15 @@ impl<'a> Planes<'a> {
     pub fn check(&self) -> Result<()> {
         for (row, &stated) in (0..).zip(self.norms) {
             let bytes = self.row(row);
-            let square: u64 = bytes.values().map(|v| u64::from(v.unsigned_abs()).pow(2)).sum();
+            let square: u64 = bytes
+                .values()
+                .map(|v| u64::from(v.unsigned_abs()).pow(2))
+                .sum();
             if square > MAX_LENGTH * MAX_LENGTH || bytes.norms() != stated {
-                return Err(Error::Damaged { what: format!("feature row {row}"), mend: MEND });
+                return Err(Error::Damaged {
+                    what: format!("feature row {row}"),
+                    mend: MEND,
+                });
             }
         }
         Ok(())
@@ -312,7 +391,11 @@ impl<'a> Planes<'a> {
 impl fmt::Debug for Planes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let guarded = self.guard.is_some();
-        f.debug_struct("Planes").field("rows", &self.rows()).field("stride", &self.stride).field("guarded", &guarded).finish()
+        f.debug_struct("Planes")
+            .field("rows", &self.rows())
+            .field("stride", &self.stride)
+            .field("guarded", &guarded)
+            .finish()
     }
 }
 
@@ -332,14 +415,23 @@ impl OwnedPlanes {
     /// If `columns` is over [`MAX_STRIDE`].
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        assert!(columns <= MAX_STRIDE, "{columns} columns, at most {MAX_STRIDE}");
-        Self { columns, high: Vec::new(), low: Vec::new(), norms: Vec::new() }
+        assert!(
+            columns <= MAX_STRIDE,
+            "{columns} columns, at most {MAX_STRIDE}"
+        );
+        Self {
+            columns,
+            high: Vec::new(),
+            low: Vec::new(),
+            norms: Vec::new(),
+        }
     }
 
     /// Adds a row.
     ///
     /// # Panics
-    /// If `values` is not one row, is longer than [`MAX_LENGTH`], or there are 2³² − 2 rows already.
+    /// If `values` is not one row, is longer than [`MAX_LENGTH`], or there are 2³² − 2 rows
+    /// already.
     pub fn push(&mut self, values: &[i16]) {
         self.extend(&[values]);
     }
@@ -349,25 +441,44 @@ impl OwnedPlanes {
     /// # Panics
     /// As [`OwnedPlanes::push`].
     pub fn extend(&mut self, rows: &[&[i16]]) {
-        assert!(rows.len() < u32::MAX as usize - self.norms.len(), "too many rows");
+        assert!(
+            rows.len() < u32::MAX as usize - self.norms.len(),
+            "too many rows"
+        );
         let (stride, start) = (stride_of(self.columns), self.norms.len());
         let end = start + rows.len();
         self.high.resize(end * stride, 0);
         self.low.resize(end * stride, 0);
         self.norms.resize(end, Norms::default());
-        let halves = self.high.par_chunks_mut(stride).zip(self.low.par_chunks_mut(stride)).skip(start);
+        let halves = self
+            .high
+            .par_chunks_mut(stride)
+            .zip(self.low.par_chunks_mut(stride))
+            .skip(start);
         let norms = self.norms[start..].par_iter_mut();
-        rows.par_iter().zip(halves).zip(norms).with_min_len(SPLIT).for_each(|((values, (high, low)), norms)| {
-            assert_eq!(values.len(), self.columns, "values of a row");
-            *norms = split(values, high, low);
-        });
+        rows.par_iter()
+            .zip(halves)
+            .zip(norms)
+            .with_min_len(SPLIT)
+            .for_each(|((values, (high, low)), norms)| {
+                assert_eq!(values.len(), self.columns, "values of a row");
+                *norms = split(values, high, low);
+            });
     }
 
     /// The rows so far.
     #[must_use]
     pub fn as_planes(&self) -> Planes<'_> {
         let stride = stride_of(self.columns);
-        Planes { stride, width: stride, coarse: false, high: &self.high, low: &self.low, norms: &self.norms, guard: None }
+        Planes {
+            stride,
+            width: stride,
+            coarse: false,
+            high: &self.high,
+            low: &self.low,
+            norms: &self.norms,
+            guard: None,
+        }
     }
 }
 
@@ -381,7 +492,13 @@ mod tests {
             let (mut high, mut low) = ([9; 64], [9; 64]);
             let norms = split(&[v], &mut high, &mut low);
             assert_eq!(256 * i32::from(high[0]) + i32::from(low[0]), i32::from(v));
-            assert_eq!(norms, Norms { high: u32::from(high[0].unsigned_abs()).pow(2), low: u32::from(low[0].unsigned_abs()) });
+            assert_eq!(
+                norms,
+                Norms {
+                    high: u32::from(high[0].unsigned_abs()).pow(2),
+                    low: u32::from(low[0].unsigned_abs())
+                }
+            );
             assert!(high[1..].iter().chain(&low[1..]).all(|&b| b == 0));
             assert_eq!(norms.is_zero(), v == 0);
         }
@@ -398,8 +515,18 @@ mod tests {
         let (bytes, norms) = ([0; 128], [Norms::default(); 2]);
         assert!(Planes::new(64, &bytes, &bytes, &norms).is_ok());
         assert!(Planes::new(64, &[], &[], &[]).is_ok());
-        for (stride, high, low) in [(0, 128, 128), (32, 128, 128), (128, 128, 128), (64, 127, 128), (64, 128, 64), (1 << 63, 0, 0)] {
-            assert!(Planes::new(stride, &bytes[..high], &bytes[..low], &norms).is_err(), "{stride} {high} {low}");
+        for (stride, high, low) in [
+            (0, 128, 128),
+            (32, 128, 128),
+            (128, 128, 128),
+            (64, 127, 128),
+            (64, 128, 64),
+            (1 << 63, 0, 0),
+        ] {
+            assert!(
+                Planes::new(stride, &bytes[..high], &bytes[..low], &norms).is_err(),
+                "{stride} {high} {low}"
+            );
         }
     }
 
@@ -409,7 +536,10 @@ mod tests {
         assert!(check_shapes(64, most, most * 64, most * 64).is_ok());
         for rows in [most + 1, most + 2, usize::MAX / 64] {
             let refused = check_shapes(64, rows, rows * 64, rows * 64).unwrap_err();
-            assert!(matches!(&refused, Error::Input(what) if what.contains("at most 4,294,967,294")), "{refused}");
+            assert!(
+                matches!(&refused, Error::Input(what) if what.contains("at most 4,294,967,294")),
+                "{refused}"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! Which rows take part, in which order ties fall, and what a neighbour is: the words that all of `knn` speaks.
+//! Which rows take part, in which order ties fall, and what a neighbour is: the words that all of
+//! `knn` speaks.
 
 use super::planes::Planes;
 use std::cmp::Ordering;
@@ -15,7 +16,8 @@ pub struct Neighbor {
 
 /// The order in which rows at equal distance are preferred; asked only then.
 ///
-/// It must be a total order of the rows, the same on every call; rows that it calls equal fall back to their numbers.
+/// It must be a total order of the rows, the same on every call; rows that it calls equal fall back
+/// to their numbers.
 pub trait RowOrder: Sync {
     /// `Less` if `a` is to be preferred to `b`.
     fn compare(&self, a: u32, b: u32) -> Ordering;
@@ -33,7 +35,10 @@ impl RowOrder for ByNumber {
 
 /// Compares neighbours by distance, then by `order`, then by number.
 pub(super) fn compare(a: Neighbor, b: Neighbor, order: &dyn RowOrder) -> Ordering {
-    a.distance.cmp(&b.distance).then_with(|| order.compare(a.row, b.row)).then_with(|| a.row.cmp(&b.row))
+    a.distance
+        .cmp(&b.distance)
+        .then_with(|| order.compare(a.row, b.row))
+        .then_with(|| a.row.cmp(&b.row))
 }
 
 /// The rows that are live: bit `r % 64` of word `r / 64`; rows past the end are dead.
@@ -44,13 +49,19 @@ impl Live<'_> {
     /// Whether `row` is live.
     #[must_use]
     pub fn contains(&self, row: u32) -> bool {
-        self.0.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+        self.0
+            .get(row as usize / 64)
+            .is_some_and(|word| word >> (row % 64) & 1 == 1)
     }
 }
 
 /// The rows of `planes` that are live and not zero, ascending. O(rows).
 pub(super) fn taking_part(planes: &Planes<'_>, live: &Live<'_>) -> Vec<u32> {
-    (0..).zip(planes.norms()).filter(|(row, norms)| !norms.is_zero() && live.contains(*row)).map(|(row, _)| row).collect()
+    (0..)
+        .zip(planes.norms())
+        .filter(|(row, norms)| !norms.is_zero() && live.contains(*row))
+        .map(|(row, _)| row)
+        .collect()
 }
 
 /// Which targets a query may find, beyond being live. The default admits all.
@@ -70,13 +81,23 @@ impl Admit<'_> {
 
     /// Whether `query` may find `row`.
     pub(super) fn admits(&self, query: usize, row: u32) -> bool {
-        row < self.limit(query) && self.excluded.is_none_or(|excluded| excluded[query] != Some(row))
+        row < self.limit(query)
+            && self
+                .excluded
+                .is_none_or(|excluded| excluded[query] != Some(row))
     }
 
     /// Panics unless each table that is given has an entry for each of `queries`.
     pub(super) fn assert_covers(&self, queries: usize) {
-        assert!(self.limits.is_none_or(|limits| limits.len() == queries), "one limit for each of {queries} queries");
-        assert!(self.excluded.is_none_or(|excluded| excluded.len() == queries), "one exclusion for each of {queries} queries");
+        assert!(
+            self.limits.is_none_or(|limits| limits.len() == queries),
+            "one limit for each of {queries} queries"
+        );
+        assert!(
+            self.excluded
+                .is_none_or(|excluded| excluded.len() == queries),
+            "one exclusion for each of {queries} queries"
+        );
     }
 }
 
@@ -93,8 +114,16 @@ mod tests {
 
     #[test]
     fn a_limit_is_exclusive_and_an_exclusion_hides_one_row() {
-        let admit = Admit { limits: Some(&[3]), excluded: Some(&[Some(1)]) };
-        assert_eq!((0..5).filter(|&row| admit.admits(0, row)).collect::<Vec<_>>(), [0, 2]);
+        let admit = Admit {
+            limits: Some(&[3]),
+            excluded: Some(&[Some(1)]),
+        };
+        assert_eq!(
+            (0..5)
+                .filter(|&row| admit.admits(0, row))
+                .collect::<Vec<_>>(),
+            [0, 2]
+        );
         assert!(Admit::default().admits(7, 9));
     }
 }

@@ -1,4 +1,5 @@
-//! Queries → their nearest rows, or all rows within a radius: exact, in parallel, the same for any number of threads.
+//! Queries → their nearest rows, or all rows within a radius: exact, in parallel, the same for any
+//! number of threads.
 //!
 //! Some queries are scanned for together (`scan`), many are joined in blocks (`join`).
 
@@ -18,8 +19,9 @@ const SOME: usize = 64;
 
 /// The `k` nearest targets of each query, best first: by distance, then by `order`.
 ///
-/// Targets that are dead, zero or not admitted are never found, and a zero query finds nothing. Fewer than `k` if there are no more.
-/// O(queries × targets × stride); memory O(queries × k + targets).
+/// Targets that are dead, zero or not admitted are never found, and a zero query finds nothing.
+/// Fewer than `k` if there are no more. O(queries × targets × stride); memory O(queries × k +
+/// targets).
 ///
 /// # Panics
 /// If the strides differ, or a table of `admit` has not one entry for each query.
@@ -49,7 +51,15 @@ pub fn nearest_with(
     order: &dyn RowOrder,
     admit: &Admit<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    Search { kernel, queries, targets, live, order, admit }.run(k, OPEN)
+    Search {
+        kernel,
+        queries,
+        targets,
+        live,
+        order,
+        admit,
+    }
+    .run(k, OPEN)
 }
 
 /// Queries, and by which of their values they are compared.
@@ -98,15 +108,40 @@ pub fn nearest_together(
     order: &dyn RowOrder,
 ) -> Vec<Vec<Vec<Neighbor>>> {
     let (kernel, admit) = (Kernel::best(), &Admit::default());
-    let compared = query_sets.iter().map(|query_set| query_set.compared(targets));
-    let searches: Vec<Search<'_>> = compared.map(|[queries, targets]| Search { kernel, queries, targets, live, order, admit }).collect();
-    let began: Vec<(Vec<u32>, TopKHeaps)> =
-        searches.iter().zip(query_sets).map(|(search, query_set)| search.begin(query_set.k, OPEN)).collect();
-    scan::run(&searches.iter().zip(&began).map(|(search, (active, heaps))| search.scan(active, heaps)).collect::<Vec<_>>());
-    searches.iter().zip(began).map(|(search, (active, heaps))| search.end(&active, heaps)).collect()
+    let compared = query_sets
+        .iter()
+        .map(|query_set| query_set.compared(targets));
+    let searches: Vec<Search<'_>> = compared
+        .map(|[queries, targets]| Search {
+            kernel,
+            queries,
+            targets,
+            live,
+            order,
+            admit,
+        })
+        .collect();
+    let began: Vec<(Vec<u32>, TopKHeaps)> = searches
+        .iter()
+        .zip(query_sets)
+        .map(|(search, query_set)| search.begin(query_set.k, OPEN))
+        .collect();
+    scan::run(
+        &searches
+            .iter()
+            .zip(&began)
+            .map(|(search, (active, heaps))| search.scan(active, heaps))
+            .collect::<Vec<_>>(),
+    );
+    searches
+        .iter()
+        .zip(began)
+        .map(|(search, (active, heaps))| search.end(&active, heaps))
+        .collect()
 }
 
-/// The search result of a row that will be added: the neighbours that its list consists of, and the rows whose lists it enters.
+/// The search result of a row that will be added: the neighbours that its list consists of, and the
+/// rows whose lists it enters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchResult {
     /// The nearest, best first.
@@ -115,8 +150,9 @@ pub struct SearchResult {
     pub reverse: Vec<Neighbor>,
 }
 
-/// [`nearest_by`], and the reverse neighbours of each query: the targets whose k-distance reaches it. `k_distances` are squared distances by row,
-/// inclusive; rows past the end accept any distance. For more than a few queries.
+/// [`nearest_by`], and the reverse neighbours of each query: the targets whose k-distance reaches
+/// it. `k_distances` are squared distances by row, inclusive; rows past the end accept any
+/// distance. For more than a few queries.
 ///
 /// # Panics
 /// As [`nearest`].
@@ -129,19 +165,37 @@ pub fn nearest_and_reverse(
     k_distances: &[u32],
 ) -> Vec<SearchResult> {
     let [queries, targets] = query_set.compared(targets);
-    let search = Search { kernel: Kernel::best(), queries, targets, live, order, admit: &Admit::default() };
+    let search = Search {
+        kernel: Kernel::best(),
+        queries,
+        targets,
+        live,
+        order,
+        admit: &Admit::default(),
+    };
     let (active, heaps) = search.begin(query_set.k, OPEN);
-    let looks = Looks { k_distances, reverse: active.iter().map(|_| Mutex::default()).collect() };
+    let looks = Looks {
+        k_distances,
+        reverse: active.iter().map(|_| Mutex::default()).collect(),
+    };
     search.join(&active, &heaps, Some(&looks));
-    let mut results: Vec<SearchResult> =
-        search.end(&active, heaps).into_iter().map(|nearest| SearchResult { nearest, reverse: Vec::new() }).collect();
+    let mut results: Vec<SearchResult> = search
+        .end(&active, heaps)
+        .into_iter()
+        .map(|nearest| SearchResult {
+            nearest,
+            reverse: Vec::new(),
+        })
+        .collect();
     for (&query, reverse) in active.iter().zip(looks.reverse) {
-        results[query as usize].reverse = reverse.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results[query as usize].reverse =
+            reverse.into_inner().unwrap_or_else(PoisonError::into_inner);
     }
     results
 }
 
-/// All targets of each query whose squared distance is at most `radius_squared`, best first: by distance, then by `order`.
+/// All targets of each query whose squared distance is at most `radius_squared`, best first: by
+/// distance, then by `order`.
 ///
 /// Who takes part, cost and memory are as with [`nearest`], with `k` the number found.
 ///
@@ -156,7 +210,15 @@ pub fn within(
     order: &dyn RowOrder,
     admit: &Admit<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    within_with(Kernel::best(), queries, targets, live, radius_squared, order, admit)
+    within_with(
+        Kernel::best(),
+        queries,
+        targets,
+        live,
+        radius_squared,
+        order,
+        admit,
+    )
 }
 
 /// [`within`] with a kernel of one's choice; the answer is the same.
@@ -173,7 +235,15 @@ pub fn within_with(
     order: &dyn RowOrder,
     admit: &Admit<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    Search { kernel, queries, targets, live, order, admit }.run(usize::MAX, radius_squared)
+    Search {
+        kernel,
+        queries,
+        targets,
+        live,
+        order,
+        admit,
+    }
+    .run(usize::MAX, radius_squared)
 }
 
 struct Search<'a> {
@@ -199,10 +269,18 @@ impl<'a> Search<'a> {
 
     /// The queries that are not zero, and where they keep what they find.
     fn begin(&self, k: usize, radius_squared: u32) -> (Vec<u32>, TopKHeaps) {
-        assert_eq!(self.queries.width(), self.targets.width(), "strides of queries and targets");
+        assert_eq!(
+            self.queries.width(),
+            self.targets.width(),
+            "strides of queries and targets"
+        );
         self.admit.assert_covers(self.queries.rows());
         self.queries.scanning_all();
-        let active: Vec<u32> = (0..).zip(self.queries.norms()).filter(|(_, norms)| !norms.is_zero()).map(|(row, _)| row).collect();
+        let active: Vec<u32> = (0..)
+            .zip(self.queries.norms())
+            .filter(|(_, norms)| !norms.is_zero())
+            .map(|(row, _)| row)
+            .collect();
         let heaps = TopKHeaps::new(active.len(), k, radius_squared);
         (active, heaps)
     }
@@ -210,7 +288,10 @@ impl<'a> Search<'a> {
     /// What each query found.
     fn end(&self, active: &[u32], heaps: TopKHeaps) -> Vec<Vec<Neighbor>> {
         let mut lists = vec![Vec::new(); self.queries.rows()];
-        active.iter().zip(heaps.into_sorted(self.order)).for_each(|(&query, list)| lists[query as usize] = list);
+        active
+            .iter()
+            .zip(heaps.into_sorted(self.order))
+            .for_each(|(&query, list)| lists[query as usize] = list);
         lists
     }
 
@@ -218,24 +299,50 @@ impl<'a> Search<'a> {
     where
         'a: 'b,
     {
-        let Self { kernel, queries, targets, live, order, admit } = *self;
+        let Self {
+            kernel,
+            queries,
+            targets,
+            live,
+            order,
+            admit,
+        } = *self;
         active.iter().for_each(|&query| queries.measuring(query));
-        Scan { kernel, queries, active, targets, live, order, admit, heaps }
+        Scan {
+            kernel,
+            queries,
+            active,
+            targets,
+            live,
+            order,
+            admit,
+            heaps,
+        }
     }
 
     fn join(&self, active: &[u32], heaps: &TopKHeaps, looks: Option<&Looks<'_>>) {
         self.targets.scanning_all();
         let rows = taking_part(&self.targets, self.live);
-        let asked = JoinVisitor { active, rows: &rows, heaps, search: self, looks };
+        let asked = JoinVisitor {
+            active,
+            rows: &rows,
+            heaps,
+            search: self,
+            looks,
+        };
         let course = Course::new(&|_, _| (), &|| false, pairs_among(0));
-        let sides = (Side::new(self.queries, active), Side::new(self.targets, &rows));
+        let sides = (
+            Side::new(self.queries, active),
+            Side::new(self.targets, &rows),
+        );
         if across(self.kernel, sides.0, sides.1, &asked, &course).is_err() {
             unreachable!("this course is never cancelled");
         }
     }
 }
 
-/// The k-distances of targets, by row, and the reverse neighbours that each active query has found so far.
+/// The k-distances of targets, by row, and the reverse neighbours that each active query has found
+/// so far.
 struct Looks<'a> {
     k_distances: &'a [u32],
     reverse: Vec<Mutex<Vec<Neighbor>>>,
@@ -266,14 +373,25 @@ impl PairVisitor for JoinVisitor<'_> {
     }
 
     fn admits(&self, query: usize, target: usize) -> bool {
-        self.search.admit.admits(self.active[query] as usize, self.rows[target])
+        self.search
+            .admit
+            .admits(self.active[query] as usize, self.rows[target])
     }
 
     fn visit(&self, query: usize, target: usize, distance: u32) {
-        let neighbor = Neighbor { row: self.rows[target], distance };
+        let neighbor = Neighbor {
+            row: self.rows[target],
+            distance,
+        };
         self.heaps.offer(query, neighbor, self.search.order);
-        if let Some(looks) = self.looks.filter(|looks| distance <= looks.k_distance(neighbor.row)) {
-            looks.reverse[query].lock().unwrap_or_else(PoisonError::into_inner).push(neighbor);
+        if let Some(looks) = self
+            .looks
+            .filter(|looks| distance <= looks.k_distance(neighbor.row))
+        {
+            looks.reverse[query]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(neighbor);
         }
     }
 }
@@ -291,36 +409,71 @@ mod tests {
     fn agrees(seed: u64, most_queries: u32, most_targets: u32) {
         let mut random = Lcg(seed);
         let columns = 1 + random.below(200) as usize;
-        let all = random_planes(random.below(most_targets + 1) as usize, columns, &mut random);
+        let all = random_planes(
+            random.below(most_targets + 1) as usize,
+            columns,
+            &mut random,
+        );
         let targets = all.as_planes();
-        let own = random_planes(random.below(most_queries + 1) as usize, columns, &mut random);
-        let queries = if random.below(3) == 0 && targets.rows() <= most_queries as usize { targets } else { own.as_planes() };
-        let live = bits(targets.rows(), [0, 2, 9][random.below(3) as usize], &mut random);
+        let own = random_planes(
+            random.below(most_queries + 1) as usize,
+            columns,
+            &mut random,
+        );
+        let queries = if random.below(3) == 0 && targets.rows() <= most_queries as usize {
+            targets
+        } else {
+            own.as_planes()
+        };
+        let live = bits(
+            targets.rows(),
+            [0, 2, 9][random.below(3) as usize],
+            &mut random,
+        );
         let order = Shuffled::new(targets.rows(), &mut random);
-        let limits: Vec<u32> = (0..queries.rows()).map(|_| random.below(targets.rows() as u32 + 3)).collect();
-        let excluded: Vec<Option<u32>> =
-            (0..queries.rows() as u32).map(|row| [None, Some(row), Some(0)][random.below(3) as usize]).collect();
-        let admit =
-            Admit { limits: (random.below(2) == 0).then_some(&limits[..]), excluded: (random.below(2) == 0).then_some(&excluded[..]) };
+        let limits: Vec<u32> = (0..queries.rows())
+            .map(|_| random.below(targets.rows() as u32 + 3))
+            .collect();
+        let excluded: Vec<Option<u32>> = (0..queries.rows() as u32)
+            .map(|row| [None, Some(row), Some(0)][random.below(3) as usize])
+            .collect();
+        let admit = Admit {
+            limits: (random.below(2) == 0).then_some(&limits[..]),
+            excluded: (random.below(2) == 0).then_some(&excluded[..]),
+        };
         let k = [0, 1, 3, 16, 400][random.below(5) as usize];
         let live = Live(&live);
         let nearest = oracle::nearest(&queries, &targets, &live, k, &order, &admit);
-        let some = nearest.iter().flatten().nth(random.below(50) as usize).map_or(5_000_000, |neighbor| neighbor.distance);
+        let some = nearest
+            .iter()
+            .flatten()
+            .nth(random.below(50) as usize)
+            .map_or(5_000_000, |neighbor| neighbor.distance);
         let radius = [some, 0, u32::MAX][random.below(3) as usize];
         let within = oracle::within(&queries, &targets, &live, radius, &order, &admit);
         for kernel in Kernel::available() {
-            assert_eq!(nearest_with(kernel, queries, targets, &live, k, &order, &admit), nearest, "{kernel:?}, seed {seed}");
-            assert_eq!(within_with(kernel, queries, targets, &live, radius, &order, &admit), within, "{kernel:?}, seed {seed}");
+            assert_eq!(
+                nearest_with(kernel, queries, targets, &live, k, &order, &admit),
+                nearest,
+                "{kernel:?}, seed {seed}"
+            );
+            assert_eq!(
+                within_with(kernel, queries, targets, &live, radius, &order, &admit),
+                within,
+                "{kernel:?}, seed {seed}"
+            );
         }
     }
 
     #[test]
     fn a_hundred_thousand_tiny_searches_find_what_the_oracle_finds() {
-        (0..100_000).into_par_iter().for_each(|seed| agrees(100_000 + seed, 6, 14));
+        (0..100_000)
+            .into_par_iter()
+            .for_each(|seed| agrees(100_000 + seed, 6, 14));
     }
 
-    /// Some rows of `whole`, and the high bytes of their first columns as rows of their own. None that was not zero becomes zero, since the oracle
-    /// would leave it out.
+    /// Some rows of `whole`, and the high bytes of their first columns as rows of their own. None
+    /// that was not zero becomes zero, since the oracle would leave it out.
     fn cut(whole: Planes<'_>, rows: &[u32], columns: usize) -> [OwnedPlanes; 2] {
         let (mut all, mut high) = (OwnedPlanes::new(whole.stride()), OwnedPlanes::new(columns));
         for &row in rows {
@@ -329,7 +482,12 @@ mod tests {
                 values[0] = 256;
             }
             all.push(&values);
-            high.push(&values[..columns].iter().map(|v| (v + 128) >> 8).collect::<Vec<_>>());
+            high.push(
+                &values[..columns]
+                    .iter()
+                    .map(|v| (v + 128) >> 8)
+                    .collect::<Vec<_>>(),
+            );
         }
         [all, high]
     }
@@ -337,26 +495,73 @@ mod tests {
     #[test]
     fn high_bytes_of_the_first_columns_find_what_the_oracle_finds_in_rows_of_these() {
         let mut random = Lcg(31);
-        for (case, columns) in [0, 1, 64, 65, 100, 128, 300].into_iter().cycle().take(210).enumerate() {
-            let whole = random_planes(1 + random.below(900) as usize, 129 + random.below(70) as usize, &mut random);
+        for (case, columns) in [0, 1, 64, 65, 100, 128, 300]
+            .into_iter()
+            .cycle()
+            .take(210)
+            .enumerate()
+        {
+            let whole = random_planes(
+                1 + random.below(900) as usize,
+                129 + random.below(70) as usize,
+                &mut random,
+            );
             let whole = whole.as_planes();
             let all: Vec<u32> = (0..whole.rows() as u32).collect();
-            let asked: Vec<u32> = (0..[1, 2, 30, 90][case % 4]).map(|_| random.below(whole.rows() as u32)).collect();
+            let asked: Vec<u32> = (0..[1, 2, 30, 90][case % 4])
+                .map(|_| random.below(whole.rows() as u32))
+                .collect();
             let few = crate::knn::stride_of(columns).min(whole.stride());
-            let [[queries, few_queries], [targets, few_targets]] = [&asked, &all].map(|rows| cut(whole, rows, few));
-            let (live, order) = (bits(all.len(), 3, &mut random), Shuffled::new(all.len(), &mut random));
+            let [[queries, few_queries], [targets, few_targets]] =
+                [&asked, &all].map(|rows| cut(whole, rows, few));
+            let (live, order) = (
+                bits(all.len(), 3, &mut random),
+                Shuffled::new(all.len(), &mut random),
+            );
             let (live, admit) = (Live(&live), Admit::default());
-            let expected = oracle::nearest(&few_queries.as_planes(), &few_targets.as_planes(), &live, 3, &order, &admit);
+            let expected = oracle::nearest(
+                &few_queries.as_planes(),
+                &few_targets.as_planes(),
+                &live,
+                3,
+                &order,
+                &admit,
+            );
             let by = By::HighBytes { columns };
-            let ask = |by: By, k: usize| QuerySet { queries: queries.as_planes(), by, k };
+            let ask = |by: By, k: usize| QuerySet {
+                queries: queries.as_planes(),
+                by,
+                k,
+            };
             let found = nearest_by(ask(by, 3), targets.as_planes(), &live, &order, &admit);
             assert_eq!(found, expected, "case {case}");
-            let together = nearest_together(&[ask(By::Values, 5), ask(by, 3)], targets.as_planes(), &live, &order);
-            assert_eq!(together[0], oracle::nearest(&queries.as_planes(), &targets.as_planes(), &live, 5, &order, &admit), "case {case}");
+            let together = nearest_together(
+                &[ask(By::Values, 5), ask(by, 3)],
+                targets.as_planes(),
+                &live,
+                &order,
+            );
+            assert_eq!(
+                together[0],
+                oracle::nearest(
+                    &queries.as_planes(),
+                    &targets.as_planes(),
+                    &live,
+                    5,
+                    &order,
+                    &admit
+                ),
+                "case {case}"
+            );
             assert_eq!(together[1], expected, "case {case}");
             for kernel in Kernel::available() {
-                let [queries, targets] = [&queries, &targets].map(|planes| planes.as_planes().compared(by));
-                assert_eq!(nearest_with(kernel, queries, targets, &live, 3, &order, &admit), expected, "{kernel:?}, case {case}");
+                let [queries, targets] =
+                    [&queries, &targets].map(|planes| planes.as_planes().compared(by));
+                assert_eq!(
+                    nearest_with(kernel, queries, targets, &live, 3, &order, &admit),
+                    expected,
+                    "{kernel:?}, case {case}"
+                );
             }
         }
     }
@@ -365,8 +570,18 @@ mod tests {
     #[should_panic(expected = "strides of queries and targets")]
     fn queries_of_another_dimension_are_refused_by_name() {
         let mut random = Lcg(1);
-        let (queries, targets) = (random_planes(3, 64, &mut random), random_planes(9, 65, &mut random));
-        let _ = nearest(queries.as_planes(), targets.as_planes(), &Live(&[511]), 3, &crate::knn::ByNumber, &Admit::default());
+        let (queries, targets) = (
+            random_planes(3, 64, &mut random),
+            random_planes(9, 65, &mut random),
+        );
+        let _ = nearest(
+            queries.as_planes(),
+            targets.as_planes(),
+            &Live(&[511]),
+            3,
+            &crate::knn::ByNumber,
+            &Admit::default(),
+        );
     }
 
     #[test]
@@ -386,11 +601,32 @@ mod tests {
         let (targets, order) = (planes.as_planes(), Shuffled::new(40_000, &mut random));
         let live = bits(40_000, 7, &mut random);
         let queries = random_planes(3, 5, &mut random);
-        let admit = Admit { limits: Some(&[40_000, 20_001, 3]), ..Admit::default() };
-        let expected = oracle::nearest(&queries.as_planes(), &targets, &Live(&live), 20, &order, &admit);
+        let admit = Admit {
+            limits: Some(&[40_000, 20_001, 3]),
+            ..Admit::default()
+        };
+        let expected = oracle::nearest(
+            &queries.as_planes(),
+            &targets,
+            &Live(&live),
+            20,
+            &order,
+            &admit,
+        );
         assert!(expected[0].len() == 20, "the case is not empty");
         for kernel in Kernel::available() {
-            assert_eq!(nearest_with(kernel, queries.as_planes(), targets, &Live(&live), 20, &order, &admit), expected);
+            assert_eq!(
+                nearest_with(
+                    kernel,
+                    queries.as_planes(),
+                    targets,
+                    &Live(&live),
+                    20,
+                    &order,
+                    &admit
+                ),
+                expected
+            );
         }
     }
 
@@ -401,7 +637,10 @@ mod tests {
         let (targets, order) = (planes.as_planes(), Shuffled::new(7_000, &mut random));
         let live = bits(7_000, 0, &mut random);
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| nearest(targets, targets, &Live(&live), 5, &order, &Admit::default()))
         };
         let one = run(1);
@@ -412,11 +651,25 @@ mod tests {
     #[test]
     fn nothing_is_found_where_there_is_nothing() {
         let empty = OwnedPlanes::new(4);
-        let found = nearest(empty.as_planes(), empty.as_planes(), &Live(&[]), 3, &crate::knn::ByNumber, &Admit::default());
+        let found = nearest(
+            empty.as_planes(),
+            empty.as_planes(),
+            &Live(&[]),
+            3,
+            &crate::knn::ByNumber,
+            &Admit::default(),
+        );
         assert!(found.is_empty());
         let mut zero = OwnedPlanes::new(4);
         zero.push(&[0; 4]);
-        let found = nearest(zero.as_planes(), zero.as_planes(), &Live(&[1]), 3, &crate::knn::ByNumber, &Admit::default());
+        let found = nearest(
+            zero.as_planes(),
+            zero.as_planes(),
+            &Live(&[1]),
+            3,
+            &crate::knn::ByNumber,
+            &Admit::default(),
+        );
         assert_eq!(found, [Vec::new()]);
     }
 
@@ -424,16 +677,36 @@ mod tests {
     fn rows_that_are_not_valid_never_panic() {
         let mut random = Lcg(12);
         for _ in 0..60 {
-            let (rows, stride) = (random.below(90) as usize, 64 * (1 + random.below(3) as usize));
-            let mut bytes =
-                || -> Vec<i8> { (0..rows * stride).map(|_| [random.below(256) as u8 as i8, -128][random.below(2) as usize]).collect() };
+            let (rows, stride) = (
+                random.below(90) as usize,
+                64 * (1 + random.below(3) as usize),
+            );
+            let mut bytes = || -> Vec<i8> {
+                (0..rows * stride)
+                    .map(|_| [random.below(256) as u8 as i8, -128][random.below(2) as usize])
+                    .collect()
+            };
             let (high, low) = (bytes(), bytes());
-            let norms: Vec<Norms> =
-                (0..rows).map(|_| Norms { high: random.below(1 << 31) * 2 + 1, low: random.below(1 << 31) * 2 }).collect();
+            let norms: Vec<Norms> = (0..rows)
+                .map(|_| Norms {
+                    high: random.below(1 << 31) * 2 + 1,
+                    low: random.below(1 << 31) * 2,
+                })
+                .collect();
             let planes = Planes::new(stride, &high, &low, &norms).unwrap();
             for kernel in Kernel::available() {
-                let found = nearest_with(kernel, planes, planes, &Live(&[u64::MAX]), 5, &crate::knn::ByNumber, &Admit::default());
-                assert!(found.len() == rows && found.iter().flatten().all(|neighbor| neighbor.row < 64));
+                let found = nearest_with(
+                    kernel,
+                    planes,
+                    planes,
+                    &Live(&[u64::MAX]),
+                    5,
+                    &crate::knn::ByNumber,
+                    &Admit::default(),
+                );
+                assert!(
+                    found.len() == rows && found.iter().flatten().all(|neighbor| neighbor.row < 64)
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Neighbours offered one by one → the best of them: a bounded binary heap whose top is the worst kept.
+//! Neighbours offered one by one → the best of them: a bounded binary heap whose top is the worst
+//! kept.
 //!
 //! The result depends only on the set of offers, not on their order, because [`compare`] is total.
 
@@ -29,12 +30,20 @@ pub(super) struct TopK {
 impl TopK {
     /// Nothing yet; keeps at most `k`, none farther than `radius` (squared; [`OPEN`] for any).
     pub(super) fn new(k: usize, radius: u32) -> Self {
-        Self { k, radius, heap: Vec::new() }
+        Self {
+            k,
+            radius,
+            heap: Vec::new(),
+        }
     }
 
     /// The squared distance beyond which an offer is refused, inclusive; [`OPEN`] if none is.
     pub(super) fn k_distance(&self) -> u32 {
-        if self.heap.len() < self.k { self.radius } else { self.heap.first().map_or(0, |worst| worst.distance) }
+        if self.heap.len() < self.k {
+            self.radius
+        } else {
+            self.heap.first().map_or(0, |worst| worst.distance)
+        }
     }
 
     /// Takes a neighbour if it is among the best so far; says whether it did. O(log k).
@@ -80,8 +89,13 @@ impl TopK {
         let mut at = 0;
         loop {
             let left = 2 * at + 1;
-            let Some(&first) = self.heap.get(left) else { return };
-            let right_is_worse = self.heap.get(left + 1).is_some_and(|&second| compare(second, first, order) == Ordering::Greater);
+            let Some(&first) = self.heap.get(left) else {
+                return;
+            };
+            let right_is_worse = self
+                .heap
+                .get(left + 1)
+                .is_some_and(|&second| compare(second, first, order) == Ordering::Greater);
             let worse = if right_is_worse { left + 1 } else { left };
             if compare(self.heap[worse], self.heap[at], order) != Ordering::Greater {
                 return;
@@ -92,7 +106,8 @@ impl TopK {
     }
 }
 
-/// Heaps that several threads offer neighbours to. The k-distance of each stands beside its heap and is read without locking.
+/// Heaps that several threads offer neighbours to. The k-distance of each stands beside its heap
+/// and is read without locking.
 pub(super) struct TopKHeaps {
     most: usize,
     k_distance: Vec<AtomicU32>,
@@ -105,7 +120,9 @@ impl TopKHeaps {
         let best = TopK::new(k, radius);
         Self {
             most: k,
-            k_distance: (0..count).map(|_| AtomicU32::new(best.k_distance())).collect(),
+            k_distance: (0..count)
+                .map(|_| AtomicU32::new(best.k_distance()))
+                .collect(),
             bests: (0..count).map(|_| Mutex::new(best.clone())).collect(),
         }
     }
@@ -126,7 +143,9 @@ impl TopKHeaps {
         if neighbor.distance > self.k_distance(at) {
             return;
         }
-        let mut best = self.bests[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut best = self.bests[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if best.offer(neighbor, order) {
             self.k_distance[at].store(best.k_distance(), Relaxed);
         }
@@ -134,12 +153,19 @@ impl TopKHeaps {
 
     /// What each keeps, best first, in order.
     pub(super) fn into_sorted(self, order: &dyn RowOrder) -> Vec<Vec<Neighbor>> {
-        let sorted = |best: Mutex<TopK>| best.into_inner().unwrap_or_else(PoisonError::into_inner).into_sorted(order);
+        let sorted = |best: Mutex<TopK>| {
+            best.into_inner()
+                .unwrap_or_else(PoisonError::into_inner)
+                .into_sorted(order)
+        };
         self.bests.into_par_iter().map(sorted).collect()
     }
 }
 
-const _: () = assert!(OPEN as u64 > 4 * super::planes::MAX_LENGTH * super::planes::MAX_LENGTH, "no distance is OPEN");
+const _: () = assert!(
+    OPEN as u64 > 4 * super::planes::MAX_LENGTH * super::planes::MAX_LENGTH,
+    "no distance is OPEN"
+);
 
 #[cfg(test)]
 mod tests {
@@ -150,8 +176,17 @@ mod tests {
     fn the_heap_keeps_what_sorting_keeps() {
         let mut random = Lcg(5);
         for _ in 0..2_000 {
-            let (count, k, radius) = (random.below(60), random.below(20) as usize, [OPEN, 3][random.below(2) as usize]);
-            let offers: Vec<Neighbor> = (0..count).map(|row| Neighbor { row, distance: random.below(7) }).collect();
+            let (count, k, radius) = (
+                random.below(60),
+                random.below(20) as usize,
+                [OPEN, 3][random.below(2) as usize],
+            );
+            let offers: Vec<Neighbor> = (0..count)
+                .map(|row| Neighbor {
+                    row,
+                    distance: random.below(7),
+                })
+                .collect();
             let mut best = TopK::new(k, radius);
             for &offer in offers.iter().rev() {
                 let before = best.clone().into_sorted(&ByNumber);

@@ -23,7 +23,10 @@ pub struct ListUpdate {
 impl ListUpdate {
     /// Nothing yet, of lists of at most `k`.
     pub(super) fn new(k: usize) -> Self {
-        Self { k, ..Self::default() }
+        Self {
+            k,
+            ..Self::default()
+        }
     }
 
     /// Adds lists by place, those of `rows`.
@@ -59,7 +62,10 @@ impl ListUpdate {
     pub(super) fn leave_out(&mut self, is_old: impl Fn(u32, &[Neighbor]) -> bool + Sync) {
         let mut index = std::mem::take(&mut self.index);
         // Of a million lists they take less room than another index.
-        let old: Vec<bool> = index.par_iter().map(|&(row, place)| is_old(row, self.list(place))).collect();
+        let old: Vec<bool> = index
+            .par_iter()
+            .map(|&(row, place)| is_old(row, self.list(place)))
+            .collect();
         let mut old = old.into_iter();
         index.retain(|_| !old.next().unwrap_or(false));
         self.index = index;
@@ -83,9 +89,12 @@ impl ListUpdate {
         self.index.is_empty()
     }
 
-    /// Rows, ascending, whose list differs from the old one, with the new one, best first; empty for a row that left.
+    /// Rows, ascending, whose list differs from the old one, with the new one, best first; empty
+    /// for a row that left.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[Neighbor])> {
-        self.index.iter().map(|&(row, place)| (row, self.list(place)))
+        self.index
+            .iter()
+            .map(|&(row, place)| (row, self.list(place)))
     }
 
     /// The `at`th of [`ListUpdate::iter`].
@@ -112,7 +121,9 @@ impl ListUpdate {
 
     fn list(&self, place: u32) -> &[Neighbor] {
         match self.blocks.get(place as usize / BLOCK_ROWS) {
-            Some(block) if place != NOWHERE => taken(&block[place as usize % BLOCK_ROWS * self.k..][..self.k]),
+            Some(block) if place != NOWHERE => {
+                taken(&block[place as usize % BLOCK_ROWS * self.k..][..self.k])
+            }
             _ => &[],
         }
     }

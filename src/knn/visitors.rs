@@ -1,5 +1,5 @@
-//! Who keeps what when two rows meet: the lists that start from nothing, those that start from the old ones, and the four ways in which rows of
-//! either kind are joined.
+//! Who keeps what when two rows meet: the lists that start from nothing, those that start from the
+//! old ones, and the four ways in which rows of either kind are joined.
 
 use super::{
     arena::{Arena, EMPTY, insert, taken},
@@ -26,7 +26,11 @@ pub(super) struct Fresh<'a> {
 impl<'a> Fresh<'a> {
     /// Empty lists of `places` for `rows`.
     pub(super) fn new(rows: &'a [u32], places: usize, order: &'a dyn RowOrder) -> Self {
-        Self { rows, arena: Arena::new(rows.len(), places), order }
+        Self {
+            rows,
+            arena: Arena::new(rows.len(), places),
+            order,
+        }
     }
 
     /// The rows, by place.
@@ -41,7 +45,8 @@ impl<'a> Fresh<'a> {
 
     /// Offers a row at a distance.
     pub(super) fn offer(&self, place: usize, row: u32, distance: u32) {
-        self.arena.offer(place, Neighbor { row, distance }, self.order);
+        self.arena
+            .offer(place, Neighbor { row, distance }, self.order);
     }
 
     /// The lists.
@@ -53,23 +58,31 @@ impl<'a> Fresh<'a> {
 /// Number of parts of the table of lists that have changed, each behind its own lock.
 const SHARDS: usize = 64;
 
-/// A list that may have changed, and whether it began with all rows there were: then whoever is offered belongs to it.
+/// A list that may have changed, and whether it began with all rows there were: then whoever is
+/// offered belongs to it.
 struct Entered {
     list: Box<[Neighbor]>,
     is_whole: bool,
 }
 
 impl Entered {
-    /// Its k-distance: the distance of its last member, or unlimited while it has all rows and room.
+    /// Its k-distance: the distance of its last member, or unlimited while it has all rows and
+    /// room.
     fn k_distance(&self) -> u32 {
-        let members = if self.is_whole { &self.list } else { taken(&self.list) };
+        let members = if self.is_whole {
+            &self.list
+        } else {
+            taken(&self.list)
+        };
         members.last().map_or(0, |last| last.distance)
     }
 
-    /// Takes a neighbour if it belongs there: after the last of a list that has not all rows, others may come before it.
+    /// Takes a neighbour if it belongs there: after the last of a list that has not all rows,
+    /// others may come before it.
     fn enter(&mut self, neighbor: Neighbor, order: &dyn RowOrder) -> bool {
         let is_before = |last: &Neighbor| compare(neighbor, *last, order).is_lt();
-        (self.is_whole || taken(&self.list).last().is_some_and(is_before)) && insert(&mut self.list, neighbor, order)
+        (self.is_whole || taken(&self.list).last().is_some_and(is_before))
+            && insert(&mut self.list, neighbor, order)
     }
 }
 
@@ -85,15 +98,26 @@ pub(super) struct Kept<'a> {
 impl<'a> Kept<'a> {
     /// The lists of the rest. `k_distances` is empty if [`Kept::k_distance`] is not called.
     pub(super) fn new(change: &Change, update: &'a Update<'a>, k_distances: &[u32]) -> Self {
-        let k_distance = k_distances.iter().map(|&k_distance| AtomicU32::new(k_distance)).collect();
+        let k_distance = k_distances
+            .iter()
+            .map(|&k_distance| AtomicU32::new(k_distance))
+            .collect();
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let kept = Self { k_distance, shards, places: change.places, update };
+        let kept = Self {
+            k_distance,
+            shards,
+            places: change.places,
+            update,
+        };
         for &row in &change.thinned {
             let entered = kept.start(row);
             if let Some(k_distance) = kept.k_distance.get(row as usize) {
                 k_distance.store(entered.k_distance(), Ordering::Relaxed);
             }
-            kept.shard(row).lock().unwrap_or_else(PoisonError::into_inner).insert(row, entered);
+            kept.shard(row)
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(row, entered);
         }
         kept
     }
@@ -108,12 +132,17 @@ impl<'a> Kept<'a> {
         let is_whole = list.len() < self.update.k;
         list.retain(|neighbor| self.update.live.contains(neighbor.row));
         list.resize(self.places, EMPTY);
-        Entered { list: list.into_boxed_slice(), is_whole }
+        Entered {
+            list: list.into_boxed_slice(),
+            is_whole,
+        }
     }
 
     /// How far a row still looks; may be out of date, and is then larger than it need be.
     fn k_distance(&self, row: u32) -> u32 {
-        self.k_distance.get(row as usize).map_or(OPEN, |k_distance| k_distance.load(Ordering::Relaxed))
+        self.k_distance
+            .get(row as usize)
+            .map_or(OPEN, |k_distance| k_distance.load(Ordering::Relaxed))
     }
 
     /// Offers a neighbour to a row.
@@ -122,8 +151,14 @@ impl<'a> Kept<'a> {
             return;
         }
         // Only damaged rows are so far apart; a free place stays a free place.
-        let neighbor = Neighbor { distance: neighbor.distance.min(OPEN - 1), ..neighbor };
-        let mut shard = self.shard(row).lock().unwrap_or_else(PoisonError::into_inner);
+        let neighbor = Neighbor {
+            distance: neighbor.distance.min(OPEN - 1),
+            ..neighbor
+        };
+        let mut shard = self
+            .shard(row)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let k_distance = if let Some(entered) = shard.get_mut(&row) {
             entered.enter(neighbor, self.update.order);
             entered.k_distance()
@@ -141,7 +176,10 @@ impl<'a> Kept<'a> {
 
     /// The lists that something entered or that have lost a member.
     pub(super) fn into_lists(self) -> impl Iterator<Item = (u32, Box<[Neighbor]>)> {
-        let shards = self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let shards = self
+            .shards
+            .into_iter()
+            .map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
         shards.flatten().map(|(row, entered)| (row, entered.list))
     }
 }
@@ -205,7 +243,13 @@ impl PairVisitor for Entering<'_> {
 
     fn visit(&self, query: usize, target: usize, distance: u32) {
         self.new.offer(query, self.rest[target], distance);
-        self.kept.offer(self.rest[target], Neighbor { row: self.new.rows[query], distance });
+        self.kept.offer(
+            self.rest[target],
+            Neighbor {
+                row: self.new.rows[query],
+                distance,
+            },
+        );
     }
 }
 
@@ -236,25 +280,46 @@ mod tests {
 
     #[test]
     fn what_a_list_takes_does_not_depend_on_the_order_of_offers() {
-        let at = |distance: u32| Neighbor { row: distance, distance };
-        for (members, is_whole, expected) in
-            [(vec![], true, vec![3, 5, 8, 9]), (vec![4, 6], true, vec![3, 4, 5, 6]), (vec![4, 6, 7], false, vec![3, 4, 5, 6])]
-        {
+        let at = |distance: u32| Neighbor {
+            row: distance,
+            distance,
+        };
+        for (members, is_whole, expected) in [
+            (vec![], true, vec![3, 5, 8, 9]),
+            (vec![4, 6], true, vec![3, 4, 5, 6]),
+            (vec![4, 6, 7], false, vec![3, 4, 5, 6]),
+        ] {
             let mut list: Vec<Neighbor> = members.iter().copied().map(at).collect();
             list.resize(4, EMPTY);
             let offers = [9, 3, 8, 5];
             for turn in 0..offers.len() {
-                let mut entered = Entered { list: list.clone().into_boxed_slice(), is_whole };
+                let mut entered = Entered {
+                    list: list.clone().into_boxed_slice(),
+                    is_whole,
+                };
                 for i in 0..offers.len() {
                     entered.enter(at(offers[(i + turn) % offers.len()]), &ByNumber);
                 }
-                assert_eq!(taken(&entered.list).iter().map(|n| n.distance).collect::<Vec<_>>(), expected, "{members:?} {turn}");
+                assert_eq!(
+                    taken(&entered.list)
+                        .iter()
+                        .map(|n| n.distance)
+                        .collect::<Vec<_>>(),
+                    expected,
+                    "{members:?} {turn}"
+                );
                 assert_eq!(entered.k_distance(), expected[3]);
             }
         }
-        let eroded = Entered { list: vec![at(4), EMPTY].into_boxed_slice(), is_whole: false };
+        let eroded = Entered {
+            list: vec![at(4), EMPTY].into_boxed_slice(),
+            is_whole: false,
+        };
         assert_eq!(eroded.k_distance(), 4);
-        let whole = Entered { is_whole: true, ..eroded };
+        let whole = Entered {
+            is_whole: true,
+            ..eroded
+        };
         assert_eq!(whole.k_distance(), OPEN);
     }
 }

@@ -1,9 +1,11 @@
 //! Baseline JPEG bytes → its component planes, shrunk on the way to no less than a few times S.
 //!
-//! ITU-T T.81 Annexes B and F.2. This reads what most files are: sequential, Huffman coded, 8 bits, one scan of one or three components,
-//! sampling factors of one or two, with or without restart intervals. It declines everything else, which zune-jpeg then decodes. It is here
-//! because a picture is much smaller than a photo: the planes come out at 1/2, 1/4 or 1/8 of their size, each sample the exact mean of its
-//! box ([`super::idct`]), chroma is never brought to the size of luma, and colour is converted after the last resize.
+//! ITU-T T.81 Annexes B and F.2. This reads what most files are: sequential, Huffman coded, 8 bits,
+//! one scan of one or three components, sampling factors of one or two, with or without restart
+//! intervals. It declines everything else, which zune-jpeg then decodes. It is here because a
+//! picture is much smaller than a photo: the planes come out at 1/2, 1/4 or 1/8 of their size, each
+//! sample the exact mean of its box ([`super::idct`]), chroma is never brought to the size of luma,
+//! and colour is converted after the last resize.
 
 use super::{
     huffman::{Bits, Huffman, ZIGZAG},
@@ -66,8 +68,9 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// Decodes the planes of a file for a picture of `size` × `size`; `None` if the file is not of the common kind. `reserve` is called with the
-/// bytes of memory that this takes, before they are taken.
+/// Decodes the planes of a file for a picture of `size` × `size`; `None` if the file is not of the
+/// common kind. `reserve` is called with the bytes of memory that this takes, before they are
+/// taken.
 ///
 /// # Errors
 /// [`Error::Undecodable`] if the scan is damaged or ends too early; what `reserve` returns.
@@ -77,27 +80,50 @@ pub(super) fn decode<'a>(
     buffers: &'a mut Buffers,
     reserve: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<Option<Planes<'a>>> {
-    let Some((mut frame, data)) = read_frame(bytes) else { return Ok(None) };
-    let Some(mcus) = lay_out(&mut frame, size) else { return Ok(None) };
+    let Some((mut frame, data)) = read_frame(bytes) else {
+        return Ok(None);
+    };
+    let Some(mcus) = lay_out(&mut frame, size) else {
+        return Ok(None);
+    };
     let samples: usize = frame.components.iter().map(|c| c.width * c.height).sum();
     reserve((samples * size_of::<f32>() + data.len()) as u64)?;
-    let Some(ends) = unstuff(data, &mut buffers.scan) else { return Ok(None) };
-    let expected = if frame.restart == 0 { 1 } else { (mcus.0 * mcus.1).div_ceil(frame.restart) };
+    let Some(ends) = unstuff(data, &mut buffers.scan) else {
+        return Ok(None);
+    };
+    let expected = if frame.restart == 0 {
+        1
+    } else {
+        (mcus.0 * mcus.1).div_ceil(frame.restart)
+    };
     if ends.len() != expected {
         return Ok(None);
     }
-    let Some(scan) = Scan::new(&frame, mcus) else { return Ok(None) };
+    let Some(scan) = Scan::new(&frame, mcus) else {
+        return Ok(None);
+    };
     let planes = &mut buffers.planes;
     for (c, plane) in frame.components.iter().zip(planes.iter_mut()) {
         filled(plane, c.width * c.height);
     }
-    scan.decode(&buffers.scan, &ends, planes).ok_or_else(|| Error::Undecodable("the JPEG data is damaged or cut off".into()))?;
+    scan.decode(&buffers.scan, &ends, planes)
+        .ok_or_else(|| Error::Undecodable("the JPEG data is damaged or cut off".into()))?;
     let source = |i: usize| {
         let c = frame.components.get(i).copied().unwrap_or_default();
         let samples = buffers.planes.get(i).map_or(&[][..], Vec::as_slice);
-        Source { samples, channels: 1, width: c.width, height: c.height, right: c.right, bottom: c.bottom }
+        Source {
+            samples,
+            channels: 1,
+            width: c.width,
+            height: c.height,
+            right: c.right,
+            bottom: c.bottom,
+        }
     };
-    Ok(Some(Planes { list: [source(0), source(1), source(2)], count: frame.components.len() }))
+    Ok(Some(Planes {
+        list: [source(0), source(1), source(2)],
+        count: frame.components.len(),
+    }))
 }
 
 /// Reads the markers to the first scan; gives the rest of the bytes after its header.
@@ -121,20 +147,34 @@ fn read_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
 }
 
 fn read_components(payload: &[u8], frame: &mut Frame) -> Option<()> {
-    let &[8, h1, h0, w1, w0, count @ (1 | 3), ref list @ ..] = payload else { return None };
+    let &[8, h1, h0, w1, w0, count @ (1 | 3), ref list @ ..] = payload else {
+        return None;
+    };
     if list.len() != usize::from(count) * 3 {
         return None;
     }
-    (frame.width, frame.height) = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
+    (frame.width, frame.height) = (
+        u16::from_be_bytes([w1, w0]).into(),
+        u16::from_be_bytes([h1, h0]).into(),
+    );
     for entry in list.chunks_exact(3) {
-        let &[id, sampling, quantization] = entry else { return None };
-        // The scan of a single component is not interleaved: its sampling factors mean nothing (T.81 §A.2.2).
+        let &[id, sampling, quantization] = entry else {
+            return None;
+        };
+        // The scan of a single component is not interleaved: its sampling factors mean nothing
+        // (T.81 §A.2.2).
         let sampling = if count == 1 { 0x11 } else { sampling };
         let (horizontal, vertical) = (usize::from(sampling >> 4), usize::from(sampling & 15));
         if !(1..=2).contains(&horizontal) || !(1..=2).contains(&vertical) {
             return None;
         }
-        frame.components.push(Component { id, horizontal, vertical, quantization: quantization.into(), ..Component::default() });
+        frame.components.push(Component {
+            id,
+            horizontal,
+            vertical,
+            quantization: quantization.into(),
+            ..Component::default()
+        });
     }
     Some(())
 }
@@ -144,7 +184,11 @@ fn read_huffman(mut payload: &[u8], frame: &mut Frame) -> Option<()> {
         let counts: &[u8; 16] = counts;
         let total = counts.iter().map(|&c| usize::from(c)).sum();
         let table = Huffman::new(counts, rest.get(..total)?)?;
-        let tables = if class >> 4 == 0 { &mut frame.dc } else { &mut frame.ac };
+        let tables = if class >> 4 == 0 {
+            &mut frame.dc
+        } else {
+            &mut frame.ac
+        };
         *tables.get_mut(usize::from(class & 15))? = Some(Box::new(table));
         payload = rest.get(total..)?;
     }
@@ -188,16 +232,20 @@ fn lay_out(frame: &mut Frame, size: usize) -> Option<(usize, usize)> {
     let mcus = (frame.width.div_ceil(8 * h), frame.height.div_ceil(8 * v));
     for c in &mut frame.components {
         let (width, height) = (frame.width * c.horizontal, frame.height * c.vertical);
-        let enough = |n: &usize| width * n >= 8 * h * REST * size && height * n >= 8 * v * REST * size;
+        let enough =
+            |n: &usize| width * n >= 8 * h * REST * size && height * n >= 8 * v * REST * size;
         c.side = [1, 2, 4].into_iter().find(enough).unwrap_or(8);
         (c.width, c.height) = (mcus.0 * c.horizontal * c.side, mcus.1 * c.vertical * c.side);
-        (c.right, c.bottom) = ((width * c.side) as f64 / (8 * h) as f64, (height * c.side) as f64 / (8 * v) as f64);
+        (c.right, c.bottom) = (
+            (width * c.side) as f64 / (8 * h) as f64,
+            (height * c.side) as f64 / (8 * v) as f64,
+        );
     }
     (mcus.0 > 0 && mcus.1 > 0).then_some(mcus)
 }
 
-/// Copies the scan without stuffed zeros (T.81 §B.1.1.5) and restart markers; returns where each restart interval ends. `None` unless the
-/// scan ends with the end of the image.
+/// Copies the scan without stuffed zeros (T.81 §B.1.1.5) and restart markers; returns where each
+/// restart interval ends. `None` unless the scan ends with the end of the image.
 fn unstuff(mut data: &[u8], out: &mut Vec<u8>) -> Option<Vec<usize>> {
     const ONES: u64 = u64::MAX / 255;
     let mut ends = Vec::new();
@@ -250,12 +298,23 @@ impl<'a> Scan<'a> {
             let values = frame.quantization.get(component.quantization)?.as_ref()?;
             let scale = std::array::from_fn(|k| {
                 let (u, v) = (usize::from(ZIGZAG[k] % 8), usize::from(ZIGZAG[k] / 8));
-                (f64::from(values[k]) * idct::factor(component.side, u) * idct::factor(component.side, v)) as f32
+                (f64::from(values[k])
+                    * idct::factor(component.side, u)
+                    * idct::factor(component.side, v)) as f32
             });
-            Some(Plan { component, dc: frame.dc.get(component.dc)?.as_deref()?, ac: frame.ac.get(component.ac)?.as_deref()?, scale })
+            Some(Plan {
+                component,
+                dc: frame.dc.get(component.dc)?.as_deref()?,
+                ac: frame.ac.get(component.ac)?.as_deref()?,
+                scale,
+            })
         };
         let plans = frame.components.iter().map(plan).collect::<Option<_>>()?;
-        Some(Self { plans, mcus, restart: frame.restart })
+        Some(Self {
+            plans,
+            mcus,
+            restart: frame.restart,
+        })
     }
 
     /// Decodes all MCUs; `None` if the data is damaged or too short.
@@ -276,7 +335,12 @@ impl<'a> Scan<'a> {
                     (end, predictions, left) = (ends.next()?, [0; 3], self.restart);
                 }
                 left = left.wrapping_sub(1);
-                for ((plan, prediction), plane) in self.plans.iter().zip(&mut predictions).zip(planes.iter_mut()) {
+                for ((plan, prediction), plane) in self
+                    .plans
+                    .iter()
+                    .zip(&mut predictions)
+                    .zip(planes.iter_mut())
+                {
                     plan.mcu(&mut bits, prediction, &mut block, plane, (column, row))?;
                 }
             }
@@ -291,8 +355,21 @@ impl<'a> Scan<'a> {
 impl Plan<'_> {
     /// The blocks of one component in one MCU.
     #[inline(always)]
-    fn mcu(&self, bits: &mut Bits<'_>, prediction: &mut i32, block: &mut [f32; 64], plane: &mut [f32], at: (usize, usize)) -> Option<()> {
-        let Component { horizontal, vertical, side, width, .. } = self.component;
+    fn mcu(
+        &self,
+        bits: &mut Bits<'_>,
+        prediction: &mut i32,
+        block: &mut [f32; 64],
+        plane: &mut [f32],
+        at: (usize, usize),
+    ) -> Option<()> {
+        let Component {
+            horizontal,
+            vertical,
+            side,
+            width,
+            ..
+        } = self.component;
         for v in 0..vertical {
             for h in 0..horizontal {
                 let start = (at.1 * vertical + v) * side * width + (at.0 * horizontal + h) * side;

@@ -1,11 +1,13 @@
 //! The memory that decoding takes, shared by all threads of the process.
 //!
-//! A decode says what it will need before it begins, and waits while others hold what is left. So eight threads that meet eight large images
-//! take no more than one budget, and not eight times the memory of one. Small images neither wait nor count: there are at most as many of them
-//! at a time as threads, and they must not pay for a lock.
+//! A decode says what it will need before it begins, and waits while others hold what is left. So
+//! eight threads that meet eight large images take no more than one budget, and not eight times the
+//! memory of one. Small images neither wait nor count: there are at most as many of them at a time
+//! as threads, and they must not pay for a lock.
 //!
-//! Nothing can wait for ever: whoever holds a part of the budget only decodes, and never waits for another part of it ([`reserve`] asks a thread
-//! that holds one for nothing), and one that is alone always begins.
+//! Nothing can wait for ever: whoever holds a part of the budget only decodes, and never waits for
+//! another part of it ([`reserve`] asks a thread that holds one for nothing), and one that is alone
+//! always begins.
 
 use std::{
     cell::Cell,
@@ -29,13 +31,19 @@ struct Budget {
 
 impl Budget {
     const fn new() -> Self {
-        Self { held: Mutex::new(0), released: Condvar::new() }
+        Self {
+            held: Mutex::new(0),
+            released: Condvar::new(),
+        }
     }
 
     fn take(&self, bytes: u64, all: u64) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |held: &mut u64| *held > 0 && held.saturating_add(bytes) > all;
-        let mut held = self.released.wait_while(held, full).unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .released
+            .wait_while(held, full)
+            .unwrap_or_else(PoisonError::into_inner);
         *held = held.saturating_add(bytes);
     }
 
@@ -76,7 +84,12 @@ mod tests {
 
     #[test]
     fn threads_together_hold_no_more_than_the_budget_and_all_get_their_turn() {
-        let (budget, now, most, turns) = (Budget::new(), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (budget, now, most, turns) = (
+            Budget::new(),
+            AtomicU64::new(0),
+            AtomicU64::new(0),
+            AtomicU64::new(0),
+        );
         std::thread::scope(|scope| {
             for thread in 1..=8_u64 {
                 let (budget, now, most, turns) = (&budget, &now, &most, &turns);
@@ -84,7 +97,10 @@ mod tests {
                     for turn in 0..50 {
                         let bytes = 1 + (thread * 7 + turn) % 60;
                         budget.take(bytes, 100);
-                        most.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                        most.fetch_max(
+                            now.fetch_add(bytes, Ordering::SeqCst) + bytes,
+                            Ordering::SeqCst,
+                        );
                         std::thread::yield_now();
                         now.fetch_sub(bytes, Ordering::SeqCst);
                         budget.give_back(bytes);

@@ -1,8 +1,12 @@
-//! Bytes of an image file → a [`Frame`]: 8-bit samples of any width and height, for analyses of files as they are.
+//! Bytes of an image file → a [`Frame`]: 8-bit samples of any width and height, for analyses of
+//! files as they are.
 
 use image::metadata::Orientation;
 
-use super::{Format, Header, Limits, Picture, Scratch, Shape, decode_whole_jpeg, from_raster, guarded, jpeg, orientation, raster};
+use super::{
+    Format, Header, Limits, Picture, Scratch, Shape, decode_whole_jpeg, from_raster, guarded, jpeg,
+    orientation, raster,
+};
 use crate::{Error, Result};
 
 /// Most pixels of a frame.
@@ -27,22 +31,37 @@ impl Grid {
 
     /// Width and height before it is turned upright.
     pub(super) fn stored(self, orientation: Orientation) -> [usize; 2] {
-        if sideways(orientation) { [self.height, self.width] } else { [self.width, self.height] }
+        if sideways(orientation) {
+            [self.height, self.width]
+        } else {
+            [self.width, self.height]
+        }
     }
 }
 
 impl From<Shape> for Grid {
     fn from(shape: Shape) -> Self {
-        Self { width: shape.size.into(), height: shape.size.into(), planes: shape.planes }
+        Self {
+            width: shape.size.into(),
+            height: shape.size.into(),
+            planes: shape.planes,
+        }
     }
 }
 
 /// Whether turning upright swaps width and height.
 pub(super) fn sideways(orientation: Orientation) -> bool {
-    matches!(orientation, Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH)
+    matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    )
 }
 
-/// A decoded, upright image of a given width and height: 8-bit samples, plane after plane (R, G, B, or grey), row after row.
+/// A decoded, upright image of a given width and height: 8-bit samples, plane after plane (R, G, B,
+/// or grey), row after row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     width: usize,
@@ -55,14 +74,22 @@ impl Frame {
     /// A frame of given samples.
     ///
     /// # Errors
-    /// [`Error::Input`] if there are not `width` × `height` × `planes` samples, no pixels or more than [`MOST_FRAME_PIXELS`], or `planes` is neither
-    /// 1 nor 3.
+    /// [`Error::Input`] if there are not `width` × `height` × `planes` samples, no pixels or more
+    /// than [`MOST_FRAME_PIXELS`], or `planes` is neither 1 nor 3.
     pub fn from_samples([width, height]: [usize; 2], planes: u8, samples: Vec<u8>) -> Result<Self> {
         check([width, height], planes)?;
         if samples.len() != width * height * usize::from(planes) {
-            return Err(Error::Input(format!("{} samples are not {width} x {height} x {planes}", samples.len())));
+            return Err(Error::Input(format!(
+                "{} samples are not {width} x {height} x {planes}",
+                samples.len()
+            )));
         }
-        Ok(Self { width, height, planes, samples })
+        Ok(Self {
+            width,
+            height,
+            planes,
+            samples,
+        })
     }
 
     /// Width and height.
@@ -97,27 +124,49 @@ impl Frame {
 impl From<Picture> for Frame {
     fn from(picture: Picture) -> Self {
         let Shape { size, planes } = picture.shape();
-        Self { width: size.into(), height: size.into(), planes, samples: picture.samples }
+        Self {
+            width: size.into(),
+            height: size.into(),
+            planes,
+            samples: picture.samples,
+        }
     }
 }
 
 fn check([width, height]: [usize; 2], planes: u8) -> Result<()> {
-    if !width.checked_mul(height).is_some_and(|pixels| (1..=MOST_FRAME_PIXELS).contains(&pixels)) {
-        return Err(Error::Input(format!("{width} x {height} is not a size from 1 to {MOST_FRAME_PIXELS} pixels")));
+    if !width
+        .checked_mul(height)
+        .is_some_and(|pixels| (1..=MOST_FRAME_PIXELS).contains(&pixels))
+    {
+        return Err(Error::Input(format!(
+            "{width} x {height} is not a size from 1 to {MOST_FRAME_PIXELS} pixels"
+        )));
     }
     match planes {
         1 | 3 => Ok(()),
-        _ => Err(Error::Input(format!("a frame has 1 or 3 planes, not {planes}"))),
+        _ => Err(Error::Input(format!(
+            "a frame has 1 or 3 planes, not {planes}"
+        ))),
     }
 }
 
-/// Decodes a file to a given width and height, whatever its aspect ratio; resized as pictures are, but with its colours as they then are.
+/// Decodes a file to a given width and height, whatever its aspect ratio; resized as pictures are,
+/// but with its colours as they then are.
 ///
 /// # Errors
 /// [`Error::Input`] for a size that no frame can have; [`Error::Undecodable`] with the reason.
-pub fn decode_frame(bytes: &[u8], [width, height]: [usize; 2], planes: u8, limits: &Limits) -> Result<Frame> {
+pub fn decode_frame(
+    bytes: &[u8],
+    [width, height]: [usize; 2],
+    planes: u8,
+    limits: &Limits,
+) -> Result<Frame> {
     check([width, height], planes)?;
-    let grid = Grid { width, height, planes };
+    let grid = Grid {
+        width,
+        height,
+        planes,
+    };
     let samples = guarded(bytes, limits, |header, scratch| {
         let (sides, channels, orientation) = whole(bytes, header, limits, scratch)?;
         from_raster(sides, channels, orientation, grid, |colour| colour, scratch)
@@ -126,14 +175,27 @@ pub fn decode_frame(bytes: &[u8], [width, height]: [usize; 2], planes: u8, limit
 }
 
 /// Decodes all pixels into `scratch.raster`: width and height as stored, channels, orientation.
-fn whole(bytes: &[u8], header: &Header, limits: &Limits, scratch: &mut Scratch) -> Result<([usize; 2], usize, Orientation)> {
+fn whole(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<([usize; 2], usize, Orientation)> {
     if header.format == Format::Jpeg {
         let head = jpeg::Head::read(bytes)?;
         let channels = decode_whole_jpeg(bytes, &head, limits, scratch)?;
-        return Ok(([head.width as usize, head.height as usize], channels, head.orientation));
+        return Ok((
+            [head.width as usize, head.height as usize],
+            channels,
+            head.orientation,
+        ));
     }
     let decoded = raster::decode(bytes, header, &mut scratch.raster)?;
-    Ok(([decoded.width as usize, decoded.height as usize], decoded.channels, orientation::read(header.format, bytes)))
+    Ok((
+        [decoded.width as usize, decoded.height as usize],
+        decoded.channels,
+        orientation::read(header.format, bytes),
+    ))
 }
 
 #[cfg(test)]
@@ -158,16 +220,24 @@ mod tests {
         let shape = Shape::new(16, 3).unwrap();
         let picture = decode(UPRIGHT, shape, &Limits::default()).unwrap().picture;
         let frame = decode_frame(UPRIGHT, [16, 16], 3, &Limits::default()).unwrap();
-        assert!(frame.samples().iter().zip(picture.samples()).all(|(&a, &b)| a.abs_diff(b) <= 3));
+        assert!(
+            frame
+                .samples()
+                .iter()
+                .zip(picture.samples())
+                .all(|(&a, &b)| a.abs_diff(b) <= 3)
+        );
         assert_eq!(Frame::from(picture.clone()).samples(), picture.samples());
     }
 
     #[test]
     fn a_file_that_lies_on_its_side_is_turned_upright_into_a_frame_that_is_no_square() {
-        let stored = image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([10 * x as u8 + y as u8, 0, 0]));
+        let stored =
+            image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([10 * x as u8 + y as u8, 0, 0]));
         let mut png = std::io::Cursor::new(Vec::new());
         stored.write_to(&mut png, image::ImageFormat::Png).unwrap();
-        for (code, orientation) in (1..=8).map(|code| (code, Orientation::from_exif(code).unwrap())) {
+        for (code, orientation) in (1..=8).map(|code| (code, Orientation::from_exif(code).unwrap()))
+        {
             let mut turned = image::DynamicImage::from(stored.clone());
             turned.apply_orientation(orientation);
             let file = with_orientation(png.get_ref(), code);
@@ -180,18 +250,40 @@ mod tests {
 
     /// A PNG with an eXIf chunk after its header.
     fn with_orientation(png: &[u8], code: u8) -> Vec<u8> {
-        let exif = [b"eXIf".as_slice(), b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", &[code, 0, 0, 0], &[0; 4]].concat();
+        let exif = [
+            b"eXIf".as_slice(),
+            b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0",
+            &[code, 0, 0, 0],
+            &[0; 4],
+        ]
+        .concat();
         let crc = exif.iter().fold(!0_u32, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                if crc & 1 == 1 {
+                    crc >> 1 ^ 0xedb8_8320
+                } else {
+                    crc >> 1
+                }
+            })
         });
         let length = (exif.len() as u32 - 4).to_be_bytes();
-        [&png[..33], &length, &exif, &(!crc).to_be_bytes(), &png[33..]].concat()
+        [
+            &png[..33],
+            &length,
+            &exif,
+            &(!crc).to_be_bytes(),
+            &png[33..],
+        ]
+        .concat()
     }
 
     #[test]
     fn sizes_that_no_frame_can_have_are_refused() {
         for sides in [[0, 5], [1 << 20, 1 << 20], [usize::MAX, 2]] {
-            assert!(matches!(decode_frame(UPRIGHT, sides, 3, &Limits::default()), Err(Error::Input(_))));
+            assert!(matches!(
+                decode_frame(UPRIGHT, sides, 3, &Limits::default()),
+                Err(Error::Input(_))
+            ));
         }
     }
 }

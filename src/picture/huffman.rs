@@ -1,7 +1,7 @@
 //! Huffman-coded JPEG blocks → dequantised coefficients.
 //!
-//! ITU-T T.81 Annexes C and F.2.2. One table look-up of [`LOOK`] bits gives length, run and value together where they fit (an idea of
-//! stb_image's), a search over the longer lengths otherwise.
+//! ITU-T T.81 Annexes C and F.2.2. One table look-up of [`LOOK`] bits gives length, run and value
+//! together where they fit (an idea of stb_image's), a search over the longer lengths otherwise.
 
 /// Bits that are looked up at once.
 const LOOK: u32 = 11;
@@ -32,8 +32,8 @@ pub(super) const ZIGZAG: [u8; 64] = {
 /// A decoding table.
 #[derive(Clone)]
 pub(super) struct Huffman {
-    /// By the next `LOOK` bits: value (16 bits, signed), run and size (8), bits used (8). Value 0 means that only the code is resolved, bits
-    /// used 0 that the code is longer than `LOOK`.
+    /// By the next `LOOK` bits: value (16 bits, signed), run and size (8), bits used (8). Value 0
+    /// means that only the code is resolved, bits used 0 that the code is longer than `LOOK`.
     look: [u32; 1 << LOOK],
     /// By length: the first 16-bit window above its codes.
     limit: [u32; 17],
@@ -45,8 +45,16 @@ pub(super) struct Huffman {
 impl Huffman {
     /// From the BITS and HUFFVAL lists of a DHT segment; `None` if they are no prefix code.
     pub(super) fn new(counts: &[u8; 16], values: &[u8]) -> Option<Self> {
-        let mut table = Self { look: [0; 1 << LOOK], limit: [0; 17], offset: [0; 17], symbols: [0; 256] };
-        table.symbols.get_mut(..values.len())?.copy_from_slice(values);
+        let mut table = Self {
+            look: [0; 1 << LOOK],
+            limit: [0; 17],
+            offset: [0; 17],
+            symbols: [0; 256],
+        };
+        table
+            .symbols
+            .get_mut(..values.len())?
+            .copy_from_slice(values);
         let (mut code, mut place) = (0_u32, 0_usize);
         for (length, &count) in (1_u32..).zip(counts) {
             let l = length as usize;
@@ -87,7 +95,11 @@ impl Huffman {
 #[inline(always)]
 fn extend(bits: u32, size: u32) -> i32 {
     let value = bits as i32;
-    if bits >> (size - 1) == 0 { value - (1 << size) + 1 } else { value }
+    if bits >> (size - 1) == 0 {
+        value - (1 << size) + 1
+    } else {
+        value
+    }
 }
 
 /// A reader of bits from data without stuffed bytes.
@@ -102,7 +114,12 @@ pub(super) struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     pub(super) fn new(data: &'a [u8], at: usize) -> Self {
-        Self { data, at, window: 0, count: 0 }
+        Self {
+            data,
+            at,
+            window: 0,
+            count: 0,
+        }
     }
 
     /// Whether more bits were used than stand before the byte `end`.
@@ -110,10 +127,15 @@ impl<'a> Bits<'a> {
         (self.at as u64) * 8 > end as u64 * 8 + u64::from(self.count)
     }
 
-    /// Brings at least 56 bits into the window: enough for one symbol and its value of any length (31) and before it two short ones (`LOOK`).
+    /// Brings at least 56 bits into the window: enough for one symbol and its value of any length
+    /// (31) and before it two short ones (`LOOK`).
     #[inline(always)]
     fn refill(&mut self) {
-        let next = self.data.get(self.at..).and_then(|d| d.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b));
+        let next = self
+            .data
+            .get(self.at..)
+            .and_then(|d| d.first_chunk())
+            .map_or(0, |b| u64::from_be_bytes(*b));
         self.window |= next >> self.count;
         self.at += ((63 - self.count) >> 3) as usize;
         self.count |= 56;
@@ -125,7 +147,8 @@ impl<'a> Bits<'a> {
         self.count = self.count.wrapping_sub(bits);
     }
 
-    /// The next symbol (run and size) and its value, 0 if the size is 0; `None` if the bits are no code. At least 31 bits are there.
+    /// The next symbol (run and size) and its value, 0 if the size is 0; `None` if the bits are no
+    /// code. At least 31 bits are there.
     #[inline(always)]
     fn next(&mut self, table: &Huffman) -> Option<(u32, i32)> {
         let entry = table.look[(self.window >> (64 - LOOK)) as usize];
@@ -161,10 +184,14 @@ impl<'a> Bits<'a> {
         let length = (LOOK + 1..17).find(|&l| ahead < table.limit[l as usize])?;
         let place = (ahead >> (16 - length)) as i32 + table.offset[length as usize];
         self.drop(length);
-        table.symbols.get(usize::try_from(place).ok()?).map(|&s| s.into())
+        table
+            .symbols
+            .get(usize::try_from(place).ok()?)
+            .map(|&s| s.into())
     }
 
-    /// Decodes one block of a sequential scan; returns the number of zig-zag positions that may be other than zero.
+    /// Decodes one block of a sequential scan; returns the number of zig-zag positions that may be
+    /// other than zero.
     ///
     /// With `AC` false the AC coefficients are read over.
     #[inline(always)]
@@ -175,7 +202,12 @@ impl<'a> Bits<'a> {
         prediction: &mut i32,
         block: &mut [f32; 64],
     ) -> Option<usize> {
-        let mut bits = Bits { data: self.data, at: self.at, window: self.window, count: self.count };
+        let mut bits = Bits {
+            data: self.data,
+            at: self.at,
+            window: self.window,
+            count: self.count,
+        };
         bits.refill();
         let (size, difference) = bits.next(tables.0)?;
         if size > 11 {

@@ -1,10 +1,12 @@
 //! 8 × 8 DCT coefficients → 8, 4, 2 or 1 samples a side, each the mean of a box of the 64.
 //!
-//! The inverse DCT of ITU-T T.81 §A.3.3 is x_i = Σ_k c_k X_k cos((2i+1)kπ/16), c_0 = 1/√8, c_k = 1/2. The mean of neighbouring samples
-//! needs no samples: (x_{2j} + x_{2j+1})/2 = Σ_k c_k cos(kπ/16) X_k cos((2j+1)kπ/8), and since cos((2j+1)(8−k)π/8) = −cos((2j+1)kπ/8) the
-//! eight terms fold to four; folding once more gives the means of four, and X_0/8 is the mean of all. The factors that do not depend on j
-//! are part of the dequantisation table. So shrinking costs nothing and is the area mean exactly, except that samples are clamped after it and
-//! not rounded. Arithmetic: f32 in one fixed order, hence the same on every machine.
+//! The inverse DCT of ITU-T T.81 §A.3.3 is x_i = Σ_k c_k X_k cos((2i+1)kπ/16), c_0 = 1/√8, c_k =
+//! 1/2. The mean of neighbouring samples needs no samples: (x_{2j} + x_{2j+1})/2 = Σ_k c_k
+//! cos(kπ/16) X_k cos((2j+1)kπ/8), and since cos((2j+1)(8−k)π/8) = −cos((2j+1)kπ/8) the eight terms
+//! fold to four; folding once more gives the means of four, and X_0/8 is the mean of all. The
+//! factors that do not depend on j are part of the dequantisation table. So shrinking costs nothing
+//! and is the area mean exactly, except that samples are clamped after it and not rounded.
+//! Arithmetic: f32 in one fixed order, hence the same on every machine.
 
 /// One dimension of the transform, from eight scaled coefficients to `N` samples, in `L` lanes.
 pub(super) trait Pass<const N: usize> {
@@ -26,7 +28,11 @@ const COS: [f64; 9] = [
 
 /// What coefficient `k` is multiplied by in each dimension before a pass to `n` samples.
 pub(super) fn factor(n: usize, k: usize) -> f64 {
-    let c = if k == 0 { std::f64::consts::FRAC_1_SQRT_2 / 2.0 } else { 0.5 };
+    let c = if k == 0 {
+        std::f64::consts::FRAC_1_SQRT_2 / 2.0
+    } else {
+        0.5
+    };
     // cos(kπ/8), k up to 7: the table's k = 2, 4, 6 and their reflections.
     let twice = if k <= 4 { COS[2 * k] } else { -COS[16 - 2 * k] };
     match n {
@@ -60,15 +66,25 @@ impl Pass<8> for Full {
         let difference: [f32; L] = zip(|l| y[0][l] - y[4][l] * C[4]);
         let p: [f32; L] = zip(|l| y[2][l] * C[2] + y[6][l] * C[6]);
         let q: [f32; L] = zip(|l| y[2][l] * C[6] - y[6][l] * C[2]);
-        let even: [[f32; L]; 4] =
-            [zip(|l| sum[l] + p[l]), zip(|l| difference[l] + q[l]), zip(|l| difference[l] - q[l]), zip(|l| sum[l] - p[l])];
+        let even: [[f32; L]; 4] = [
+            zip(|l| sum[l] + p[l]),
+            zip(|l| difference[l] + q[l]),
+            zip(|l| difference[l] - q[l]),
+            zip(|l| sum[l] - p[l]),
+        ];
         let odd: [[f32; L]; 4] = [
             zip(|l| y[1][l] * C[1] + y[3][l] * C[3] + y[5][l] * C[5] + y[7][l] * C[7]),
             zip(|l| y[1][l] * C[3] - y[3][l] * C[7] - y[5][l] * C[1] - y[7][l] * C[5]),
             zip(|l| y[1][l] * C[5] - y[3][l] * C[1] + y[5][l] * C[7] + y[7][l] * C[3]),
             zip(|l| y[1][l] * C[7] - y[3][l] * C[5] + y[5][l] * C[3] - y[7][l] * C[1]),
         ];
-        std::array::from_fn(|i| if i < 4 { zip(|l| even[i][l] + odd[i][l]) } else { zip(|l| even[7 - i][l] - odd[7 - i][l]) })
+        std::array::from_fn(|i| {
+            if i < 4 {
+                zip(|l| even[i][l] + odd[i][l])
+            } else {
+                zip(|l| even[7 - i][l] - odd[7 - i][l])
+            }
+        })
     }
 }
 
@@ -107,10 +123,15 @@ impl Pass<2> for Quarter {
     }
 }
 
-/// Both dimensions: `block[v * 8 + u]` is the scaled coefficient of vertical frequency u and horizontal frequency v; writes `N` rows of `N`
-/// samples at distance `stride`, level-shifted and clamped to 0..=255.
+/// Both dimensions: `block[v * 8 + u]` is the scaled coefficient of vertical frequency u and
+/// horizontal frequency v; writes `N` rows of `N` samples at distance `stride`, level-shifted and
+/// clamped to 0..=255.
 #[inline(always)]
-pub(super) fn inverse<P: Pass<N>, const N: usize>(block: &[f32; 64], out: &mut [f32], stride: usize) {
+pub(super) fn inverse<P: Pass<N>, const N: usize>(
+    block: &[f32; 64],
+    out: &mut [f32],
+    stride: usize,
+) {
     let lanes: [[f32; 8]; 8] = std::array::from_fn(|v| std::array::from_fn(|u| block[v * 8 + u]));
     let columns = P::pass(&lanes);
     let turned: [[f32; N]; 8] = std::array::from_fn(|u| std::array::from_fn(|x| columns[x][u]));
@@ -134,7 +155,9 @@ mod tests {
     /// T.81 §A.3.3, literally, in f64; coefficients [u (vertical)][v (horizontal)].
     fn oracle(coefficients: &[[f64; 8]; 8]) -> [[f64; 8]; 8] {
         let c = |k: usize| if k == 0 { 0.125_f64.sqrt() } else { 0.5 };
-        let wave = |i: usize, k: usize| ((2 * i + 1) as f64 * k as f64 * std::f64::consts::PI / 16.0).cos();
+        let wave = |i: usize, k: usize| {
+            ((2 * i + 1) as f64 * k as f64 * std::f64::consts::PI / 16.0).cos()
+        };
         std::array::from_fn(|y| {
             std::array::from_fn(|x| {
                 let mut sum = 0.0;
@@ -150,16 +173,23 @@ mod tests {
 
     fn check<P: Pass<N>, const N: usize>(coefficients: &[[f64; 8]; 8]) {
         let samples = oracle(coefficients);
-        let block: [f32; 64] = std::array::from_fn(|i| (coefficients[i % 8][i / 8] * factor(N, i % 8) * factor(N, i / 8)) as f32);
+        let block: [f32; 64] = std::array::from_fn(|i| {
+            (coefficients[i % 8][i / 8] * factor(N, i % 8) * factor(N, i / 8)) as f32
+        });
         let mut out = [0.0; 64];
         inverse::<P, N>(&block, &mut out, N);
         let box_side = 8 / N;
         for y in 0..N {
             for x in 0..N {
-                let cells = (0..box_side * box_side).map(|i| samples[y * box_side + i / box_side][x * box_side + i % box_side]);
+                let cells = (0..box_side * box_side)
+                    .map(|i| samples[y * box_side + i / box_side][x * box_side + i % box_side]);
                 let mean = cells.sum::<f64>() / (box_side * box_side) as f64;
                 let expected = (mean + 128.0).clamp(0.0, 255.0);
-                assert!((f64::from(out[y * N + x]) - expected).abs() < 0.001, "{N}: ({x}, {y}) {} {expected}", out[y * N + x]);
+                assert!(
+                    (f64::from(out[y * N + x]) - expected).abs() < 0.001,
+                    "{N}: ({x}, {y}) {} {expected}",
+                    out[y * N + x]
+                );
             }
         }
     }
@@ -171,7 +201,11 @@ mod tests {
             let coefficients = std::array::from_fn(|_| {
                 std::array::from_fn(|_| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    if round % 2 == 0 && state & 0x300 != 0 { 0.0 } else { f64::from(state >> 20) / 16.0 - 128.0 }
+                    if round % 2 == 0 && state & 0x300 != 0 {
+                        0.0
+                    } else {
+                        f64::from(state >> 20) / 16.0 - 128.0
+                    }
                 })
             });
             check::<Full, 8>(&coefficients);

@@ -12,15 +12,21 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Width, and height.
     pub max_side: u32,
-    /// Bytes of memory that decoding one image takes. All that the threads of the process decode at a time take half of it together; an image
-    /// that needs more than half is decoded alone.
+    /// Bytes of memory that decoding one image takes. All that the threads of the process decode at
+    /// a time take half of it together; an image that needs more than half is decoded alone.
     pub max_alloc: u64,
 }
 
 impl Default for Limits {
-    /// 256 MiB of file, 250 million pixels, 65,535 a side, 640 MiB of memory: with its file, an image takes less than 1 GB.
+    /// 256 MiB of file, 250 million pixels, 65,535 a side, 640 MiB of memory: with its file, an
+    /// image takes less than 1 GB.
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_pixels: 250_000_000, max_side: 65_535, max_alloc: 640 << 20 }
+        Self {
+            max_bytes: 256 << 20,
+            max_pixels: 250_000_000,
+            max_side: 65_535,
+            max_alloc: 640 << 20,
+        }
     }
 }
 
@@ -40,7 +46,13 @@ pub(crate) fn is_refusal(reason: &str) -> bool {
 impl Limits {
     /// Why a file of so many bytes is not read; `None` if it is.
     pub(crate) fn refuse_file(&self, bytes: u64) -> Option<String> {
-        (bytes > self.max_bytes).then(|| format!("{bytes} bytes; the limit is {}: {}", self.max_bytes, raise("file_bytes")))
+        (bytes > self.max_bytes).then(|| {
+            format!(
+                "{bytes} bytes; the limit is {}: {}",
+                self.max_bytes,
+                raise("file_bytes")
+            )
+        })
     }
 
     /// Whether an image of this size may be decoded at all.
@@ -54,12 +66,15 @@ impl Limits {
         }
         if pixels > self.max_pixels {
             let (most, mend) = (self.max_pixels, raise("pixels"));
-            return Err(Error::Undecodable(format!("{width} x {height} pixels are more than the limit allows ({most}): {mend}")));
+            return Err(Error::Undecodable(format!(
+                "{width} x {height} pixels are more than the limit allows ({most}): {mend}"
+            )));
         }
         Ok(())
     }
 
-    /// Takes the memory that decoding an image needs out of the budget, and waits for it if others have it.
+    /// Takes the memory that decoding an image needs out of the budget, and waits for it if others
+    /// have it.
     ///
     /// # Errors
     /// [`Error::Undecodable`] if one image may not take as much.
@@ -82,7 +97,8 @@ mod tests {
     use super::Limits;
 
     #[test]
-    fn an_image_with_its_file_takes_less_than_a_gigabyte_and_a_photograph_of_108_megapixels_is_read() {
+    fn an_image_with_its_file_takes_less_than_a_gigabyte_and_a_photograph_of_108_megapixels_is_read()
+     {
         let limits = Limits::default();
         assert!(limits.max_bytes + limits.max_alloc < 960_000_000);
         limits.check(12_000, 9_000).unwrap();

@@ -1,4 +1,5 @@
-//! Bytes of an image file → [`Picture`]: S × S samples of 8 bits; or, where an analysis wants more, a [`Frame`] of any sides.
+//! Bytes of an image file → [`Picture`]: S × S samples of 8 bits; or, where an analysis wants more,
+//! a [`Frame`] of any sides.
 
 mod ancillary;
 mod baseline;
@@ -33,7 +34,8 @@ use image::metadata::Orientation;
 use scratch::{Scratch, filled};
 use std::fmt::Display;
 
-/// Everything that the samples of a picture depend on besides the file: decoders, their settings, filters. It changes when the samples do.
+/// Everything that the samples of a picture depend on besides the file: decoders, their settings,
+/// filters. It changes when the samples do.
 pub const DECODER: &str = "picture/2 jpeg-box zune-jpeg/0.5-strict image/0.25 box-to-2S catmull-rom chroma-by-4 alpha-over-128 grey-mean";
 
 /// Side and number of planes of a [`Picture`].
@@ -52,10 +54,14 @@ impl Shape {
     /// [`Error::Input`] if `size` is odd or not in 8..=256, or `planes` is neither 1 nor 3.
     pub fn new(size: u16, planes: u8) -> Result<Self> {
         if !(8..=256).contains(&size) || !size.is_multiple_of(2) {
-            return Err(Error::Input(format!("the picture size {size} is not an even number from 8 to 256")));
+            return Err(Error::Input(format!(
+                "the picture size {size} is not an even number from 8 to 256"
+            )));
         }
         if !matches!(planes, 1 | 3) {
-            return Err(Error::Input(format!("a picture has 1 or 3 planes, not {planes}")));
+            return Err(Error::Input(format!(
+                "a picture has 1 or 3 planes, not {planes}"
+            )));
         }
         Ok(Self { size, planes })
     }
@@ -68,7 +74,8 @@ impl Shape {
     }
 }
 
-/// A decoded, upright image of a standard size: 8-bit samples, plane after plane (R, G, B, or grey), each S × S, row after row.
+/// A decoded, upright image of a standard size: 8-bit samples, plane after plane (R, G, B, or
+/// grey), each S × S, row after row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Picture {
     shape: Shape,
@@ -83,7 +90,11 @@ impl Picture {
     pub fn from_samples(shape: Shape, samples: Vec<u8>) -> Result<Self> {
         let shape = Shape::new(shape.size, shape.planes)?;
         if samples.len() != shape.len() {
-            return Err(Error::Input(format!("a picture of {shape:?} has {} samples, not {}", shape.len(), samples.len())));
+            return Err(Error::Input(format!(
+                "a picture of {shape:?} has {} samples, not {}",
+                shape.len(),
+                samples.len()
+            )));
         }
         Ok(Self { shape, samples })
     }
@@ -122,15 +133,26 @@ pub struct Decoded {
     pub width: u32,
     /// Rows of the upright image.
     pub height: u32,
-    /// Whether the image had to be resized; if not, its samples are exact. If so, its chroma is rounded (Co and Cg of YCoCg-R to multiples of 4).
+    /// Whether the image had to be resized; if not, its samples are exact. If so, its chroma is
+    /// rounded (Co and Cg of YCoCg-R to multiples of 4).
     pub resized: bool,
 }
 
 /// An [`Error::Undecodable`] from another crate's message, which is cut to one printable line.
 fn undecodable(what: &str, detail: &dyn Display) -> Error {
     let detail = detail.to_string();
-    let line: String = detail.trim().chars().take_while(|&c| c != '\n').filter(|c| !c.is_control()).take(160).collect();
-    Error::Undecodable(if line.is_empty() { what.to_owned() } else { format!("{what} ({line})") })
+    let line: String = detail
+        .trim()
+        .chars()
+        .take_while(|&c| c != '\n')
+        .filter(|c| !c.is_control())
+        .take(160)
+        .collect();
+    Error::Undecodable(if line.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what} ({line})")
+    })
 }
 
 /// Decodes a file to a picture of a given shape.
@@ -138,12 +160,19 @@ fn undecodable(what: &str, detail: &dyn Display) -> Error {
 /// # Errors
 /// [`Error::Undecodable`] always, with the reason.
 pub fn decode(bytes: &[u8], shape: Shape, limits: &Limits) -> Result<Decoded> {
-    Shape::new(shape.size, shape.planes).map_err(|e| undecodable("no picture can have this shape", &e))?;
-    guarded(bytes, limits, |header, scratch| decode_with(bytes, header, shape, limits, scratch))
+    Shape::new(shape.size, shape.planes)
+        .map_err(|e| undecodable("no picture can have this shape", &e))?;
+    guarded(bytes, limits, |header, scratch| {
+        decode_with(bytes, header, shape, limits, scratch)
+    })
 }
 
 /// Checks a file against the limits, and lets its decoder loose on it: what panics is damaged.
-fn guarded<T>(bytes: &[u8], limits: &Limits, decode: impl FnOnce(&Header, &mut Scratch) -> Result<T>) -> Result<T> {
+fn guarded<T>(
+    bytes: &[u8],
+    limits: &Limits,
+    decode: impl FnOnce(&Header, &mut Scratch) -> Result<T>,
+) -> Result<T> {
     if let Some(reason) = limits.refuse_file(bytes.len() as u64) {
         return Err(Error::Undecodable(reason));
     }
@@ -155,13 +184,21 @@ fn guarded<T>(bytes: &[u8], limits: &Limits, decode: impl FnOnce(&Header, &mut S
     let memory = memory::needed(&header, bytes);
     let reserved = limits.reserve(header.width, header.height, memory)?;
     let result = guard::catch(|| scratch::with(reserved, |scratch| decode(&header, scratch)));
-    result.unwrap_or_else(|| Err(Error::Undecodable(format!("the {} decoder failed on it; the data is damaged", header.format.name()))))
+    result.unwrap_or_else(|| {
+        Err(Error::Undecodable(format!(
+            "the {} decoder failed on it; the data is damaged",
+            header.format.name()
+        )))
+    })
 }
 
-/// Refuses a header that promises more pixels than the bytes can hold at the best compression that the format allows: two bits for 64
-/// pixels (JPEG), or 1,032 to 1 (deflate).
+/// Refuses a header that promises more pixels than the bytes can hold at the best compression that
+/// the format allows: two bits for 64 pixels (JPEG), or 1,032 to 1 (deflate).
 fn plausible(header: &Header, bytes: &[u8]) -> Result<()> {
-    let (pixels, length) = (u64::from(header.width).saturating_mul(header.height.into()), bytes.len() as u64);
+    let (pixels, length) = (
+        u64::from(header.width).saturating_mul(header.height.into()),
+        bytes.len() as u64,
+    );
     let most = match header.format {
         Format::Jpeg => length.saturating_mul(512),
         Format::Png => length.saturating_mul(8 * 1032),
@@ -176,24 +213,53 @@ fn plausible(header: &Header, bytes: &[u8]) -> Result<()> {
     )))
 }
 
-fn decode_with(bytes: &[u8], header: &Header, shape: Shape, limits: &Limits, scratch: &mut Scratch) -> Result<Decoded> {
+fn decode_with(
+    bytes: &[u8],
+    header: &Header,
+    shape: Shape,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<Decoded> {
     if header.format == Format::Jpeg {
         return decode_jpeg(bytes, shape, limits, scratch);
     }
     let orientation = orientation::read(header.format, bytes);
     let raster = raster::decode(bytes, header, &mut scratch.raster)?;
     let raster_sides = [raster.width as usize, raster.height as usize];
-    let samples = from_raster(raster_sides, raster.channels, orientation, shape.into(), ycocg::round, scratch)?;
-    finish(header.format, (raster.width, raster.height), orientation, shape, samples)
+    let samples = from_raster(
+        raster_sides,
+        raster.channels,
+        orientation,
+        shape.into(),
+        ycocg::round,
+        scratch,
+    )?;
+    finish(
+        header.format,
+        (raster.width, raster.height),
+        orientation,
+        shape,
+        samples,
+    )
 }
 
-fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratch) -> Result<Decoded> {
+fn decode_jpeg(
+    bytes: &[u8],
+    shape: Shape,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<Decoded> {
     let head = jpeg::Head::read(bytes)?;
     let size = u32::from(shape.size);
     let reserved = &mut scratch.reserved;
-    let mut reserve = |memory| limits.reserve(head.width, head.height, memory).map(|reservation| *reserved = reservation);
+    let mut reserve = |memory| {
+        limits
+            .reserve(head.width, head.height, memory)
+            .map(|reservation| *reserved = reservation)
+    };
     if (head.width, head.height) != (size, size)
-        && let Some(planes) = baseline::decode(bytes, size as usize, &mut scratch.baseline, &mut reserve)?
+        && let Some(planes) =
+            baseline::decode(bytes, size as usize, &mut scratch.baseline, &mut reserve)?
     {
         let area = size as usize * size as usize;
         let resized = filled(&mut scratch.resized, area * planes.list().len());
@@ -201,39 +267,78 @@ fn decode_jpeg(bytes: &[u8], shape: Shape, limits: &Limits, scratch: &mut Scratc
             scratch.resampler.run(*plane, [size as usize; 2], out);
         }
         let rgb = head.is_rgb();
-        let samples =
-            upright(shape.into(), head.orientation, resized, |[a, b, c]| ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) }));
-        return finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples);
+        let samples = upright(shape.into(), head.orientation, resized, |[a, b, c]| {
+            ycocg::round(if rgb { [a, b, c] } else { resize::rgb(a, b, c) })
+        });
+        return finish(
+            Format::Jpeg,
+            (head.width, head.height),
+            head.orientation,
+            shape,
+            samples,
+        );
     }
     let channels = decode_whole_jpeg(bytes, &head, limits, scratch)?;
     let sides = [head.width as usize, head.height as usize];
-    let samples = from_raster(sides, channels, head.orientation, shape.into(), ycocg::round, scratch)?;
-    finish(Format::Jpeg, (head.width, head.height), head.orientation, shape, samples)
+    let samples = from_raster(
+        sides,
+        channels,
+        head.orientation,
+        shape.into(),
+        ycocg::round,
+        scratch,
+    )?;
+    finish(
+        Format::Jpeg,
+        (head.width, head.height),
+        head.orientation,
+        shape,
+        samples,
+    )
 }
 
 /// Decodes all samples of a JPEG into `scratch.raster`; gives the channels.
-fn decode_whole_jpeg(bytes: &[u8], head: &jpeg::Head, limits: &Limits, scratch: &mut Scratch) -> Result<usize> {
+fn decode_whole_jpeg(
+    bytes: &[u8],
+    head: &jpeg::Head,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<usize> {
     head.check_scans(bytes)?;
     // What the other way has left is given back before more is asked for.
     scratch.shrink();
     scratch.reserved = Reservation::default();
-    scratch.reserved = limits.reserve(head.width, head.height, head.memory().saturating_add(bytes.len() as u64))?;
+    scratch.reserved = limits.reserve(
+        head.width,
+        head.height,
+        head.memory().saturating_add(bytes.len() as u64),
+    )?;
     jpeg::decode(bytes, head, &mut scratch.raster)
 }
 
 /// One or three planes as stored → the samples of an upright grid: colour converted, turned.
-fn upright(grid: Grid, orientation: Orientation, planes: &[u8], colour: impl Fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
+fn upright(
+    grid: Grid,
+    orientation: Orientation,
+    planes: &[u8],
+    colour: impl Fn([u8; 3]) -> [u8; 3],
+) -> Vec<u8> {
     let mut list = planes.chunks_exact(grid.area());
     match (list.next(), list.next(), list.next()) {
         (Some(first), Some(second), Some(third)) => {
-            let triples = first.iter().zip(second).zip(third).map(|((&a, &b), &c)| colour([a, b, c]));
+            let triples = first
+                .iter()
+                .zip(second)
+                .zip(third)
+                .map(|((&a, &b), &c)| colour([a, b, c]));
             resize::planes(grid, orientation, triples)
         }
         _ => resize::planes(grid, orientation, planes.iter().map(|&v| [v; 3])),
     }
 }
 
-/// The interleaved samples in `scratch.raster` → the samples of an upright grid, with `rounded` colours where they are resized.
+/// The interleaved samples in `scratch.raster` → the samples of an upright grid, with `rounded`
+/// colours where they are resized.
 fn from_raster(
     sides: [usize; 2],
     channels: usize,
@@ -243,7 +348,10 @@ fn from_raster(
     scratch: &mut Scratch,
 ) -> Result<Vec<u8>> {
     let short = || Error::Undecodable("the decoder gave too few samples".into());
-    let samples = scratch.raster.get(..sides[0] * sides[1] * channels).ok_or_else(short)?;
+    let samples = scratch
+        .raster
+        .get(..sides[0] * sides[1] * channels)
+        .ok_or_else(short)?;
     let target = grid.stored(orientation);
     if sides == target {
         return Ok(match channels {
@@ -257,11 +365,28 @@ fn from_raster(
     Ok(upright(grid, orientation, out, rounded))
 }
 
-fn finish(format: Format, stored: (u32, u32), orientation: Orientation, shape: Shape, samples: Vec<u8>) -> Result<Decoded> {
-    let picture = Picture::from_samples(shape, samples).map_err(|e| undecodable("decoding failed", &e))?;
-    let (width, height) = if frame::sideways(orientation) { (stored.1, stored.0) } else { stored };
+fn finish(
+    format: Format,
+    stored: (u32, u32),
+    orientation: Orientation,
+    shape: Shape,
+    samples: Vec<u8>,
+) -> Result<Decoded> {
+    let picture =
+        Picture::from_samples(shape, samples).map_err(|e| undecodable("decoding failed", &e))?;
+    let (width, height) = if frame::sideways(orientation) {
+        (stored.1, stored.0)
+    } else {
+        stored
+    };
     let size = u32::from(shape.size);
-    Ok(Decoded { picture, format, width, height, resized: stored != (size, size) })
+    Ok(Decoded {
+        picture,
+        format,
+        width,
+        height,
+        resized: stored != (size, size),
+    })
 }
 
 #[cfg(test)]
@@ -335,11 +460,23 @@ mod tests {
     fn pattern() -> Picture {
         let at = |f: fn(usize, usize) -> usize| (0..256).map(move |i| f(i % 16, i / 16) as u8);
         let blue = at(|x, y| if (x < 8) == (y < 8) { 40 } else { 210 });
-        Picture::from_samples(colour(16), at(|x, _| x * 17).chain(at(|_, y| y * 17)).chain(blue).collect()).unwrap()
+        Picture::from_samples(
+            colour(16),
+            at(|x, _| x * 17)
+                .chain(at(|_, y| y * 17))
+                .chain(blue)
+                .collect(),
+        )
+        .unwrap()
     }
 
     fn psnr(a: &Picture, b: &Picture) -> f64 {
-        let squares: f64 = a.samples().iter().zip(b.samples()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+        let squares: f64 = a
+            .samples()
+            .iter()
+            .zip(b.samples())
+            .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
+            .sum();
         10.0 * (65_025.0 * a.samples().len() as f64 / squares.max(1e-9)).log10()
     }
 
@@ -361,7 +498,14 @@ mod tests {
     #[test]
     fn a_progressive_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() {
         let image = file("progressive48x32.jpg");
-        let scans = |count: usize| [&image[..image.len() - 2], &[0xff, 0xda, 0, 2].repeat(count), &image[image.len() - 2..]].concat();
+        let scans = |count: usize| {
+            [
+                &image[..image.len() - 2],
+                &[0xff, 0xda, 0, 2].repeat(count),
+                &image[image.len() - 2..],
+            ]
+            .concat()
+        };
         assert!(reason(&scans(100)).contains("more than 100 scans"));
         assert!(read(image, colour(16)).is_ok());
     }
@@ -374,15 +518,53 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let all = Limits::default();
-        assert!(refused(Limits { max_pixels: 1_535, ..all }).contains("raise `pixels` under [limits]"));
-        assert!(refused(Limits { max_bytes: 100, ..all }).contains("raise `file_bytes` under [limits]"));
-        assert!(refused(Limits { max_alloc: 48 * 32 * 3 - 1, ..all }).contains("raise `memory` under [limits]"));
-        assert!(decode(image, colour(16), &Limits { max_pixels: 1_536, max_alloc: 48 * 32 * 3, ..all }).is_ok());
+        assert!(
+            refused(Limits {
+                max_pixels: 1_535,
+                ..all
+            })
+            .contains("raise `pixels` under [limits]")
+        );
+        assert!(
+            refused(Limits {
+                max_bytes: 100,
+                ..all
+            })
+            .contains("raise `file_bytes` under [limits]")
+        );
+        assert!(
+            refused(Limits {
+                max_alloc: 48 * 32 * 3 - 1,
+                ..all
+            })
+            .contains("raise `memory` under [limits]")
+        );
+        assert!(
+            decode(
+                image,
+                colour(16),
+                &Limits {
+                    max_pixels: 1_536,
+                    max_alloc: 48 * 32 * 3,
+                    ..all
+                }
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn an_image_of_the_right_size_goes_through_unchanged() {
-        for name in ["rgb16.png", "rgb16.bmp", "rgb16.ppm", "rgb16.pam", "rgb16.qoi", "rgb16.tif", "rgb16_raw.tif", "lossless16.webp"] {
+        for name in [
+            "rgb16.png",
+            "rgb16.bmp",
+            "rgb16.ppm",
+            "rgb16.pam",
+            "rgb16.qoi",
+            "rgb16.tif",
+            "rgb16_raw.tif",
+            "lossless16.webp",
+        ] {
             let decoded = read(file(name), colour(16)).unwrap();
             assert_eq!(decoded.picture, pattern(), "{name}");
             assert!(!decoded.resized);
@@ -392,7 +574,9 @@ mod tests {
 
     #[test]
     fn grey_goes_through_unchanged_and_is_repeated_for_three_planes() {
-        let one = read(file("text16.pgm"), Shape::new(16, 1).unwrap()).unwrap().picture;
+        let one = read(file("text16.pgm"), Shape::new(16, 1).unwrap())
+            .unwrap()
+            .picture;
         let expected: Vec<u8> = (0..256).map(|i| (i % 16 * 16 + i / 16) as u8).collect();
         assert_eq!(one.samples(), expected);
         let three = read(file("text16.pgm"), colour(16)).unwrap().picture;
@@ -400,14 +584,22 @@ mod tests {
             assert_eq!(three.plane(plane), expected);
         }
         let (png, pgm) = (file("grey16.png"), file("grey16.pgm"));
-        assert_eq!(read(png, one.shape()).unwrap().picture, read(pgm, one.shape()).unwrap().picture);
+        assert_eq!(
+            read(png, one.shape()).unwrap().picture,
+            read(pgm, one.shape()).unwrap().picture
+        );
     }
 
     #[test]
     fn colour_in_one_plane_is_the_rounded_mean() {
-        let picture = read(file("rgb16.png"), Shape::new(16, 1).unwrap()).unwrap().picture;
+        let picture = read(file("rgb16.png"), Shape::new(16, 1).unwrap())
+            .unwrap()
+            .picture;
         for (i, &sample) in picture.samples().iter().enumerate() {
-            let sum: f64 = pixel(&pattern(), i % 16, i / 16).iter().map(|&c| f64::from(c)).sum();
+            let sum: f64 = pixel(&pattern(), i % 16, i / 16)
+                .iter()
+                .map(|&c| f64::from(c))
+                .sum();
             assert_eq!(f64::from(sample), (sum / 3.0).round());
         }
     }
@@ -415,19 +607,33 @@ mod tests {
     #[test]
     fn alpha_lies_over_mid_grey() {
         let picture = read(file("alpha16.png"), colour(16)).unwrap().picture;
-        assert_eq!([0, 1, 2].map(|x| pixel(&picture, x, 3)), [[128; 3], [164, 114, 89], [200, 100, 50]]);
+        assert_eq!(
+            [0, 1, 2].map(|x| pixel(&picture, x, 3)),
+            [[128; 3], [164, 114, 89], [200, 100, 50]]
+        );
         let grey = read(file("greyalpha16.png"), colour(16)).unwrap().picture;
-        assert_eq!([0, 1, 2].map(|x| pixel(&grey, x, 3)), [[128; 3], [164; 3], [200; 3]]);
+        assert_eq!(
+            [0, 1, 2].map(|x| pixel(&grey, x, 3)),
+            [[128; 3], [164; 3], [200; 3]]
+        );
     }
 
     #[test]
     fn sixteen_bits_are_rounded_to_eight() {
-        let grey = read(file("deep16.png"), Shape::new(16, 1).unwrap()).unwrap().picture;
-        assert_eq!(grey, read(file("text16.pgm"), grey.shape()).unwrap().picture);
+        let grey = read(file("deep16.png"), Shape::new(16, 1).unwrap())
+            .unwrap()
+            .picture;
+        assert_eq!(
+            grey,
+            read(file("text16.pgm"), grey.shape()).unwrap().picture
+        );
         let rgb = read(file("deep_rgb16.png"), colour(16)).unwrap().picture;
         let rounded = |v: usize| (v as f64 * 255.0 / 65_535.0).round() as u8;
         for (x, y) in [(0, 0), (3, 5), (15, 15)] {
-            assert_eq!(pixel(&rgb, x, y), [rounded(x * 4096 + 128), rounded(y * 4096 + 127), 255]);
+            assert_eq!(
+                pixel(&rgb, x, y),
+                [rounded(x * 4096 + 128), rounded(y * 4096 + 127), 255]
+            );
         }
     }
 
@@ -435,10 +641,18 @@ mod tests {
     fn palettes_and_first_frames_are_read() {
         let first = read(file("first_frame16.png"), colour(16)).unwrap().picture;
         for name in ["palette16.png", "palette16.bmp", "animated16.gif"] {
-            assert_eq!(read(file(name), colour(16)).unwrap().picture, first, "{name}");
+            assert_eq!(
+                read(file(name), colour(16)).unwrap().picture,
+                first,
+                "{name}"
+            );
         }
         for name in ["animated16.png", "animated16.webp"] {
-            assert_eq!(read(file(name), colour(16)).unwrap().picture, pattern(), "{name}");
+            assert_eq!(
+                read(file(name), colour(16)).unwrap().picture,
+                pattern(),
+                "{name}"
+            );
         }
     }
 
@@ -450,13 +664,52 @@ mod tests {
             let picture = read(file(name), colour(16)).unwrap().picture;
             for ((x, y), expected) in points.into_iter().zip(expected) {
                 let found = pixel(&picture, x, y);
-                assert!(found.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 3), "{name} ({x}, {y}): {found:?} {expected:?}");
+                assert!(
+                    found.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 3),
+                    "{name} ({x}, {y}): {found:?} {expected:?}"
+                );
             }
         };
-        near("cmyk16.jpg", [[0, 0, 40], [255, 0, 210], [0, 255, 210], [255, 255, 40], [136, 51, 210]]);
-        near("ycck16.jpg", [[255, 148, 255], [0, 15, 227], [140, 255, 30], [123, 0, 0], [4, 151, 255]]);
-        near("lossy16.webp", [[1, 1, 31], [243, 7, 214], [12, 249, 208], [254, 254, 49], [142, 55, 173]]);
-        near("colour16.jpg", [[2, 0, 39], [253, 1, 210], [2, 255, 211], [255, 255, 41], [136, 50, 209]]);
+        near(
+            "cmyk16.jpg",
+            [
+                [0, 0, 40],
+                [255, 0, 210],
+                [0, 255, 210],
+                [255, 255, 40],
+                [136, 51, 210],
+            ],
+        );
+        near(
+            "ycck16.jpg",
+            [
+                [255, 148, 255],
+                [0, 15, 227],
+                [140, 255, 30],
+                [123, 0, 0],
+                [4, 151, 255],
+            ],
+        );
+        near(
+            "lossy16.webp",
+            [
+                [1, 1, 31],
+                [243, 7, 214],
+                [12, 249, 208],
+                [254, 254, 49],
+                [142, 55, 173],
+            ],
+        );
+        near(
+            "colour16.jpg",
+            [
+                [2, 0, 39],
+                [253, 1, 210],
+                [2, 255, 211],
+                [255, 255, 41],
+                [136, 50, 209],
+            ],
+        );
     }
 
     /// A JPEG with an Exif segment of one entry, the orientation.
@@ -468,7 +721,8 @@ mod tests {
         exif
     }
 
-    /// Where the stored pixel (x, y) of a square of side 16 stands upright (Exif 2.3, table of orientations).
+    /// Where the stored pixel (x, y) of a square of side 16 stands upright (Exif 2.3, table of
+    /// orientations).
     fn upright(orientation: u8, x: usize, y: usize) -> (usize, usize) {
         match orientation {
             1 => (x, y),
@@ -484,16 +738,30 @@ mod tests {
 
     #[test]
     fn every_exif_orientation_is_applied() {
-        for (name, slack) in [("colour16.jpg", 0), ("colour48x32.jpg", 3), ("progressive48x32.jpg", 3)] {
+        for (name, slack) in [
+            ("colour16.jpg", 0),
+            ("colour48x32.jpg", 3),
+            ("progressive48x32.jpg", 3),
+        ] {
             let stored = read(file(name), colour(16)).unwrap();
             for orientation in 1..=8 {
                 let turned = read(&with_orientation(file(name), orientation), colour(16)).unwrap();
-                let sides = if orientation > 4 { (stored.height, stored.width) } else { (stored.width, stored.height) };
+                let sides = if orientation > 4 {
+                    (stored.height, stored.width)
+                } else {
+                    (stored.width, stored.height)
+                };
                 assert_eq!((turned.width, turned.height), sides);
                 for (x, y) in (0..256).map(|i| (i % 16, i / 16)) {
                     let (to_x, to_y) = upright(orientation, x, y);
-                    let (a, b) = (pixel(&stored.picture, x, y), pixel(&turned.picture, to_x, to_y));
-                    assert!(a.iter().zip(b).all(|(&a, b)| a.abs_diff(b) <= slack), "{name} {orientation} ({x}, {y})");
+                    let (a, b) = (
+                        pixel(&stored.picture, x, y),
+                        pixel(&turned.picture, to_x, to_y),
+                    );
+                    assert!(
+                        a.iter().zip(b).all(|(&a, b)| a.abs_diff(b) <= slack),
+                        "{name} {orientation} ({x}, {y})"
+                    );
                 }
             }
         }
@@ -508,26 +776,49 @@ mod tests {
         let head = jpeg::Head::read(bytes).unwrap();
         scratch::with(Reservation::default(), |s| {
             let channels = jpeg::decode(bytes, &head, &mut s.raster).unwrap();
-            let samples =
-                from_raster([head.width as usize, head.height as usize], channels, head.orientation, shape.into(), ycocg::round, s)
-                    .unwrap();
+            let samples = from_raster(
+                [head.width as usize, head.height as usize],
+                channels,
+                head.orientation,
+                shape.into(),
+                ycocg::round,
+                s,
+            )
+            .unwrap();
             Picture::from_samples(shape, samples).unwrap()
         })
     }
 
     #[test]
     fn the_fast_jpeg_way_agrees_with_the_slow_one() {
-        for name in ["colour48x32", "subsampled48x32", "wide48x32", "restart48x32", "rgb48x32", "grey48x32", "large200x140"] {
+        for name in [
+            "colour48x32",
+            "subsampled48x32",
+            "wide48x32",
+            "restart48x32",
+            "rgb48x32",
+            "grey48x32",
+            "large200x140",
+        ] {
             let bytes = file(&format!("{name}.jpg"));
             for size in [8, 14, 32, 64, 128] {
                 assert!(
-                    baseline::decode(bytes, size, &mut baseline::Buffers::default(), &mut |_| Ok(())).unwrap().is_some(),
+                    baseline::decode(bytes, size, &mut baseline::Buffers::default(), &mut |_| Ok(
+                        ()
+                    ))
+                    .unwrap()
+                    .is_some(),
                     "{name} is declined"
                 );
                 let shape = colour(size as u16);
                 let found = psnr(&read(bytes, shape).unwrap().picture, &slow(bytes, shape));
-                // Where chroma is subsampled it is interpolated differently; the pattern's hard colour edges are the worst case.
-                let least = if ["colour48x32", "rgb48x32", "grey48x32"].contains(&name) { 42.0 } else { 32.0 };
+                // Where chroma is subsampled it is interpolated differently; the pattern's hard
+                // colour edges are the worst case.
+                let least = if ["colour48x32", "rgb48x32", "grey48x32"].contains(&name) {
+                    42.0
+                } else {
+                    32.0
+                };
                 assert!(found > least, "{name} at {size}: {found} dB");
             }
         }
@@ -536,7 +827,13 @@ mod tests {
     #[test]
     fn a_jpeg_resembles_what_it_was_made_from() {
         let source = read(file("colour48x32.png"), colour(16)).unwrap().picture;
-        for name in ["colour48x32.jpg", "subsampled48x32.jpg", "progressive48x32.jpg", "restart48x32.jpg", "rgb48x32.jpg"] {
+        for name in [
+            "colour48x32.jpg",
+            "subsampled48x32.jpg",
+            "progressive48x32.jpg",
+            "restart48x32.jpg",
+            "rgb48x32.jpg",
+        ] {
             let found = psnr(&source, &read(file(name), colour(16)).unwrap().picture);
             assert!(found > 29.0, "{name}: {found} dB");
         }
@@ -547,7 +844,11 @@ mod tests {
         let mut pgm = b"P5 600 450 255\n".to_vec();
         pgm.extend((0..600 * 450).map(|i| if i % 600 % 2 == 0 { 0 } else { 255 }));
         let picture = read(&pgm, Shape::new(64, 1).unwrap()).unwrap().picture;
-        assert!(picture.samples().iter().all(|s| (110..=146).contains(s)), "{:?}", &picture.samples()[..64]);
+        assert!(
+            picture.samples().iter().all(|s| (110..=146).contains(s)),
+            "{:?}",
+            &picture.samples()[..64]
+        );
     }
 
     #[test]
@@ -556,11 +857,31 @@ mod tests {
         for (width, height) in [(9, 300), (131, 67), (16, 17), (1, 1), (1000, 20)] {
             let header = format!("P5 {width} {height} 255\n").into_bytes();
             let flat = [header.clone(), vec![77; width * height]].concat();
-            assert!(read(&flat, colour(16)).unwrap().picture.samples().iter().all(|&s| s == 77), "{width} x {height}");
-            let noise: Vec<u8> = (0..width * height).map(|_| 64 + random.below(128) as u8).collect();
-            let mean = |samples: &[u8]| samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len() as f64;
-            let picture = read(&[header, noise.clone()].concat(), Shape::new(16, 1).unwrap()).unwrap().picture;
-            assert!((mean(picture.samples()) - mean(&noise)).abs() < 4.0, "{width} x {height}");
+            assert!(
+                read(&flat, colour(16))
+                    .unwrap()
+                    .picture
+                    .samples()
+                    .iter()
+                    .all(|&s| s == 77),
+                "{width} x {height}"
+            );
+            let noise: Vec<u8> = (0..width * height)
+                .map(|_| 64 + random.below(128) as u8)
+                .collect();
+            let mean = |samples: &[u8]| {
+                samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len() as f64
+            };
+            let picture = read(
+                &[header, noise.clone()].concat(),
+                Shape::new(16, 1).unwrap(),
+            )
+            .unwrap()
+            .picture;
+            assert!(
+                (mean(picture.samples()) - mean(&noise)).abs() < 4.0,
+                "{width} x {height}"
+            );
         }
     }
 
@@ -569,7 +890,11 @@ mod tests {
         for &(name, bytes) in FILES {
             let whole = probe(bytes).unwrap();
             let decoded = read(bytes, colour(16)).unwrap();
-            assert_eq!((whole.format, whole.width.max(whole.height)), (decoded.format, decoded.width.max(decoded.height)), "{name}");
+            assert_eq!(
+                (whole.format, whole.width.max(whole.height)),
+                (decoded.format, decoded.width.max(decoded.height)),
+                "{name}"
+            );
             if whole.format != Format::Tiff {
                 let enough = bytes.len() * 4 / 5;
                 assert_eq!(probe(&bytes[..enough]).ok(), Some(whole), "{name}");
@@ -587,7 +912,11 @@ mod tests {
                 let cut = read(&bytes[..length], colour(16));
                 // Plain text cannot tell whether its last number is whole; see `whole`.
                 let excused = name == "text16.pgm" && length + 4 > bytes.len();
-                assert!(cut.is_err() || excused, "{name} cut to {length} of {}", bytes.len());
+                assert!(
+                    cut.is_err() || excused,
+                    "{name} cut to {length} of {}",
+                    bytes.len()
+                );
             }
         }
     }
@@ -609,7 +938,13 @@ mod tests {
 
     #[test]
     fn a_cut_jpeg_stays_cut_when_an_end_is_put_after_it() {
-        for name in ["colour48x32.jpg", "subsampled48x32.jpg", "grey48x32.jpg", "restart48x32.jpg", "large200x140.jpg"] {
+        for name in [
+            "colour48x32.jpg",
+            "subsampled48x32.jpg",
+            "grey48x32.jpg",
+            "restart48x32.jpg",
+            "large200x140.jpg",
+        ] {
             let bytes = file(name);
             let ended = [&bytes[..bytes.len() - 40], &[0xff, 0xd9]].concat();
             assert!(read(&ended, colour(32)).is_err(), "{name}");
@@ -626,7 +961,11 @@ mod tests {
                     let at = random.below(damaged.len());
                     damaged[at] ^= 1 << random.below(8);
                 }
-                let limits = Limits { max_pixels: 1 << 20, max_alloc: 1 << 24, ..Limits::default() };
+                let limits = Limits {
+                    max_pixels: 1 << 20,
+                    max_alloc: 1 << 24,
+                    ..Limits::default()
+                };
                 if let Err(error) = decode(&damaged, colour(16), &limits) {
                     assert!(matches!(error, Error::Undecodable(_)), "{name}: {error}");
                 }
@@ -639,7 +978,10 @@ mod tests {
     fn reasons_are_understood_by_a_user() {
         assert_eq!(reason(b""), "the file is empty");
         assert_eq!(reason(b"hello, this is a text"), "it is text, not an image");
-        assert_eq!(reason(b"version https://git-lfs.github.com/spec/v1\n"), "it is a Git LFS pointer, not the image itself");
+        assert_eq!(
+            reason(b"version https://git-lfs.github.com/spec/v1\n"),
+            "it is a Git LFS pointer, not the image itself"
+        );
         assert!(reason(&[7; 40]).contains("none of PNG"));
         let png = |width: u32, height: u32| {
             let mut bytes = file("rgb16.png").to_vec();
@@ -656,12 +998,50 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let refused = |limits: Limits| decode(file("large200x140.jpg"), colour(16), &limits).unwrap_err().to_string();
-        assert!(refused(Limits { max_bytes: 100, ..Limits::default() }).contains("the limit is 100: raise `file_bytes`"));
-        assert!(refused(Limits { max_pixels: 27_999, ..Limits::default() }).contains("more than the limit"));
-        assert!(refused(Limits { max_side: 199, ..Limits::default() }).contains("more than the limit"));
-        assert!(refused(Limits { max_alloc: 1_000, ..Limits::default() }).contains("of memory, which is more"));
-        assert!(decode(file("rgb16.png"), colour(16), &Limits { max_alloc: 700, ..Limits::default() }).is_err());
+        let refused = |limits: Limits| {
+            decode(file("large200x140.jpg"), colour(16), &limits)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            refused(Limits {
+                max_bytes: 100,
+                ..Limits::default()
+            })
+            .contains("the limit is 100: raise `file_bytes`")
+        );
+        assert!(
+            refused(Limits {
+                max_pixels: 27_999,
+                ..Limits::default()
+            })
+            .contains("more than the limit")
+        );
+        assert!(
+            refused(Limits {
+                max_side: 199,
+                ..Limits::default()
+            })
+            .contains("more than the limit")
+        );
+        assert!(
+            refused(Limits {
+                max_alloc: 1_000,
+                ..Limits::default()
+            })
+            .contains("of memory, which is more")
+        );
+        assert!(
+            decode(
+                file("rgb16.png"),
+                colour(16),
+                &Limits {
+                    max_alloc: 700,
+                    ..Limits::default()
+                }
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -680,16 +1060,26 @@ mod tests {
         let header = probe(&comment).unwrap();
         assert_eq!((header.width, header.height), (8, 8));
         // Words and lines say different things of the same header.
-        let lines =
-            [&b"P7\nWIDTH 8\nHEIGHT 8\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\n#\n"[..], b"# WIDTH 1\n", b"ENDHDR\n", &[7; 64]].concat();
+        let lines = [
+            &b"P7\nWIDTH 8\nHEIGHT 8\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\n#\n"[..],
+            b"# WIDTH 1\n",
+            b"ENDHDR\n",
+            &[7; 64],
+        ]
+        .concat();
         for bytes in [comment, lines] {
             let header = probe(&bytes).unwrap();
             let decoded = decode(&bytes, colour(8), &Limits::default()).unwrap();
-            assert_eq!((decoded.width, decoded.height), (header.width, header.height));
+            assert_eq!(
+                (decoded.width, decoded.height),
+                (header.width, header.height)
+            );
         }
         let two = [&b"P7\nWIDTH 8\nHEIGHT 8\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\n#\rWIDTH 1\nENDHDR\n"[..], &[7; 64]].concat();
         assert_eq!(probe(&two).unwrap().width, 1);
-        let reason = decode(&two, colour(8), &Limits::default()).unwrap_err().to_string();
+        let reason = decode(&two, colour(8), &Limits::default())
+            .unwrap_err()
+            .to_string();
         assert!(reason.contains("other sides than its header"), "{reason}");
     }
 

@@ -1,14 +1,15 @@
 //! Samples of any size → a picture's or a frame's, plane after plane, by one separable convolution.
 //!
-//! The kernel is Catmull-Rom (Keys 1981, "Cubic convolution interpolation for digital image processing", eq. 15, a = −1/2), stretched by the
-//! factor where the image is reduced, so that nothing aliases. Unlike Lanczos it needs no transcendental function; sums are taken in f32 in
-//! one fixed order and rounded once: the same bytes on every machine. Whole rows are summed up first, then runs of four samples within the
-//! rows that are left; compilers vectorise both.
+//! The kernel is Catmull-Rom (Keys 1981, "Cubic convolution interpolation for digital image
+//! processing", eq. 15, a = −1/2), stretched by the factor where the image is reduced, so that
+//! nothing aliases. Unlike Lanczos it needs no transcendental function; sums are taken in f32 in
+//! one fixed order and rounded once: the same bytes on every machine. Whole rows are summed up
+//! first, then runs of four samples within the rows that are left; compilers vectorise both.
 
 use super::resize::Source;
 
-/// The weights of one axis: for each target sample its first source sample and a run of weights that sum to 1, in fours, the last filled up
-/// with zeros.
+/// The weights of one axis: for each target sample its first source sample and a run of weights
+/// that sum to 1, in fours, the last filled up with zeros.
 #[derive(Default)]
 struct Weights {
     /// Source samples, extent, target samples: what the weights were made for.
@@ -17,7 +18,8 @@ struct Weights {
 }
 
 impl Weights {
-    /// Makes the weights unless they are there. Of `length` source samples the image fills the first `extent`.
+    /// Makes the weights unless they are there. Of `length` source samples the image fills the
+    /// first `extent`.
     fn prepare(&mut self, length: usize, extent: f64, size: usize) {
         if self.made_for == (length, extent.to_bits(), size) {
             return;
@@ -28,11 +30,17 @@ impl Weights {
         for i in 0..size {
             let centre = (i as f64 + 0.5) * ratio;
             let from = ((centre - 2.0 * stretch).max(0.0) as usize).min(length.saturating_sub(1));
-            let to = ((centre + 2.0 * stretch).ceil() as usize).min(length).max(from + 1);
-            let weights: Vec<f64> = (from..to).map(|j| keys((j as f64 + 0.5 - centre) / stretch)).collect();
+            let to = ((centre + 2.0 * stretch).ceil() as usize)
+                .min(length)
+                .max(from + 1);
+            let weights: Vec<f64> = (from..to)
+                .map(|j| keys((j as f64 + 0.5 - centre) / stretch))
+                .collect();
             let sum: f64 = weights.iter().sum();
-            let four = |w: &[f64]| std::array::from_fn(|i| w.get(i).map_or(0.0, |w| (w / sum) as f32));
-            self.runs.push((from, weights.chunks(4).map(four).collect()));
+            let four =
+                |w: &[f64]| std::array::from_fn(|i| w.get(i).map_or(0.0, |w| (w / sum) as f32));
+            self.runs
+                .push((from, weights.chunks(4).map(four).collect()));
         }
         self.made_for = (length, extent.to_bits(), size);
     }
@@ -64,10 +72,18 @@ pub(super) struct Resampler {
 }
 
 impl Resampler {
-    /// Convolves to `columns` × `rows` samples a channel; `out` takes the channels one after another. Cost when reducing: about 4 · `width` ·
-    /// `height` + 4 · `width` · `rows` multiplications a channel.
+    /// Convolves to `columns` × `rows` samples a channel; `out` takes the channels one after
+    /// another. Cost when reducing: about 4 · `width` · `height` + 4 · `width` · `rows`
+    /// multiplications a channel.
     pub(super) fn run(&mut self, source: Source<'_>, [columns, rows]: [usize; 2], out: &mut [u8]) {
-        let Source { samples, channels, width, height, right, bottom } = source;
+        let Source {
+            samples,
+            channels,
+            width,
+            height,
+            right,
+            bottom,
+        } = source;
         self.rows.prepare(height, bottom, rows);
         self.columns.prepare(width, right, columns);
         let row = width * channels;
@@ -80,15 +96,31 @@ impl Resampler {
         self.channel.resize(width + 3, 0.0);
         let samples = samples.get(..row * height).unwrap_or_default();
         for (y, (from, weights)) in self.rows.runs.iter().enumerate() {
-            sum_rows(samples.get(from * row..).unwrap_or_default(), row, weights, &mut self.line);
-            for (c, plane) in out.chunks_exact_mut(columns * rows).take(channels).enumerate() {
-                for (sample, pixel) in self.channel.iter_mut().zip(self.line.chunks_exact(channels)) {
+            sum_rows(
+                samples.get(from * row..).unwrap_or_default(),
+                row,
+                weights,
+                &mut self.line,
+            );
+            for (c, plane) in out
+                .chunks_exact_mut(columns * rows)
+                .take(channels)
+                .enumerate()
+            {
+                for (sample, pixel) in self
+                    .channel
+                    .iter_mut()
+                    .zip(self.line.chunks_exact(channels))
+                {
                     *sample = pixel[c];
                 }
                 for ((from, weights), sum) in self.columns.runs.iter().zip(&mut self.sums) {
                     *sum = sum_run(self.channel.get(*from..).unwrap_or_default(), weights);
                 }
-                for (sample, sum) in plane[y * columns..(y + 1) * columns].iter_mut().zip(&self.sums) {
+                for (sample, sum) in plane[y * columns..(y + 1) * columns]
+                    .iter_mut()
+                    .zip(&self.sums)
+                {
                     *sample = rounded(*sum);
                 }
             }
@@ -104,7 +136,13 @@ fn sum_rows(samples: &[f32], row: usize, weights: &[[f32; 4]], line: &mut [f32])
             let (first, rest) = rows.split_at(row);
             let (second, rest) = rest.split_at(row);
             let (third, fourth) = rest.split_at(row);
-            for ((((sum, &p), &q), &r), &s) in line.iter_mut().zip(first).zip(second).zip(third).zip(fourth) {
+            for ((((sum, &p), &q), &r), &s) in line
+                .iter_mut()
+                .zip(first)
+                .zip(second)
+                .zip(third)
+                .zip(fourth)
+            {
                 *sum += (a * p + b * q) + (c * r + d * s);
             }
         } else {
@@ -138,18 +176,31 @@ mod tests {
     use super::*;
 
     /// The definition, in f64: every source sample with the weight of its distance.
-    fn oracle(source: Source<'_>, [columns, rows]: [usize; 2], channel: usize, x: usize, y: usize) -> f64 {
+    fn oracle(
+        source: Source<'_>,
+        [columns, rows]: [usize; 2],
+        channel: usize,
+        x: usize,
+        y: usize,
+    ) -> f64 {
         let axis = |length: usize, extent: f64, size: usize, i: usize| {
             let ratio = extent / size as f64;
-            let weights: Vec<f64> = (0..length).map(|j| keys((j as f64 + 0.5 - (i as f64 + 0.5) * ratio) / ratio.max(1.0))).collect();
+            let weights: Vec<f64> = (0..length)
+                .map(|j| keys((j as f64 + 0.5 - (i as f64 + 0.5) * ratio) / ratio.max(1.0)))
+                .collect();
             let sum: f64 = weights.iter().sum();
             weights.iter().map(|w| w / sum).collect::<Vec<_>>()
         };
-        let (rows, columns) = (axis(source.height, source.bottom, rows, y), axis(source.width, source.right, columns, x));
+        let (rows, columns) = (
+            axis(source.height, source.bottom, rows, y),
+            axis(source.width, source.right, columns, x),
+        );
         let mut total = 0.0;
         for (j, row) in rows.iter().enumerate() {
             for (i, column) in columns.iter().enumerate() {
-                total += row * column * f64::from(source.samples[(j * source.width + i) * source.channels + channel]);
+                total += row
+                    * column
+                    * f64::from(source.samples[(j * source.width + i) * source.channels + channel]);
             }
         }
         total.clamp(0.0, 255.0)
@@ -159,22 +210,40 @@ mod tests {
     fn the_fast_convolution_is_the_definition_rounded() {
         let mut state = 3_u32;
         let mut resampler = Resampler::default();
-        for (width, height, channels, columns, rows) in
-            [(37, 50, 1, 8, 8), (9, 70, 3, 16, 16), (5, 3, 3, 8, 8), (64, 33, 1, 16, 9), (1, 1, 1, 8, 8), (9, 20, 3, 5, 31)]
-        {
+        for (width, height, channels, columns, rows) in [
+            (37, 50, 1, 8, 8),
+            (9, 70, 3, 16, 16),
+            (5, 3, 3, 8, 8),
+            (64, 33, 1, 16, 9),
+            (1, 1, 1, 8, 8),
+            (9, 20, 3, 5, 31),
+        ] {
             let mut random = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 (state >> 24) as f32
             };
             let samples: Vec<f32> = (0..width * height * channels).map(|_| random()).collect();
-            let (right, bottom) = (width as f64 - 0.25 * f64::from(width > 1), height as f64 - 0.5 * f64::from(height > 1));
-            let source = Source { samples: &samples, channels, width, height, right, bottom };
+            let (right, bottom) = (
+                width as f64 - 0.25 * f64::from(width > 1),
+                height as f64 - 0.5 * f64::from(height > 1),
+            );
+            let source = Source {
+                samples: &samples,
+                channels,
+                width,
+                height,
+                right,
+                bottom,
+            };
             let mut out = vec![0; columns * rows * channels];
             resampler.run(source, [columns, rows], &mut out);
             for (i, &sample) in out.iter().enumerate() {
                 let (channel, y, x) = (i / (columns * rows), i / columns % rows, i % columns);
                 let expected = oracle(source, [columns, rows], channel, x, y);
-                assert!((f64::from(sample) - expected).abs() < 0.501, "{width} x {height}: {sample} {expected}");
+                assert!(
+                    (f64::from(sample) - expected).abs() < 0.501,
+                    "{width} x {height}: {sample} {expected}"
+                );
             }
         }
     }

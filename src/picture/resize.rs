@@ -1,7 +1,7 @@
 //! Around the resize: the shrink by whole factors before it, colour and orientation after it.
 //!
-//! Large images are first shrunk by whole factors, each output sample the mean of a box, to no less than [`REST`] times the target; the rest is
-//! [`super::resample`]. Colour: JFIF 1.02, p. 3.
+//! Large images are first shrunk by whole factors, each output sample the mean of a box, to no less
+//! than [`REST`] times the target; the rest is [`super::resample`]. Colour: JFIF 1.02, p. 3.
 
 use super::{frame::Grid, scratch::filled};
 use image::metadata::Orientation;
@@ -9,7 +9,8 @@ use image::metadata::Orientation;
 /// The whole-factor shrink leaves at least so many times the target's side.
 pub(super) const REST: usize = 2;
 
-/// Samples to resize, 0 to 255: rows of `width` pixels, of which the image fills `right` columns and `bottom` rows (the last ones perhaps in part).
+/// Samples to resize, 0 to 255: rows of `width` pixels, of which the image fills `right` columns
+/// and `bottom` rows (the last ones perhaps in part).
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) samples: &'a [f32],
@@ -20,7 +21,8 @@ pub(super) struct Source<'a> {
     pub(super) bottom: f64,
 }
 
-/// Takes 8-bit samples of `channels` interleaved, shrunk by whole factors where the image is large enough; `shrunk` holds the result.
+/// Takes 8-bit samples of `channels` interleaved, shrunk by whole factors where the image is large
+/// enough; `shrunk` holds the result.
 pub(super) fn shrink<'a>(
     samples: &[u8],
     channels: usize,
@@ -48,7 +50,14 @@ pub(super) fn shrink<'a>(
             _ => means::<1>(&sums, fx, tall, out),
         }
     }
-    Source { samples: shrunk, channels, width: width.div_ceil(fx), height: height.div_ceil(fy), right, bottom }
+    Source {
+        samples: shrunk,
+        channels,
+        width: width.div_ceil(fx),
+        height: height.div_ceil(fy),
+        right,
+        bottom,
+    }
 }
 
 /// Means of groups of `wide` pixels, given the sums of `tall` rows each.
@@ -67,15 +76,28 @@ fn means<const C: usize>(sums: &[u16], wide: usize, tall: usize, out: &mut [f32]
     }
 }
 
-/// One pixel Y, Cb, Cr (JFIF: full range, BT.601) → R, G, B, in 16-bit fixed point, rounded and clamped.
+/// One pixel Y, Cb, Cr (JFIF: full range, BT.601) → R, G, B, in 16-bit fixed point, rounded and
+/// clamped.
 pub(super) fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    let (y, cb, cr) = ((i32::from(y) << 16) + (1 << 15), i32::from(cb) - 128, i32::from(cr) - 128);
+    let (y, cb, cr) = (
+        (i32::from(y) << 16) + (1 << 15),
+        i32::from(cb) - 128,
+        i32::from(cr) - 128,
+    );
     let clamp = |v: i32| (v >> 16).clamp(0, 255) as u8;
-    [clamp(y + 91_881 * cr), clamp(y - 22_554 * cb - 46_802 * cr), clamp(y + 116_130 * cb)]
+    [
+        clamp(y + 91_881 * cr),
+        clamp(y - 22_554 * cb - 46_802 * cr),
+        clamp(y + 116_130 * cb),
+    ]
 }
 
 /// The planes of an upright grid from its pixels as stored, row after row.
-pub(super) fn planes(grid: Grid, orientation: Orientation, pixels: impl Iterator<Item = [u8; 3]>) -> Vec<u8> {
+pub(super) fn planes(
+    grid: Grid,
+    orientation: Orientation,
+    pixels: impl Iterator<Item = [u8; 3]>,
+) -> Vec<u8> {
     let mut samples = vec![0; grid.len()];
     if grid.planes == 1 {
         for (sample, pixel) in samples.iter_mut().zip(pixels) {

@@ -19,7 +19,8 @@ pub(super) struct Scratch {
     pub(super) reserved: Reservation,
 }
 
-/// A thread keeps at most so many bytes of each buffer between pictures. They stand beside the budget, once for each thread.
+/// A thread keeps at most so many bytes of each buffer between pictures. They stand beside the
+/// budget, once for each thread.
 const KEPT: usize = 2 << 20;
 
 thread_local! {
@@ -28,7 +29,11 @@ thread_local! {
 
 /// Runs `f` with this thread's buffers and what is reserved for it; if it panics they are given up.
 pub(super) fn with<T>(reserved: Reservation, f: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch = SCRATCH.with(|s| s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    let mut scratch = SCRATCH.with(|s| {
+        s.try_borrow_mut()
+            .map(|mut s| std::mem::take(&mut *s))
+            .unwrap_or_default()
+    });
     scratch.reserved = reserved;
     let result = f(&mut scratch);
     scratch.shrink();
@@ -44,8 +49,16 @@ pub(super) fn with<T>(reserved: Reservation, f: impl FnOnce(&mut Scratch) -> T) 
 impl Scratch {
     /// Frees the buffers that are too large to keep.
     pub(super) fn shrink(&mut self) {
-        let Self { raster, shrunk, resized, baseline, .. } = self;
-        [raster, resized, &mut baseline.scan].into_iter().for_each(give_up);
+        let Self {
+            raster,
+            shrunk,
+            resized,
+            baseline,
+            ..
+        } = self;
+        [raster, resized, &mut baseline.scan]
+            .into_iter()
+            .for_each(give_up);
         baseline.planes.iter_mut().chain([shrunk]).for_each(give_up);
     }
 }
@@ -57,7 +70,8 @@ fn give_up<T>(buffer: &mut Vec<T>) {
     }
 }
 
-/// The first `size` elements of a buffer, which grows as needed and never shrinks; what stood in them before may still stand there.
+/// The first `size` elements of a buffer, which grows as needed and never shrinks; what stood in
+/// them before may still stand there.
 pub(super) fn filled<T: Copy + Default>(buffer: &mut Vec<T>, size: usize) -> &mut [T] {
     if buffer.len() < size {
         buffer.clear();

@@ -1,11 +1,12 @@
 //! File → whether its end is there.
 //!
-//! Decoders stop when they have the pixels, or fill what is missing; so the end that each format prescribes is looked for here, by walking
-//! the file's blocks without decoding them. TIFF and BMP have no end to look for: their decoders miss the pixels themselves. A PNM in plain
-//! text (P1–P3) cannot tell whether its very last number was cut short.
+//! Decoders stop when they have the pixels, or fill what is missing; so the end that each format
+//! prescribes is looked for here, by walking the file's blocks without decoding them. TIFF and BMP
+//! have no end to look for: their decoders miss the pixels themselves. A PNM in plain text (P1–P3)
+//! cannot tell whether its very last number was cut short.
 //!
-//! A TIFF is held against its length here, too: its decoder takes 32 bytes of memory for every value that a directory tells of, before it
-//! looks whether they are there.
+//! A TIFF is held against its length here, too: its decoder takes 32 bytes of memory for every
+//! value that a directory tells of, before it looks whether they are there.
 
 use super::format::Format;
 use crate::{Error, Result};
@@ -20,7 +21,10 @@ pub(super) fn check(format: Format, bytes: &[u8]) -> Result<()> {
         Format::WebP => webp(bytes).is_some(),
         Format::Gif => match gif(bytes) {
             Some(pixels) if pixels > (bytes.len() as u64).saturating_mul(PIXELS_OF_A_BYTE) => {
-                let (length, what) = (bytes.len(), "the file is damaged; save it anew with an image program");
+                let (length, what) = (
+                    bytes.len(),
+                    "the file is damaged; save it anew with an image program",
+                );
                 return Err(Error::Undecodable(format!(
                     "{length} bytes are too few for the {pixels} pixels of the GIF's first frame: {what}"
                 )));
@@ -32,7 +36,14 @@ pub(super) fn check(format: Format, bytes: &[u8]) -> Result<()> {
         Format::Tiff => return tiff(bytes),
         Format::Bmp | Format::Pnm => true,
     };
-    if whole { Ok(()) } else { Err(Error::Undecodable(format!("the {} file is cut off: its end is missing", format.name()))) }
+    if whole {
+        Ok(())
+    } else {
+        Err(Error::Undecodable(format!(
+            "the {} file is cut off: its end is missing",
+            format.name()
+        )))
+    }
 }
 
 /// The chunks of a PNG (§5.3: length, type, data, CRC) that are there as a whole: type and data.
@@ -40,18 +51,21 @@ pub(super) fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])>
     let mut rest = bytes.get(8..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (&[a, b, c, d, k, i, n, e], after) = rest.split_first_chunk()?;
-        let (data, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?)?;
+        let (data, after) =
+            after.split_at_checked(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?)?;
         rest = after.get(4..)?;
         Some(([k, i, n, e], data))
     })
 }
 
-/// The chunks of a WebP (RFC 9649 §2.3: type, size, data padded to even) that are there as a whole: type and data.
+/// The chunks of a WebP (RFC 9649 §2.3: type, size, data padded to even) that are there as a whole:
+/// type and data.
 pub(super) fn riff_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = bytes.get(12..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (&[k, i, n, e, a, b, c, d], after) = rest.split_first_chunk()?;
-        let (data, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?)?;
+        let (data, after) =
+            after.split_at_checked(usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?)?;
         rest = after.get(data.len() % 2..).unwrap_or_default();
         Some(([k, i, n, e], data))
     })
@@ -60,8 +74,9 @@ pub(super) fn riff_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])
 /// Values that an entry of a TIFF directory may have: a palette of 16 bits has three times 65,536.
 const MOST_VALUES: u64 = 1 << 18;
 
-/// Checks how many values the first directory (TIFF 6.0 §2) tells of. Offsets and lengths of strips and tiles are as many as the picture
-/// wants, but must be there; profiles and private entries (XMP and above) are not read.
+/// Checks how many values the first directory (TIFF 6.0 §2) tells of. Offsets and lengths of strips
+/// and tiles are as many as the picture wants, but must be there; profiles and private entries (XMP
+/// and above) are not read.
 fn tiff(bytes: &[u8]) -> Result<()> {
     const STRIPS_AND_TILES: [u16; 4] = [273, 279, 324, 325];
     const FIRST_UNREAD: u16 = 700;
@@ -74,41 +89,82 @@ fn tiff(bytes: &[u8]) -> Result<()> {
             _ => 4,
         };
         let there = u64::from(count).saturating_mul(size) <= length;
-        tag >= FIRST_UNREAD || u64::from(count) <= MOST_VALUES || (STRIPS_AND_TILES.contains(&tag) && there)
+        tag >= FIRST_UNREAD
+            || u64::from(count) <= MOST_VALUES
+            || (STRIPS_AND_TILES.contains(&tag) && there)
     });
     let what = "the TIFF directory tells of more values than there can be: the file is damaged; save it anew with an image program";
-    if sound { Ok(()) } else { Err(Error::Undecodable(what.into())) }
+    if sound {
+        Ok(())
+    } else {
+        Err(Error::Undecodable(what.into()))
+    }
 }
 
 /// The entries of the first directory of a TIFF that are there: tag, type, number of values.
 fn tiff_entries(bytes: &[u8]) -> impl Iterator<Item = (u16, u16, u32)> {
     let little = bytes.first() == Some(&b'I');
-    let short = move |b: &[u8; 2]| if little { u16::from_le_bytes(*b) } else { u16::from_be_bytes(*b) };
-    let long = move |b: &[u8; 4]| if little { u32::from_le_bytes(*b) } else { u32::from_be_bytes(*b) };
-    let at = bytes.get(4..).and_then(<[u8]>::first_chunk).and_then(|b| usize::try_from(long(b)).ok());
+    let short = move |b: &[u8; 2]| {
+        if little {
+            u16::from_le_bytes(*b)
+        } else {
+            u16::from_be_bytes(*b)
+        }
+    };
+    let long = move |b: &[u8; 4]| {
+        if little {
+            u32::from_le_bytes(*b)
+        } else {
+            u32::from_be_bytes(*b)
+        }
+    };
+    let at = bytes
+        .get(4..)
+        .and_then(<[u8]>::first_chunk)
+        .and_then(|b| usize::try_from(long(b)).ok());
     let directory = at.and_then(|at| bytes.get(at..)).unwrap_or_default();
     let count = directory.first_chunk().map_or(0, |b| usize::from(short(b)));
-    directory.get(2..).unwrap_or_default().as_chunks::<12>().0.iter().take(count).map(move |entry| {
-        let [a, b, c, d, e, f, g, h, ..] = *entry;
-        (short(&[a, b]), short(&[c, d]), long(&[e, f, g, h]))
-    })
+    directory
+        .get(2..)
+        .unwrap_or_default()
+        .as_chunks::<12>()
+        .0
+        .iter()
+        .take(count)
+        .map(move |entry| {
+            let [a, b, c, d, e, f, g, h, ..] = *entry;
+            (short(&[a, b]), short(&[c, d]), long(&[e, f, g, h]))
+        })
 }
 
 /// The RIFF size (RFC 9649 §2.4) must be there.
 fn webp(bytes: &[u8]) -> Option<()> {
-    let size = bytes.get(4..)?.first_chunk::<4>().copied().map(u32::from_le_bytes)?;
-    bytes.get(8..)?.get(..usize::try_from(size).ok()?).map(|_| ())
+    let size = bytes
+        .get(4..)?
+        .first_chunk::<4>()
+        .copied()
+        .map(u32::from_le_bytes)?;
+    bytes
+        .get(8..)?
+        .get(..usize::try_from(size).ok()?)
+        .map(|_| ())
 }
 
 /// Pixels that a byte of a GIF can stand for: a code of 12 bits gives at most 4,096.
 const PIXELS_OF_A_BYTE: u64 = 4_096;
 
-/// Walks the blocks (GIF89a §15 onwards) to the trailer; gives the pixels of the first frame (§20), for which the decoder takes memory
-/// whatever the size of the picture.
+/// Walks the blocks (GIF89a §15 onwards) to the trailer; gives the pixels of the first frame (§20),
+/// for which the decoder takes memory whatever the size of the picture.
 fn gif(bytes: &[u8]) -> Option<u64> {
     let side = |b: &[u8]| b.first_chunk().map(|b| u64::from(u16::from_le_bytes(*b)));
     let mut pixels = None;
-    let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3_usize << ((flags & 7).saturating_add(1)) };
+    let table = |flags: u8| {
+        if flags & 0x80 == 0 {
+            0
+        } else {
+            3_usize << ((flags & 7).saturating_add(1))
+        }
+    };
     let mut rest = bytes.get(13..)?.get(table(*bytes.get(10)?)..)?;
     loop {
         let (&kind, after) = rest.split_first()?;
@@ -126,14 +182,24 @@ fn gif(bytes: &[u8]) -> Option<u64> {
 
 /// Left, top, width and height of the first image of a GIF (GIF89a §20).
 pub(super) fn gif_first_frame(bytes: &[u8]) -> Option<[u32; 4]> {
-    let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3_usize << ((flags & 7).saturating_add(1)) };
+    let table = |flags: u8| {
+        if flags & 0x80 == 0 {
+            0
+        } else {
+            3_usize << ((flags & 7).saturating_add(1))
+        }
+    };
     let mut rest = bytes.get(13..)?.get(table(*bytes.get(10)?)..)?;
     loop {
         let (&kind, after) = rest.split_first()?;
         match kind {
             0x21 => rest = sub_blocks(after.get(1..)?)?,
             0x2c => {
-                let side = |at: usize| Some(u32::from(u16::from_le_bytes(*after.get(at..)?.first_chunk()?)));
+                let side = |at: usize| {
+                    Some(u32::from(u16::from_le_bytes(
+                        *after.get(at..)?.first_chunk()?,
+                    )))
+                };
                 return Some([side(0)?, side(2)?, side(4)?, side(6)?]);
             }
             _ => return None,
@@ -158,15 +224,29 @@ mod tests {
     #[test]
     fn a_gif_whose_first_frame_is_larger_than_its_bytes_can_be_is_refused_before_memory_is_taken() {
         let gif = |width: u16, height: u16| {
-            let frame: Vec<u8> = [0, 0, width, height].iter().flat_map(|n| n.to_le_bytes()).collect();
-            [b"GIF89a\x10\0\x10\0\x80\0\0\0\0\0\xff\xff\xff,", &frame[..], b"\0\x02\x02\x4c\x01\0;"].concat()
+            let frame: Vec<u8> = [0, 0, width, height]
+                .iter()
+                .flat_map(|n| n.to_le_bytes())
+                .collect();
+            [
+                b"GIF89a\x10\0\x10\0\x80\0\0\0\0\0\xff\xff\xff,",
+                &frame[..],
+                b"\0\x02\x02\x4c\x01\0;",
+            ]
+            .concat()
         };
         check(Format::Gif, &gif(16, 16)).unwrap();
         for (width, height) in [(11_000, 11_000), (65_535, 65_535), (3, 65_535)] {
-            let error = check(Format::Gif, &gif(width, height)).unwrap_err().to_string();
+            let error = check(Format::Gif, &gif(width, height))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("bytes are too few for"), "{error}");
         }
-        check(Format::Gif, include_bytes!("../../tests/images/animated16.gif")).unwrap();
+        check(
+            Format::Gif,
+            include_bytes!("../../tests/images/animated16.gif"),
+        )
+        .unwrap();
     }
 
     #[test]
@@ -174,7 +254,9 @@ mod tests {
         let good = include_bytes!("../../tests/images/rgb16.tif");
         check(Format::Tiff, good).unwrap();
         let directory = u32::from_le_bytes(*good[4..].first_chunk().unwrap()) as usize;
-        let count = usize::from(u16::from_le_bytes(*good[directory..].first_chunk().unwrap()));
+        let count = usize::from(u16::from_le_bytes(
+            *good[directory..].first_chunk().unwrap(),
+        ));
         for entry in 0..count {
             let at = directory + 2 + 12 * entry;
             let mut bad = good.to_vec();

@@ -1,9 +1,11 @@
 //! Red, green, blue ⇄ Y, Co, Cg without loss, and the step of resized pictures.
 //!
-//! The rotation is YCoCg-R (Malvar and Sullivan 2003, "YCoCg-R: a color space with RGB reversibility and low dynamic range"): luma in
-//! 0..=255, chroma in ±255. A picture that was resized is no exact record of anything, and most of what its finest chroma costs to keep is
-//! noise: its Co and Cg are rounded to multiples of [`STEP`], by which no sample changes by more than two grey levels. Where that colour does
-//! not exist, the nearest that does takes its place, of those with chroma one step off at the most and any luma.
+//! The rotation is YCoCg-R (Malvar and Sullivan 2003, "YCoCg-R: a color space with RGB
+//! reversibility and low dynamic range"): luma in 0..=255, chroma in ±255. A picture that was
+//! resized is no exact record of anything, and most of what its finest chroma costs to keep is
+//! noise: its Co and Cg are rounded to multiples of [`STEP`], by which no sample changes by more
+//! than two grey levels. Where that colour does not exist, the nearest that does takes its place,
+//! of those with chroma one step off at the most and any luma.
 
 /// The step of chroma in resized pictures.
 const STEP: i16 = 4;
@@ -31,20 +33,32 @@ pub(super) fn round(pixel: [u8; 3]) -> [u8; 3] {
     if rounded.iter().all(|&sample| sample & !255 == 0) {
         return rounded.map(|sample| sample as u8);
     }
-    let chromas = [-STEP, 0, STEP].map(|o| [-STEP, 0, STEP].map(|g| [near(orange) + o, near(green) + g]));
-    let candidates = chromas.as_flattened().iter().filter_map(|&[orange, green]| existing(luma, orange, green));
-    candidates.min_by_key(|candidate| squares(pixel, *candidate)).unwrap_or([luma as u8; 3])
+    let chromas =
+        [-STEP, 0, STEP].map(|o| [-STEP, 0, STEP].map(|g| [near(orange) + o, near(green) + g]));
+    let candidates = chromas
+        .as_flattened()
+        .iter()
+        .filter_map(|&[orange, green]| existing(luma, orange, green));
+    candidates
+        .min_by_key(|candidate| squares(pixel, *candidate))
+        .unwrap_or([luma as u8; 3])
 }
 
 /// The pixel of this chroma whose luma is next to the one asked for, if there is any.
 fn existing(luma: i16, orange: i16, green: i16) -> Option<[u8; 3]> {
     let offsets = unrotate([0, orange, green]);
-    let [least, most] = [0 - offsets.into_iter().min()?, 255 - offsets.into_iter().max()?];
+    let [least, most] = [
+        0 - offsets.into_iter().min()?,
+        255 - offsets.into_iter().max()?,
+    ];
     (least <= most).then(|| offsets.map(|offset| (luma.clamp(least, most) + offset) as u8))
 }
 
 fn squares(a: [u8; 3], b: [u8; 3]) -> u32 {
-    a.into_iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum()
+    a.into_iter()
+        .zip(b)
+        .map(|(a, b)| u32::from(a.abs_diff(b)).pow(2))
+        .sum()
 }
 
 #[cfg(test)]
@@ -66,7 +80,10 @@ mod tests {
             shifted += usize::from(most > 2);
             all += 1;
         }
-        assert!(shifted * 50 < all, "{shifted} of {all} colours have no near one");
+        assert!(
+            shifted * 50 < all,
+            "{shifted} of {all} colours have no near one"
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A triangle → its largest and smallest singular value, in O(m²) a step.
 //!
-//! Lanczos 1950 with full reorthogonalisation (Golub and Van Loan, 4th ed., chapter 10) on RᵀR, and on its inverse by two triangular
-//! solves. An estimate is never above the true extreme eigenvalue; it is taken when it has stood still over several steps. The start is fixed,
-//! so results repeat. It would miss an eigenvector orthogonal to the start; for a dense pseudo-random one that has probability zero.
+//! Lanczos 1950 with full reorthogonalisation (Golub and Van Loan, 4th ed., chapter 10) on RᵀR, and
+//! on its inverse by two triangular solves. An estimate is never above the true extreme eigenvalue;
+//! it is taken when it has stood still over several steps. The start is fixed, so results repeat.
+//! It would miss an eigenvector orthogonal to the start; for a dense pseudo-random one that has
+//! probability zero.
 
 use ndarray::{ArrayView2, s};
 
@@ -13,7 +15,8 @@ const CALM: f64 = 1e-13;
 /// Most steps.
 const MOST_STEPS: usize = 400;
 
-/// σ_max / σ_min of an upper triangle with a positive diagonal, to about nine digits; `None` if Lanczos does not settle.
+/// σ_max / σ_min of an upper triangle with a positive diagonal, to about nine digits; `None` if
+/// Lanczos does not settle.
 pub(super) fn condition(r: &ArrayView2<'_, f64>) -> Option<f64> {
     let largest = largest_eigenvalue(r.nrows(), |x| {
         multiply(r, x);
@@ -40,7 +43,11 @@ fn multiply_transposed(r: &ArrayView2<'_, f64>, x: &mut [f64]) {
     for i in (0..x.len()).rev() {
         let value = x[i];
         x[i] = 0.0;
-        add(&mut x[i..], r.slice(s![i, i..]).to_slice().unwrap_or_default(), value);
+        add(
+            &mut x[i..],
+            r.slice(s![i, i..]).to_slice().unwrap_or_default(),
+            value,
+        );
     }
 }
 
@@ -49,19 +56,30 @@ fn solve_transposed(r: &ArrayView2<'_, f64>, x: &mut [f64]) {
     for i in 0..x.len() {
         x[i] /= r[[i, i]];
         let value = -x[i];
-        add(&mut x[i + 1..], r.slice(s![i, i + 1..]).to_slice().unwrap_or_default(), value);
+        add(
+            &mut x[i + 1..],
+            r.slice(s![i, i + 1..]).to_slice().unwrap_or_default(),
+            value,
+        );
     }
 }
 
 /// x becomes R⁻¹ x.
 fn solve(r: &ArrayView2<'_, f64>, x: &mut [f64]) {
     for i in (0..x.len()).rev() {
-        x[i] = (x[i] - dot(r.slice(s![i, i + 1..]).to_slice().unwrap_or_default(), &x[i + 1..])) / r[[i, i]];
+        x[i] = (x[i]
+            - dot(
+                r.slice(s![i, i + 1..]).to_slice().unwrap_or_default(),
+                &x[i + 1..],
+            ))
+            / r[[i, i]];
     }
 }
 
 fn add(to: &mut [f64], from: &[f64], factor: f64) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += from * factor);
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, from)| *to += from * factor);
 }
 
 /// The scalar product, in eight sums of a fixed order.
@@ -98,9 +116,14 @@ fn largest_eigenvalue(m: usize, apply: impl Fn(&mut [f64])) -> Option<f64> {
         if !estimate.is_finite() {
             return None;
         }
-        calm = if estimate <= value * (1.0 + CALM) { calm + 1 } else { 0 };
+        calm = if estimate <= value * (1.0 + CALM) {
+            calm + 1
+        } else {
+            0
+        };
         value = value.max(estimate);
-        // The last step spans everything; a vanishing rest means an invariant space, which a dense start makes the whole.
+        // The last step spans everything; a vanishing rest means an invariant space, which a dense
+        // start makes the whole.
         if calm == CALM_STEPS || step + 1 == m || norm <= value * 1e-15 {
             return Some(value);
         }
@@ -111,18 +134,26 @@ fn largest_eigenvalue(m: usize, apply: impl Fn(&mut [f64])) -> Option<f64> {
     None
 }
 
-/// A dense unit vector without structure: the fractional parts of multiples of the golden ratio, about zero.
+/// A dense unit vector without structure: the fractional parts of multiples of the golden ratio,
+/// about zero.
 fn start(m: usize) -> Vec<f64> {
-    let mut vector: Vec<f64> = (1..=m).map(|i| (i as f64 * 0.618_033_988_749_894_9).fract() - 0.5).collect();
+    let mut vector: Vec<f64> = (1..=m)
+        .map(|i| (i as f64 * 0.618_033_988_749_894_9).fract() - 0.5)
+        .collect();
     let norm = dot(&vector, &vector).sqrt();
     vector.iter_mut().for_each(|x| *x /= norm);
     vector
 }
 
-/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection with Sturm's sequence; it is known to be at least `low`.
+/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection with Sturm's sequence; it
+/// is known to be at least `low`.
 fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64], low: f64) -> f64 {
-    let reach = |i: usize| beside.get(i).copied().unwrap_or(0.0) + if i > 0 { beside[i - 1] } else { 0.0 };
-    let mut high = diagonal.iter().enumerate().fold(low, |most, (i, d)| f64::max(most, d + reach(i)));
+    let reach =
+        |i: usize| beside.get(i).copied().unwrap_or(0.0) + if i > 0 { beside[i - 1] } else { 0.0 };
+    let mut high = diagonal
+        .iter()
+        .enumerate()
+        .fold(low, |most, (i, d)| f64::max(most, d + reach(i)));
     let mut low = low;
     while high - low > high * 2e-16 {
         let middle = low.midpoint(high);
@@ -133,7 +164,11 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64], low: f64) -> f64 {
         let mut pivot = diagonal[0] - middle;
         let mut above = pivot > 0.0;
         for (d, b) in diagonal[1..].iter().zip(beside) {
-            let divisor = if pivot == 0.0 { -f64::MIN_POSITIVE } else { pivot };
+            let divisor = if pivot == 0.0 {
+                -f64::MIN_POSITIVE
+            } else {
+                pivot
+            };
             pivot = d - middle - b * b / divisor;
             above |= pivot > 0.0;
         }
@@ -155,13 +190,29 @@ mod tests {
 
     #[test]
     fn it_is_the_condition_number_of_the_full_decomposition() {
-        for (size, ratio) in [(1, 10.0), (2, 10.0), (5, 1e3), (80, 1e1), (80, 1e7), (200, 1e4)] {
-            let w = if size == 1 { random(9, 1, 3) } else { graded(size + 20, size, ratio, size as u64) };
+        for (size, ratio) in [
+            (1, 10.0),
+            (2, 10.0),
+            (5, 1e3),
+            (80, 1e1),
+            (80, 1e7),
+            (200, 1e4),
+        ] {
+            let w = if size == 1 {
+                random(9, 1, 3)
+            } else {
+                graded(size + 20, size, ratio, size as u64)
+            };
             let r = column_pivoted_qr(w.view(), Stop::NEVER).unwrap().r;
-            let values = Mat::from_fn(size, size, |i, j| r[[i, j]]).singular_values().unwrap();
+            let values = Mat::from_fn(size, size, |i, j| r[[i, j]])
+                .singular_values()
+                .unwrap();
             let slow = values[0] / values[size - 1];
             let fast = condition(&r.view()).unwrap();
-            assert!((fast / slow - 1.0).abs() < 1e-8, "{size} {ratio}: {fast} {slow}");
+            assert!(
+                (fast / slow - 1.0).abs() < 1e-8,
+                "{size} {ratio}: {fast} {slow}"
+            );
         }
     }
 

@@ -1,8 +1,10 @@
-//! A matrix of images × coefficients → which columns tell the images apart, the numerical rank, the condition number.
+//! A matrix of images × coefficients → which columns tell the images apart, the numerical rank, the
+//! condition number.
 //!
-//! Column-pivoted QR: W P = Q R, lines 5–8 of Algorithm 1 of Yousefzadeh 2020 (section 3.2). P orders the columns so that at every step
-//! the column farthest from the span of those before it comes next; |r_kk| is that distance (Golub and Van Loan, "Matrix Computations", 4th ed.,
-//! section 5.4.2). Q is never needed and never formed.
+//! Column-pivoted QR: W P = Q R, lines 5–8 of Algorithm 1 of Yousefzadeh 2020 (section 3.2). P
+//! orders the columns so that at every step the column farthest from the span of those before it
+//! comes next; |r_kk| is that distance (Golub and Van Loan, "Matrix Computations", 4th ed., section
+//! 5.4.2). Q is never needed and never formed.
 //!
 //! | path | for | source |
 //! |---|---|---|
@@ -10,8 +12,9 @@
 //! | [`gram_pivoted_qr`] | WᵀW: many rows, condition numbers up to 10⁶ | pivoted Cholesky (Higham 1990) |
 //! | [`select_columns`] | the first 100-odd columns of integers, exactly the same on every machine | pivoted Cholesky, lazily |
 //!
-//! In exact arithmetic all three choose the same columns, as (W P)ᵀ(W P) = RᵀR. Everywhere, of equal columns the one with the smaller
-//! index comes first, and results do not depend on the number of threads. What the chosen columns are used for is left to [`crate::feature`].
+//! In exact arithmetic all three choose the same columns, as (W P)ᵀ(W P) = RᵀR. Everywhere, of
+//! equal columns the one with the smaller index comes first, and results do not depend on the
+//! number of threads. What the chosen columns are used for is left to [`crate::feature`].
 
 mod extreme;
 mod gram;
@@ -35,7 +38,8 @@ use ndarray::Array2;
 /// When a factorisation ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stop {
-    /// It ends before the first column with |r_kk| ≤ tolerance · |r_11|. Zero goes on to the rounding error.
+    /// It ends before the first column with |r_kk| ≤ tolerance · |r_11|. Zero goes on to the
+    /// rounding error.
     pub tolerance: f64,
     /// It ends after so many columns.
     pub max_columns: usize,
@@ -43,7 +47,10 @@ pub struct Stop {
 
 impl Stop {
     /// All columns, down to the rounding error.
-    pub const NEVER: Self = Self { tolerance: 0.0, max_columns: usize::MAX };
+    pub const NEVER: Self = Self {
+        tolerance: 0.0,
+        max_columns: usize::MAX,
+    };
 }
 
 /// The leading part of a column-pivoted QR factorisation.
@@ -68,15 +75,21 @@ impl PivotedQr {
     #[must_use]
     pub fn numerical_rank(&self, tolerance: f64) -> usize {
         let diagonal = self.r.diag();
-        let Some(&first) = diagonal.first() else { return 0 };
-        diagonal.iter().rposition(|&r| r > tolerance * first).map_or(0, |k| k + 1)
+        let Some(&first) = diagonal.first() else {
+            return 0;
+        };
+        diagonal
+            .iter()
+            .rposition(|&r| r > tolerance * first)
+            .map_or(0, |k| k + 1)
     }
 
-    /// The condition number in the 2-norm of the first m chosen columns: the ratio of the extreme singular values of R\[..m, ..m\]; infinite
-    /// if the smallest is zero.
+    /// The condition number in the 2-norm of the first m chosen columns: the ratio of the extreme
+    /// singular values of R\[..m, ..m\]; infinite if the smallest is zero.
     ///
-    /// Up to 128 columns by a full decomposition, above by Lanczos steps until nine digits stand (`extreme`), and by a full decomposition
-    /// if they do not settle. Cost: O(m²) a step; O(m³) if need be.
+    /// Up to 128 columns by a full decomposition, above by Lanczos steps until nine digits stand
+    /// (`extreme`), and by a full decomposition if they do not settle. Cost: O(m²) a step; O(m³) if
+    /// need be.
     ///
     /// # Errors
     /// [`Error::Numeric`] if m is zero, or the singular values do not converge.
@@ -84,11 +97,22 @@ impl PivotedQr {
     /// # Panics
     /// If fewer than m columns were chosen.
     pub fn condition(&self, m: usize) -> Result<f64> {
-        assert!(m <= self.pivots.len(), "{} columns were chosen, not {m}", self.pivots.len());
+        assert!(
+            m <= self.pivots.len(),
+            "{} columns were chosen, not {m}",
+            self.pivots.len()
+        );
         if m == 0 {
-            return Err(Error::Numeric("no columns have no condition number: the matrix is zero".into()));
+            return Err(Error::Numeric(
+                "no columns have no condition number: the matrix is zero".into(),
+            ));
         }
-        let smallest = self.r.diag().iter().take(m).fold(f64::INFINITY, |least, &r| least.min(r));
+        let smallest = self
+            .r
+            .diag()
+            .iter()
+            .take(m)
+            .fold(f64::INFINITY, |least, &r| least.min(r));
         if m > FULL_DECOMPOSITION
             && smallest > 0.0
             && let Some(condition) = extreme::condition(&self.r.slice(ndarray::s![..m, ..m]))
@@ -103,27 +127,57 @@ impl PivotedQr {
         let triangle = Mat::from_fn(m, m, |i, j| self.r[[i, j]]);
         let mut values = Diag::zeros(m);
         let params = Default::default();
-        let need = svd::svd_scratch::<f64>(m, m, svd::ComputeSvdVectors::No, svd::ComputeSvdVectors::No, Par::Seq, params);
+        let need = svd::svd_scratch::<f64>(
+            m,
+            m,
+            svd::ComputeSvdVectors::No,
+            svd::ComputeSvdVectors::No,
+            Par::Seq,
+            params,
+        );
         let mut memory = MemBuffer::new(need);
-        svd::svd(triangle.as_ref(), values.as_mut(), None, None, Par::Seq, MemStack::new(&mut memory), params)
-            .map_err(|error| Error::Numeric(format!("the singular values of {m} columns: {error:?}")))?;
+        svd::svd(
+            triangle.as_ref(),
+            values.as_mut(),
+            None,
+            None,
+            Par::Seq,
+            MemStack::new(&mut memory),
+            params,
+        )
+        .map_err(|error| {
+            Error::Numeric(format!("the singular values of {m} columns: {error:?}"))
+        })?;
         let values = values.column_vector();
-        let (largest, smallest) = values.iter().fold((0f64, f64::INFINITY), |(hi, lo), &v| (hi.max(v), lo.min(v)));
-        Ok(if smallest > 0.0 { largest / smallest } else { f64::INFINITY })
+        let (largest, smallest) = values
+            .iter()
+            .fold((0f64, f64::INFINITY), |(hi, lo), &v| (hi.max(v), lo.min(v)));
+        Ok(if smallest > 0.0 {
+            largest / smallest
+        } else {
+            f64::INFINITY
+        })
     }
 
-    /// The largest m such that the first m chosen columns have a condition number below τ (Algorithm 1, line 7); 0 if there is none.
+    /// The largest m such that the first m chosen columns have a condition number below τ
+    /// (Algorithm 1, line 7); 0 if there is none.
     ///
-    /// By interlacing of singular values the condition number does not fall as columns are added, so bisection finds m. It is bracketed
-    /// first: r_11 / r_mm ≤ κ ≤ ‖R‖ ‖R⁻¹‖ in the Frobenius norm. Cost: that of at most log₂ k condition numbers, and O(k³ / 6).
+    /// By interlacing of singular values the condition number does not fall as columns are added,
+    /// so bisection finds m. It is bracketed first: r_11 / r_mm ≤ κ ≤ ‖R‖ ‖R⁻¹‖ in the Frobenius
+    /// norm. Cost: that of at most log₂ k condition numbers, and O(k³ / 6).
     ///
     /// # Errors
     /// [`Error::Numeric`] if singular values do not converge.
     pub fn leading_columns(&self, tau: f64) -> Result<usize> {
         let diagonal = self.diagonal();
-        let mut above = diagonal.iter().position(|&r| r <= 0.0 || diagonal[0] / r >= tau).unwrap_or(diagonal.len()) + 1;
+        let mut above = diagonal
+            .iter()
+            .position(|&r| r <= 0.0 || diagonal[0] / r >= tau)
+            .unwrap_or(diagonal.len())
+            + 1;
         let mut below = self.surely_below(tau, above - 1);
-        // The condition number of `below` columns is below τ, that of `above` columns is not (or there are not so many).
+        // The condition number of `below` columns is below τ, that of `above` columns is not (or
+        // there are not so many).
         let mut next = above - 1;
         while above - below > 1 {
             if self.condition(next)? < tau {
@@ -136,8 +190,8 @@ impl PivotedQr {
         Ok(below)
     }
 
-    /// The largest m ≤ `most` with ‖R_m‖_F ‖R_m⁻¹‖_F < τ. The inverse of a leading triangle is the leading triangle of the inverse, so that one
-    /// inversion, column by column, serves every m.
+    /// The largest m ≤ `most` with ‖R_m‖_F ‖R_m⁻¹‖_F < τ. The inverse of a leading triangle is the
+    /// leading triangle of the inverse, so that one inversion, column by column, serves every m.
     fn surely_below(&self, tau: f64, most: usize) -> usize {
         let mut inverse: Vec<Vec<f64>> = Vec::with_capacity(most);
         let (mut norm, mut inverse_norm) = (0.0, 0.0);
@@ -146,7 +200,10 @@ impl PivotedQr {
             let mut column = vec![0.0; m + 1];
             for (j, before) in inverse.iter().enumerate() {
                 let r = self.r[[j, m]];
-                column.iter_mut().zip(before).for_each(|(sum, x)| *sum -= x * r);
+                column
+                    .iter_mut()
+                    .zip(before)
+                    .for_each(|(sum, x)| *sum -= x * r);
             }
             column[m] = 1.0;
             column.iter_mut().for_each(|value| *value /= self.r[[m, m]]);
@@ -168,7 +225,13 @@ const FULL_DECOMPOSITION: usize = 128;
 
 /// The index of the largest of the candidates; of equals the first. `None` if there are none.
 fn largest(candidates: impl Iterator<Item = (usize, f64)>) -> Option<(usize, f64)> {
-    candidates.reduce(|best, next| if next.1 > best.1 || (next.1 == best.1 && next.0 < best.0) { next } else { best })
+    candidates.reduce(|best, next| {
+        if next.1 > best.1 || (next.1 == best.1 && next.0 < best.0) {
+            next
+        } else {
+            best
+        }
+    })
 }
 
 #[cfg(test)]
@@ -209,8 +272,15 @@ pub(crate) mod tests {
         let mut rest = w.clone();
         let (mut pivots, mut q) = (Vec::new(), Vec::new());
         for _ in 0..columns.min(w.nrows()).min(w.ncols()) {
-            let norms = rest.columns().into_iter().map(|c| c.dot(&c)).enumerate().filter(|(j, _)| !pivots.contains(j));
-            let Some((pivot, norm)) = largest(norms) else { break };
+            let norms = rest
+                .columns()
+                .into_iter()
+                .map(|c| c.dot(&c))
+                .enumerate()
+                .filter(|(j, _)| !pivots.contains(j));
+            let Some((pivot, norm)) = largest(norms) else {
+                break;
+            };
             if norm == 0.0 {
                 break;
             }
@@ -224,7 +294,13 @@ pub(crate) mod tests {
             }
             q.push(direction);
         }
-        let r = Array2::from_shape_fn((q.len(), q.len()), |(i, j)| if i <= j { q[i].dot(&w.column(pivots[j])) } else { 0.0 });
+        let r = Array2::from_shape_fn((q.len(), q.len()), |(i, j)| {
+            if i <= j {
+                q[i].dot(&w.column(pivots[j]))
+            } else {
+                0.0
+            }
+        });
         PivotedQr { pivots, r }
     }
 
@@ -232,16 +308,29 @@ pub(crate) mod tests {
     pub(crate) fn same(a: &PivotedQr, b: &PivotedQr, accuracy: f64) {
         assert_eq!(a.pivots, b.pivots);
         let scale = b.r.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-        let worst = a.r.iter().zip(&b.r).fold(0.0, |m: f64, (x, y)| m.max((x - y).abs()));
+        let worst =
+            a.r.iter()
+                .zip(&b.r)
+                .fold(0.0, |m: f64, (x, y)| m.max((x - y).abs()));
         assert!(worst <= accuracy * scale, "R differs by {worst} of {scale}");
     }
 
     #[test]
     fn all_paths_agree_with_the_textbook_on_well_conditioned_and_graded_matrices() {
-        let cases = [random(40, 40, 1), random(200, 30, 2), graded(120, 60, 1e3, 3), graded(300, 50, 1e5, 4), random(500, 1, 5)];
+        let cases = [
+            random(40, 40, 1),
+            random(200, 30, 2),
+            graded(120, 60, 1e3, 3),
+            graded(300, 50, 1e5, 4),
+            random(500, 1, 5),
+        ];
         for w in cases {
             let oracle = naive(&w, usize::MAX);
-            same(&column_pivoted_qr(w.view(), Stop::NEVER).unwrap(), &oracle, 1e-12);
+            same(
+                &column_pivoted_qr(w.view(), Stop::NEVER).unwrap(),
+                &oracle,
+                1e-12,
+            );
             let mut gram = Gram::new(w.ncols());
             gram.add_rows(w.view()).unwrap();
             same(&gram_pivoted_qr(&gram, Stop::NEVER).unwrap(), &oracle, 1e-9);
@@ -252,12 +341,19 @@ pub(crate) mod tests {
     fn all_paths_agree_on_integers() {
         let w = random(300, 80, 8).mapv(|v| (v * 1000.0).round());
         let oracle = naive(&w, 40);
-        let stop = Stop { tolerance: 1e-6, max_columns: 40 };
+        let stop = Stop {
+            tolerance: 1e-6,
+            max_columns: 40,
+        };
         same(&column_pivoted_qr(w.view(), stop).unwrap(), &oracle, 1e-12);
         let mut gram = Gram::new(80);
         gram.add_rows(w.view()).unwrap();
         same(&gram_pivoted_qr(&gram, stop).unwrap(), &oracle, 1e-12);
-        let integers: Vec<Vec<i16>> = w.rows().into_iter().map(|row| row.iter().map(|&v| v as i16).collect()).collect();
+        let integers: Vec<Vec<i16>> = w
+            .rows()
+            .into_iter()
+            .map(|row| row.iter().map(|&v| v as i16).collect())
+            .collect();
         assert_eq!(select_columns(&integers, stop), oracle.pivots);
     }
 
@@ -265,23 +361,67 @@ pub(crate) mod tests {
     fn duplicated_columns_come_first_index_first_and_end_the_rank() {
         let base = random(60, 10, 9);
         let w = Array2::from_shape_fn((60, 30), |(i, j)| base[[i, j % 10]]);
-        let direct = column_pivoted_qr(w.view(), Stop { tolerance: 1e-10, max_columns: 30 }).unwrap();
+        let direct = column_pivoted_qr(
+            w.view(),
+            Stop {
+                tolerance: 1e-10,
+                max_columns: 30,
+            },
+        )
+        .unwrap();
         assert_eq!(direct.pivots.len(), 10);
         assert!(direct.pivots.iter().all(|&j| j < 10));
         let mut gram = Gram::new(30);
         gram.add_rows(w.view()).unwrap();
-        assert_eq!(gram_pivoted_qr(&gram, Stop { tolerance: 1e-6, max_columns: 30 }).unwrap().pivots, direct.pivots);
+        assert_eq!(
+            gram_pivoted_qr(
+                &gram,
+                Stop {
+                    tolerance: 1e-6,
+                    max_columns: 30
+                }
+            )
+            .unwrap()
+            .pivots,
+            direct.pivots
+        );
     }
 
     #[test]
     fn equal_rows_have_rank_one_and_a_zero_matrix_has_rank_zero() {
         let one = Array2::from_shape_fn((20, 7), |(_, j)| j as f64 - 2.0);
-        for (w, rank) in [(one, 1), (Array2::zeros((20, 7)), 0), (Array2::zeros((0, 7)), 0), (Array2::zeros((5, 0)), 0)] {
-            let direct = column_pivoted_qr(w.view(), Stop { tolerance: 1e-9, max_columns: 9 }).unwrap();
-            assert_eq!((direct.numerical_rank(1e-9), direct.pivots.len()), (rank, rank));
+        for (w, rank) in [
+            (one, 1),
+            (Array2::zeros((20, 7)), 0),
+            (Array2::zeros((0, 7)), 0),
+            (Array2::zeros((5, 0)), 0),
+        ] {
+            let direct = column_pivoted_qr(
+                w.view(),
+                Stop {
+                    tolerance: 1e-9,
+                    max_columns: 9,
+                },
+            )
+            .unwrap();
+            assert_eq!(
+                (direct.numerical_rank(1e-9), direct.pivots.len()),
+                (rank, rank)
+            );
             let mut gram = Gram::new(w.ncols());
             gram.add_rows(w.view()).unwrap();
-            assert_eq!(gram_pivoted_qr(&gram, Stop { tolerance: 1e-6, max_columns: 9 }).unwrap().pivots, direct.pivots);
+            assert_eq!(
+                gram_pivoted_qr(
+                    &gram,
+                    Stop {
+                        tolerance: 1e-6,
+                        max_columns: 9
+                    }
+                )
+                .unwrap()
+                .pivots,
+                direct.pivots
+            );
         }
     }
 
@@ -300,7 +440,9 @@ pub(crate) mod tests {
         let mut last = 0.0;
         for m in 1..=20 {
             let chosen = w.select(ndarray::Axis(1), &qr.pivots[..m]);
-            let values = Mat::from_fn(100, m, |i, j| chosen[[i, j]]).singular_values().unwrap();
+            let values = Mat::from_fn(100, m, |i, j| chosen[[i, j]])
+                .singular_values()
+                .unwrap();
             let condition = qr.condition(m).unwrap();
             assert!((condition / (values[0] / values[m - 1]) - 1.0).abs() < 1e-9);
             assert!(condition >= last * (1.0 - 1e-12), "it never falls");
@@ -314,19 +456,36 @@ pub(crate) mod tests {
         for seed in 0..6 {
             let qr = column_pivoted_qr(graded(60, 24, 1e6, 20 + seed).view(), Stop::NEVER).unwrap();
             for tau in [0.5, 1.0, 1.5, 3.0, 10.0, 1e3, 1e5, 1e9] {
-                let slow = (1..=24).take_while(|&m| qr.condition(m).unwrap() < tau).count();
+                let slow = (1..=24)
+                    .take_while(|&m| qr.condition(m).unwrap() < tau)
+                    .count();
                 assert_eq!(qr.leading_columns(tau).unwrap(), slow, "τ {tau}");
             }
         }
-        assert_eq!(PivotedQr { pivots: vec![], r: Array2::zeros((0, 0)) }.leading_columns(1e5).unwrap(), 0);
+        assert_eq!(
+            PivotedQr {
+                pivots: vec![],
+                r: Array2::zeros((0, 0))
+            }
+            .leading_columns(1e5)
+            .unwrap(),
+            0
+        );
     }
 
     #[test]
     fn the_numerical_rank_counts_the_diagonal_above_the_tolerance() {
         let mut r = Array2::zeros((4, 4));
-        r.diag_mut().assign(&ndarray::arr1(&[10.0, 1.0, 1e-4, 1e-9]));
-        let qr = PivotedQr { pivots: vec![3, 1, 2, 0], r };
-        assert_eq!([1e-12, 1e-6, 1e-4, 1.0].map(|t| qr.numerical_rank(t)), [4, 3, 2, 0]);
+        r.diag_mut()
+            .assign(&ndarray::arr1(&[10.0, 1.0, 1e-4, 1e-9]));
+        let qr = PivotedQr {
+            pivots: vec![3, 1, 2, 0],
+            r,
+        };
+        assert_eq!(
+            [1e-12, 1e-6, 1e-4, 1.0].map(|t| qr.numerical_rank(t)),
+            [4, 3, 2, 0]
+        );
         assert_eq!(qr.leading_columns(1e3).unwrap(), 2);
     }
 
@@ -335,8 +494,14 @@ pub(crate) mod tests {
         for bad in [f64::NAN, f64::INFINITY] {
             let mut w = random(9, 5, 12);
             w[[8, 4]] = bad;
-            assert!(matches!(column_pivoted_qr(w.view(), Stop::NEVER), Err(Error::Numeric(_))));
-            assert!(matches!(Gram::new(5).add_rows(w.view()), Err(Error::Numeric(_))));
+            assert!(matches!(
+                column_pivoted_qr(w.view(), Stop::NEVER),
+                Err(Error::Numeric(_))
+            ));
+            assert!(matches!(
+                Gram::new(5).add_rows(w.view()),
+                Err(Error::Numeric(_))
+            ));
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Two Pictures → all that is known of the pair: how one lies on the other, what the rule makes of it, and why.
+//! Two Pictures → all that is known of the pair: how one lies on the other, what the rule makes of
+//! it, and why.
 //!
-//! Unlike a check, which looks at a pair under the turns that brought it up, a comparison tries all eight.
+//! Unlike a check, which looks at a pair under the turns that brought it up, a comparison tries all
+//! eight.
 
 use std::cmp::Ordering;
 
@@ -52,7 +54,8 @@ pub struct Comparison {
     pub decision: Decision,
     /// How the first picture lies on the second.
     pub pair: Alignment,
-    /// The similarity that each picture has enough texture for, in [0, 1): see [`Alignment::telling`].
+    /// The similarity that each picture has enough texture for, in [0, 1): see
+    /// [`Alignment::telling`].
     pub telling: [f32; 2],
     /// Level by level, coarse to fine; empty where no way was found to lay one on the other.
     pub scales: Vec<Scale>,
@@ -70,12 +73,22 @@ pub fn compare(a: &Picture, b: &Picture, rule: &EdgeRule) -> Comparison {
     };
     let pair = pairs.into_iter().reduce(better).unwrap_or(pairs[0]);
     let telling = [&first, &second].map(|picture| telling(&picture.detail));
-    let decision = if a == b { Decision::Same } else { rule.decide(&pair, telling) };
-    Comparison { decision, scales: by_scale(&first, &second, &pair), pair, telling }
+    let decision = if a == b {
+        Decision::Same
+    } else {
+        rule.decide(&pair, telling)
+    };
+    Comparison {
+        decision,
+        scales: by_scale(&first, &second, &pair),
+        pair,
+        telling,
+    }
 }
 
 impl EdgeRule {
-    /// What becomes of a pair of pictures that differ, which have texture enough for these similarities.
+    /// What becomes of a pair of pictures that differ, which have texture enough for these
+    /// similarities.
     #[must_use]
     pub fn decide(&self, pair: &Alignment, telling: [f32; 2]) -> Decision {
         if self.accepts(pair) {
@@ -89,10 +102,14 @@ impl EdgeRule {
         }
     }
 
-    /// Whether a pair is no near-duplicate only for want of texture: what there is agrees as well as it has to.
+    /// Whether a pair is no near-duplicate only for want of texture: what there is agrees as well
+    /// as it has to.
     #[must_use]
     pub fn lacks_texture(&self, pair: &Alignment) -> bool {
-        pair.is_found() && pair.similarity < self.threshold && pair.telling < self.threshold && pair.agreement >= self.threshold
+        pair.is_found()
+            && pair.similarity < self.threshold
+            && pair.telling < self.threshold
+            && pair.agreement >= self.threshold
     }
 }
 
@@ -103,7 +120,13 @@ mod tests {
 
     fn picture(value: impl Fn(usize, usize) -> u8) -> Picture {
         let shape = Shape::new(32, 3).unwrap();
-        Picture::from_samples(shape, (0..shape.len()).map(|i| value(i % 32, i / 32 % 32)).collect()).unwrap()
+        Picture::from_samples(
+            shape,
+            (0..shape.len())
+                .map(|i| value(i % 32, i / 32 % 32))
+                .collect(),
+        )
+        .unwrap()
     }
 
     /// Blocks of 4 × 4 in shades that depend on the seed.
@@ -119,21 +142,43 @@ mod tests {
     fn equal_and_nearly_equal_pictures_are_told_and_different_ones_too() {
         let a = picture(|x, y| blocks(1, x, y));
         assert_eq!(decided(&a, &a), Decision::Same);
-        assert_eq!(decided(&a, &picture(|x, y| blocks(1, x, y) / 2 + 40)), Decision::NearDuplicate);
-        assert_eq!(decided(&a, &picture(|x, y| blocks(100, y, x))), Decision::Different);
+        assert_eq!(
+            decided(&a, &picture(|x, y| blocks(1, x, y) / 2 + 40)),
+            Decision::NearDuplicate
+        );
+        assert_eq!(
+            decided(&a, &picture(|x, y| blocks(100, y, x))),
+            Decision::Different
+        );
     }
 
     #[test]
     fn a_mirror_image_is_refused_where_mirrors_are_not_accepted() {
-        let (a, b) = (picture(|x, y| blocks(1, x, y)), picture(|x, y| blocks(1, 31 - x, y)));
+        let (a, b) = (
+            picture(|x, y| blocks(1, x, y)),
+            picture(|x, y| blocks(1, 31 - x, y)),
+        );
         assert_eq!(decided(&a, &b), Decision::NearDuplicate);
-        let found = compare(&a, &b, &EdgeRule { accept: Needs::PHOTOMETRIC, ..EdgeRule::default() });
-        assert_eq!(found.decision, Decision::Refused(Needs::MIRROR), "{:?}", found.pair);
+        let found = compare(
+            &a,
+            &b,
+            &EdgeRule {
+                accept: Needs::PHOTOMETRIC,
+                ..EdgeRule::default()
+            },
+        );
+        assert_eq!(
+            found.decision,
+            Decision::Refused(Needs::MIRROR),
+            "{:?}",
+            found.pair
+        );
         assert_eq!(found.pair.words(), "mirrored");
     }
 
     #[test]
-    fn flat_two_tone_and_nearly_empty_pictures_are_too_little_to_tell_and_equal_ones_are_the_same() {
+    fn flat_two_tone_and_nearly_empty_pictures_are_too_little_to_tell_and_equal_ones_are_the_same()
+    {
         let dull = [
             picture(|_, _| 0),
             picture(|_, _| 1),
@@ -145,18 +190,44 @@ mod tests {
         ];
         for (i, a) in dull.iter().enumerate() {
             for (j, b) in dull.iter().enumerate() {
-                let expected = if i == j { Decision::Same } else { Decision::TooLittleTexture };
+                let expected = if i == j {
+                    Decision::Same
+                } else {
+                    Decision::TooLittleTexture
+                };
                 assert_eq!(decided(a, b), expected, "{i} {j}");
             }
-            assert_eq!(decided(a, &picture(|x, y| blocks(1, x, y))), Decision::TooLittleTexture, "{i}");
+            assert_eq!(
+                decided(a, &picture(|x, y| blocks(1, x, y))),
+                Decision::TooLittleTexture,
+                "{i}"
+            );
         }
     }
 
     #[test]
     fn the_order_of_the_pictures_does_not_matter_to_the_decision() {
-        let (a, b) = (picture(|x, y| blocks(1, x, y)), picture(|x, y| blocks(1, y, x) / 2 + 9));
-        let (one, two) = (compare(&a, &b, &EdgeRule::default()), compare(&b, &a, &EdgeRule::default()));
-        assert_eq!((one.decision, one.pair.similarity), (two.decision, two.pair.similarity));
-        assert_eq!((one.pair.words().contains("brighter"), two.pair.words().contains("darker")), (true, true), "{} {}", one.pair, two.pair);
+        let (a, b) = (
+            picture(|x, y| blocks(1, x, y)),
+            picture(|x, y| blocks(1, y, x) / 2 + 9),
+        );
+        let (one, two) = (
+            compare(&a, &b, &EdgeRule::default()),
+            compare(&b, &a, &EdgeRule::default()),
+        );
+        assert_eq!(
+            (one.decision, one.pair.similarity),
+            (two.decision, two.pair.similarity)
+        );
+        assert_eq!(
+            (
+                one.pair.words().contains("brighter"),
+                two.pair.words().contains("darker")
+            ),
+            (true, true),
+            "{} {}",
+            one.pair,
+            two.pair
+        );
     }
 }

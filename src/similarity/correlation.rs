@@ -1,16 +1,19 @@
 //! Two Pictures → the correlation ρ over all their coefficients.
 //!
-//! The transform is orthonormal and so is the colour rotation, so by Parseval the inner product of two mean-removed coefficient vectors *is*
-//! that of the mean-removed samples; it is computed there, in integers, and therefore exactly:
-//! ρ = Σₚ(N·Σab − Σa·Σb) / √(Σₚ(N·Σa² − (Σa)²) · Σₚ(N·Σb² − (Σb)²)), sums over the N samples of each plane p.
+//! The transform is orthonormal and so is the colour rotation, so by Parseval the inner product of
+//! two mean-removed coefficient vectors *is* that of the mean-removed samples; it is computed
+//! there, in integers, and therefore exactly: ρ = Σₚ(N·Σab − Σa·Σb) / √(Σₚ(N·Σa² − (Σa)²) ·
+//! Σₚ(N·Σb² − (Σb)²)), sums over the N samples of each plane p.
 
 use crate::picture::Picture;
 
-/// The correlation from which whole frames are as good as equal: the rule before registration, kept to be compared with.
+/// The correlation from which whole frames are as good as equal: the rule before registration, kept
+/// to be compared with.
 pub const EDGE_CORRELATION: f64 = 0.98;
 
-/// Correlation of two pictures of one shape, in [−1, 1], the mean of every plane removed. Two flat pictures (no contrast at all) have 1 if
-/// they are equal and 0 if not; so has a flat one with any other.
+/// Correlation of two pictures of one shape, in [−1, 1], the mean of every plane removed. Two flat
+/// pictures (no contrast at all) have 1 if they are equal and 0 if not; so has a flat one with any
+/// other.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -39,7 +42,16 @@ fn sum(samples: &[u8]) -> i64 {
 #[inline(always)]
 pub(super) fn dot(a: &[u8], b: &[u8]) -> i64 {
     let blocks = a.chunks(1 << 15).zip(b.chunks(1 << 15));
-    blocks.map(|(a, b)| i64::from(a.iter().zip(b).map(|(&a, &b)| u32::from(a) * u32::from(b)).sum::<u32>())).sum()
+    blocks
+        .map(|(a, b)| {
+            i64::from(
+                a.iter()
+                    .zip(b)
+                    .map(|(&a, &b)| u32::from(a) * u32::from(b))
+                    .sum::<u32>(),
+            )
+        })
+        .sum()
 }
 
 #[cfg(test)]
@@ -56,8 +68,12 @@ mod tests {
     fn oracle(a: &Picture, b: &Picture) -> f64 {
         let centred = |p: &Picture| -> Vec<f64> {
             let planes = (0..usize::from(p.shape().planes)).map(|i| {
-                let mean = p.plane(i).iter().map(|&v| f64::from(v)).sum::<f64>() / p.plane(i).len() as f64;
-                p.plane(i).iter().map(move |&v| f64::from(v) - mean).collect::<Vec<_>>()
+                let mean =
+                    p.plane(i).iter().map(|&v| f64::from(v)).sum::<f64>() / p.plane(i).len() as f64;
+                p.plane(i)
+                    .iter()
+                    .map(move |&v| f64::from(v) - mean)
+                    .collect::<Vec<_>>()
             });
             planes.flatten().collect()
         };

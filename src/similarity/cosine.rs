@@ -1,7 +1,8 @@
 //! Two Frames → the cosine of the angle between their coefficients, and their Euclidean distance.
 //!
-//! Yousefzadeh 2020, section 4.2: "even the cosine similarity between vectors of wavelet coefficients can be insightful"; section 6.3.2: the
-//! Euclidean distance of coefficients. The transform is orthonormal and so is the colour rotation, so by Parseval both are those of the raw
+//! Yousefzadeh 2020, section 4.2: "even the cosine similarity between vectors of wavelet
+//! coefficients can be insightful"; section 6.3.2: the Euclidean distance of coefficients. The
+//! transform is orthonormal and so is the colour rotation, so by Parseval both are those of the raw
 //! samples, whichever the wavelet; they are computed there, in integers, and therefore exactly.
 
 use super::{
@@ -35,7 +36,10 @@ impl Work for Dot<'_> {
 }
 
 fn prepare(frame: &Frame) -> Prepared {
-    Prepared { samples: frame.samples().to_vec(), square: dot(frame.samples(), frame.samples()) }
+    Prepared {
+        samples: frame.samples().to_vec(),
+        square: dot(frame.samples(), frame.samples()),
+    }
 }
 
 impl PairMeasure for Cosine {
@@ -86,10 +90,18 @@ mod tests {
         let [a, b] = [1, 2].map(|seed| frame([32, 32], 3, seed));
         let [p, q] = [&a, &b].map(prepare);
         for wavelet in Wavelet::ALL {
-            let [x, y] = [&a, &b].map(|f| Coefficients::<f64>::of(f.samples(), 32, 3, wavelet, None));
+            let [x, y] =
+                [&a, &b].map(|f| Coefficients::<f64>::of(f.samples(), 32, 3, wavelet, None));
             let dot: f64 = x.values.iter().zip(&y.values).map(|(x, y)| x * y).sum();
-            let square: f64 = x.values.iter().zip(&y.values).map(|(x, y)| (x - y).powi(2)).sum();
-            assert!((Cosine.similarity(&p, &q, &mut ()) - dot / (x.norm() * y.norm())).abs() < 1e-12);
+            let square: f64 = x
+                .values
+                .iter()
+                .zip(&y.values)
+                .map(|(x, y)| (x - y).powi(2))
+                .sum();
+            assert!(
+                (Cosine.similarity(&p, &q, &mut ()) - dot / (x.norm() * y.norm())).abs() < 1e-12
+            );
             assert!((SquaredDistance.similarity(&p, &q, &mut ()) / square - 1.0).abs() < 1e-12);
         }
     }

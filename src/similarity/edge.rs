@@ -1,6 +1,8 @@
-//! A registered pair → whether it is an edge: near-duplicates by the threshold, and by the changes that a dataset takes for no change.
+//! A registered pair → whether it is an edge: near-duplicates by the threshold, and by the changes
+//! that a dataset takes for no change.
 //!
-//! An index keeps the pairs of at least [`KEPT_SIMILARITY`] with what each needed, so that another rule asks for no new registration.
+//! An index keeps the pairs of at least [`KEPT_SIMILARITY`] with what each needed, so that another
+//! rule asks for no new registration.
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -22,8 +24,8 @@ pub struct Edge {
 
 /// `[edges]` of `wsidx.toml`: which pairs are near-duplicates.
 ///
-/// What leaves a picture the same is the dataset's to say: a 6 turned upside down is a 9. By default every change that registration can undo
-/// does.
+/// What leaves a picture the same is the dataset's to say: a 6 turned upside down is a 9. By
+/// default every change that registration can undo does.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EdgeRule {
@@ -37,7 +39,10 @@ pub struct EdgeRule {
 
 impl Default for EdgeRule {
     fn default() -> Self {
-        Self { threshold: EDGE_SIMILARITY, accept: Needs::ALL }
+        Self {
+            threshold: EDGE_SIMILARITY,
+            accept: Needs::ALL,
+        }
     }
 }
 
@@ -59,17 +64,22 @@ fn threshold<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
     let threshold = f32::deserialize(from)?;
     match (KEPT_SIMILARITY..=1.0).contains(&threshold) {
         true => Ok(threshold),
-        false => Err(D::Error::custom(format!("a threshold of {threshold} is not from {KEPT_SIMILARITY} to 1"))),
+        false => Err(D::Error::custom(format!(
+            "a threshold of {threshold} is not from {KEPT_SIMILARITY} to 1"
+        ))),
     }
 }
 
 fn changes<'de, D: Deserializer<'de>>(from: D) -> Result<Needs, D::Error> {
-    Vec::<String>::deserialize(from)?.iter().try_fold(Needs::NOTHING, |all, name| match Needs::named(name) {
-        Some(need) => Ok(all.and(need)),
-        None => Err(D::Error::custom(format!(
-            "no change is called `{}`; there are {}",
-            name.escape_debug(),
-            Needs::NAMES.map(|(name, _)| name).join(", ")
-        ))),
-    })
+    Vec::<String>::deserialize(from)?.iter().try_fold(
+        Needs::NOTHING,
+        |all, name| match Needs::named(name) {
+            Some(need) => Ok(all.and(need)),
+            None => Err(D::Error::custom(format!(
+                "no change is called `{}`; there are {}",
+                name.escape_debug(),
+                Needs::NAMES.map(|(name, _)| name).join(", ")
+            ))),
+        },
+    )
 }

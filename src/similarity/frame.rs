@@ -1,4 +1,5 @@
-//! The frame of a picture, [−1, 1]²: where its samples lie, what is between them, and pictures made plane by plane.
+//! The frame of a picture, [−1, 1]²: where its samples lie, what is between them, and pictures made
+//! plane by plane.
 
 use super::register::Turn;
 use crate::picture::Picture;
@@ -8,7 +9,8 @@ pub(super) fn at(i: usize, n: usize) -> f32 {
     (2 * i + 1) as f32 / n as f32 - 1.0
 }
 
-/// The value of a plane of side `n` at a place, between four samples linearly and beyond the outermost ones theirs; none outside the frame.
+/// The value of a plane of side `n` at a place, between four samples linearly and beyond the
+/// outermost ones theirs; none outside the frame.
 pub(super) fn sample(plane: &[u8], n: usize, place: [f32; 2]) -> Option<f32> {
     if place.iter().any(|u| u.abs() > 1.0) {
         return None;
@@ -26,7 +28,8 @@ pub(super) fn sample(plane: &[u8], n: usize, place: [f32; 2]) -> Option<f32> {
 /// A picture whose planes are made from those of another, each of the same length.
 pub(super) fn each_plane(picture: &Picture, mut make: impl FnMut(&[u8]) -> Vec<u8>) -> Picture {
     let mut samples = Vec::with_capacity(picture.samples().len());
-    (0..usize::from(picture.shape().planes)).for_each(|i| samples.extend_from_slice(&make(picture.plane(i))));
+    (0..usize::from(picture.shape().planes))
+        .for_each(|i| samples.extend_from_slice(&make(picture.plane(i))));
     Picture::from_samples(picture.shape(), samples).expect("as many samples as before")
 }
 

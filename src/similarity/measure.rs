@@ -1,6 +1,7 @@
 //! The similarity function F of Algorithm 2 by name, and its matrices.
 //!
-//! Yousefzadeh 2020, section 4.1: which function fits depends on the images (structure, texture, or plain distance), and so on their task.
+//! Yousefzadeh 2020, section 4.1: which function fits depends on the images (structure, texture, or
+//! plain distance), and so on their task.
 
 use std::{fmt, str::FromStr};
 
@@ -35,12 +36,14 @@ pub enum Measure {
     Stsim,
     /// Cosine of the coefficients, in [0, 1].
     Cosine,
-    /// Gaussian kernel of the Euclidean distance of the coefficients, in [0, 1]; without a width (in grey levels) by the median rule.
+    /// Gaussian kernel of the Euclidean distance of the coefficients, in [0, 1]; without a width
+    /// (in grey levels) by the median rule.
     Gaussian {
         /// σ.
         width: Option<f64>,
     },
-    /// What decides on near-duplicates: the similarity of a registered pair, not turned, in [0, 1]. Only for frames that are pictures.
+    /// What decides on near-duplicates: the similarity of a registered pair, not turned, in [0, 1].
+    /// Only for frames that are pictures.
     Registration,
 }
 
@@ -51,7 +54,8 @@ impl Measure {
     /// S: symmetric, the diagonal 1; in the order of the frames.
     ///
     /// # Errors
-    /// [`Error::Input`] for frames of different shapes or too many of them; [`Error::Numeric`], [`Error::Interrupted`].
+    /// [`Error::Input`] for frames of different shapes or too many of them; [`Error::Numeric`],
+    /// [`Error::Interrupted`].
     pub fn matrix(&self, frames: &[Frame], monitor: &dyn Monitor) -> Result<Array2<f32>> {
         match self {
             Self::Ssim(ssim) => symmetric(ssim, frames, monitor),
@@ -69,12 +73,17 @@ impl Measure {
         }
     }
 
-    /// The matrix of two lists, such as test × train: a row for each of the first, a column for each of the second. The median rule then takes
-    /// the median of all its distances.
+    /// The matrix of two lists, such as test × train: a row for each of the first, a column for
+    /// each of the second. The median rule then takes the median of all its distances.
     ///
     /// # Errors
     /// As [`Measure::matrix`].
-    pub fn cross(&self, rows: &[Frame], columns: &[Frame], monitor: &dyn Monitor) -> Result<Array2<f32>> {
+    pub fn cross(
+        &self,
+        rows: &[Frame],
+        columns: &[Frame],
+        monitor: &dyn Monitor,
+    ) -> Result<Array2<f32>> {
         match self {
             Self::Ssim(ssim) => cross(ssim, rows, columns, monitor),
             Self::CwSsim => cross(&CwSsim, rows, columns, monitor),
@@ -100,8 +109,18 @@ impl PairMeasure for Registration {
     fn prepare(&self, frame: &Frame) -> Result<Self::Prepared> {
         let [width, height] = frame.sides();
         let side = u16::try_from(width).ok().filter(|_| width == height);
-        let side = side.ok_or_else(|| Error::Input(format!("registration takes square pictures up to 256, not {width} × {height}")))?;
-        let picture = Picture::from_samples(Shape { size: side, planes: frame.planes() }, frame.samples().to_vec())?;
+        let side = side.ok_or_else(|| {
+            Error::Input(format!(
+                "registration takes square pictures up to 256, not {width} × {height}"
+            ))
+        })?;
+        let picture = Picture::from_samples(
+            Shape {
+                size: side,
+                planes: frame.planes(),
+            },
+            frame.samples().to_vec(),
+        )?;
         let prepared = register::Prepared::of(&picture);
         Ok((picture, prepared))
     }
@@ -111,7 +130,11 @@ impl PairMeasure for Registration {
     }
 
     fn similarity(&self, a: &Self::Prepared, b: &Self::Prepared, (): &mut ()) -> f64 {
-        if a.0 == b.0 { 1.0 } else { f64::from(register(&a.1, &b.1, Turn::NONE).similarity) }
+        if a.0 == b.0 {
+            1.0
+        } else {
+            f64::from(register(&a.1, &b.1, Turn::NONE).similarity)
+        }
     }
 }
 
@@ -129,14 +152,25 @@ impl FromStr for Measure {
             "cosine" => Self::Cosine,
             "gaussian" => Self::Gaussian { width: None },
             "registration" => Self::Registration,
-            _ => return Err(Error::Input(format!("`{name}` is no similarity; there are {}", Self::NAMES))),
+            _ => {
+                return Err(Error::Input(format!(
+                    "`{name}` is no similarity; there are {}",
+                    Self::NAMES
+                )));
+            }
         };
         for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
-            let unknown = || Error::Input(format!("`{setting}` is no setting of {name}; see `wsidx similarity --help`"));
+            let unknown = || {
+                Error::Input(format!(
+                    "`{setting}` is no setting of {name}; see `wsidx similarity --help`"
+                ))
+            };
             let (key, value) = setting.split_once('=').ok_or_else(unknown)?;
             match &mut measure {
                 Self::Ssim(ssim) => set(ssim, key, value).ok_or_else(unknown)?,
-                Self::Gaussian { width } if key == "width" => *width = Some(positive(value).ok_or_else(unknown)?),
+                Self::Gaussian { width } if key == "width" => {
+                    *width = Some(positive(value).ok_or_else(unknown)?)
+                }
                 _ => return Err(unknown()),
             }
         }
@@ -145,11 +179,15 @@ impl FromStr for Measure {
 }
 
 fn positive(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0)
+    text.parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite() && *value > 0.0)
 }
 
 fn not_negative(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)
+    text.parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite() && *value >= 0.0)
 }
 
 /// Changes a setting of SSIM; none where it is not one.
@@ -158,8 +196,16 @@ fn set(ssim: &mut Ssim, key: &str, value: &str) -> Option<()> {
         ("like", "paper") => *ssim = Ssim::PAPER,
         ("like", "wang") => *ssim = Ssim::WANG,
         ("like", "scikit-image") => *ssim = Ssim::SCIKIT_IMAGE,
-        ("gaussian", sigma) => ssim.window = Window::Gaussian(positive(sigma).filter(|sigma| *sigma <= 50.0)?),
-        ("uniform", side) => ssim.window = Window::Uniform(side.parse().ok().filter(|side| side % 2 == 1 && (3..=255).contains(side))?),
+        ("gaussian", sigma) => {
+            ssim.window = Window::Gaussian(positive(sigma).filter(|sigma| *sigma <= 50.0)?)
+        }
+        ("uniform", side) => {
+            ssim.window = Window::Uniform(
+                side.parse()
+                    .ok()
+                    .filter(|side| side % 2 == 1 && (3..=255).contains(side))?,
+            )
+        }
         ("border", "inside") => ssim.border = Border::Inside,
         ("border", "repeat") => ssim.border = Border::Repeat,
         ("covariance", "sample") => ssim.sample = true,
@@ -199,7 +245,11 @@ impl fmt::Display for Ssim {
             Window::Gaussian(sigma) => write!(f, "gaussian={sigma}")?,
             Window::Uniform(side) => write!(f, "uniform={side}")?,
         }
-        let border = if self.border == Border::Inside { "inside" } else { "repeat" };
+        let border = if self.border == Border::Inside {
+            "inside"
+        } else {
+            "repeat"
+        };
         let covariance = if self.sample { "sample" } else { "population" };
         let colour = match self.colour {
             Colour::Luma => "luma",
@@ -207,7 +257,10 @@ impl fmt::Display for Ssim {
             Colour::Volume => "volume",
         };
         let ([k1, k2], [alpha, beta, gamma]) = (self.constants, self.weights);
-        write!(f, ",border={border},covariance={covariance},colour={colour},k1={k1},k2={k2},alpha={alpha},beta={beta},gamma={gamma}")
+        write!(
+            f,
+            ",border={border},covariance={covariance},colour={colour},k1={k1},k2={k2},alpha={alpha},beta={beta},gamma={gamma}"
+        )
     }
 }
 
@@ -232,10 +285,27 @@ mod tests {
     fn what_is_shown_parses_to_the_same() {
         for name in NAMES {
             let measure: Measure = name.parse().unwrap();
-            assert_eq!(measure.to_string().parse::<Measure>().unwrap(), measure, "{name}");
+            assert_eq!(
+                measure.to_string().parse::<Measure>().unwrap(),
+                measure,
+                "{name}"
+            );
         }
-        for wrong in ["", "SSIM", "ssim:", "cosine:width=3", "gaussian:width=0", "gaussian:width=nan", "ssim:uniform=4", "ssim:k1"] {
-            assert_eq!(wrong.parse::<Measure>().is_ok(), wrong == "ssim:", "{wrong}");
+        for wrong in [
+            "",
+            "SSIM",
+            "ssim:",
+            "cosine:width=3",
+            "gaussian:width=0",
+            "gaussian:width=nan",
+            "ssim:uniform=4",
+            "ssim:k1",
+        ] {
+            assert_eq!(
+                wrong.parse::<Measure>().is_ok(),
+                wrong == "ssim:",
+                "{wrong}"
+            );
         }
     }
 
@@ -249,7 +319,10 @@ mod tests {
             let two = measure.cross(&frames[..3], &frames, &Silent).unwrap();
             assert_eq!((one[[2, 5]], two[[2, 5]]), (1.0, 1.0), "{name}");
             for (i, j) in (0..3).flat_map(|i| (0..6).map(move |j| (i, j))) {
-                assert!((one[[i, j]] - two[[i, j]]).abs() < 1e-6 && one[[i, j]] == one[[j, i]], "{name} {i} {j}");
+                assert!(
+                    (one[[i, j]] - two[[i, j]]).abs() < 1e-6 && one[[i, j]] == one[[j, i]],
+                    "{name} {i} {j}"
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
-//! How alike two pictures are: one measure per file or folder, and the matrices of a measure ([`Measure`]); what a person is told and shown of
-//! a pair; the views that bring candidates; and what impostors say of thresholds.
+//! How alike two pictures are: one measure per file or folder, and the matrices of a measure
+//! ([`Measure`]); what a person is told and shown of a pair; the views that bring candidates; and
+//! what impostors say of thresholds.
 
 mod compare;
 mod copies;
@@ -36,4 +37,6 @@ pub use null::NullDistribution;
 pub use side_by_side::{AMPLIFIED, GAP, SideBySide, side_by_side};
 pub use ssim::{Border, Colour, Ssim, Window};
 pub use summary::{MatrixSummary, PairSimilarity, summarise};
-pub use views::{CROP_RULE, CROPS_OF_INDEXED, Part, ViewKind, Views, WHOLE, crops, parts, uniform_border, views};
+pub use views::{
+    CROP_RULE, CROPS_OF_INDEXED, Part, ViewKind, Views, WHOLE, crops, parts, uniform_border, views,
+};

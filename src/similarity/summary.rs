@@ -1,7 +1,9 @@
-//! A matrix of similarities → mean, standard deviation, the most and the least similar pairs, and how alone each image is.
+//! A matrix of similarities → mean, standard deviation, the most and the least similar pairs, and
+//! how alone each image is.
 //!
-//! Yousefzadeh 2020 gives these for its matrices: mean and standard deviation (section 6.2.1), most dissimilar pairs (Figures 7 and 19), test
-//! images least similar to the whole training set (Figures 11 and 14), the most isolated image (Figure 19).
+//! Yousefzadeh 2020 gives these for its matrices: mean and standard deviation (section 6.2.1), most
+//! dissimilar pairs (Figures 7 and 19), test images least similar to the whole training set
+//! (Figures 11 and 14), the most isolated image (Figure 19).
 
 use ndarray::ArrayView2;
 
@@ -29,14 +31,19 @@ pub struct MatrixSummary {
     pub most: Vec<PairSimilarity>,
     /// The least similar pairs, least similar first.
     pub least: Vec<PairSimilarity>,
-    /// For each row its most similar column (not itself), the row that is least similar to all first: the most isolated images.
+    /// For each row its most similar column (not itself), the row that is least similar to all
+    /// first: the most isolated images.
     pub nearest: Vec<PairSimilarity>,
 }
 
-/// Summarises a matrix, with so many `extremes` on either side. In a symmetric one every pair counts once, and no image with itself.
+/// Summarises a matrix, with so many `extremes` on either side. In a symmetric one every pair
+/// counts once, and no image with itself.
 #[must_use]
 pub fn summarise(matrix: ArrayView2<'_, f32>, symmetric: bool, extremes: usize) -> MatrixSummary {
-    let mut summary = MatrixSummary { nearest: nearest(matrix, symmetric), ..MatrixSummary::default() };
+    let mut summary = MatrixSummary {
+        nearest: nearest(matrix, symmetric),
+        ..MatrixSummary::default()
+    };
     let (mut sum, mut most, mut least) = (0.0, Extremes::new(extremes), Extremes::new(extremes));
     each(matrix, symmetric, |pair| {
         summary.pairs += 1;
@@ -48,7 +55,9 @@ pub fn summarise(matrix: ArrayView2<'_, f32>, symmetric: bool, extremes: usize) 
     if summary.pairs > 0 {
         summary.mean = sum / summary.pairs as f64;
         let mut squares = 0.0;
-        each(matrix, symmetric, |pair| squares += (f64::from(pair.similarity) - summary.mean).powi(2));
+        each(matrix, symmetric, |pair| {
+            squares += (f64::from(pair.similarity) - summary.mean).powi(2)
+        });
         summary.sd = (squares / summary.pairs as f64).sqrt();
     }
     summary
@@ -58,19 +67,41 @@ fn each(matrix: ArrayView2<'_, f32>, symmetric: bool, mut visit: impl FnMut(Pair
     for (row, values) in matrix.outer_iter().enumerate() {
         let from = if symmetric { row + 1 } else { 0 };
         for (column, &similarity) in values.iter().enumerate().skip(from) {
-            visit(PairSimilarity { row, column, similarity });
+            visit(PairSimilarity {
+                row,
+                column,
+                similarity,
+            });
         }
     }
 }
 
 fn nearest(matrix: ArrayView2<'_, f32>, symmetric: bool) -> Vec<PairSimilarity> {
     let of_row = |(row, values): (usize, ndarray::ArrayView1<'_, f32>)| {
-        let others = values.into_iter().enumerate().filter(|(column, _)| !symmetric || *column != row);
-        let pairs = others.map(|(column, &similarity)| PairSimilarity { row, column, similarity });
-        pairs.reduce(|best, pair| if pair.similarity > best.similarity { pair } else { best })
+        let others = values
+            .into_iter()
+            .enumerate()
+            .filter(|(column, _)| !symmetric || *column != row);
+        let pairs = others.map(|(column, &similarity)| PairSimilarity {
+            row,
+            column,
+            similarity,
+        });
+        pairs.reduce(|best, pair| {
+            if pair.similarity > best.similarity {
+                pair
+            } else {
+                best
+            }
+        })
     };
-    let mut nearest: Vec<PairSimilarity> = matrix.outer_iter().enumerate().filter_map(of_row).collect();
-    nearest.sort_by(|a, b| a.similarity.total_cmp(&b.similarity).then(a.row.cmp(&b.row)));
+    let mut nearest: Vec<PairSimilarity> =
+        matrix.outer_iter().enumerate().filter_map(of_row).collect();
+    nearest.sort_by(|a, b| {
+        a.similarity
+            .total_cmp(&b.similarity)
+            .then(a.row.cmp(&b.row))
+    });
     nearest
 }
 
@@ -83,11 +114,15 @@ struct Extremes {
 
 impl Extremes {
     fn new(most: usize) -> Self {
-        Self { most, found: Vec::new() }
+        Self {
+            most,
+            found: Vec::new(),
+        }
     }
 
     fn offer(&mut self, rank: f32, pair: PairSimilarity) {
-        if self.found.len() == self.most && self.found.last().is_none_or(|(last, _)| rank >= *last) {
+        if self.found.len() == self.most && self.found.last().is_none_or(|(last, _)| rank >= *last)
+        {
             return;
         }
         let at = self.found.partition_point(|(before, _)| *before <= rank);
@@ -115,7 +150,10 @@ mod tests {
         let summary = summarise(matrix.view(), true, 2);
         assert_eq!((summary.pairs, summary.mean), (3, 0.25));
         assert!((summary.sd - (0.125_f64 / 3.0).sqrt()).abs() < 1e-12);
-        assert_eq!((places(&summary.most), places(&summary.least)), (vec![(0, 1), (0, 2)], vec![(1, 2), (0, 2)]));
+        assert_eq!(
+            (places(&summary.most), places(&summary.least)),
+            (vec![(0, 1), (0, 2)], vec![(1, 2), (0, 2)])
+        );
         assert_eq!(places(&summary.nearest), [(2, 0), (0, 1), (1, 0)]);
     }
 
@@ -124,8 +162,14 @@ mod tests {
         let matrix = array![[0.5, 0.5], [1.0, 0.5_f32]];
         let summary = summarise(matrix.view(), false, 3);
         assert_eq!((summary.pairs, summary.mean), (4, 0.625));
-        assert_eq!((places(&summary.most), places(&summary.least)), (vec![(1, 0), (0, 0), (0, 1)], vec![(0, 0), (0, 1), (1, 1)]));
+        assert_eq!(
+            (places(&summary.most), places(&summary.least)),
+            (vec![(1, 0), (0, 0), (0, 1)], vec![(0, 0), (0, 1), (1, 1)])
+        );
         assert_eq!(places(&summary.nearest), [(0, 0), (1, 0)]);
-        assert_eq!(summarise(ndarray::Array2::zeros((1, 1)).view(), true, 3).mean, 0.0);
+        assert_eq!(
+            summarise(ndarray::Array2::zeros((1, 1)).view(), true, 3).mean,
+            0.0
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! A Picture → the pictures under which to search for what it may be a copy of.
 //!
-//! Search features compare whole frames. A copy that was turned, mirrored, given a border, or that shows more or less than its source, is far
-//! from it there; one of its views is near. Of a copy that shows less, that is a wider frame around it: what it does not show is taken to
-//! go on as at its border, which is enough for most. What is guessed wrong is found by rows for the crops of the indexed pictures, which an
-//! index may keep beside their own ([`crops`]): what they bring and cost is in the record of pairs.
+//! Search features compare whole frames. A copy that was turned, mirrored, given a border, or that
+//! shows more or less than its source, is far from it there; one of its views is near. Of a copy
+//! that shows less, that is a wider frame around it: what it does not show is taken to go on as at
+//! its border, which is enough for most. What is guessed wrong is found by rows for the crops of
+//! the indexed pictures, which an index may keep beside their own ([`crops`]): what they bring and
+//! cost is in the record of pairs.
 //!
-//! Views are made from the standardised picture and are of its shape. They only bring candidates; the pair itself is registered.
+//! Views are made from the standardised picture and are of its shape. They only bring candidates;
+//! the pair itself is registered.
 
 use super::{
     frame::turned,
@@ -44,14 +47,29 @@ pub struct Views {
 
 impl Views {
     /// The views of a query.
-    pub const OF_QUERY: Self = Self { turns: true, trimmed: true, crops: true, wider: true };
+    pub const OF_QUERY: Self = Self {
+        turns: true,
+        trimmed: true,
+        crops: true,
+        wider: true,
+    };
     /// The picture itself only.
-    pub const NONE: Self = Self { turns: false, trimmed: false, crops: false, wider: false };
+    pub const NONE: Self = Self {
+        turns: false,
+        trimmed: false,
+        crops: false,
+        wider: false,
+    };
 }
 
 /// About the centre 0.75, towards the corners 0.8: a crop between these is near one of them.
-const CROPS: [Part; 5] =
-    [[0.125, 0.125, 0.875, 0.875], [0.0, 0.0, 0.8, 0.8], [0.2, 0.0, 1.0, 0.8], [0.0, 0.2, 0.8, 1.0], [0.2, 0.2, 1.0, 1.0]];
+const CROPS: [Part; 5] = [
+    [0.125, 0.125, 0.875, 0.875],
+    [0.0, 0.0, 0.8, 0.8],
+    [0.2, 0.0, 1.0, 0.8],
+    [0.0, 0.2, 0.8, 1.0],
+    [0.2, 0.2, 1.0, 1.0],
+];
 
 /// Crops of a picture of which an index may keep rows.
 pub const CROPS_OF_INDEXED: usize = CROPS.len();
@@ -69,9 +87,14 @@ const REMAINS: f32 = 0.3;
 #[must_use]
 pub fn views(picture: &Picture, asked: Views) -> Vec<(ViewKind, Picture)> {
     let of_part = |(part, base, turns): (Part, Picture, &'static [Turn])| {
-        turns.iter().map(move |&turn| (ViewKind { part, turn }, turned(&base, turn)))
+        turns
+            .iter()
+            .map(move |&turn| (ViewKind { part, turn }, turned(&base, turn)))
     };
-    parts(picture, asked).into_iter().flat_map(of_part).collect()
+    parts(picture, asked)
+        .into_iter()
+        .flat_map(of_part)
+        .collect()
 }
 
 /// The parts of which views are made, as they lie, each with its turns; the whole picture first.
@@ -79,32 +102,50 @@ pub fn views(picture: &Picture, asked: Views) -> Vec<(ViewKind, Picture)> {
 pub fn parts(picture: &Picture, asked: Views) -> Vec<(Part, Picture, &'static [Turn])> {
     let turns = |all: bool| if all { &Turn::ALL[..] } else { &Turn::ALL[..1] };
     let trimmed = uniform_border(picture).filter(|_| asked.trimmed);
-    let whole = std::iter::once(WHOLE).chain(trimmed).map(|part| (part, turns(asked.turns)));
+    let whole = std::iter::once(WHOLE)
+        .chain(trimmed)
+        .map(|part| (part, turns(asked.turns)));
     let crops = CROPS.iter().filter(|_| asked.crops).copied();
-    let wider = CROPS.iter().filter(|_| asked.wider).map(|&crop| around(crop));
+    let wider = CROPS
+        .iter()
+        .filter(|_| asked.wider)
+        .map(|&crop| around(crop));
     let all = whole.chain(crops.chain(wider).map(|part| (part, turns(false))));
-    all.map(|(part, turns)| (part, cut(picture, part), turns)).collect()
+    all.map(|(part, turns)| (part, cut(picture, part), turns))
+        .collect()
 }
 
-/// The crops of an indexed picture of which rows may be kept: always [`CROPS_OF_INDEXED`], of the picture's shape, in the same order.
+/// The crops of an indexed picture of which rows may be kept: always [`CROPS_OF_INDEXED`], of the
+/// picture's shape, in the same order.
 pub fn crops(picture: &Picture) -> impl Iterator<Item = Picture> {
     CROPS.iter().map(|&part| cut(picture, part))
 }
 
-/// The frame of which a picture would be this part, as a part of that picture: it reaches beyond it.
+/// The frame of which a picture would be this part, as a part of that picture: it reaches beyond
+/// it.
 fn around([left, top, right, bottom]: Part) -> Part {
     let [across, down] = [right - left, bottom - top];
-    [-left / across, -top / down, (1.0 - left) / across, (1.0 - top) / down]
+    [
+        -left / across,
+        -top / down,
+        (1.0 - left) / across,
+        (1.0 - top) / down,
+    ]
 }
 
-/// A part of a frame, brought to the size of the whole: between samples, linearly; beyond the border its value.
+/// A part of a frame, brought to the size of the whole: between samples, linearly; beyond the
+/// border its value.
 fn cut(picture: &Picture, part: Part) -> Picture {
     if part == WHOLE {
         return picture.clone();
     }
     let n = usize::from(picture.shape().size);
     let [left, top, right, bottom] = part;
-    let samples = wide(Cut { samples: picture.samples(), columns: &taps(n, left, right), rows: &taps(n, top, bottom) });
+    let samples = wide(Cut {
+        samples: picture.samples(),
+        columns: &taps(n, left, right),
+        rows: &taps(n, top, bottom),
+    });
     Picture::from_samples(picture.shape(), samples).expect("as many samples as before")
 }
 
@@ -121,11 +162,23 @@ impl Work for Cut<'_> {
     #[inline(always)]
     fn run(self) -> Vec<u8> {
         let n = self.rows.len();
-        let (mut line, mut across, mut samples) = (vec![0.0; n], vec![0.0; n * n], vec![0; self.samples.len()]);
+        let (mut line, mut across, mut samples) =
+            (vec![0.0; n], vec![0.0; n * n], vec![0; self.samples.len()]);
         let (first, last) = (self.rows[0].0, self.rows[n - 1].0 + 1);
-        for (plane, cut) in self.samples.chunks_exact(n * n).zip(samples.chunks_exact_mut(n * n)) {
-            for (row, across) in plane.chunks_exact(n).zip(across.chunks_exact_mut(n)).take(last + 1).skip(first) {
-                line.iter_mut().zip(row).for_each(|(to, &value)| *to = f32::from(value));
+        for (plane, cut) in self
+            .samples
+            .chunks_exact(n * n)
+            .zip(samples.chunks_exact_mut(n * n))
+        {
+            for (row, across) in plane
+                .chunks_exact(n)
+                .zip(across.chunks_exact_mut(n))
+                .take(last + 1)
+                .skip(first)
+            {
+                line.iter_mut()
+                    .zip(row)
+                    .for_each(|(to, &value)| *to = f32::from(value));
                 for (to, &(x, share)) in across.iter_mut().zip(self.columns) {
                     let pair = &line[x..x + 2];
                     *to = between(pair[0], pair[1], share);
@@ -157,7 +210,8 @@ fn whole(v: f32) -> u8 {
     (low + WHOLE).to_bits() as u8
 }
 
-/// For each of n samples spread from `start` to `end`: the sample before it, and how far it is towards the next.
+/// For each of n samples spread from `start` to `end`: the sample before it, and how far it is
+/// towards the next.
 fn taps(n: usize, start: f32, end: f32) -> Vec<(usize, f32)> {
     let place = |i: usize| {
         let at = (start + (i as f32 + 0.5) / n as f32 * (end - start)) * n as f32 - 0.5;
@@ -168,7 +222,8 @@ fn taps(n: usize, start: f32, end: f32) -> Vec<(usize, f32)> {
     (0..n).map(place).collect()
 }
 
-/// What a uniform border or bars leave of a picture; `None` where there is no border, or it leaves too little.
+/// What a uniform border or bars leave of a picture; `None` where there is no border, or it leaves
+/// too little.
 #[must_use]
 pub fn uniform_border(picture: &Picture) -> Option<Part> {
     let n = usize::from(picture.shape().size);
@@ -176,7 +231,9 @@ pub fn uniform_border(picture: &Picture) -> Option<Part> {
     let row = |y: usize| (0..n).map(move |x| y * n + x);
     let depth = |line: &dyn Fn(usize) -> Vec<usize>| {
         let mean = means(picture, &line(0));
-        (0..n).take_while(|&i| is_uniform(picture, &line(i), &mean)).count()
+        (0..n)
+            .take_while(|&i| is_uniform(picture, &line(i), &mean))
+            .count()
     };
     let depths = [
         depth(&|i| column(i).collect()),
@@ -193,12 +250,20 @@ pub fn uniform_border(picture: &Picture) -> Option<Part> {
 }
 
 fn means(picture: &Picture, line: &[usize]) -> Vec<f32> {
-    let mean = |i: usize| line.iter().map(|&at| f32::from(picture.plane(i)[at])).sum::<f32>() / line.len() as f32;
+    let mean = |i: usize| {
+        line.iter()
+            .map(|&at| f32::from(picture.plane(i)[at]))
+            .sum::<f32>()
+            / line.len() as f32
+    };
     (0..usize::from(picture.shape().planes)).map(mean).collect()
 }
 
 fn is_uniform(picture: &Picture, line: &[usize], means: &[f32]) -> bool {
-    let near = |(i, mean): (usize, &f32)| line.iter().all(|&at| (f32::from(picture.plane(i)[at]) - mean).abs() <= BORDER);
+    let near = |(i, mean): (usize, &f32)| {
+        line.iter()
+            .all(|&at| (f32::from(picture.plane(i)[at]) - mean).abs() <= BORDER)
+    };
     means.iter().enumerate().all(near)
 }
 
@@ -209,17 +274,30 @@ mod tests {
 
     fn picture(size: u16, planes: u8, value: impl Fn(usize, usize, usize) -> u8) -> Picture {
         let (shape, n) = (Shape::new(size, planes).unwrap(), usize::from(size));
-        let samples = (0..shape.len()).map(|i| value(i % n, i / n % n, i / (n * n))).collect();
+        let samples = (0..shape.len())
+            .map(|i| value(i % n, i / n % n, i / (n * n)))
+            .collect();
         Picture::from_samples(shape, samples).unwrap()
     }
 
     #[test]
     fn the_picture_itself_is_the_first_view_and_no_view_is_of_another_shape() {
         for (size, planes) in [(8, 1), (32, 3), (30, 1), (64, 3), (256, 3)] {
-            let noise = picture(size, planes, |x, y, p| (x * 7919 + y * 104_729 + p * 31) as u8);
+            let noise = picture(size, planes, |x, y, p| {
+                (x * 7919 + y * 104_729 + p * 31) as u8
+            });
             let made = views(&noise, Views::OF_QUERY);
             assert_eq!(made.len(), 8 + 2 * CROPS.len());
-            assert_eq!(made[0], (ViewKind { part: WHOLE, turn: Turn::NONE }, noise.clone()));
+            assert_eq!(
+                made[0],
+                (
+                    ViewKind {
+                        part: WHOLE,
+                        turn: Turn::NONE
+                    },
+                    noise.clone()
+                )
+            );
             assert!(made.iter().all(|(_, view)| view.shape() == noise.shape()));
             assert_eq!(views(&noise, Views::NONE).len(), 1);
         }
@@ -228,11 +306,30 @@ mod tests {
     #[test]
     fn borders_and_bars_are_found_to_the_sample_and_cut_off() {
         let inner = |x: usize, y: usize| (x * x * 37 + y * 91) as u8;
-        let framed = picture(32, 3, |x, y, _| if (4..28).contains(&x) && (2..32).contains(&y) { inner(x, y) } else { 250 });
+        let framed = picture(32, 3, |x, y, _| {
+            if (4..28).contains(&x) && (2..32).contains(&y) {
+                inner(x, y)
+            } else {
+                250
+            }
+        });
         assert_eq!(uniform_border(&framed), Some([0.125, 0.0625, 0.875, 1.0]));
-        let made = views(&framed, Views { trimmed: true, ..Views::NONE });
+        let made = views(
+            &framed,
+            Views {
+                trimmed: true,
+                ..Views::NONE
+            },
+        );
         assert_eq!(made.len(), 2);
-        assert!(made[1].1.plane(0).iter().zip(framed.plane(0)).any(|(a, b)| a != b));
+        assert!(
+            made[1]
+                .1
+                .plane(0)
+                .iter()
+                .zip(framed.plane(0))
+                .any(|(a, b)| a != b)
+        );
         assert_eq!(uniform_border(&picture(32, 3, |x, y, _| inner(x, y))), None);
     }
 
@@ -240,7 +337,10 @@ mod tests {
     fn a_flat_picture_has_no_border_since_nothing_would_remain() {
         for size in [8, 64] {
             assert_eq!(uniform_border(&picture(size, 3, |_, _, _| 128)), None);
-            assert_eq!(views(&picture(size, 3, |_, _, _| 128), Views::OF_QUERY).len(), 8 + 2 * CROPS.len());
+            assert_eq!(
+                views(&picture(size, 3, |_, _, _| 128), Views::OF_QUERY).len(),
+                8 + 2 * CROPS.len()
+            );
         }
     }
 
@@ -249,7 +349,10 @@ mod tests {
         let slope = picture(64, 1, |x, _, _| (x * 4) as u8);
         let half = cut(&slope, [0.25, 0.25, 0.75, 0.75]);
         for (x, &value) in half.plane(0)[..64].iter().enumerate() {
-            assert!((f32::from(value) - (64.0 + 2.0 * x as f32 - 1.0)).abs() <= 1.0, "{x} {value}");
+            assert!(
+                (f32::from(value) - (64.0 + 2.0 * x as f32 - 1.0)).abs() <= 1.0,
+                "{x} {value}"
+            );
         }
     }
 
@@ -260,8 +363,11 @@ mod tests {
         for crop in CROPS {
             let back = cut(&cut(&whole, crop), around(crop));
             let [left, top, right, bottom] = crop.map(|share| (share * 64.0) as usize);
-            for (x, y) in (top + 2..bottom - 2).flat_map(|y| (left + 2..right - 2).map(move |x| (x, y))) {
-                let [found, was] = [&back, &whole].map(|picture| i16::from(picture.plane(0)[y * 64 + x]));
+            for (x, y) in
+                (top + 2..bottom - 2).flat_map(|y| (left + 2..right - 2).map(move |x| (x, y)))
+            {
+                let [found, was] =
+                    [&back, &whole].map(|picture| i16::from(picture.plane(0)[y * 64 + x]));
                 assert!((found - was).abs() <= 12, "{crop:?} {x} {y}: {found} {was}");
             }
         }

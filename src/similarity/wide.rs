@@ -1,8 +1,10 @@
-//! Work on wider vectors where the processor has them. Each value goes through the same operations in the same order, so the bits are the same.
+//! Work on wider vectors where the processor has them. Each value goes through the same operations
+//! in the same order, so the bits are the same.
 #![allow(unsafe_code)]
 
-/// Work that is compiled twice. What shall be wide of it must be `inline(always)`, [`Work::run`] first of all; closures that are called in
-/// both versions are not, nor are those that go through `array::from_fn` or `map` of an array, which cost a call for each element then.
+/// Work that is compiled twice. What shall be wide of it must be `inline(always)`, [`Work::run`]
+/// first of all; closures that are called in both versions are not, nor are those that go through
+/// `array::from_fn` or `map` of an array, which cost a call for each element then.
 pub(super) trait Work {
     type Found;
 

@@ -1,15 +1,20 @@
 //! The other names of a content: hashes of the same file under which version control knows it.
 //!
-//! An alias is a fact about bytes and not about a repository, so it stays true whatever is checked out: a blob id that the index knows is
-//! answered without reading the blob. The hashes are those of git, git-lfs and DVC, with their strength: whoever can make two files of one
-//! MD5 can pass one off as the other where DVC is used, here as there.
+//! An alias is a fact about bytes and not about a repository, so it stays true whatever is checked
+//! out: a blob id that the index knows is answered without reading the blob. The hashes are those
+//! of git, git-lfs and DVC, with their strength: whoever can make two files of one MD5 can pass one
+//! off as the other where DVC is used, here as there.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 /// A hash by which version control names a file. The order is that of [`Alias::to_bytes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Alias {
-    /// The id of a git blob in a repository of SHA-1: of the file itself, or of the git-lfs pointer to it.
+    /// The id of a git blob in a repository of SHA-1: of the file itself, or of the git-lfs pointer
+    /// to it.
     GitSha1([u8; 20]),
     /// The same in a repository of SHA-256.
     GitSha256([u8; 32]),
@@ -35,10 +40,18 @@ impl Alias {
     fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (kind, rest) = bytes.split_first()?;
         Some(match kind {
-            1 => rest.split_first_chunk().map(|(hash, rest)| (Self::GitSha1(*hash), rest))?,
-            2 => rest.split_first_chunk().map(|(hash, rest)| (Self::GitSha256(*hash), rest))?,
-            3 => rest.split_first_chunk().map(|(hash, rest)| (Self::Sha256(*hash), rest))?,
-            4 => rest.split_first_chunk().map(|(hash, rest)| (Self::Md5(*hash), rest))?,
+            1 => rest
+                .split_first_chunk()
+                .map(|(hash, rest)| (Self::GitSha1(*hash), rest))?,
+            2 => rest
+                .split_first_chunk()
+                .map(|(hash, rest)| (Self::GitSha256(*hash), rest))?,
+            3 => rest
+                .split_first_chunk()
+                .map(|(hash, rest)| (Self::Sha256(*hash), rest))?,
+            4 => rest
+                .split_first_chunk()
+                .map(|(hash, rest)| (Self::Md5(*hash), rest))?,
             _ => return None,
         })
     }
@@ -47,7 +60,8 @@ impl Alias {
     pub fn of_git(hex: &[u8]) -> Option<Self> {
         let bytes = data_encoding::HEXLOWER.decode(hex).ok()?;
         let sha1 = bytes.as_slice().try_into().map(Self::GitSha1);
-        sha1.or_else(|_| bytes.as_slice().try_into().map(Self::GitSha256)).ok()
+        sha1.or_else(|_| bytes.as_slice().try_into().map(Self::GitSha256))
+            .ok()
     }
 
     /// The hexadecimal digits of the hash.
@@ -78,20 +92,41 @@ mod tests {
 
     #[test]
     fn aliases_come_back_in_the_order_of_their_bytes_and_cut_ones_are_refused() {
-        let all = [Alias::GitSha1([9; 20]), Alias::GitSha256([1; 32]), Alias::Sha256([0; 32]), Alias::Md5([7; 16])];
+        let all = [
+            Alias::GitSha1([9; 20]),
+            Alias::GitSha256([1; 32]),
+            Alias::Sha256([0; 32]),
+            Alias::Md5([7; 16]),
+        ];
         let bytes = pack_aliases(&all);
         assert_eq!(unpack_aliases(&bytes).unwrap(), all);
         assert!(all.is_sorted() && all.is_sorted_by_key(Alias::to_bytes));
         let whole = [0, 21, 54, 87, 104];
-        (0..bytes.len()).for_each(|len| assert_eq!(unpack_aliases(&bytes[..len]).is_some(), whole.contains(&len), "{len}"));
+        (0..bytes.len()).for_each(|len| {
+            assert_eq!(
+                unpack_aliases(&bytes[..len]).is_some(),
+                whole.contains(&len),
+                "{len}"
+            )
+        });
         assert_eq!(unpack_aliases(&[5; 40]), None);
     }
 
     #[test]
     fn blob_ids_are_told_by_their_length() {
         assert_eq!(Alias::of_git(&[b'a'; 40]), Some(Alias::GitSha1([0xaa; 20])));
-        assert_eq!(Alias::of_git(&[b'a'; 64]), Some(Alias::GitSha256([0xaa; 32])));
-        assert_eq!((Alias::of_git(b"abc"), Alias::of_git(&[b'A'; 40]), Alias::of_git(b"")), (None, None, None));
+        assert_eq!(
+            Alias::of_git(&[b'a'; 64]),
+            Some(Alias::GitSha256([0xaa; 32]))
+        );
+        assert_eq!(
+            (
+                Alias::of_git(b"abc"),
+                Alias::of_git(&[b'A'; 40]),
+                Alias::of_git(b"")
+            ),
+            (None, None, None)
+        );
         assert_eq!(Alias::of_git(&[b'a'; 40]).unwrap().hex(), "a".repeat(40));
     }
 }

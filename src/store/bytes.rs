@@ -73,7 +73,8 @@ impl<'a> Unpacker<'a> {
         self.raw(usize::try_from(n).ok()?)
     }
 
-    /// A count of things of at least `least` bytes each, refused where the rest cannot hold them: so that nothing is allocated for it.
+    /// A count of things of at least `least` bytes each, refused where the rest cannot hold them:
+    /// so that nothing is allocated for it.
     pub fn count(&mut self, least: usize) -> Option<usize> {
         let n = usize::try_from(self.u32()?).ok()?;
         (n.checked_mul(least)? <= self.0.len()).then_some(n)

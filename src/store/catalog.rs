@@ -1,8 +1,10 @@
 //! The catalog: the state as sled keeps it, so that opening an index need not read its packs again.
 //!
-//! Small records only: content → place, path → what it holds, and one mark that says how far the packs have been applied, with the counts
-//! and the hash of the state. sled has been seen to panic on a damaged file and to open "fine" with fewer records; so opening is guarded,
-//! every value carries a checksum, and a state that does not match its mark is no state: the caller then rebuilds it from the packs.
+//! Small records only: content → place, path → what it holds, and one mark that says how far the
+//! packs have been applied, with the counts and the hash of the state. sled has been seen to panic
+//! on a damaged file and to open "fine" with fewer records; so opening is guarded, every value
+//! carries a checksum, and a state that does not match its mark is no state: the caller then
+//! rebuilds it from the packs.
 
 use std::{
     collections::HashSet,
@@ -39,7 +41,8 @@ pub struct Mark {
     pub told: u64,
 }
 
-/// The narrow interface: whatever keeps a state between runs. What it gives back is believed only if it is whole.
+/// The narrow interface: whatever keeps a state between runs. What it gives back is believed only
+/// if it is whole.
 pub trait Catalog: Send + Sync {
     /// The state and its mark; `None` where there is none that is whole.
     fn load(&mut self) -> Option<(State, Mark)>;
@@ -125,7 +128,8 @@ impl SledCatalog {
         Ok(self.db.as_ref().expect("just opened"))
     }
 
-    /// sled writes what it still holds when it is dropped, and panics where the disk refuses that. What it lacks then is in the packs.
+    /// sled writes what it still holds when it is dropped, and panics where the disk refuses that.
+    /// What it lacks then is in the packs.
     fn close(&mut self) {
         let db = self.db.take();
         let _ = guard::catch(|| drop(db));
@@ -141,7 +145,12 @@ impl SledCatalog {
         let state = State::restored(paths?, contents?);
         let whole = (state.stored(), state.paths().len() as u64, state.hash());
         let applied = mark.applied.map(|(pack, offset)| Position { pack, offset });
-        let found = Mark { generation: mark.generation, applied, incomplete: mark.incomplete, told: mark.told };
+        let found = Mark {
+            generation: mark.generation,
+            applied,
+            incomplete: mark.incomplete,
+            told: mark.told,
+        };
         (whole == (mark.contents, mark.paths, mark.hash)).then_some((state, found))
     }
 }
@@ -169,7 +178,8 @@ pub fn is_blob(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|digit| digit.is_ascii_digit())
 }
 
-/// Removes the files of sled, and the folder if nothing else is in it: what has another name is a file of the user.
+/// Removes the files of sled, and the folder if nothing else is in it: what has another name is a
+/// file of the user.
 fn remove_files(folder: &Path, is_own: fn(&str) -> bool) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -182,7 +192,14 @@ fn remove_files(folder: &Path, is_own: fn(&str) -> bool) -> Result<()> {
         }
     }
     match fs::remove_dir(folder) {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(Error::io("removing", folder)(e)),
+        Err(e)
+            if !matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(Error::io("removing", folder)(e))
+        }
         _ => Ok(()),
     }
 }
@@ -221,7 +238,10 @@ impl Trees {
         let mut labels = HashSet::new();
         let mut load = |item: sled::Result<(sled::IVec, sled::IVec)>| {
             let (key, value) = item.ok()?;
-            Some((Arc::from(&*key), unpack::<PathValue>(&key, &value)?.into_entry(&mut labels)?))
+            Some((
+                Arc::from(&*key),
+                unpack::<PathValue>(&key, &value)?.into_entry(&mut labels)?,
+            ))
         };
         self.paths.iter().map(&mut load).collect()
     }
@@ -229,8 +249,18 @@ impl Trees {
     fn load_contents(&self) -> Option<Vec<(ContentId, ContentEntry)>> {
         let load = |item: sled::Result<(sled::IVec, sled::IVec)>| {
             let (key, value) = item.ok()?;
-            let ContentValue { pack, len, offset, unheld_since, aliases } = unpack(&key, &value)?;
-            let entry = ContentEntry { place: Place { pack, offset, len }, unheld_since, aliases: unpack_aliases(&aliases)?.into() };
+            let ContentValue {
+                pack,
+                len,
+                offset,
+                unheld_since,
+                aliases,
+            } = unpack(&key, &value)?;
+            let entry = ContentEntry {
+                place: Place { pack, offset, len },
+                unheld_since,
+                aliases: unpack_aliases(&aliases)?.into(),
+            };
             Some(((&*key).try_into().ok()?, entry))
         };
         self.contents.iter().map(load).collect()
@@ -264,7 +294,9 @@ impl Trees {
         }
         let mark = MarkValue {
             generation: mark.generation,
-            applied: mark.applied.map(|position| (position.pack, position.offset)),
+            applied: mark
+                .applied
+                .map(|position| (position.pack, position.offset)),
             incomplete: mark.incomplete,
             told: mark.told,
             contents: state.stored(),
@@ -279,7 +311,13 @@ impl Trees {
 impl ContentValue {
     fn of(entry: &ContentEntry) -> Self {
         let Place { pack, offset, len } = entry.place;
-        Self { pack, len, offset, unheld_since: entry.unheld_since, aliases: pack_aliases(&entry.aliases) }
+        Self {
+            pack,
+            len,
+            offset,
+            unheld_since: entry.unheld_since,
+            aliases: pack_aliases(&entry.aliases),
+        }
     }
 }
 
@@ -289,15 +327,32 @@ impl PathValue {
             Holds::Content(id) => (*id, None),
             Holds::Undecodable { id, reason } => (*id, Some(reason.to_string())),
         };
-        let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
-        Self { id, reason, size, mtime_ns, ctime_ns, inode, label: entry.label.as_deref().map(Vec::from), split: Split::code(entry.split) }
+        let Stat {
+            size,
+            mtime_ns,
+            ctime_ns,
+            inode,
+        } = entry.stat;
+        Self {
+            id,
+            reason,
+            size,
+            mtime_ns,
+            ctime_ns,
+            inode,
+            label: entry.label.as_deref().map(Vec::from),
+            split: Split::code(entry.split),
+        }
     }
 
     /// Labels repeat, so each is kept once.
     fn into_entry(self, labels: &mut HashSet<Label>) -> Option<PathEntry> {
         let holds = match self.reason {
             None => Holds::Content(self.id),
-            Some(reason) => Holds::Undecodable { id: self.id, reason: reason.into() },
+            Some(reason) => Holds::Undecodable {
+                id: self.id,
+                reason: reason.into(),
+            },
         };
         let label = self.label.map(|label| match labels.get(label.as_slice()) {
             Some(label) => label.clone(),
@@ -307,21 +362,40 @@ impl PathValue {
                 label
             }
         });
-        let stat = Stat { size: self.size, mtime_ns: self.mtime_ns, ctime_ns: self.ctime_ns, inode: self.inode };
-        Some(PathEntry { holds, stat, label, split: Split::from_code(self.split)? })
+        let stat = Stat {
+            size: self.size,
+            mtime_ns: self.mtime_ns,
+            ctime_ns: self.ctime_ns,
+            inode: self.inode,
+        };
+        Some(PathEntry {
+            holds,
+            stat,
+            label,
+            split: Split::from_code(self.split)?,
+        })
     }
 }
 
-/// Opens the catalog. Only the writer of the index does, so a lock is one that sled has not yet let go: it closes files in other threads.
+/// Opens the catalog. Only the writer of the index does, so a lock is one that sled has not yet let
+/// go: it closes files in other threads.
 fn open(folder: &Path) -> Result<Trees> {
-    let config = sled::Config::new().path(folder).cache_capacity(16 << 20).flush_every_ms(None);
+    let config = sled::Config::new()
+        .path(folder)
+        .cache_capacity(16 << 20)
+        .flush_every_ms(None);
     let open = || {
         let db = config.open()?;
-        Ok(Trees { contents: db.open_tree("contents")?, paths: db.open_tree("paths")?, db })
+        Ok(Trees {
+            contents: db.open_tree("contents")?,
+            paths: db.open_tree("paths")?,
+            db,
+        })
     };
     let give_up = Instant::now() + LOCKED;
     loop {
-        let opened = guard::catch(open).unwrap_or_else(|| Err(sled::Error::Corruption { at: None, bt: () }));
+        let opened =
+            guard::catch(open).unwrap_or_else(|| Err(sled::Error::Corruption { at: None, bt: () }));
         let is_locked = |e: &sled::Error| matches!(e, sled::Error::Io(e) if e.to_string().contains("could not acquire lock"));
         match opened {
             Err(e) if is_locked(&e) && Instant::now() < give_up => thread::sleep(LOCKED / 200),
@@ -341,7 +415,13 @@ fn failed(doing: &'static str, folder: &Path, error: sled::Error) -> Error {
 /// The XXH3-64 of the payload, seeded by that of the key, then the payload: an rkyv archive.
 fn pack<V>(key: &[u8], value: &V) -> Vec<u8>
 where
-    V: for<'a> Serialize<rkyv::api::high::HighSerializer<AlignedVec, rkyv::ser::allocator::ArenaHandle<'a>, BoxedError>>,
+    V: for<'a> Serialize<
+        rkyv::api::high::HighSerializer<
+            AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            BoxedError,
+        >,
+    >,
 {
     let payload = rkyv::to_bytes::<BoxedError>(value).expect("writing to memory");
     let mut out = checksum(key, &payload).to_vec();
@@ -376,23 +456,68 @@ mod tests {
     /// All contents and paths, to be compared.
     fn all(state: &State) -> String {
         let contents: Vec<_> = state.contents().collect();
-        format!("{contents:?} {:?} {} {}", state.paths(), state.held(), state.undecodable())
+        format!(
+            "{contents:?} {:?} {} {}",
+            state.paths(),
+            state.held(),
+            state.undecodable()
+        )
     }
 
-    const MARK_1: Mark = Mark { generation: 1, applied: Some(Position { pack: 1, offset: 64 }), incomplete: false, told: 9 };
+    const MARK_1: Mark = Mark {
+        generation: 1,
+        applied: Some(Position {
+            pack: 1,
+            offset: 64,
+        }),
+        incomplete: false,
+        told: 9,
+    };
 
     fn state(n: u8) -> State {
         let mut state = State::default();
         for i in 0..n {
             let holds = match i % 3 {
-                0 => Holds::Undecodable { id: [i; 32], reason: "too short".into() },
+                0 => Holds::Undecodable {
+                    id: [i; 32],
+                    reason: "too short".into(),
+                },
                 _ => Holds::Content([i; 32]),
             };
             let label = (i % 2 == 0).then(|| Label::from(&b"a label that is longer than some"[..]));
-            let stat = Stat { size: 1, mtime_ns: -2, ctime_ns: 3, inode: i.into() };
-            state.apply(Change::Content([i; 32], Place { pack: 1, offset: 64 * u64::from(i), len: 9 }), 3);
-            state.apply(Change::Aliases([i; 32], vec![Alias::Md5([i; 16]); usize::from(i % 2)]), 3);
-            state.apply(Change::Path(vec![i; 1 + usize::from(i)].into(), PathEntry { holds, stat, label, split: Some(Split::Val) }), 3);
+            let stat = Stat {
+                size: 1,
+                mtime_ns: -2,
+                ctime_ns: 3,
+                inode: i.into(),
+            };
+            state.apply(
+                Change::Content(
+                    [i; 32],
+                    Place {
+                        pack: 1,
+                        offset: 64 * u64::from(i),
+                        len: 9,
+                    },
+                ),
+                3,
+            );
+            state.apply(
+                Change::Aliases([i; 32], vec![Alias::Md5([i; 16]); usize::from(i % 2)]),
+                3,
+            );
+            state.apply(
+                Change::Path(
+                    vec![i; 1 + usize::from(i)].into(),
+                    PathEntry {
+                        holds,
+                        stat,
+                        label,
+                        split: Some(Split::Val),
+                    },
+                ),
+                3,
+            );
         }
         state
     }
@@ -409,10 +534,21 @@ mod tests {
         let touched = s.take_touched();
         for _ in 0..20 {
             catalog.rest();
-            catalog.store(&s, &touched, Mark { generation: 2, ..MARK_1 }).unwrap();
+            catalog
+                .store(
+                    &s,
+                    &touched,
+                    Mark {
+                        generation: 2,
+                        ..MARK_1
+                    },
+                )
+                .unwrap();
         }
         drop(catalog);
-        let (loaded, mark) = SledCatalog::new(folder.path().join("catalog")).load().unwrap();
+        let (loaded, mark) = SledCatalog::new(folder.path().join("catalog"))
+            .load()
+            .unwrap();
         assert_eq!((loaded.hash(), all(&loaded)), (s.hash(), all(&s)));
         assert_eq!(mark.generation, 2);
     }
@@ -435,7 +571,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog");
         let s = state(60);
-        SledCatalog::new(path.clone()).store(&s, &s.everything(), MARK_1).unwrap();
+        SledCatalog::new(path.clone())
+            .store(&s, &s.everything(), MARK_1)
+            .unwrap();
         let good = fs::read(path.join("db")).unwrap();
         let used = good.iter().rposition(|&b| b != 0).unwrap();
         for trial in 0..60 {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{
     alias::{Alias, pack_aliases, unpack_aliases},
-    packs::{Aliases, Basis, Gone, Place, Record, Seen, Stat as PackStat, State as PackState, View},
+    packs::{
+        Aliases, Basis, Gone, Place, Record, Seen, Stat as PackStat, State as PackState, View,
+    },
     state::{Change, ContentId, Holds, PathEntry, Stat},
 };
 use crate::verdict::{Label, Split};
@@ -15,20 +17,43 @@ pub fn path_record(path: &[u8], entry: &PathEntry) -> Record {
         Holds::Content(id) => (*id, PackState::Present),
         Holds::Undecodable { id, reason } => (*id, PackState::Undecodable(reason.to_string())),
     };
-    let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
-    let stat = PackStat { size, mtime_ns, ctime_ns, inode };
+    let Stat {
+        size,
+        mtime_ns,
+        ctime_ns,
+        inode,
+    } = entry.stat;
+    let stat = PackStat {
+        size,
+        mtime_ns,
+        ctime_ns,
+        inode,
+    };
     let label = entry.label.as_deref().map(Vec::from);
-    Record::Path(Seen { path: path.to_vec(), id, state, stat, label, split: Split::code(entry.split) })
+    Record::Path(Seen {
+        path: path.to_vec(),
+        id,
+        state,
+        stat,
+        label,
+        split: Split::code(entry.split),
+    })
 }
 
 /// A path left, at this time.
 pub fn gone_record(path: &[u8], at: i64) -> Record {
-    Record::Gone(Gone { path: path.to_vec(), at })
+    Record::Gone(Gone {
+        path: path.to_vec(),
+        at,
+    })
 }
 
 /// A stored content has other names.
 pub fn aliases_record(id: &ContentId, aliases: &[Alias]) -> Record {
-    Record::Aliases(Aliases { id: *id, aliases: pack_aliases(aliases) })
+    Record::Aliases(Aliases {
+        id: *id,
+        aliases: pack_aliases(aliases),
+    })
 }
 
 /// What a record in memory changes; a content is stored at `place`.
@@ -65,10 +90,28 @@ pub fn read_basis(view: View<'_>) -> Option<Basis> {
 fn path_change(seen: &Seen) -> Option<Change> {
     let holds = match &seen.state {
         PackState::Present => Holds::Content(seen.id),
-        PackState::Undecodable(reason) => Holds::Undecodable { id: seen.id, reason: reason.as_str().into() },
+        PackState::Undecodable(reason) => Holds::Undecodable {
+            id: seen.id,
+            reason: reason.as_str().into(),
+        },
     };
-    let PackStat { size, mtime_ns, ctime_ns, inode } = seen.stat;
+    let PackStat {
+        size,
+        mtime_ns,
+        ctime_ns,
+        inode,
+    } = seen.stat;
     let label = seen.label.as_deref().map(Label::from);
-    let entry = PathEntry { holds, stat: Stat { size, mtime_ns, ctime_ns, inode }, label, split: Split::from_code(seen.split)? };
+    let entry = PathEntry {
+        holds,
+        stat: Stat {
+            size,
+            mtime_ns,
+            ctime_ns,
+            inode,
+        },
+        label,
+        split: Split::from_code(seen.split)?,
+    };
     Some(Change::Path(Arc::from(seen.path.as_slice()), entry))
 }

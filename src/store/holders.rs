@@ -31,7 +31,9 @@ impl Holders {
 
     pub(super) fn add(&mut self, path: Arc<[u8]>) {
         match self {
-            Self::One(first) if *first != path => *self = Self::Many(Box::new([first.clone(), path].into())),
+            Self::One(first) if *first != path => {
+                *self = Self::Many(Box::new([first.clone(), path].into()))
+            }
             Self::One(_) => {}
             Self::Many(paths) if paths.is_empty() => *self = Self::One(path),
             Self::Many(paths) => drop(paths.insert(path)),

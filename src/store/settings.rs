@@ -27,7 +27,13 @@ pub struct Settings {
 impl Settings {
     /// With lists of 16 neighbours over at most 128 columns of the Haar transform.
     pub fn new(shape: Shape) -> Self {
-        Self { size: shape.size, planes: shape.planes, wavelet: Wavelet::Haar.name().to_owned(), neighbors: 16, max_features: 128 }
+        Self {
+            size: shape.size,
+            planes: shape.planes,
+            wavelet: Wavelet::Haar.name().to_owned(),
+            neighbors: 16,
+            max_features: 128,
+        }
     }
 
     /// The text that is stored.
@@ -38,14 +44,17 @@ impl Settings {
     /// Reads the stored text.
     ///
     /// # Errors
-    /// [`Error::Version`] for settings that this version does not know, [`Error::Input`] for values out of range.
+    /// [`Error::Version`] for settings that this version does not know, [`Error::Input`] for values
+    /// out of range.
     pub fn from_text(text: &[u8]) -> Result<Self> {
         let newer = |what: String| Error::Version {
             what,
             mend: "use the wsidx that made the index, or move the index folder away and run `wsidx sync --init`",
         };
-        let text = std::str::from_utf8(text).map_err(|_| newer("the settings of the index are not text".into()))?;
-        let settings: Self = toml::from_str(text).map_err(|e| newer(format!("the settings of the index are not known here: {e}")))?;
+        let text = std::str::from_utf8(text)
+            .map_err(|_| newer("the settings of the index are not text".into()))?;
+        let settings: Self = toml::from_str(text)
+            .map_err(|e| newer(format!("the settings of the index are not known here: {e}")))?;
         settings.check()?;
         Ok(settings)
     }
@@ -57,9 +66,15 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         Shape::new(self.size, self.planes)?;
         self.wavelet.parse::<Wavelet>()?;
-        let range = |name: &str, value: u16, allowed: std::ops::RangeInclusive<u16>| match allowed.contains(&value) {
+        let range = |name: &str, value: u16, allowed: std::ops::RangeInclusive<u16>| match allowed
+            .contains(&value)
+        {
             true => Ok(()),
-            false => Err(Error::Input(format!("{name} = {value} is out of range; allowed are {} to {}", allowed.start(), allowed.end()))),
+            false => Err(Error::Input(format!(
+                "{name} = {value} is out of range; allowed are {} to {}",
+                allowed.start(),
+                allowed.end()
+            ))),
         };
         range("neighbors", self.neighbors, 5..=256)?;
         range("max_features", self.max_features, 8..=1024)
@@ -97,8 +112,17 @@ mod tests {
         let text = settings.to_text();
         assert_eq!(Settings::from_text(text.as_bytes()).unwrap(), settings);
         let refused = |text: &str| Settings::from_text(text.as_bytes()).unwrap_err();
-        assert!(matches!(refused(&format!("{text}shearlets = true\n")), Error::Version { .. }));
-        assert!(matches!(refused(&text.replace("neighbors = 16", "neighbors = 4")), Error::Input(_)));
-        assert!(matches!(refused(&text.replace("haar", "db4")), Error::Input(_)));
+        assert!(matches!(
+            refused(&format!("{text}shearlets = true\n")),
+            Error::Version { .. }
+        ));
+        assert!(matches!(
+            refused(&text.replace("neighbors = 16", "neighbors = 4")),
+            Error::Input(_)
+        ));
+        assert!(matches!(
+            refused(&text.replace("haar", "db4")),
+            Error::Input(_)
+        ));
     }
 }

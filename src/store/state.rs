@@ -1,7 +1,8 @@
 //! Committed records → what the index holds now: contents, paths, and who holds what.
 //!
-//! The whole state is in memory while somebody writes (about 450 bytes an image); the packs are its history and the catalog its last known
-//! form on disk. Its hash does not depend on the order in which things came, so packs, catalog and memory can be compared at any commit.
+//! The whole state is in memory while somebody writes (about 450 bytes an image); the packs are its
+//! history and the catalog its last known form on disk. Its hash does not depend on the order in
+//! which things came, so packs, catalog and memory can be compared at any commit.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -73,7 +74,8 @@ impl PathEntry {
 pub struct ContentEntry {
     /// Where the packs hold it.
     pub place: Place,
-    /// When its last path left, in seconds since 1970; `None` while a path holds it. A content that never had a path counts from its commit.
+    /// When its last path left, in seconds since 1970; `None` while a path holds it. A content that
+    /// never had a path counts from its commit.
     pub unheld_since: Option<i64>,
     /// Its other names, sorted.
     pub aliases: Box<[Alias]>,
@@ -144,12 +146,17 @@ impl State {
 
     /// All keys, for what starts from nothing.
     pub fn everything(&self) -> Touched {
-        Touched { contents: self.contents.keys().copied().collect(), paths: self.paths.keys().cloned().collect() }
+        Touched {
+            contents: self.contents.keys().copied().collect(),
+            paths: self.paths.keys().cloned().collect(),
+        }
     }
 
     /// All stored contents, held or not, in the order of their ids.
     pub fn contents(&self) -> impl Iterator<Item = (&ContentId, &ContentEntry)> {
-        self.contents.iter().filter_map(|(id, known)| Some((id, known.stored.as_ref()?)))
+        self.contents
+            .iter()
+            .filter_map(|(id, known)| Some((id, known.stored.as_ref()?)))
     }
 
     /// How many contents are stored.
@@ -168,19 +175,29 @@ impl State {
     }
 
     /// The paths that begin with a prefix, in the order of their bytes.
-    pub fn paths_with<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Arc<[u8]>, &'a PathEntry)> {
-        let from = self.paths.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+    pub fn paths_with<'a>(
+        &'a self,
+        prefix: &'a [u8],
+    ) -> impl Iterator<Item = (&'a Arc<[u8]>, &'a PathEntry)> {
+        let from = self
+            .paths
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
         from.take_while(move |(path, _)| path.starts_with(prefix))
     }
 
     /// The paths that hold a content.
     pub fn holders(&self, id: &ContentId) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.contents.get(id).into_iter().flat_map(|known| known.holders.iter())
+        self.contents
+            .get(id)
+            .into_iter()
+            .flat_map(|known| known.holders.iter())
     }
 
     /// Whether any path holds a content.
     pub fn is_held(&self, id: &ContentId) -> bool {
-        self.contents.get(id).is_some_and(|known| !known.holders.is_empty())
+        self.contents
+            .get(id)
+            .is_some_and(|known| !known.holders.is_empty())
     }
 
     /// How many contents a path holds.
@@ -192,7 +209,11 @@ impl State {
     pub fn occurrences(&self, id: &ContentId) -> Vec<Occurrence> {
         let of = |path: &Arc<[u8]>| {
             let entry = &self.paths[path];
-            Occurrence { path: path.clone(), label: entry.label.clone(), split: entry.split }
+            Occurrence {
+                path: path.clone(),
+                label: entry.label.clone(),
+                split: entry.split,
+            }
         };
         self.holders(id).map(of).collect()
     }
@@ -204,7 +225,10 @@ impl State {
 
     /// Contents that a path holds but that are not stored: lost to damage, to be read again.
     pub fn missing(&self) -> impl Iterator<Item = &ContentId> {
-        self.contents.iter().filter(|(_, known)| known.stored.is_none()).map(|(id, _)| id)
+        self.contents
+            .iter()
+            .filter(|(_, known)| known.stored.is_none())
+            .map(|(id, _)| id)
     }
 
     /// A sum over contents and paths, the same for the same set whatever its history.
@@ -228,16 +252,36 @@ impl State {
         }
     }
 
-    /// What the catalog kept. The maps are built at once, which is faster and leaves no holes in them.
-    pub(super) fn restored(paths: Vec<(Arc<[u8]>, PathEntry)>, contents: Vec<(ContentId, ContentEntry)>) -> Self {
+    /// What the catalog kept. The maps are built at once, which is faster and leaves no holes in
+    /// them.
+    pub(super) fn restored(
+        paths: Vec<(Arc<[u8]>, PathEntry)>,
+        contents: Vec<(ContentId, ContentEntry)>,
+    ) -> Self {
         let sum = |a: u128, b: u128| a.wrapping_add(b);
         let (of_paths, of_contents) = (
-            paths.par_iter().map(|(path, entry)| path_hash(path, entry)).reduce(|| 0, sum),
-            contents.par_iter().map(|(id, entry)| content_hash(id, &entry.aliases)).reduce(|| 0, sum),
+            paths
+                .par_iter()
+                .map(|(path, entry)| path_hash(path, entry))
+                .reduce(|| 0, sum),
+            contents
+                .par_iter()
+                .map(|(id, entry)| content_hash(id, &entry.aliases))
+                .reduce(|| 0, sum),
         );
-        let mut state = Self { hash: sum(of_paths, of_contents), stored: contents.len() as u64, ..Self::default() };
-        let known = |entry| Known { stored: Some(entry), holders: Holders::default() };
-        state.contents = contents.into_iter().map(|(id, entry)| (id, known(entry))).collect();
+        let mut state = Self {
+            hash: sum(of_paths, of_contents),
+            stored: contents.len() as u64,
+            ..Self::default()
+        };
+        let known = |entry| Known {
+            stored: Some(entry),
+            holders: Holders::default(),
+        };
+        state.contents = contents
+            .into_iter()
+            .map(|(id, entry)| (id, known(entry)))
+            .collect();
         for (path, entry) in &paths {
             match entry.content() {
                 Some(id) => state.hold(id, path),
@@ -264,7 +308,9 @@ impl State {
 
     /// Drops a content that no path holds.
     pub fn forget(&mut self, id: &ContentId) {
-        let Some(known) = self.contents.get_mut(id) else { return };
+        let Some(known) = self.contents.get_mut(id) else {
+            return;
+        };
         if let Some(old) = known.stored.take() {
             if known.holders.is_empty() {
                 self.contents.remove(id);
@@ -278,17 +324,32 @@ impl State {
     fn store(&mut self, id: ContentId, place: Place, at: i64) {
         let unheld_since = (!self.is_held(&id)).then_some(at);
         self.touched.contents.insert(id);
-        let aliases = self.content(&id).map(|known| known.aliases.clone()).unwrap_or_default();
-        self.restore(id, ContentEntry { place, unheld_since, aliases });
+        let aliases = self
+            .content(&id)
+            .map(|known| known.aliases.clone())
+            .unwrap_or_default();
+        self.restore(
+            id,
+            ContentEntry {
+                place,
+                unheld_since,
+                aliases,
+            },
+        );
     }
 
     /// Adds names to those of a content; one that is not stored has none.
     fn name(&mut self, id: &ContentId, mut aliases: Vec<Alias>) {
-        let Some(entry) = self.content(id) else { return };
+        let Some(entry) = self.content(id) else {
+            return;
+        };
         aliases.extend(&entry.aliases);
         aliases.sort_unstable();
         aliases.dedup();
-        let entry = ContentEntry { aliases: aliases.into(), ..entry.clone() };
+        let entry = ContentEntry {
+            aliases: aliases.into(),
+            ..entry.clone()
+        };
         self.replace(*id, entry);
     }
 
@@ -297,7 +358,11 @@ impl State {
         match &entry.holds {
             Holds::Content(id) => {
                 self.hold(id, &path);
-                if let Some(content) = self.contents.get_mut(id).and_then(|known| known.stored.as_mut()) {
+                if let Some(content) = self
+                    .contents
+                    .get_mut(id)
+                    .and_then(|known| known.stored.as_mut())
+                {
                     content.unheld_since = None;
                 }
             }
@@ -323,7 +388,9 @@ impl State {
     }
 
     fn leave(&mut self, path: &Arc<[u8]>, at: i64) {
-        let Some(entry) = self.paths.remove(path) else { return };
+        let Some(entry) = self.paths.remove(path) else {
+            return;
+        };
         self.hash = self.hash.wrapping_sub(path_hash(path, &entry));
         self.touched.paths.insert(path.clone());
         let Some(id) = entry.content() else {
@@ -331,7 +398,9 @@ impl State {
             return;
         };
         self.touched.contents.insert(*id);
-        let Some(known) = self.contents.get_mut(id) else { return };
+        let Some(known) = self.contents.get_mut(id) else {
+            return;
+        };
         known.holders.remove(path);
         if known.holders.is_empty() {
             self.held -= 1;
@@ -345,7 +414,10 @@ impl State {
 
 fn content_hash(id: &ContentId, aliases: &[Alias]) -> u128 {
     let of_alias = |alias: &Alias| XxHash3_128::oneshot(&[&id[..], &alias.to_bytes()].concat());
-    aliases.iter().map(of_alias).fold(XxHash3_128::oneshot(id), u128::wrapping_add)
+    aliases
+        .iter()
+        .map(of_alias)
+        .fold(XxHash3_128::oneshot(id), u128::wrapping_add)
 }
 
 fn path_hash(path: &[u8], entry: &PathEntry) -> u128 {
@@ -358,8 +430,15 @@ fn path_hash(path: &[u8], entry: &PathEntry) -> u128 {
             bytes.bytes(reason.as_bytes());
         }
     }
-    let Stat { size, mtime_ns, ctime_ns, inode } = entry.stat;
-    [size, mtime_ns as u64, ctime_ns as u64, inode].into_iter().for_each(|number| bytes.u64(number));
+    let Stat {
+        size,
+        mtime_ns,
+        ctime_ns,
+        inode,
+    } = entry.stat;
+    [size, mtime_ns as u64, ctime_ns as u64, inode]
+        .into_iter()
+        .for_each(|number| bytes.u64(number));
     bytes.u8(Split::code(entry.split) << 1 | u8::from(entry.label.is_some()));
     bytes.bytes(entry.label.as_deref().unwrap_or_default());
     XxHash3_128::oneshot(&bytes.0)
@@ -374,10 +453,19 @@ mod tests {
     }
 
     fn image(id: u8) -> PathEntry {
-        PathEntry { holds: Holds::Content([id; 32]), stat: Stat::default(), label: None, split: None }
+        PathEntry {
+            holds: Holds::Content([id; 32]),
+            stat: Stat::default(),
+            label: None,
+            split: None,
+        }
     }
 
-    const PLACE: Place = Place { pack: 1, offset: 64, len: 100 };
+    const PLACE: Place = Place {
+        pack: 1,
+        offset: 64,
+        len: 100,
+    };
 
     #[test]
     fn the_hash_forgets_the_history() {
@@ -426,7 +514,16 @@ mod tests {
         let mut b = State::default();
         b.apply(Change::Content([1; 32], PLACE), 0);
         b.apply(Change::Aliases([1; 32], vec![two, one]), 0);
-        b.apply(Change::Content([1; 32], Place { offset: 128, ..PLACE }), 0);
+        b.apply(
+            Change::Content(
+                [1; 32],
+                Place {
+                    offset: 128,
+                    ..PLACE
+                },
+            ),
+            0,
+        );
         assert!(a.hash() == b.hash() && a.hash() != bare);
         a.forget(&[1; 32]);
         assert_eq!(a.hash(), 0);

@@ -8,8 +8,9 @@
 //! path <glob>      # whatever is found at these paths; `*` and `?` do not match `/`, `**` does
 //! ```
 //!
-//! Ids are BLAKE3 hashes of the files, 64 hexadecimal digits, so an exception holds when its files are renamed and ends when they change.
-//! The text comes out of a repository that anybody may have written: it is bounded, and characters that hide or reorder text are refused.
+//! Ids are BLAKE3 hashes of the files, 64 hexadecimal digits, so an exception holds when its files
+//! are renamed and ends when they change. The text comes out of a repository that anybody may have
+//! written: it is bounded, and characters that hide or reorder text are refused.
 
 use std::{collections::HashMap, path::Path};
 
@@ -45,7 +46,8 @@ impl Subject {
         Self::Pair(a.min(b), a.max(b))
     }
 
-    /// The line that makes this exception, without a line feed; of `reason`, what would end the line or hide is left out.
+    /// The line that makes this exception, without a line feed; of `reason`, what would end the
+    /// line or hide is left out.
     pub fn line(&self, reason: &str) -> String {
         let hex = |id: &Id| data_encoding::HEXLOWER.encode(id);
         let what = match self {
@@ -53,8 +55,15 @@ impl Subject {
             Self::Image(id) => format!("image {}", hex(id)),
             Self::Path(glob) => format!("path {glob}"),
         };
-        let reason: String = reason.chars().map(|c| if is_hidden(c) && c != '\t' { ' ' } else { c }).collect();
-        if reason.trim().is_empty() { what } else { format!("{what}  # {}", reason.trim()) }
+        let reason: String = reason
+            .chars()
+            .map(|c| if is_hidden(c) && c != '\t' { ' ' } else { c })
+            .collect();
+        if reason.trim().is_empty() {
+            what
+        } else {
+            format!("{what}  # {}", reason.trim())
+        }
     }
 }
 
@@ -97,21 +106,28 @@ impl Exceptions {
         let mut globs = (GlobSetBuilder::new(), 0);
         for (line, number) in text.split(|&b| b == b'\n').zip(1..) {
             let wrong = |what: String| {
-                Error::Input(format!("{ALLOW_FILE}:{number}: {what}; correct that line or remove it, then run the command again"))
+                Error::Input(format!(
+                    "{ALLOW_FILE}:{number}: {what}; correct that line or remove it, then run the command again"
+                ))
             };
             let line = std::str::from_utf8(line).map_err(|_| wrong("not UTF-8".into()))?;
             if let Some(exception) = parse_line(line, number).map_err(wrong)? {
                 exceptions.push(exception, &mut globs).map_err(wrong)?;
             }
         }
-        exceptions.globs = globs
-            .0
-            .build()
-            .map_err(|e| Error::Input(format!("{ALLOW_FILE}: the globs together: {e}; remove some, then run the command again")))?;
+        exceptions.globs = globs.0.build().map_err(|e| {
+            Error::Input(format!(
+                "{ALLOW_FILE}: the globs together: {e}; remove some, then run the command again"
+            ))
+        })?;
         Ok(exceptions)
     }
 
-    fn push(&mut self, exception: Exception, globs: &mut (GlobSetBuilder, usize)) -> std::result::Result<(), String> {
+    fn push(
+        &mut self,
+        exception: Exception,
+        globs: &mut (GlobSetBuilder, usize),
+    ) -> std::result::Result<(), String> {
         let place = self.all.len();
         match &exception.subject {
             Subject::Pair(a, b) => drop(self.pairs.insert((*a, *b), place)),
@@ -119,9 +135,16 @@ impl Exceptions {
             Subject::Path(glob) => {
                 globs.1 += glob.len();
                 if globs.1 > GLOB_BYTES {
-                    return Err(format!("the globs have more than {GLOB_BYTES} bytes together"));
+                    return Err(format!(
+                        "the globs have more than {GLOB_BYTES} bytes together"
+                    ));
                 }
-                globs.0.add(GlobBuilder::new(glob).literal_separator(true).build().map_err(|e| e.to_string())?);
+                globs.0.add(
+                    GlobBuilder::new(glob)
+                        .literal_separator(true)
+                        .build()
+                        .map_err(|e| e.to_string())?,
+                );
                 self.of_glob.push(place);
             }
         }
@@ -129,13 +152,18 @@ impl Exceptions {
         Ok(())
     }
 
-    /// The exceptions of a dataset for pairs decided by `rule`, from the files that `read` gives by their names.
+    /// The exceptions of a dataset for pairs decided by `rule`, from the files that `read` gives by
+    /// their names.
     ///
     /// # Errors
     /// [`Error::Input`] for a file that cannot be used, and what `read` returns.
     pub fn read(rule: &EdgeRule, read: impl Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
-        let allow = read(ALLOW_FILE)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text))?;
-        let baseline = read(BASELINE_FILE)?.map_or_else(|| Ok(Baseline::default()), |text| Baseline::parse(&text, rule))?;
+        let allow =
+            read(ALLOW_FILE)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text))?;
+        let baseline = read(BASELINE_FILE)?.map_or_else(
+            || Ok(Baseline::default()),
+            |text| Baseline::parse(&text, rule),
+        )?;
         Ok(allow.with_baseline(baseline))
     }
 
@@ -160,20 +188,34 @@ impl Exceptions {
         match subject {
             Subject::Pair(a, b) => self.pairs.contains_key(&(*a, *b)),
             Subject::Image(id) => self.images.contains_key(id),
-            Subject::Path(_) => self.all.iter().any(|exception| exception.subject == *subject),
+            Subject::Path(_) => self
+                .all
+                .iter()
+                .any(|exception| exception.subject == *subject),
         }
     }
 
     /// The lines about what none of `before` accepts by a line.
     pub fn more_than(&self, before: &[Self]) -> Vec<Exception> {
-        self.all.iter().filter(|exception| !before.iter().any(|before| before.has(&exception.subject))).cloned().collect()
+        self.all
+            .iter()
+            .filter(|exception| !before.iter().any(|before| before.has(&exception.subject)))
+            .cloned()
+            .collect()
     }
 
-    /// The exceptions, as places in [`Exceptions::all`], that accept whatever is found about a file; by path first.
+    /// The exceptions, as places in [`Exceptions::all`], that accept whatever is found about a
+    /// file; by path first.
     pub fn of_file(&self, path: &[u8], id: Option<&Id>) -> Vec<usize> {
         let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path);
-        let globs = self.globs.matches(Path::new(path)).into_iter().filter_map(|glob| self.of_glob.get(glob).copied());
-        globs.chain(id.and_then(|id| self.images.get(id)).copied()).collect()
+        let globs = self
+            .globs
+            .matches(Path::new(path))
+            .into_iter()
+            .filter_map(|glob| self.of_glob.get(glob).copied());
+        globs
+            .chain(id.and_then(|id| self.images.get(id)).copied())
+            .collect()
     }
 
     /// What accepts a pair of contents, in either order.
@@ -190,7 +232,9 @@ impl Exceptions {
             Accepted::Baseline => None,
         };
         match exception {
-            Some(Exception { line, reason, .. }) if reason.is_empty() => format!("{ALLOW_FILE}:{line}"),
+            Some(Exception { line, reason, .. }) if reason.is_empty() => {
+                format!("{ALLOW_FILE}:{line}")
+            }
             Some(Exception { line, reason, .. }) => format!("{reason} ({ALLOW_FILE}:{line})"),
             None => "in the baseline".to_owned(),
         }
@@ -209,7 +253,10 @@ pub enum Accepted {
 fn parse_line(line: &str, number: usize) -> std::result::Result<Option<Exception>, String> {
     let line = line.strip_suffix('\r').unwrap_or(line);
     if let Some(hidden) = line.chars().find(|&c| is_hidden(c) && c != '\t') {
-        return Err(format!("the character U+{:04X}, which hides or reorders text", u32::from(hidden)));
+        return Err(format!(
+            "the character U+{:04X}, which hides or reorders text",
+            u32::from(hidden)
+        ));
     }
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -219,7 +266,10 @@ fn parse_line(line: &str, number: usize) -> std::result::Result<Option<Exception
         Some(at) => (&line[..at], line[at + 2..].trim()),
         None => (line, ""),
     };
-    let (kind, rest) = what.trim().split_once([' ', '\t']).unwrap_or((what.trim(), ""));
+    let (kind, rest) = what
+        .trim()
+        .split_once([' ', '\t'])
+        .unwrap_or((what.trim(), ""));
     let words: Vec<&str> = rest.split_whitespace().collect();
     let subject = match (kind, words.as_slice()) {
         ("pair", [a, b]) => Subject::pair(id(a)?, id(b)?),
@@ -228,19 +278,39 @@ fn parse_line(line: &str, number: usize) -> std::result::Result<Option<Exception
         ("pair", _) => return Err("a pair has two ids".into()),
         ("image", _) => return Err("an image has one id".into()),
         ("path", _) => return Err("a path has a glob".into()),
-        _ => return Err(format!("`{}` is no kind of exception; use pair, image or path", kind.escape_debug())),
+        _ => {
+            return Err(format!(
+                "`{}` is no kind of exception; use pair, image or path",
+                kind.escape_debug()
+            ));
+        }
     };
-    Ok(Some(Exception { line: number, subject, reason: reason.to_owned() }))
+    Ok(Some(Exception {
+        line: number,
+        subject,
+        reason: reason.to_owned(),
+    }))
 }
 
 fn id(word: &str) -> std::result::Result<Id, String> {
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(word.as_bytes()).ok();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| format!("`{}` is no id of 64 hexadecimal digits", word.escape_debug()))
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE
+        .decode(word.as_bytes())
+        .ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| {
+            format!(
+                "`{}` is no id of 64 hexadecimal digits",
+                word.escape_debug()
+            )
+        })
 }
 
-/// Controls, and characters that change the direction of writing or do not show: what a reviewer would not see.
+/// Controls, and characters that change the direction of writing or do not show: what a reviewer
+/// would not see.
 fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -269,16 +339,27 @@ mod tests {
         assert_eq!(allow.of_file(b"x.png", Some(&B)), [1]);
         assert_eq!(allow.of_file(b"train/a b/x.png", Some(&A)), [2]);
         assert_eq!(allow.of_file(b"train/a b/c/x.png", None), [0_usize; 0]);
-        assert_eq!(allow.reason(Accepted::Line(0)), "taken twice (.wsidx-allow:3)");
+        assert_eq!(
+            allow.reason(Accepted::Line(0)),
+            "taken twice (.wsidx-allow:3)"
+        );
         assert_eq!(allow.reason(Accepted::Line(1)), ".wsidx-allow:4");
     }
 
     #[test]
     fn a_line_that_is_written_is_read_back() {
-        for subject in [Subject::pair(B, A), Subject::Image(A), Subject::Path("a b/**".into())] {
-            let read = Exceptions::parse(subject.line("one\nimage\u{202e} #two").as_bytes()).unwrap();
+        for subject in [
+            Subject::pair(B, A),
+            Subject::Image(A),
+            Subject::Path("a b/**".into()),
+        ] {
+            let read =
+                Exceptions::parse(subject.line("one\nimage\u{202e} #two").as_bytes()).unwrap();
             assert_eq!(read.all().len(), 1);
-            assert_eq!((&read.all()[0].subject, &*read.all()[0].reason), (&subject, "one image  #two"));
+            assert_eq!(
+                (&read.all()[0].subject, &*read.all()[0].reason),
+                (&subject, "one image  #two")
+            );
             assert!(read.has(&subject) && !Exceptions::default().has(&subject));
         }
     }
@@ -287,18 +368,36 @@ mod tests {
     fn a_reason_that_is_read_is_written_the_same_with_its_tabs() {
         let read = Exceptions::parse(b"path a\t#\tone\t\ttwo \t").unwrap();
         assert_eq!(read.all()[0].reason, "one\t\ttwo");
-        let again = Exceptions::parse(read.all()[0].subject.line(&read.all()[0].reason).as_bytes()).unwrap();
+        let again = Exceptions::parse(read.all()[0].subject.line(&read.all()[0].reason).as_bytes())
+            .unwrap();
         assert_eq!(again.all(), read.all());
     }
 
     #[test]
     fn what_is_more_than_before_is_told_by_what_it_is_about_not_by_its_place() {
-        let read =
-            |text: &str| Exceptions::parse(text.replace("{A}", &"aa".repeat(32)).replace("{B}", &"bb".repeat(32)).as_bytes()).unwrap();
+        let read = |text: &str| {
+            Exceptions::parse(
+                text.replace("{A}", &"aa".repeat(32))
+                    .replace("{B}", &"bb".repeat(32))
+                    .as_bytes(),
+            )
+            .unwrap()
+        };
         let now = read("# head\npath b/*\npair {B} {A}  # again\nimage {A}\npath a/*\n");
-        let lines = |before: &[Exceptions]| now.more_than(before).iter().map(|exception| exception.line).collect::<Vec<_>>();
+        let lines = |before: &[Exceptions]| {
+            now.more_than(before)
+                .iter()
+                .map(|exception| exception.line)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(lines(&[]), [2, 3, 4, 5]);
-        assert_eq!(lines(&[read("path a/*\npair {A} {B}\n"), read("image {A}\nimage {B}\n")]), [2]);
+        assert_eq!(
+            lines(&[
+                read("path a/*\npair {A} {B}\n"),
+                read("image {A}\nimage {B}\n")
+            ]),
+            [2]
+        );
     }
 
     #[test]
@@ -316,13 +415,20 @@ mod tests {
         assert!(wrong("# fine\n# \u{1b}[2K").contains(":2: the character U+001B"));
         assert!(wrong("path a\u{202e}b").contains("U+202E"));
         assert!(wrong("image \0").contains("U+0000"));
-        assert!(Exceptions::parse(b"# \xff").unwrap_err().to_string().contains(":1: not UTF-8"));
+        assert!(
+            Exceptions::parse(b"# \xff")
+                .unwrap_err()
+                .to_string()
+                .contains(":1: not UTF-8")
+        );
     }
 
     #[test]
     fn a_huge_file_and_huge_globs_are_refused() {
         assert!(wrong(&"#".repeat(LARGEST + 1)).contains("the limit is"));
         assert!(wrong(&format!("path {}\n", "a*".repeat(40_000))).contains("bytes together"));
-        assert!(wrong(&"path {a,b,[a-z]}{a,b,[!a-z]}**/*?x\n".repeat(4000)).contains("bytes together"));
+        assert!(
+            wrong(&"path {a,b,[a-z]}{a,b,[!a-z]}**/*?x\n".repeat(4000)).contains("bytes together")
+        );
     }
 }

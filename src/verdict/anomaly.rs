@@ -1,7 +1,7 @@
 //! Distances to the fifth neighbour → who is like nothing else.
 //!
-//! The limit is the robust rule of Iglewicz and Hoaglin: median + 5 × 1.4826 × MAD of the reference, where 1.4826 · MAD estimates the
-//! standard deviation of normal data.
+//! The limit is the robust rule of Iglewicz and Hoaglin: median + 5 × 1.4826 × MAD of the
+//! reference, where 1.4826 · MAD estimates the standard deviation of normal data.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -16,7 +16,8 @@ const MIN_REFERENCE: usize = 50;
 /// How many robust standard deviations beyond the median an anomaly is.
 const DEVIATIONS: f64 = 5.0;
 
-/// The scores of the rows of a dataset: of each label, and of all. A score is a squared integer distance, so it orders as the distance does.
+/// The scores of the rows of a dataset: of each label, and of all. A score is a squared integer
+/// distance, so it orders as the distance does.
 #[derive(Debug, Clone, Default)]
 pub struct Reference {
     all: Scores,
@@ -27,13 +28,24 @@ impl Reference {
     /// From the scores of the live rows, each with the labels under which it occurs.
     pub fn new<'a, L: Iterator<Item = &'a Label>>(rows: impl Iterator<Item = (u32, L)>) -> Self {
         let (all, by_label) = gather(rows);
-        let by_label = by_label.into_iter().map(|(label, scores)| (label, Scores::new(scores))).collect();
-        Self { all: Scores::new(all), by_label }
+        let by_label = by_label
+            .into_iter()
+            .map(|(label, scores)| (label, Scores::new(scores)))
+            .collect();
+        Self {
+            all: Scores::new(all),
+            by_label,
+        }
     }
 
-    /// Takes out the scores of some rows, each with the labels under which it was put in, and puts in those of others. What comes of it is what
-    /// [`Reference::new`] makes of all the rows that are then there.
-    pub fn change<'a, L: Iterator<Item = &'a Label>>(&mut self, gone: impl Iterator<Item = (u32, L)>, new: impl Iterator<Item = (u32, L)>) {
+    /// Takes out the scores of some rows, each with the labels under which it was put in, and puts
+    /// in those of others. What comes of it is what [`Reference::new`] makes of all the rows that
+    /// are then there.
+    pub fn change<'a, L: Iterator<Item = &'a Label>>(
+        &mut self,
+        gone: impl Iterator<Item = (u32, L)>,
+        new: impl Iterator<Item = (u32, L)>,
+    ) {
         let ((gone, mut gone_of), (new, new_of)) = (gather(gone), gather(new));
         self.all.change(gone, new);
         for (label, new) in new_of {
@@ -41,15 +53,20 @@ impl Reference {
             self.by_label.entry(label).or_default().change(gone, new);
         }
         for (label, gone) in gone_of {
-            self.by_label.entry(label).or_default().change(gone, Vec::new());
+            self.by_label
+                .entry(label)
+                .or_default()
+                .change(gone, Vec::new());
         }
         self.by_label.retain(|_, scores| !scores.sorted.is_empty());
     }
 
-    /// The scores that a picture of `label` is held against: those of its label, of all where that has fewer than 50, none where all are fewer.
+    /// The scores that a picture of `label` is held against: those of its label, of all where that
+    /// has fewer than 50, none where all are fewer.
     fn of(&self, label: Option<&Label>) -> Option<&Scores> {
         let own = label.and_then(|label| self.by_label.get(label));
-        own.filter(|s| s.sorted.len() >= MIN_REFERENCE).or_else(|| (self.all.sorted.len() >= MIN_REFERENCE).then_some(&self.all))
+        own.filter(|s| s.sorted.len() >= MIN_REFERENCE)
+            .or_else(|| (self.all.sorted.len() >= MIN_REFERENCE).then_some(&self.all))
     }
 
     /// The share of the reference below `score`, in [0, 100].
@@ -60,12 +77,15 @@ impl Reference {
 
     /// Whether `score` lies beyond the limit; never without a reference.
     pub fn is_anomaly(&self, label: Option<&Label>, score: u32) -> bool {
-        self.of(label).is_some_and(|scores| f64::from(score).sqrt() > scores.limit())
+        self.of(label)
+            .is_some_and(|scores| f64::from(score).sqrt() > scores.limit())
     }
 }
 
 /// Scores of rows: of all, and of each label.
-fn gather<'a, L: Iterator<Item = &'a Label>>(rows: impl Iterator<Item = (u32, L)>) -> (Vec<u32>, HashMap<Label, Vec<u32>>) {
+fn gather<'a, L: Iterator<Item = &'a Label>>(
+    rows: impl Iterator<Item = (u32, L)>,
+) -> (Vec<u32>, HashMap<Label, Vec<u32>>) {
     let mut all = Vec::new();
     let mut by_label: HashMap<Label, Vec<u32>> = HashMap::new();
     for (score, labels) in rows {
@@ -90,7 +110,10 @@ struct Scores {
 impl Scores {
     fn new(mut sorted: Vec<u32>) -> Self {
         sorted.sort_unstable();
-        Self { sorted, limit: OnceLock::new() }
+        Self {
+            sorted,
+            limit: OnceLock::new(),
+        }
     }
 
     /// One pass over all of them.
@@ -108,7 +131,10 @@ impl Scores {
             }
         }
         sorted.extend(new);
-        *self = Self { sorted, limit: OnceLock::new() };
+        *self = Self {
+            sorted,
+            limit: OnceLock::new(),
+        };
     }
 
     fn limit(&self) -> f64 {
@@ -120,18 +146,25 @@ impl Scores {
     }
 }
 
-/// The median of the distances of sorted values from their median: walks from there to both sides, the nearer value first.
+/// The median of the distances of sorted values from their median: walks from there to both sides,
+/// the nearer value first.
 fn median_deviation(sorted: &[f64], median: f64) -> f64 {
     let (below, above) = sorted.split_at(sorted.partition_point(|&value| value < median));
-    let (mut below, mut above) =
-        (below.iter().rev().map(|v| (v - median).abs()).peekable(), above.iter().map(|v| (v - median).abs()).peekable());
+    let (mut below, mut above) = (
+        below.iter().rev().map(|v| (v - median).abs()).peekable(),
+        above.iter().map(|v| (v - median).abs()).peekable(),
+    );
     let mut nearest = Vec::with_capacity(sorted.len() / 2 + 1);
     while nearest.len() < (sorted.len() / 2 + 1).min(sorted.len()) {
         let takes_below = match (below.peek(), above.peek()) {
             (Some(below), Some(above)) => below < above,
             (below, _) => below.is_some(),
         };
-        nearest.extend(if takes_below { below.next() } else { above.next() });
+        nearest.extend(if takes_below {
+            below.next()
+        } else {
+            above.next()
+        });
     }
     match (sorted.len().is_multiple_of(2), nearest.as_slice()) {
         (_, []) => 0.0,
@@ -155,8 +188,13 @@ mod tests {
     use super::*;
 
     fn reference(scores: impl Iterator<Item = (u32, &'static str)>) -> Reference {
-        let rows: Vec<(u32, Label)> = scores.map(|(score, label)| (score, Label::from(label.as_bytes()))).collect();
-        Reference::new(rows.iter().map(|(score, label)| (*score, std::iter::once(label))))
+        let rows: Vec<(u32, Label)> = scores
+            .map(|(score, label)| (score, Label::from(label.as_bytes())))
+            .collect();
+        Reference::new(
+            rows.iter()
+                .map(|(score, label)| (*score, std::iter::once(label))),
+        )
     }
 
     #[test]
@@ -172,19 +210,29 @@ mod tests {
 
     #[test]
     fn a_reference_that_changes_is_the_one_that_is_made_of_what_is_left() {
-        let labels: Vec<Label> = ["cat", "dog", "cow"].map(|name| Label::from(name.as_bytes())).into();
+        let labels: Vec<Label> = ["cat", "dog", "cow"]
+            .map(|name| Label::from(name.as_bytes()))
+            .into();
         let mut numbers = 1u64;
         let mut below = |n: u64| {
-            numbers = numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            numbers = numbers
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (numbers >> 33) % n
         };
         let mut rows: Vec<(u32, Vec<Label>)> = Vec::new();
         let mut kept = Reference::default();
         for _ in 0..60 {
-            let gone: Vec<_> = (0..below(1 + rows.len() as u64 / 2)).map(|_| rows.swap_remove(below(rows.len() as u64) as usize)).collect();
-            let new: Vec<(u32, Vec<Label>)> =
-                (0..below(40)).map(|_| (below(90) as u32 * 7, labels[below(3) as usize..].to_vec())).collect();
-            kept.change(gone.iter().map(|(s, l)| (*s, l.iter())), new.iter().map(|(s, l)| (*s, l.iter())));
+            let gone: Vec<_> = (0..below(1 + rows.len() as u64 / 2))
+                .map(|_| rows.swap_remove(below(rows.len() as u64) as usize))
+                .collect();
+            let new: Vec<(u32, Vec<Label>)> = (0..below(40))
+                .map(|_| (below(90) as u32 * 7, labels[below(3) as usize..].to_vec()))
+                .collect();
+            kept.change(
+                gone.iter().map(|(s, l)| (*s, l.iter())),
+                new.iter().map(|(s, l)| (*s, l.iter())),
+            );
             rows.extend(new);
             let made = Reference::new(rows.iter().map(|(s, l)| (*s, l.iter())));
             for label in [None, Some(&labels[0]), Some(&labels[2])] {
@@ -194,11 +242,19 @@ mod tests {
                 }
             }
             assert_eq!(kept.by_label.len(), made.by_label.len());
-            let distances: Vec<f64> = made.all.sorted.iter().map(|&s| f64::from(s).sqrt()).collect();
+            let distances: Vec<f64> = made
+                .all
+                .sorted
+                .iter()
+                .map(|&s| f64::from(s).sqrt())
+                .collect();
             let median = median_of_sorted(&distances);
             let mut deviations: Vec<f64> = distances.iter().map(|d| (d - median).abs()).collect();
             deviations.sort_unstable_by(f64::total_cmp);
-            assert_eq!(median_deviation(&distances, median), median_of_sorted(&deviations));
+            assert_eq!(
+                median_deviation(&distances, median),
+                median_of_sorted(&deviations)
+            );
         }
     }
 
@@ -207,9 +263,16 @@ mod tests {
         let few = reference((1..=49).map(|d| (d * d, "cat")));
         assert_eq!(few.percentile(None, 9), None);
         assert!(!few.is_anomaly(None, u32::MAX));
-        let mixed = reference((1..=60).map(|d| (d * d, "cat")).chain((1000..1010).map(|d| (d * d, "dog"))));
+        let mixed = reference(
+            (1..=60)
+                .map(|d| (d * d, "cat"))
+                .chain((1000..1010).map(|d| (d * d, "dog"))),
+        );
         let (cat, dog) = (Label::from(&b"cat"[..]), Label::from(&b"dog"[..]));
         assert!(mixed.is_anomaly(Some(&cat), 1000 * 1000));
-        assert_eq!(mixed.percentile(Some(&dog), 1000 * 1000), Some(100.0 * 60.0 / 70.0));
+        assert_eq!(
+            mixed.percentile(Some(&dog), 1000 * 1000),
+            Some(100.0 * 60.0 / 70.0)
+        );
     }
 }

@@ -1,18 +1,22 @@
-//! Content ids → a short name of a finding that stays the same when files move: in SARIF, in JSON, for whoever tracks findings.
+//! Content ids → a short name of a finding that stays the same when files move: in SARIF, in JSON,
+//! for whoever tracks findings.
 
-/// The fingerprint of a pair of contents, in either order; of a content with itself for copies of the same bytes. It is the first 16 bytes
-/// of BLAKE3 over `wsidx-pair-v1`, a zero byte, the smaller id and the larger id.
+/// The fingerprint of a pair of contents, in either order; of a content with itself for copies of
+/// the same bytes. It is the first 16 bytes of BLAKE3 over `wsidx-pair-v1`, a zero byte, the
+/// smaller id and the larger id.
 pub fn pair_fingerprint(a: &[u8; 32], b: &[u8; 32]) -> [u8; 16] {
     let (small, large) = if a <= b { (a, b) } else { (b, a) };
     short(&[b"wsidx-pair-v1\0", small, large])
 }
 
-/// The fingerprint of a finding that is about one content: as for a pair, over `wsidx-image-v1`, a zero byte and the id.
+/// The fingerprint of a finding that is about one content: as for a pair, over `wsidx-image-v1`, a
+/// zero byte and the id.
 pub fn image_fingerprint(id: &[u8; 32]) -> [u8; 16] {
     short(&[b"wsidx-image-v1\0", id])
 }
 
-/// The fingerprint of a finding on a file whose content could not be read as a picture: over `wsidx-path-v1`, a zero byte and the path.
+/// The fingerprint of a finding on a file whose content could not be read as a picture: over
+/// `wsidx-path-v1`, a zero byte and the path.
 pub fn path_fingerprint(path: &[u8]) -> [u8; 16] {
     short(&[b"wsidx-path-v1\0", path])
 }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use crate::{Error, Result, picture::Limits};
 
-/// `[limits]`: what images and tables may cost; what costs more is refused, by a message that names the setting.
+/// `[limits]`: what images and tables may cost; what costs more is refused, by a message that names
+/// the setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadLimits {
@@ -12,8 +13,9 @@ pub struct ReadLimits {
     pub pixels: u64,
     /// Bytes of the file of an image: 1 to 4 GiB.
     pub file_bytes: u64,
-    /// Bytes of memory that decoding one image takes: 16 MiB to 64 GiB. All that are decoded at a time take half of it together; an image that
-    /// needs more than half is decoded alone. The samples of formats other than JPEG take 512 MiB at the most, whatever this says.
+    /// Bytes of memory that decoding one image takes: 16 MiB to 64 GiB. All that are decoded at a
+    /// time take half of it together; an image that needs more than half is decoded alone. The
+    /// samples of formats other than JPEG take 512 MiB at the most, whatever this says.
     pub memory: u64,
     /// Bytes of a table of labels: 1 to 2 GiB.
     pub table_bytes: u64,
@@ -24,8 +26,19 @@ pub struct ReadLimits {
 impl Default for ReadLimits {
     /// 250 million pixels, 256 MiB a file, 640 MiB of memory; 256 MiB and 20 million lines a table.
     fn default() -> Self {
-        let Limits { max_pixels, max_bytes, max_alloc, .. } = Limits::default();
-        Self { pixels: max_pixels, file_bytes: max_bytes, memory: max_alloc, table_bytes: 256 << 20, table_lines: 20_000_000 }
+        let Limits {
+            max_pixels,
+            max_bytes,
+            max_alloc,
+            ..
+        } = Limits::default();
+        Self {
+            pixels: max_pixels,
+            file_bytes: max_bytes,
+            memory: max_alloc,
+            table_bytes: 256 << 20,
+            table_lines: 20_000_000,
+        }
     }
 }
 
@@ -33,7 +46,12 @@ impl ReadLimits {
     /// What an image may cost.
     #[must_use]
     pub fn of_images(&self) -> Limits {
-        Limits { max_pixels: self.pixels, max_bytes: self.file_bytes, max_alloc: self.memory, ..Limits::default() }
+        Limits {
+            max_pixels: self.pixels,
+            max_bytes: self.file_bytes,
+            max_alloc: self.memory,
+            ..Limits::default()
+        }
     }
 
     /// Whether every value is in its range.
@@ -67,14 +85,28 @@ mod tests {
 
     #[test]
     fn limits_are_what_the_file_says_and_nonsense_is_refused() {
-        let limits = |text: &str| Rules::from_toml(&format!("[limits]\n{text}\n")).map(|rules| rules.limits);
+        let limits =
+            |text: &str| Rules::from_toml(&format!("[limits]\n{text}\n")).map(|rules| rules.limits);
         assert_eq!(limits("").unwrap().of_images(), Limits::default());
         let set = limits("pixels = 400_000_000\nmemory = 2_147_483_648\n").unwrap();
-        assert_eq!((set.pixels, set.of_images().max_alloc, set.file_bytes), (400_000_000, 2 << 30, 256 << 20));
-        for wrong in ["pixels = 0", "memory = 1", "memory = 68719476737", "table_lines = -1", "pixel = 5", "pixels = \"many\""] {
+        assert_eq!(
+            (set.pixels, set.of_images().max_alloc, set.file_bytes),
+            (400_000_000, 2 << 30, 256 << 20)
+        );
+        for wrong in [
+            "pixels = 0",
+            "memory = 1",
+            "memory = 68719476737",
+            "table_lines = -1",
+            "pixel = 5",
+            "pixels = \"many\"",
+        ] {
             assert!(limits(wrong).is_err(), "{wrong}");
         }
         let message = limits("memory = 1").unwrap_err().to_string();
-        assert!(message.contains("memory = 1") && message.contains("16777216 to 68719476736"), "{message}");
+        assert!(
+            message.contains("memory = 1") && message.contains("16777216 to 68719476736"),
+            "{message}"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Evidence → verdict: what a picture is to a dataset, and what the policy makes of it.
 //!
-//! The words are Yousefzadeh 2020's (sections 1.1 and 3.4): a near-duplicate of an image of the same class is *redundant*, one of another
-//! class is *influential*, an image like no other is an *anomaly*. Finding the evidence (same content, edges, distances) is left to
-//! [`crate::index`].
+//! The words are Yousefzadeh 2020's (sections 1.1 and 3.4): a near-duplicate of an image of the
+//! same class is *redundant*, one of another class is *influential*, an image like no other is an
+//! *anomaly*. Finding the evidence (same content, edges, distances) is left to [`crate::index`].
 
 mod allow;
 mod anomaly;
@@ -79,7 +79,10 @@ impl FromStr for Split {
             "train" => Ok(Self::Train),
             "val" | "valid" | "validation" => Ok(Self::Val),
             "test" => Ok(Self::Test),
-            _ => Err(crate::Error::Input(format!("`{}` is no split; use train, val or test", name.escape_debug()))),
+            _ => Err(crate::Error::Input(format!(
+                "`{}` is no split; use train, val or test",
+                name.escape_debug()
+            ))),
         }
     }
 }
@@ -145,25 +148,38 @@ pub struct Judgement {
     pub duplicates: usize,
     /// Contents that conflict.
     pub conflicts: usize,
-    /// The share of the reference below the anomaly score, in [0, 100]; `None` without a score or a reference.
+    /// The share of the reference below the anomaly score, in [0, 100]; `None` without a score or a
+    /// reference.
     pub percentile: Option<f64>,
 }
 
 impl Judgement {
     /// Of what is not here.
     pub fn missing() -> Self {
-        Self { verdict: Verdict::Missing, ..Self::undecodable() }
+        Self {
+            verdict: Verdict::Missing,
+            ..Self::undecodable()
+        }
     }
 
     /// Of what cannot be read.
     pub fn undecodable() -> Self {
-        Self { verdict: Verdict::Undecodable, exact: false, leak: false, duplicates: 0, conflicts: 0, percentile: None }
+        Self {
+            verdict: Verdict::Undecodable,
+            exact: false,
+            leak: false,
+            duplicates: 0,
+            conflicts: 0,
+            percentile: None,
+        }
     }
 }
 
-/// Judges a picture with `label` and `split` by the occurrences of the same content (`same`, empty if there is none), those of each content
-/// that it has an edge to, and its anomaly score. In this order: any conflict → influential; the same content or any edge → redundant; the
-/// score beyond the limit of the reference → anomaly; else novel. Labels or splits that are not known conflict with nothing.
+/// Judges a picture with `label` and `split` by the occurrences of the same content (`same`, empty
+/// if there is none), those of each content that it has an edge to, and its anomaly score. In this
+/// order: any conflict → influential; the same content or any edge → redundant; the score beyond
+/// the limit of the reference → anomaly; else novel. Labels or splits that are not known conflict
+/// with nothing.
 pub fn judge<'a>(
     label: Option<&Label>,
     split: Option<Split>,
@@ -175,7 +191,11 @@ pub fn judge<'a>(
     let [mut duplicates, mut conflicts, mut leak] = [0, 0, 0];
     let same_content = std::iter::once(same).filter(|same| !same.is_empty());
     for occurrences in same_content.chain(edges) {
-        let counter = if conflicts_with(label, occurrences) { &mut conflicts } else { &mut duplicates };
+        let counter = if conflicts_with(label, occurrences) {
+            &mut conflicts
+        } else {
+            &mut duplicates
+        };
         *counter += 1;
         leak |= usize::from(leaks_into(split, occurrences));
     }
@@ -186,7 +206,14 @@ pub fn judge<'a>(
         (0, 0) if score.is_some_and(|score| reference.is_anomaly(label, score)) => Verdict::Anomaly,
         (0, 0) => Verdict::Novel,
     };
-    Judgement { verdict, exact: !same.is_empty(), leak: leak > 0, duplicates, conflicts, percentile }
+    Judgement {
+        verdict,
+        exact: !same.is_empty(),
+        leak: leak > 0,
+        duplicates,
+        conflicts,
+        percentile,
+    }
 }
 
 /// Labels are known on both sides and `label` is not among the other's.
@@ -197,7 +224,12 @@ pub fn conflicts_with(label: Option<&Label>, other: &[Occurrence]) -> bool {
 
 /// The other occurs in a known split that is not this known one.
 pub fn leaks_into(split: Option<Split>, other: &[Occurrence]) -> bool {
-    split.is_some_and(|split| other.iter().filter_map(|o| o.split).any(|other| other != split))
+    split.is_some_and(|split| {
+        other
+            .iter()
+            .filter_map(|o| o.split)
+            .any(|other| other != split)
+    })
 }
 
 #[cfg(test)]
@@ -206,38 +238,85 @@ mod tests {
 
     fn at(label: &str, split: Option<Split>) -> Occurrence {
         let label = (!label.is_empty()).then(|| Label::from(label.as_bytes()));
-        Occurrence { path: Arc::from(&b"x.png"[..]), label, split }
+        Occurrence {
+            path: Arc::from(&b"x.png"[..]),
+            label,
+            split,
+        }
     }
 
-    fn verdict(label: &str, split: Option<Split>, same: &[Occurrence], edges: &[Vec<Occurrence>]) -> Judgement {
+    fn verdict(
+        label: &str,
+        split: Option<Split>,
+        same: &[Occurrence],
+        edges: &[Vec<Occurrence>],
+    ) -> Judgement {
         let label = (!label.is_empty()).then(|| Label::from(label.as_bytes()));
-        judge(label.as_ref(), split, same, edges.iter().map(Vec::as_slice), None, &Reference::default())
+        judge(
+            label.as_ref(),
+            split,
+            same,
+            edges.iter().map(Vec::as_slice),
+            None,
+            &Reference::default(),
+        )
     }
 
     #[test]
     fn a_picture_without_evidence_is_novel() {
-        assert_eq!(verdict("cat", Some(Split::Train), &[], &[]).verdict, Verdict::Novel);
+        assert_eq!(
+            verdict("cat", Some(Split::Train), &[], &[]).verdict,
+            Verdict::Novel
+        );
     }
 
     #[test]
     fn the_same_label_is_redundant_and_another_is_influential() {
         let judged = verdict("cat", None, &[], &[vec![at("cat", None)]]);
-        assert_eq!((judged.verdict, judged.exact, judged.duplicates, judged.conflicts), (Verdict::Redundant, false, 1, 0));
+        assert_eq!(
+            (
+                judged.verdict,
+                judged.exact,
+                judged.duplicates,
+                judged.conflicts
+            ),
+            (Verdict::Redundant, false, 1, 0)
+        );
         let judged = verdict("cat", None, &[at("dog", None)], &[vec![at("cat", None)]]);
-        assert_eq!((judged.verdict, judged.exact, judged.duplicates, judged.conflicts), (Verdict::Influential, true, 1, 1));
+        assert_eq!(
+            (
+                judged.verdict,
+                judged.exact,
+                judged.duplicates,
+                judged.conflicts
+            ),
+            (Verdict::Influential, true, 1, 1)
+        );
     }
 
     #[test]
     fn a_label_that_is_not_known_conflicts_with_nothing() {
-        assert_eq!(verdict("", None, &[], &[vec![at("cat", None)]]).verdict, Verdict::Redundant);
-        assert_eq!(verdict("cat", None, &[], &[vec![at("", None)]]).verdict, Verdict::Redundant);
+        assert_eq!(
+            verdict("", None, &[], &[vec![at("cat", None)]]).verdict,
+            Verdict::Redundant
+        );
+        assert_eq!(
+            verdict("cat", None, &[], &[vec![at("", None)]]).verdict,
+            Verdict::Redundant
+        );
     }
 
     #[test]
     fn a_content_under_several_labels_agrees_with_each_of_them() {
         let both = vec![at("cat", None), at("dog", None)];
-        assert_eq!(verdict("dog", None, &[], std::slice::from_ref(&both)).verdict, Verdict::Redundant);
-        assert_eq!(verdict("cow", None, &[], &[both]).verdict, Verdict::Influential);
+        assert_eq!(
+            verdict("dog", None, &[], std::slice::from_ref(&both)).verdict,
+            Verdict::Redundant
+        );
+        assert_eq!(
+            verdict("cow", None, &[], &[both]).verdict,
+            Verdict::Influential
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The orthonormal wavelet filters, by name.
 //!
-//! Daubechies 1988, "Orthonormal bases of compactly supported wavelets", Comm. Pure Appl. Math. 41(7); "Ten Lectures on Wavelets" (1992),
-//! table 6.1. The digits were computed anew by spectral factorisation in 50-digit arithmetic and rounded once to f64; the tests check the
-//! relations that define them. What the filters are applied to is left to [`dwt2`](super::dwt2).
+//! Daubechies 1988, "Orthonormal bases of compactly supported wavelets", Comm. Pure Appl. Math.
+//! 41(7); "Ten Lectures on Wavelets" (1992), table 6.1. The digits were computed anew by spectral
+//! factorisation in 50-digit arithmetic and rounded once to f64; the tests check the relations that
+//! define them. What the filters are applied to is left to [`dwt2`](super::dwt2).
 
 use crate::error::Error;
 use std::str::FromStr;
@@ -14,8 +15,12 @@ const HALF_ROOT: f64 = std::f64::consts::FRAC_1_SQRT_2;
 pub(super) const HAAR: [f64; 2] = [HALF_ROOT, HALF_ROOT];
 
 /// Low-pass filter with 4 taps: (1 + √3, 3 + √3, 3 − √3, 1 − √3) / (4√2).
-pub(super) const DAUBECHIES_4: [f64; 4] =
-    [0.482_962_913_144_534_16, 0.836_516_303_737_807_9, 0.224_143_868_042_013_4, -0.129_409_522_551_260_37];
+pub(super) const DAUBECHIES_4: [f64; 4] = [
+    0.482_962_913_144_534_16,
+    0.836_516_303_737_807_9,
+    0.224_143_868_042_013_4,
+    -0.129_409_522_551_260_37,
+];
 
 /// Low-pass filter with 8 taps (four vanishing moments).
 pub(super) const DAUBECHIES_8: [f64; 8] = [
@@ -29,7 +34,8 @@ pub(super) const DAUBECHIES_8: [f64; 8] = [
     -0.010_597_401_785_069_032,
 ];
 
-/// An orthonormal wavelet, named by its number of taps, because "Daubechies 4" means four taps to some and eight to others.
+/// An orthonormal wavelet, named by its number of taps, because "Daubechies 4" means four taps to
+/// some and eight to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Wavelet {
     /// Two taps: sums and differences of neighbours (Haar 1910).
@@ -71,7 +77,8 @@ impl Wavelet {
         Self::ALL.into_iter().find(|wavelet| wavelet.code() == code)
     }
 
-    /// The low-pass filter h: taps, sum √2, norm 1, orthogonal to itself shifted by any even number.
+    /// The low-pass filter h: taps, sum √2, norm 1, orthogonal to itself shifted by any even
+    /// number.
     ///
     /// The high-pass filter is g\[i\] = (−1)^i h\[taps − 1 − i\].
     #[must_use]
@@ -90,10 +97,15 @@ impl FromStr for Wavelet {
     /// # Errors
     /// [`Error::Input`] if no wavelet has that name; the message lists them.
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|wavelet| wavelet.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::Input(format!("there is no wavelet named {name:?}; choose one of {known}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|wavelet| wavelet.name() == name)
+            .ok_or_else(|| {
+                let known = Self::ALL.map(Self::name).join(", ");
+                Error::Input(format!(
+                    "there is no wavelet named {name:?}; choose one of {known}"
+                ))
+            })
     }
 }
 
@@ -105,10 +117,18 @@ mod tests {
     fn every_filter_is_orthonormal_to_its_even_shifts_and_sums_to_root_two() {
         for wavelet in Wavelet::ALL {
             let h = wavelet.low_pass();
-            assert!((h.iter().sum::<f64>() - std::f64::consts::SQRT_2).abs() < 4e-16, "{}", wavelet.name());
+            assert!(
+                (h.iter().sum::<f64>() - std::f64::consts::SQRT_2).abs() < 4e-16,
+                "{}",
+                wavelet.name()
+            );
             for shift in (0..h.len()).step_by(2) {
                 let product: f64 = h[shift..].iter().zip(h).map(|(a, b)| a * b).sum();
-                assert!((product - f64::from(u8::from(shift == 0))).abs() < 3e-16, "{} shift {shift}: {product}", wavelet.name());
+                assert!(
+                    (product - f64::from(u8::from(shift == 0))).abs() < 3e-16,
+                    "{} shift {shift}: {product}",
+                    wavelet.name()
+                );
             }
         }
     }
@@ -118,8 +138,17 @@ mod tests {
         for wavelet in Wavelet::ALL {
             let h = wavelet.low_pass();
             for power in 0..h.len() / 2 {
-                let moment: f64 = h.iter().rev().enumerate().map(|(i, c)| c * (-1f64).powi(i as i32) * (i as f64).powi(power as i32)).sum();
-                assert!(moment.abs() < 1e-13, "{} moment {power}: {moment}", wavelet.name());
+                let moment: f64 = h
+                    .iter()
+                    .rev()
+                    .enumerate()
+                    .map(|(i, c)| c * (-1f64).powi(i as i32) * (i as f64).powi(power as i32))
+                    .sum();
+                assert!(
+                    moment.abs() < 1e-13,
+                    "{} moment {power}: {moment}",
+                    wavelet.name()
+                );
             }
         }
     }
@@ -141,6 +170,12 @@ mod tests {
             assert_eq!(Wavelet::from_code(wavelet.code()), Some(wavelet));
         }
         assert_eq!(Wavelet::from_code(3), None);
-        assert!("db4".parse::<Wavelet>().unwrap_err().to_string().contains("daubechies-8-taps"));
+        assert!(
+            "db4"
+                .parse::<Wavelet>()
+                .unwrap_err()
+                .to_string()
+                .contains("daubechies-8-taps")
+        );
     }
 }

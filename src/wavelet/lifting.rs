@@ -1,23 +1,28 @@
 //! 8-bit samples ⇄ the bytes in which a picture is cached, without loss.
 //!
-//! Red, green and blue go through the reversible YCoCg-R rotation (`picture::rotate`), and both chroma planes are divided by the largest power
-//! of two that divides all their values (resized pictures have their chroma in steps); every plane, columns first, goes through the reversible integer Haar transform with prediction, the S+P transform
-//! (Said and Pearlman 1996, "An image multiresolution representation for lossless and lossy compression", IEEE TIP 5(9)), here with
-//! predictions from lows only, of equal weights; the results, zigzagged, in tiles of 4 × 4 through a Rice code (`rice`). In one dimension a
-//! pair (a, b) becomes
+//! Red, green and blue go through the reversible YCoCg-R rotation (`picture::rotate`), and both
+//! chroma planes are divided by the largest power of two that divides all their values (resized
+//! pictures have their chroma in steps); every plane, columns first, goes through the reversible
+//! integer Haar transform with prediction, the S+P transform (Said and Pearlman 1996, "An image
+//! multiresolution representation for lossless and lossy compression", IEEE TIP 5(9)), here with
+//! predictions from lows only, of equal weights; the results, zigzagged, in tiles of 4 × 4 through
+//! a Rice code (`rice`). In one dimension a pair (a, b) becomes
 //!
 //! ```text
 //! high = a − b        low[i] = b + ⌊high / 2⌋        high[i] −= ⌊(low[i − 1] − low[i + 1] + 2) / 4⌋
 //! ```
 //!
-//! with the nearest low at the ends; a last sample without a partner is a low. So, other than [`super::dwt2`], it goes on to a single sample
-//! for every side. The highs of highs are not predicted. Chroma is in ±255, so a high is in ±638 and a high of highs in ±1,276: 12 bits
-//! after the zigzag. All arithmetic wraps in 16 bits: exact for codes that [`encode`] made, harmless for all others.
+//! with the nearest low at the ends; a last sample without a partner is a low. So, other than
+//! [`super::dwt2`], it goes on to a single sample for every side. The highs of highs are not
+//! predicted. Chroma is in ±255, so a high is in ±638 and a high of highs in ±1,276: 12 bits after
+//! the zigzag. All arithmetic wraps in 16 bits: exact for codes that [`encode`] made, harmless for
+//! all others.
 //!
-//! A picture in colour begins with a byte of the two exponents: low nibble that of Co, high nibble that of Cg.
+//! A picture in colour begins with a byte of the two exponents: low nibble that of Co, high nibble
+//! that of Cg.
 //!
-//! Size and planes are not in the code: they stand in the record that holds it. Checksums are the store's business: a flipped bit may give
-//! another valid code.
+//! Size and planes are not in the code: they stand in the record that holds it. Checksums are the
+//! store's business: a flipped bit may give another valid code.
 
 use super::{
     rice::{self, BLOCK, damaged},
@@ -28,16 +33,24 @@ use crate::{
     picture::{rotate, unrotate},
 };
 
-/// Appends the code of `size` × `size` samples, row by row, in one plane or three (red, green, blue; plane after plane).
+/// Appends the code of `size` × `size` samples, row by row, in one plane or three (red, green,
+/// blue; plane after plane).
 ///
 /// The same samples give the same bytes on every machine. Cost: O(samples).
 ///
 /// # Panics
 /// If the number of samples is not `size`² × `planes`, or `planes` is neither 1 nor 3.
 pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
-    assert!(matches!(planes, 1 | 3), "a picture has one plane or three, not {planes}");
+    assert!(
+        matches!(planes, 1 | 3),
+        "a picture has one plane or three, not {planes}"
+    );
     let side = usize::from(size);
-    assert_eq!(samples.len(), side * side * usize::from(planes), "{planes} planes of side {size}");
+    assert_eq!(
+        samples.len(),
+        side * side * usize::from(planes),
+        "{planes} planes of side {size}"
+    );
     if samples.is_empty() {
         return;
     }
@@ -49,7 +62,10 @@ pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
     let mut work = Work::new(side);
     let mut blocks = vec![[0; BLOCK]; block_count(side, planes)];
     let per_plane = block_count(side, 1);
-    for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact_mut(per_plane)) {
+    for (plane, blocks) in values
+        .chunks_exact_mut(side * side)
+        .zip(blocks.chunks_exact_mut(per_plane))
+    {
         lift(plane, side, &mut work);
         plane.iter_mut().for_each(|value| *value = zigzag(*value));
         to_tiles(plane, side, blocks);
@@ -62,21 +78,30 @@ pub fn encode(samples: &[u8], size: u16, planes: u8, out: &mut Vec<u8>) {
 /// Nothing is allocated before the code is known to be long enough for the size. Cost: O(samples).
 ///
 /// # Errors
-/// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not the code of a picture of this size: too short, too long, or a sample
-/// outside 0..=255. `samples` then holds nothing of use.
+/// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not the code of a picture of this
+/// size: too short, too long, or a sample outside 0..=255. `samples` then holds nothing of use.
 ///
 /// # Panics
 /// If `planes` is neither 1 nor 3.
 pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Result<()> {
-    assert!(matches!(planes, 1 | 3), "a picture has one plane or three, not {planes}");
+    assert!(
+        matches!(planes, 1 | 3),
+        "a picture has one plane or three, not {planes}"
+    );
     samples.clear();
     let side = usize::from(size);
     let count = block_count(side, planes);
     if count == 0 {
-        return if code.is_empty() { Ok(()) } else { Err(damaged("longer than an empty picture")) };
+        return if code.is_empty() {
+            Ok(())
+        } else {
+            Err(damaged("longer than an empty picture"))
+        };
     }
     let (exponents, code) = match planes {
-        3 => code.split_first().map_or((0, code), |(&exponents, code)| (exponents, code)),
+        3 => code
+            .split_first()
+            .map_or((0, code), |(&exponents, code)| (exponents, code)),
         _ => (0, code),
     };
     if code.len() < count.div_ceil(2) {
@@ -86,7 +111,10 @@ pub fn decode(code: &[u8], size: u16, planes: u8, samples: &mut Vec<u8>) -> Resu
     rice::decode(code, &mut blocks)?;
     let mut work = Work::new(side);
     let mut values = vec![0i16; side * side * usize::from(planes)];
-    for (plane, blocks) in values.chunks_exact_mut(side * side).zip(blocks.chunks_exact(block_count(side, 1))) {
+    for (plane, blocks) in values
+        .chunks_exact_mut(side * side)
+        .zip(blocks.chunks_exact(block_count(side, 1)))
+    {
         from_tiles(blocks, side, plane)?;
         plane.iter_mut().for_each(|value| *value = unzigzag(*value));
         unlift(plane, side, &mut work);
@@ -113,7 +141,8 @@ fn unzigzag(value: i16) -> i16 {
     (value >> 1) ^ (value & 1).wrapping_neg()
 }
 
-/// Divides both chroma planes by powers of two as large as can be, and returns the exponents in a byte.
+/// Divides both chroma planes by powers of two as large as can be, and returns the exponents in a
+/// byte.
 fn divide_chroma(values: &mut [i16]) -> u8 {
     let plane = values.len() / 3;
     let [orange, green] = [1, 2].map(|p| {
@@ -129,11 +158,16 @@ fn divide_chroma(values: &mut [i16]) -> u8 {
 /// The inverse of [`divide_chroma`].
 fn multiply_chroma(values: &mut [i16], exponents: u8) -> Result<()> {
     let plane = values.len() / 3;
-    for (chroma, exponent) in values[plane..].chunks_exact_mut(plane).zip([exponents & 15, exponents >> 4]) {
+    for (chroma, exponent) in values[plane..]
+        .chunks_exact_mut(plane)
+        .zip([exponents & 15, exponents >> 4])
+    {
         if exponent > 0 && chroma.iter().all(|value| value & 1 == 0) {
             return Err(damaged("chroma could have been divided further"));
         }
-        chroma.iter_mut().for_each(|value| *value = value.wrapping_shl(exponent.into()));
+        chroma
+            .iter_mut()
+            .for_each(|value| *value = value.wrapping_shl(exponent.into()));
     }
     Ok(())
 }
@@ -152,7 +186,8 @@ fn sides(side: usize) -> impl DoubleEndedIterator<Item = usize> {
     (0..levels).map(move |level| (side.saturating_sub(1) >> level).saturating_add(1))
 }
 
-/// Working memory of a plane: the square under transformation, its low and high rows, and three bands.
+/// Working memory of a plane: the square under transformation, its low and high rows, and three
+/// bands.
 struct Work {
     square: Vec<i16>,
     low: Vec<i16>,
@@ -165,10 +200,16 @@ impl Work {
         let (half, less) = (side.div_ceil(2), side / 2);
         let zeros = |len: usize| vec![0; len];
         let bands = [zeros(half * less), zeros(less * half), zeros(less * less)];
-        Self { square: zeros(side * side), low: zeros(half * side), high: zeros(less * side), bands }
+        Self {
+            square: zeros(side * side),
+            low: zeros(half * side),
+            high: zeros(less * side),
+            bands,
+        }
     }
 
-    /// The parts that a square of side n uses: low rows, high rows, LL (in place of the square), HL, LH, HH.
+    /// The parts that a square of side n uses: low rows, high rows, LL (in place of the square),
+    /// HL, LH, HH.
     fn parts(&mut self, n: usize) -> [&mut [i16]; 6] {
         let (half, less) = (n.div_ceil(2), n / 2);
         let [hl, lh, hh] = &mut self.bands;
@@ -183,7 +224,8 @@ impl Work {
     }
 }
 
-/// The S+P transform of a plane in place, in Mallat's layout with the larger half first: columns, then rows, of ever smaller squares.
+/// The S+P transform of a plane in place, in Mallat's layout with the larger half first: columns,
+/// then rows, of ever smaller squares.
 fn lift(plane: &mut [i16], side: usize, work: &mut Work) {
     work.square.copy_from_slice(plane);
     for n in sides(side) {
@@ -192,7 +234,9 @@ fn lift(plane: &mut [i16], side: usize, work: &mut Work) {
         lift_rows(low, n, ll, hl);
         predict_in_rows(ll, hl, n, i16::wrapping_sub);
         lift_rows(high, n, lh, hh);
-        each_band_row(plane, side, n, [hl, lh, hh], |row, band| row.copy_from_slice(band));
+        each_band_row(plane, side, n, [hl, lh, hh], |row, band| {
+            row.copy_from_slice(band)
+        });
     }
     plane[0] = work.square[0];
 }
@@ -202,7 +246,13 @@ fn unlift(plane: &mut [i16], side: usize, work: &mut Work) {
     work.square[0] = plane[0];
     for n in sides(side).rev() {
         let [low, high, ll, hl, lh, hh] = work.parts(n);
-        each_band_row(plane, side, n, [&mut *hl, &mut *lh, &mut *hh], |row, band| band.copy_from_slice(row));
+        each_band_row(
+            plane,
+            side,
+            n,
+            [&mut *hl, &mut *lh, &mut *hh],
+            |row, band| band.copy_from_slice(row),
+        );
         predict_in_rows(ll, hl, n, i16::wrapping_add);
         unlift_rows(ll, hl, n, low);
         unlift_rows(lh, hh, n, high);
@@ -212,13 +262,23 @@ fn unlift(plane: &mut [i16], side: usize, work: &mut Work) {
 }
 
 /// Visits the rows of HL, LH and HH of a square of side n with their places in the plane.
-fn each_band_row(plane: &mut [i16], side: usize, n: usize, [hl, lh, hh]: [&mut [i16]; 3], visit: impl Fn(&mut [i16], &mut [i16])) {
+fn each_band_row(
+    plane: &mut [i16],
+    side: usize,
+    n: usize,
+    [hl, lh, hh]: [&mut [i16]; 3],
+    visit: impl Fn(&mut [i16], &mut [i16]),
+) {
     let (half, less) = (n.div_ceil(2), n / 2);
     let (above, below) = plane.split_at_mut(half * side);
     for (row, hl) in above.chunks_mut(side).zip(hl.chunks_mut(less)) {
         visit(&mut row[half..n], hl);
     }
-    for ((row, lh), hh) in below.chunks_mut(side).zip(lh.chunks_mut(half)).zip(hh.chunks_mut(less)) {
+    for ((row, lh), hh) in below
+        .chunks_mut(side)
+        .zip(lh.chunks_mut(half))
+        .zip(hh.chunks_mut(less))
+    {
         visit(&mut row[..half], lh);
         visit(&mut row[half..n], hh);
     }
@@ -250,7 +310,11 @@ fn predict(high: &mut [i16], before: &[i16], after: &[i16], apply: impl Fn(i16, 
 
 /// Pairs of rows of a packed n × n square to low rows and predicted high rows.
 fn lift_columns(square: &[i16], n: usize, low: &mut [i16], high: &mut [i16]) {
-    for ((pair, low), high) in square.chunks(2 * n).zip(low.chunks_mut(n)).zip(high.chunks_mut(n)) {
+    for ((pair, low), high) in square
+        .chunks(2 * n)
+        .zip(low.chunks_mut(n))
+        .zip(high.chunks_mut(n))
+    {
         let (even, odd) = pair.split_at(n);
         for (((&a, &b), low), high) in even.iter().zip(odd).zip(low).zip(high) {
             (*low, *high) = part(a, b);
@@ -265,7 +329,11 @@ fn lift_columns(square: &[i16], n: usize, low: &mut [i16], high: &mut [i16]) {
 /// The inverse of [`lift_columns`]; `high` is used up.
 fn unlift_columns(low: &[i16], high: &mut [i16], n: usize, square: &mut [i16]) {
     predict_across_rows(low, high, n, i16::wrapping_add);
-    for ((pair, low), high) in square.chunks_mut(2 * n).zip(low.chunks(n)).zip(high.chunks(n)) {
+    for ((pair, low), high) in square
+        .chunks_mut(2 * n)
+        .zip(low.chunks(n))
+        .zip(high.chunks(n))
+    {
         let (even, odd) = pair.split_at_mut(n);
         for (((a, b), &low), &high) in even.iter_mut().zip(odd).zip(low).zip(high) {
             (*a, *b) = unpart(low, high);
@@ -276,22 +344,37 @@ fn unlift_columns(low: &[i16], high: &mut [i16], n: usize, square: &mut [i16]) {
     }
 }
 
-/// Predicts high rows from the low rows above and below; all but the first and the last in one sweep.
-fn predict_across_rows(low: &[i16], high: &mut [i16], n: usize, apply: impl Fn(i16, i16) -> i16 + Copy) {
+/// Predicts high rows from the low rows above and below; all but the first and the last in one
+/// sweep.
+fn predict_across_rows(
+    low: &[i16],
+    high: &mut [i16],
+    n: usize,
+    apply: impl Fn(i16, i16) -> i16 + Copy,
+) {
     let (last, count) = (n.div_ceil(2) - 1, n / 2);
     let row = |k: usize| &low[k.min(last) * n..][..n];
     predict(&mut high[..n], row(0), row(1), apply);
     if count > 1 {
         let inner = (count - 2) * n;
         predict(&mut high[n..][..inner], &low[..inner], &low[2 * n..], apply);
-        predict(&mut high[(count - 1) * n..][..n], row(count - 2), row(count), apply);
+        predict(
+            &mut high[(count - 1) * n..][..n],
+            row(count - 2),
+            row(count),
+            apply,
+        );
     }
 }
 
 /// Rows of length n to their low and high halves, both packed.
 fn lift_rows(rows: &[i16], n: usize, low: &mut [i16], high: &mut [i16]) {
     if n % 2 == 1 {
-        for ((row, low), high) in rows.chunks_exact(n).zip(low.chunks_exact_mut(n / 2 + 1)).zip(high.chunks_exact_mut(n / 2)) {
+        for ((row, low), high) in rows
+            .chunks_exact(n)
+            .zip(low.chunks_exact_mut(n / 2 + 1))
+            .zip(high.chunks_exact_mut(n / 2))
+        {
             lift_rows(&row[..n - 1], n - 1, &mut low[..n / 2], high);
             low[n / 2] = row[n - 1];
         }
@@ -305,7 +388,11 @@ fn lift_rows(rows: &[i16], n: usize, low: &mut [i16], high: &mut [i16]) {
 /// The inverse of [`lift_rows`].
 fn unlift_rows(low: &[i16], high: &[i16], n: usize, rows: &mut [i16]) {
     if n % 2 == 1 {
-        for ((row, low), high) in rows.chunks_exact_mut(n).zip(low.chunks_exact(n / 2 + 1)).zip(high.chunks_exact(n / 2)) {
+        for ((row, low), high) in rows
+            .chunks_exact_mut(n)
+            .zip(low.chunks_exact(n / 2 + 1))
+            .zip(high.chunks_exact(n / 2))
+        {
             unlift_rows(&low[..n / 2], high, n - 1, &mut row[..n - 1]);
             row[n - 1] = low[n / 2];
         }
@@ -317,7 +404,12 @@ fn unlift_rows(low: &[i16], high: &[i16], n: usize, rows: &mut [i16]) {
 }
 
 /// Predicts highs from the lows to the left and right of the same row.
-fn predict_in_rows(low: &[i16], high: &mut [i16], n: usize, apply: impl Fn(i16, i16) -> i16 + Copy) {
+fn predict_in_rows(
+    low: &[i16],
+    high: &mut [i16],
+    n: usize,
+    apply: impl Fn(i16, i16) -> i16 + Copy,
+) {
     let (half, less) = (n.div_ceil(2), n / 2);
     if half != less {
         for (low, high) in low.chunks_exact(half).zip(high.chunks_exact_mut(less)) {
@@ -330,10 +422,25 @@ fn predict_in_rows(low: &[i16], high: &mut [i16], n: usize, apply: impl Fn(i16, 
     let at_ends = |(low, high): (&[i16], &[i16])| {
         let last = half - 1;
         let first = apply(high[0], prediction(low[0], low[last.min(1)]));
-        (first, apply(high[last], prediction(low[last.saturating_sub(1)], low[last])))
+        (
+            first,
+            apply(
+                high[last],
+                prediction(low[last.saturating_sub(1)], low[last]),
+            ),
+        )
     };
-    let ends: Vec<(i16, i16)> = low.chunks_exact(half).zip(high.chunks_exact(half)).map(at_ends).collect();
-    predict(high.get_mut(1..).unwrap_or_default(), low, low.get(2..).unwrap_or_default(), apply);
+    let ends: Vec<(i16, i16)> = low
+        .chunks_exact(half)
+        .zip(high.chunks_exact(half))
+        .map(at_ends)
+        .collect();
+    predict(
+        high.get_mut(1..).unwrap_or_default(),
+        low,
+        low.get(2..).unwrap_or_default(),
+        apply,
+    );
     for (high, (first, last)) in high.chunks_exact_mut(half).zip(ends) {
         high[half - 1] = last;
         high[0] = first;
@@ -348,7 +455,9 @@ mod tests {
     fn random(seed: u64) -> impl FnMut() -> u8 {
         let mut state = seed;
         move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         }
     }
@@ -372,7 +481,8 @@ mod tests {
     fn smooth(side: usize, planes: usize) -> Vec<u8> {
         let value = |i: usize| {
             let (p, y, x) = (i / (side * side), i / side % side, i % side);
-            let wave = 100.0 + 60.0 * (0.11 * x as f64 + p as f64).sin() + 40.0 * (0.07 * y as f64).cos();
+            let wave =
+                100.0 + 60.0 * (0.11 * x as f64 + p as f64).sin() + 40.0 * (0.07 * y as f64).cos();
             (wave + if x > y { 50.0 } else { 0.0 }) as u8
         };
         (0..planes * side * side).map(value).collect()
@@ -398,8 +508,21 @@ mod tests {
                 let two_tone: Vec<u8> = (0..3 * side * side)
                     .map(|i| {
                         let (p, y, x) = (i / (side * side), i / side % side, i % side);
-                        let bit = [(x + y) % 2, x % 2, y % 2, x / 2 % 2, p % 2, usize::from(next() > 127)];
-                        let on = bit.iter().enumerate().filter(|(b, _)| pattern >> b & 1 == 1).map(|(_, v)| v).sum::<usize>() % 2;
+                        let bit = [
+                            (x + y) % 2,
+                            x % 2,
+                            y % 2,
+                            x / 2 % 2,
+                            p % 2,
+                            usize::from(next() > 127),
+                        ];
+                        let on = bit
+                            .iter()
+                            .enumerate()
+                            .filter(|(b, _)| pattern >> b & 1 == 1)
+                            .map(|(_, v)| v)
+                            .sum::<usize>()
+                            % 2;
                         on as u8 * 255
                     })
                     .collect();
@@ -434,7 +557,10 @@ mod tests {
         assert!(comes_back(&stepped, 32, 3) + 2 * 32 * 32 / 8 * 2 < comes_back(&noise, 32, 3));
         let mut undivided = code_of(&noise, 32, 3);
         undivided[0] = 4;
-        assert!(decode(&undivided, 32, 3, &mut Vec::new()).is_err(), "samples out of range");
+        assert!(
+            decode(&undivided, 32, 3, &mut Vec::new()).is_err(),
+            "samples out of range"
+        );
     }
 
     #[test]
@@ -451,7 +577,10 @@ mod tests {
         let mut lifted = plane.clone();
         lift(&mut lifted, side, &mut Work::new(side));
         let mean = plane.iter().map(|&v| f64::from(v)).sum::<f64>() / (side * side) as f64;
-        assert!((f64::from(lifted[0]) - mean).abs() <= 5.0, "each of ten halvings rounds down by a half at most");
+        assert!(
+            (f64::from(lifted[0]) - mean).abs() <= 5.0,
+            "each of ten halvings rounds down by a half at most"
+        );
         unlift(&mut lifted, side, &mut Work::new(side));
         assert_eq!(lifted, plane);
     }
@@ -470,11 +599,20 @@ mod tests {
         let code = code_of(&smooth(30, 3), 30, 3);
         let mut samples = Vec::new();
         for len in 0..code.len() {
-            assert!(matches!(decode(&code[..len], 30, 3, &mut samples), Err(Error::Damaged { .. })), "{len}");
+            assert!(
+                matches!(
+                    decode(&code[..len], 30, 3, &mut samples),
+                    Err(Error::Damaged { .. })
+                ),
+                "{len}"
+            );
         }
         assert!(decode(&[&code[..], &[0]].concat(), 30, 3, &mut samples).is_err());
         for (size, planes) in [(29, 3), (31, 3), (30, 1), (0, 3), (65535, 3)] {
-            assert!(decode(&code, size, planes, &mut samples).is_err(), "{size} {planes}");
+            assert!(
+                decode(&code, size, planes, &mut samples).is_err(),
+                "{size} {planes}"
+            );
         }
     }
 

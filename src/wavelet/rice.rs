@@ -1,14 +1,17 @@
 //! Blocks of 16 small integers ⇄ bytes: Rice codes whose parts stand in separate streams.
 //!
-//! A value z of a block with parameter k is split into its k low bits and the rest z ≫ k (Rice 1979; the adaptive choice of k by block is
-//! that of Rice, Yeh and Miller 1993). The rests are written in unary, as zeros closed by a one, at most [`UNARY_BITS`] bits a block, so that
-//! one 64-bit word always holds the whole block and its ends are found by counting trailing zeros, as in Elias–Fano coding. The code is
+//! A value z of a block with parameter k is split into its k low bits and the rest z ≫ k (Rice
+//! 1979; the adaptive choice of k by block is that of Rice, Yeh and Miller 1993). The rests are
+//! written in unary, as zeros closed by a one, at most [`UNARY_BITS`] bits a block, so that one
+//! 64-bit word always holds the whole block and its ends are found by counting trailing zeros, as
+//! in Elias–Fano coding. The code is
 //!
 //! ```text
 //! parameters: 4 bits a block, low nibble first, padded with zeros │ low bits: 2k bytes a block │ unary bits, padded with zeros
 //! ```
 //!
-//! [`ZERO_BLOCK`] as parameter is a block of zeros without further bits. What the integers mean is left to [`super::lifting`].
+//! [`ZERO_BLOCK`] as parameter is a block of zeros without further bits. What the integers mean is
+//! left to [`super::lifting`].
 
 use crate::error::{Error, Result};
 
@@ -68,7 +71,8 @@ fn parameter_bytes(blocks: usize) -> usize {
 
 /// The parameter of a block: ⌊log₂ mean⌋, at least 0.
 ///
-/// The rests then sum up to less than 32, so their unary part has less than 48 bits. Within 0.2 % of the shortest code of pictures.
+/// The rests then sum up to less than 32, so their unary part has less than 48 bits. Within 0.2 %
+/// of the shortest code of pictures.
 fn parameter(block: &[u16; BLOCK]) -> u8 {
     // Sixteen values below 4,096 fit into 16 bits together.
     match block.iter().fold(0u16, |sum, &z| sum.wrapping_add(z)) {
@@ -92,7 +96,9 @@ const fn ones(bits: u8) -> u64 {
 
 /// Four values in 16-bit lanes, the first lowest.
 fn join(quad: &[u16; 4]) -> u64 {
-    quad.iter().rev().fold(0, |word, &z| (word << 16) | u64::from(z))
+    quad.iter()
+        .rev()
+        .fold(0, |word, &z| (word << 16) | u64::from(z))
 }
 
 /// The k low bits of eight values, in 8k bits.
@@ -121,9 +127,16 @@ fn unary_word(block: &[u16; BLOCK], k: u8) -> (u64, u32) {
 /// # Errors
 /// [`Error::Damaged`] unless `code` is exactly a code of that many blocks.
 pub(super) fn decode(code: &[u8], blocks: &mut [[u16; BLOCK]]) -> Result<()> {
-    let (parameters, rest) = code.split_at_checked(parameter_bytes(blocks.len())).ok_or_else(|| damaged("parameters are cut off"))?;
-    let low_len = parameters.iter().map(|&pair| low_bytes(pair & 15) + low_bytes(pair >> 4)).sum();
-    let (mut low, unary) = rest.split_at_checked(low_len).ok_or_else(|| damaged("low bits are cut off"))?;
+    let (parameters, rest) = code
+        .split_at_checked(parameter_bytes(blocks.len()))
+        .ok_or_else(|| damaged("parameters are cut off"))?;
+    let low_len = parameters
+        .iter()
+        .map(|&pair| low_bytes(pair & 15) + low_bytes(pair >> 4))
+        .sum();
+    let (mut low, unary) = rest
+        .split_at_checked(low_len)
+        .ok_or_else(|| damaged("low bits are cut off"))?;
     if blocks.len() % 2 == 1 && parameters.last().is_some_and(|pair| pair >> 4 != 0) {
         return Err(damaged("a parameter without a block"));
     }
@@ -143,7 +156,8 @@ pub(super) fn decode(code: &[u8], blocks: &mut [[u16; BLOCK]]) -> Result<()> {
                 return Err(damaged("unary bits are cut off or too many"));
             }
             bit = bit.saturating_add(bits as usize);
-            excess |= rests.iter().fold(0, |all, rest| all | rest) & lanes(0xFFFF & !ones(VALUE_BITS - k));
+            excess |= rests.iter().fold(0, |all, rest| all | rest)
+                & lanes(0xFFFF & !ones(VALUE_BITS - k));
             put_together(block, &rests, low, k);
             low = low.get(low_bytes(k)..).unwrap_or_default();
         }
@@ -170,31 +184,47 @@ fn load(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// The sixteen rests at the head of a window, four to a word in 16-bit lanes, and their bits: more than [`UNARY_BITS`] if some do not end.
+/// The sixteen rests at the head of a window, four to a word in 16-bit lanes, and their bits: more
+/// than [`UNARY_BITS`] if some do not end.
 fn read_rests(mut window: u64) -> ([u64; BLOCK / 4], u32) {
     let (mut rests, mut before) = ([0; BLOCK / 4], 0u64);
     for rest in &mut rests {
-        // Ends of four runs, counted from one. They increase, so that differences of lanes do not borrow; a run without an end gives 64.
+        // Ends of four runs, counted from one. They increase, so that differences of lanes do not
+        // borrow; a run without an end gives 64.
         let mut ends = 0u64;
         for lane in 0..4 {
             ends |= u64::from((window | 1 << 63).trailing_zeros() + 1) << (16 * lane);
             window &= window.wrapping_sub(1);
         }
-        *rest = ends.wrapping_sub(ends << 16 | before).wrapping_sub(lanes(1));
+        *rest = ends
+            .wrapping_sub(ends << 16 | before)
+            .wrapping_sub(lanes(1));
         before = ends >> 48;
     }
     (rests, before as u32)
 }
 
-/// Values from their rests and the low bits at the head of `low`. The caller has checked that `low` is long enough.
+/// Values from their rests and the low bits at the head of `low`. The caller has checked that `low`
+/// is long enough.
 fn put_together(block: &mut [u16; BLOCK], rests: &[u64; BLOCK / 4], low: &[u8], k: u8) {
-    for ((quad, rest), q) in block.as_chunks_mut::<4>().0.iter_mut().zip(rests).zip(0u8..) {
+    for ((quad, rest), q) in block
+        .as_chunks_mut::<4>()
+        .0
+        .iter_mut()
+        .zip(rests)
+        .zip(0u8..)
+    {
         let from = 4 * q * k;
         let packed = (load(low, usize::from(from / 8)) >> (from % 8)) & ones(4 * k);
         let pairs = packed & ones(2 * k) | (packed >> (2 * k)) << 32;
         let even = ones(k) | ones(k) << 32;
         let four = pairs & even | (pairs & even << k) << (16 - k) | rest << k;
-        *quad = [four as u16, (four >> 16) as u16, (four >> 32) as u16, (four >> 48) as u16];
+        *quad = [
+            four as u16,
+            (four >> 16) as u16,
+            (four >> 32) as u16,
+            (four >> 48) as u16,
+        ];
     }
 }
 
@@ -216,14 +246,22 @@ mod tests {
     fn random_blocks(seed: u64, count: usize) -> Vec<[u16; BLOCK]> {
         let mut state = seed;
         let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as u16
         };
         (0..count)
             .map(|_| {
                 let bits = next() % 13;
                 let spike = next() % 20;
-                std::array::from_fn(|i| if i == usize::from(spike) { next() & 4095 } else { next() & ((1 << bits) - 1) })
+                std::array::from_fn(|i| {
+                    if i == usize::from(spike) {
+                        next() & 4095
+                    } else {
+                        next() & ((1 << bits) - 1)
+                    }
+                })
             })
             .collect()
     }
@@ -239,7 +277,10 @@ mod tests {
         let mut cases: Vec<Vec<_>> = (0..60).map(|n| random_blocks(n as u64, n)).collect();
         cases.push(vec![[4095; BLOCK]; 5]);
         cases.push(vec![[0; BLOCK]; 5]);
-        cases.push(vec![std::array::from_fn(|i| if i == 3 { 4095 } else { 0 }); 3]);
+        cases.push(vec![
+            std::array::from_fn(|i| if i == 3 { 4095 } else { 0 });
+            3
+        ]);
         for blocks in cases {
             let code = code_of(&blocks);
             let mut back = vec![[7; BLOCK]; blocks.len()];
@@ -251,7 +292,11 @@ mod tests {
     #[test]
     fn the_parameter_is_near_the_best_and_its_unary_part_fits() {
         let (mut total, mut shortest) = (0, 0);
-        for block in random_blocks(77, 3000).into_iter().chain([[4095; BLOCK]]).filter(|block| *block != [0; BLOCK]) {
+        for block in random_blocks(77, 3000)
+            .into_iter()
+            .chain([[4095; BLOCK]])
+            .filter(|block| *block != [0; BLOCK])
+        {
             let unary = |k: u8| block.iter().map(|z| u32::from(z >> k) + 1).sum::<u32>();
             let cost = |k: u8| unary(k) + BLOCK as u32 * u32::from(k);
             let k = parameter(&block);
@@ -259,7 +304,10 @@ mod tests {
             total += cost(k);
             shortest += (0..=MAX_K).map(cost).min().unwrap();
         }
-        assert!(f64::from(total) < 1.01 * f64::from(shortest), "{total} {shortest}");
+        assert!(
+            f64::from(total) < 1.01 * f64::from(shortest),
+            "{total} {shortest}"
+        );
     }
 
     #[test]
@@ -268,7 +316,10 @@ mod tests {
         let code = code_of(&blocks);
         let mut back = blocks.clone();
         for len in 0..code.len() {
-            assert!(matches!(decode(&code[..len], &mut back), Err(Error::Damaged { .. })), "{len}");
+            assert!(
+                matches!(decode(&code[..len], &mut back), Err(Error::Damaged { .. })),
+                "{len}"
+            );
         }
         assert!(decode(&[&code[..], &[0]].concat(), &mut back).is_err());
     }

@@ -1,15 +1,17 @@
 //! One plane of samples ⇄ its orthonormal two-dimensional wavelet transform.
 //!
-//! Mallat 1989 (IEEE TPAMI 11(7)): rows, then columns, then the same on the LL quadrant. The border is periodic, so the
-//! transform of n samples has n coefficients and is an orthogonal matrix for every even n, however short. In one dimension, with the
-//! low-pass filter h and g\[i\] = (−1)^i h\[taps − 1 − i\],
+//! Mallat 1989 (IEEE TPAMI 11(7)): rows, then columns, then the same on the LL quadrant. The border
+//! is periodic, so the transform of n samples has n coefficients and is an orthogonal matrix for
+//! every even n, however short. In one dimension, with the low-pass filter h and g\[i\] = (−1)^i
+//! h\[taps − 1 − i\],
 //!
 //! ```text
 //! low[k] = Σᵢ h[i] x[(2k + i) mod n]      high[k] = Σᵢ g[i] x[(2k + i) mod n]
 //! ```
 //!
-//! Haar is done in both directions at once with the factor ½, which is exact: the coefficients of integer samples are exact dyadic numbers
-//! as long as the type holds their digits. Every sum has a fixed order and no fused operations: the result is the same on every CPU.
+//! Haar is done in both directions at once with the factor ½, which is exact: the coefficients of
+//! integer samples are exact dyadic numbers as long as the type holds their digits. Every sum has a
+//! fixed order and no fused operations: the result is the same on every CPU.
 
 use super::filter::{DAUBECHIES_4, DAUBECHIES_8, Wavelet};
 use std::ops::{Add, AddAssign, Mul, Sub};
@@ -47,17 +49,28 @@ impl Real for f64 {
 
 /// Transforms a plane in place.
 ///
-/// `plane` is `size` × `size`, row by row; on return it holds the coefficients in the order of [`super::Layout`]. `scratch` is grown as
-/// needed and can be passed again. Energy is kept to rounding. Cost: O(size² × taps).
+/// `plane` is `size` × `size`, row by row; on return it holds the coefficients in the order of
+/// [`super::Layout`]. `scratch` is grown as needed and can be passed again. Energy is kept to
+/// rounding. Cost: O(size² × taps).
 ///
 /// # Panics
 /// If `plane` is not `size`² long or the side cannot be halved `levels` times.
-pub fn dwt2<T: Real>(plane: &mut [T], size: usize, wavelet: Wavelet, levels: u32, scratch: &mut Vec<T>) {
+pub fn dwt2<T: Real>(
+    plane: &mut [T],
+    size: usize,
+    wavelet: Wavelet,
+    levels: u32,
+    scratch: &mut Vec<T>,
+) {
     check(plane, size, levels);
     match wavelet {
         Wavelet::Haar => forward(plane, size, levels, scratch, haar_forward),
-        Wavelet::Daubechies4Taps => forward(plane, size, levels, scratch, |s, n, m, p| filter_forward(&DAUBECHIES_4, s, n, m, p)),
-        Wavelet::Daubechies8Taps => forward(plane, size, levels, scratch, |s, n, m, p| filter_forward(&DAUBECHIES_8, s, n, m, p)),
+        Wavelet::Daubechies4Taps => forward(plane, size, levels, scratch, |s, n, m, p| {
+            filter_forward(&DAUBECHIES_4, s, n, m, p)
+        }),
+        Wavelet::Daubechies8Taps => forward(plane, size, levels, scratch, |s, n, m, p| {
+            filter_forward(&DAUBECHIES_8, s, n, m, p)
+        }),
     }
 }
 
@@ -65,18 +78,31 @@ pub fn dwt2<T: Real>(plane: &mut [T], size: usize, wavelet: Wavelet, levels: u32
 ///
 /// # Panics
 /// If `plane` is not `size`² long or the side cannot be halved `levels` times.
-pub fn idwt2<T: Real>(plane: &mut [T], size: usize, wavelet: Wavelet, levels: u32, scratch: &mut Vec<T>) {
+pub fn idwt2<T: Real>(
+    plane: &mut [T],
+    size: usize,
+    wavelet: Wavelet,
+    levels: u32,
+    scratch: &mut Vec<T>,
+) {
     check(plane, size, levels);
     match wavelet {
         Wavelet::Haar => backward(plane, size, levels, scratch, haar_backward),
-        Wavelet::Daubechies4Taps => backward(plane, size, levels, scratch, |p, s, n, m, o| filter_backward(&DAUBECHIES_4, p, s, n, m, o)),
-        Wavelet::Daubechies8Taps => backward(plane, size, levels, scratch, |p, s, n, m, o| filter_backward(&DAUBECHIES_8, p, s, n, m, o)),
+        Wavelet::Daubechies4Taps => backward(plane, size, levels, scratch, |p, s, n, m, o| {
+            filter_backward(&DAUBECHIES_4, p, s, n, m, o)
+        }),
+        Wavelet::Daubechies8Taps => backward(plane, size, levels, scratch, |p, s, n, m, o| {
+            filter_backward(&DAUBECHIES_8, p, s, n, m, o)
+        }),
     }
 }
 
 fn check<T>(plane: &[T], size: usize, levels: u32) {
     assert_eq!(plane.len(), size * size, "a plane of side {size}");
-    assert!(levels <= super::max_levels(size), "a side of {size} cannot be halved {levels} times");
+    assert!(
+        levels <= super::max_levels(size),
+        "a side of {size} cannot be halved {levels} times"
+    );
 }
 
 /// The plane that a level writes its three detail bands to, with its row length.
@@ -85,7 +111,8 @@ struct Target<'a, T> {
     size: usize,
 }
 
-/// Splits `scratch` into two squares that take turns as input and output of a level, and a working area.
+/// Splits `scratch` into two squares that take turns as input and output of a level, and a working
+/// area.
 fn split_scratch<T: Real>(scratch: &mut Vec<T>, size: usize) -> (&mut [T], &mut [T], &mut [T]) {
     let square = size * size;
     scratch.resize(3 * square + 8 * (size + 16), T::default());
@@ -94,8 +121,9 @@ fn split_scratch<T: Real>(scratch: &mut Vec<T>, size: usize) -> (&mut [T], &mut 
     (input, output, work)
 }
 
-/// Runs `level(source, n, work, target) ` from fine to coarse: it reads the n × n square `source` (rows packed), leaves LL packed at the head
-/// of `target.1`, and writes the details to their place in the plane.
+/// Runs `level(source, n, work, target) ` from fine to coarse: it reads the n × n square `source`
+/// (rows packed), leaves LL packed at the head of `target.1`, and writes the details to their place
+/// in the plane.
 fn forward<T: Real>(
     plane: &mut [T],
     size: usize,
@@ -111,17 +139,26 @@ fn forward<T: Real>(
     let mut target = Target { plane, size };
     let mut n = size;
     for _ in 0..levels {
-        level(&source[..n * n], n, work, (&mut target, &mut coarse[..n * n / 4]));
+        level(
+            &source[..n * n],
+            n,
+            work,
+            (&mut target, &mut coarse[..n * n / 4]),
+        );
         std::mem::swap(&mut source, &mut coarse);
         n /= 2;
     }
-    for (row, packed) in target.plane.chunks_exact_mut(size).zip(source[..n * n].chunks_exact(n)) {
+    for (row, packed) in target
+        .plane
+        .chunks_exact_mut(size)
+        .zip(source[..n * n].chunks_exact(n))
+    {
         row[..n].copy_from_slice(packed);
     }
 }
 
-/// Runs `level(source, coarse, n, work, fine)` from coarse to fine: it reads LL (packed) and the details in the plane, and writes the n × n
-/// square `fine` (packed).
+/// Runs `level(source, coarse, n, work, fine)` from coarse to fine: it reads LL (packed) and the
+/// details in the plane, and writes the n × n square `fine` (packed).
 fn backward<T: Real>(
     plane: &mut [T],
     size: usize,
@@ -135,7 +172,11 @@ fn backward<T: Real>(
     let (mut coarse, mut fine, work) = split_scratch(scratch, size);
     let target = Target { plane, size };
     let mut n = size >> levels;
-    for (row, packed) in target.plane.chunks_exact(size).zip(coarse[..n * n].chunks_exact_mut(n)) {
+    for (row, packed) in target
+        .plane
+        .chunks_exact(size)
+        .zip(coarse[..n * n].chunks_exact_mut(n))
+    {
         packed.copy_from_slice(&row[..n]);
     }
     for _ in 0..levels {
@@ -147,16 +188,26 @@ fn backward<T: Real>(
 }
 
 /// One level of Haar: ½ (a ± b ± c ± d) of every square of four samples.
-fn haar_forward<T: Real>(source: &[T], n: usize, _: &mut [T], (target, coarse): (&mut Target<'_, T>, &mut [T])) {
+fn haar_forward<T: Real>(
+    source: &[T],
+    n: usize,
+    _: &mut [T],
+    (target, coarse): (&mut Target<'_, T>, &mut [T]),
+) {
     let (half, scale) = (n / 2, T::from_f64(0.5));
     let (top, bottom) = target.plane.split_at_mut(half * target.size);
-    let rows = top.chunks_exact_mut(target.size).zip(bottom.chunks_exact_mut(target.size)).zip(coarse.chunks_exact_mut(half));
+    let rows = top
+        .chunks_exact_mut(target.size)
+        .zip(bottom.chunks_exact_mut(target.size))
+        .zip(coarse.chunks_exact_mut(half));
     for (((upper, lower), ll), pair) in rows.zip(source.chunks_exact(2 * n)) {
         let (even, odd) = pair.split_at(n);
         let hl = &mut upper[half..n];
         let (lh, hh) = lower[..n].split_at_mut(half);
         let quads = even.as_chunks::<2>().0.iter().zip(odd.as_chunks::<2>().0);
-        for ((((&[a, b], &[c, d]), ll), hl), (lh, hh)) in quads.zip(ll).zip(hl).zip(lh.iter_mut().zip(hh)) {
+        for ((((&[a, b], &[c, d]), ll), hl), (lh, hh)) in
+            quads.zip(ll).zip(hl).zip(lh.iter_mut().zip(hh))
+        {
             let (top_sum, top_step, low_sum, low_step) = (a + b, a - b, c + d, c - d);
             *ll = (top_sum + low_sum) * scale;
             *hl = (top_step + low_step) * scale;
@@ -167,16 +218,31 @@ fn haar_forward<T: Real>(source: &[T], n: usize, _: &mut [T], (target, coarse): 
 }
 
 /// The inverse of [`haar_forward`]: the same sums, as the matrix is its own transpose.
-fn haar_backward<T: Real>(target: &Target<'_, T>, coarse: &[T], n: usize, _: &mut [T], fine: &mut [T]) {
+fn haar_backward<T: Real>(
+    target: &Target<'_, T>,
+    coarse: &[T],
+    n: usize,
+    _: &mut [T],
+    fine: &mut [T],
+) {
     let (half, scale) = (n / 2, T::from_f64(0.5));
     let (top, bottom) = target.plane.split_at(half * target.size);
-    let rows = top.chunks_exact(target.size).zip(bottom.chunks_exact(target.size)).zip(coarse.chunks_exact(half));
+    let rows = top
+        .chunks_exact(target.size)
+        .zip(bottom.chunks_exact(target.size))
+        .zip(coarse.chunks_exact(half));
     for (((upper, lower), ll), pair) in rows.zip(fine.chunks_exact_mut(2 * n)) {
         let (even, odd) = pair.split_at_mut(n);
         let hl = &upper[half..n];
         let (lh, hh) = lower[..n].split_at(half);
-        let quads = even.as_chunks_mut::<2>().0.iter_mut().zip(odd.as_chunks_mut::<2>().0);
-        for ((((above, below), &ll), &hl), (&lh, &hh)) in quads.zip(ll).zip(hl).zip(lh.iter().zip(hh)) {
+        let quads = even
+            .as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .zip(odd.as_chunks_mut::<2>().0);
+        for ((((above, below), &ll), &hl), (&lh, &hh)) in
+            quads.zip(ll).zip(hl).zip(lh.iter().zip(hh))
+        {
             let (top_sum, top_step, low_sum, low_step) = (ll + lh, hl + hh, ll - lh, hl - hh);
             *above = [(top_sum + top_step) * scale, (top_sum - top_step) * scale];
             *below = [(low_sum + low_step) * scale, (low_sum - low_step) * scale];
@@ -186,7 +252,13 @@ fn haar_backward<T: Real>(target: &Target<'_, T>, coarse: &[T], n: usize, _: &mu
 
 /// Low-pass and high-pass filter in the type of the coefficients.
 fn filter_pair<T: Real, const TAPS: usize>(low_pass: &[f64; TAPS]) -> ([T; TAPS], [T; TAPS]) {
-    let high = std::array::from_fn(|i| if i % 2 == 0 { low_pass[TAPS - 1 - i] } else { -low_pass[TAPS - 1 - i] });
+    let high = std::array::from_fn(|i| {
+        if i % 2 == 0 {
+            low_pass[TAPS - 1 - i]
+        } else {
+            -low_pass[TAPS - 1 - i]
+        }
+    });
     (low_pass.map(T::from_f64), high.map(T::from_f64))
 }
 
@@ -208,8 +280,16 @@ fn filter_forward<T: Real, const TAPS: usize>(
     let size = target.size;
     for k in 0..half {
         let rows: [&[T]; TAPS] = std::array::from_fn(|i| &middle[(2 * k + i) % n * n..][..n]);
-        weigh_rows(&rows.map(|row| &row[..half]), &h, &mut coarse[k * half..][..half]);
-        weigh_rows(&rows.map(|row| &row[half..]), &h, &mut target.plane[k * size + half..][..half]);
+        weigh_rows(
+            &rows.map(|row| &row[..half]),
+            &h,
+            &mut coarse[k * half..][..half],
+        );
+        weigh_rows(
+            &rows.map(|row| &row[half..]),
+            &h,
+            &mut target.plane[k * size + half..][..half],
+        );
         weigh_rows(&rows, &g, &mut target.plane[(half + k) * size..][..n]);
     }
 }
@@ -235,8 +315,16 @@ fn filter_backward<T: Real, const TAPS: usize>(
                 let from = (m + TAPS * half - i) % half;
                 let (left, right) = row.split_at_mut(half);
                 add_row(left, &coarse[from * half..][..half], h[2 * i + parity]);
-                add_row(right, &target.plane[from * size + half..][..half], h[2 * i + parity]);
-                add_row(row, &target.plane[(half + from) * size..][..n], g[2 * i + parity]);
+                add_row(
+                    right,
+                    &target.plane[from * size + half..][..half],
+                    h[2 * i + parity],
+                );
+                add_row(
+                    row,
+                    &target.plane[(half + from) * size..][..n],
+                    g[2 * i + parity],
+                );
             }
         }
     }
@@ -266,13 +354,25 @@ fn add_row<T: Real>(out: &mut [T], row: &[T], weight: T) {
     }
 }
 
-/// One row to its low and its high half. `split` holds the even and the odd samples, continued periodically.
-fn analyse_row<T: Real, const TAPS: usize>(row: &[T], h: &[T; TAPS], g: &[T; TAPS], split: &mut [T], low: &mut [T], high: &mut [T]) {
+/// One row to its low and its high half. `split` holds the even and the odd samples, continued
+/// periodically.
+fn analyse_row<T: Real, const TAPS: usize>(
+    row: &[T],
+    h: &[T; TAPS],
+    g: &[T; TAPS],
+    split: &mut [T],
+    low: &mut [T],
+    high: &mut [T],
+) {
     let half = low.len();
     let reach = half + TAPS / 2 - 1;
     let (even, rest) = split.split_at_mut(reach);
     let odd = &mut rest[..reach];
-    for ((e, o), pair) in even.iter_mut().zip(odd.iter_mut()).zip(row.as_chunks::<2>().0) {
+    for ((e, o), pair) in even
+        .iter_mut()
+        .zip(odd.iter_mut())
+        .zip(row.as_chunks::<2>().0)
+    {
         (*e, *o) = (pair[0], pair[1]);
     }
     for k in half..reach {
@@ -280,7 +380,10 @@ fn analyse_row<T: Real, const TAPS: usize>(row: &[T], h: &[T; TAPS], g: &[T; TAP
     }
     for (k, (low, high)) in low.iter_mut().zip(high).enumerate() {
         let (even, odd) = (&even[k..k + TAPS / 2], &odd[k..k + TAPS / 2]);
-        let (mut l, mut d) = (even[0] * h[0] + odd[0] * h[1], even[0] * g[0] + odd[0] * g[1]);
+        let (mut l, mut d) = (
+            even[0] * h[0] + odd[0] * h[1],
+            even[0] * g[0] + odd[0] * g[1],
+        );
         for i in 1..TAPS / 2 {
             l += even[i] * h[2 * i] + odd[i] * h[2 * i + 1];
             d += even[i] * g[2 * i] + odd[i] * g[2 * i + 1];
@@ -289,8 +392,16 @@ fn analyse_row<T: Real, const TAPS: usize>(row: &[T], h: &[T; TAPS], g: &[T; TAP
     }
 }
 
-/// The inverse of [`analyse_row`]: its transpose. `split` holds both halves, continued periodically to the left.
-fn synthesise_row<T: Real, const TAPS: usize>(low: &[T], high: &[T], h: &[T; TAPS], g: &[T; TAPS], split: &mut [T], row: &mut [T]) {
+/// The inverse of [`analyse_row`]: its transpose. `split` holds both halves, continued periodically
+/// to the left.
+fn synthesise_row<T: Real, const TAPS: usize>(
+    low: &[T],
+    high: &[T],
+    h: &[T; TAPS],
+    g: &[T; TAPS],
+    split: &mut [T],
+    row: &mut [T],
+) {
     let (half, before) = (low.len(), TAPS / 2 - 1);
     let (lows, rest) = split.split_at_mut(before + half);
     let highs = &mut rest[..before + half];
@@ -340,7 +451,8 @@ mod tests {
         for k in 0..n / 2 {
             for i in 0..h.len() {
                 matrix[k][(2 * k + i) % n] += h[i];
-                matrix[n / 2 + k][(2 * k + i) % n] += if i % 2 == 0 { 1.0 } else { -1.0 } * h[h.len() - 1 - i];
+                matrix[n / 2 + k][(2 * k + i) % n] +=
+                    if i % 2 == 0 { 1.0 } else { -1.0 } * h[h.len() - 1 - i];
             }
         }
         matrix
@@ -351,9 +463,18 @@ mod tests {
         for level in 0..levels {
             let n = size >> level;
             let matrix = level_matrix(wavelet, n);
-            let square: Vec<Vec<f64>> = (0..n).map(|r| plane[r * size..r * size + n].to_vec()).collect();
-            let rows: Vec<Vec<f64>> =
-                square.iter().map(|row| matrix.iter().map(|m| m.iter().zip(row).map(|(a, b)| a * b).sum()).collect()).collect();
+            let square: Vec<Vec<f64>> = (0..n)
+                .map(|r| plane[r * size..r * size + n].to_vec())
+                .collect();
+            let rows: Vec<Vec<f64>> = square
+                .iter()
+                .map(|row| {
+                    matrix
+                        .iter()
+                        .map(|m| m.iter().zip(row).map(|(a, b)| a * b).sum())
+                        .collect()
+                })
+                .collect();
             for (r, m) in matrix.iter().enumerate() {
                 for c in 0..n {
                     plane[r * size + c] = (0..n).map(|i| m[i] * rows[i][c]).sum();
@@ -379,7 +500,11 @@ mod tests {
             let mut slow = fast.clone();
             dwt2(&mut fast, size, wavelet, levels, &mut Vec::new());
             slow_dwt2(&mut slow, size, wavelet, levels);
-            let worst = fast.iter().zip(&slow).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let worst = fast
+                .iter()
+                .zip(&slow)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
             assert!(worst < 1e-11, "{size} {} {levels}: {worst}", wavelet.name());
         });
     }
@@ -392,9 +517,17 @@ mod tests {
             let mut there = plane.clone();
             dwt2(&mut there, size, wavelet, levels, &mut scratch);
             let ratio = energy(&there) / energy(&plane);
-            assert!((ratio - 1.0).abs() < 1e-13, "{size} {} {levels}: {ratio}", wavelet.name());
+            assert!(
+                (ratio - 1.0).abs() < 1e-13,
+                "{size} {} {levels}: {ratio}",
+                wavelet.name()
+            );
             idwt2(&mut there, size, wavelet, levels, &mut scratch);
-            let worst = there.iter().zip(&plane).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let worst = there
+                .iter()
+                .zip(&plane)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
             assert!(worst < 1e-11, "{size} {} {levels}: {worst}", wavelet.name());
         });
     }
@@ -403,7 +536,15 @@ mod tests {
     fn haar_is_half_the_signed_sums_of_four() {
         let mut plane = [1.0, 2.0, 4.0, 8.0];
         dwt2(&mut plane, 2, Wavelet::Haar, 1, &mut Vec::new());
-        assert_eq!(plane, [7.5, (1.0 - 2.0 + 4.0 - 8.0) / 2.0, (1.0 + 2.0 - 4.0 - 8.0) / 2.0, (1.0 - 2.0 - 4.0 + 8.0) / 2.0]);
+        assert_eq!(
+            plane,
+            [
+                7.5,
+                (1.0 - 2.0 + 4.0 - 8.0) / 2.0,
+                (1.0 + 2.0 - 4.0 - 8.0) / 2.0,
+                (1.0 - 2.0 - 4.0 + 8.0) / 2.0
+            ]
+        );
     }
 
     #[test]
@@ -411,14 +552,20 @@ mod tests {
         let size = 16;
         for wavelet in Wavelet::ALL {
             let plane = noise(3, size * size);
-            let mut shifted: Vec<f64> = (0..size * size).map(|i| plane[(i / size + 2) % size * size + (i % size + 4) % size]).collect();
+            let mut shifted: Vec<f64> = (0..size * size)
+                .map(|i| plane[(i / size + 2) % size * size + (i % size + 4) % size])
+                .collect();
             let mut there = plane.clone();
             dwt2(&mut there, size, wavelet, 1, &mut Vec::new());
             dwt2(&mut shifted, size, wavelet, 1, &mut Vec::new());
             for (i, value) in shifted.iter().enumerate() {
                 let (y, x) = (i / size, i % size);
                 let from = (y / 8 * 8 + (y + 1) % 8) * size + x / 8 * 8 + (x + 2) % 8;
-                assert!((value - there[from]).abs() < 1e-11, "{} {i}", wavelet.name());
+                assert!(
+                    (value - there[from]).abs() < 1e-11,
+                    "{} {i}",
+                    wavelet.name()
+                );
             }
         }
     }
@@ -438,11 +585,21 @@ mod tests {
         each_case(|size, wavelet, levels| {
             let mut double = noise(size as u64, size * size);
             let mut single: Vec<f32> = double.iter().map(|&v| v as f32).collect();
-            double.iter_mut().zip(&single).for_each(|(d, &s)| *d = f64::from(s));
+            double
+                .iter_mut()
+                .zip(&single)
+                .for_each(|(d, &s)| *d = f64::from(s));
             dwt2(&mut double, size, wavelet, levels, &mut Vec::new());
             dwt2(&mut single, size, wavelet, levels, &mut Vec::new());
             let bound = 128.0 * size as f64 * 1e-6;
-            assert!(double.iter().zip(&single).all(|(&d, &s)| (d - f64::from(s)).abs() < bound), "{size} {}", wavelet.name());
+            assert!(
+                double
+                    .iter()
+                    .zip(&single)
+                    .all(|(&d, &s)| (d - f64::from(s)).abs() < bound),
+                "{size} {}",
+                wavelet.name()
+            );
         });
     }
 

@@ -1,4 +1,5 @@
-//! The search kernels by themselves, without the crates that the rest needs, so that `tests/run.sh` can compile those for Arm on any machine.
+//! The search kernels by themselves, without the crates that the rest needs, so that `tests/run.sh`
+//! can compile those for Arm on any machine.
 
 #![allow(dead_code, unreachable_pub)]
 

@@ -25,7 +25,10 @@ pub(crate) struct Ground {
 impl Ground {
     pub(crate) fn prepare(scene: &Scene) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut ground = Self { folder, before: Files::new() };
+        let mut ground = Self {
+            folder,
+            before: Files::new(),
+        };
         fs::create_dir_all(ground.tree()).unwrap();
         fs::create_dir_all(ground.top().join("home")).unwrap();
         (scene.prepare)(&ground);
@@ -47,7 +50,10 @@ impl Ground {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = support::command(program, &self.tree());
         let home = self.top().join("home");
-        command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join(".config")).env("XDG_STATE_HOME", home.join(".state"));
+        command
+            .env("HOME", &home)
+            .env("XDG_CONFIG_HOME", home.join(".config"))
+            .env("XDG_STATE_HOME", home.join(".state"));
         // One order of calls, as far as the program has one.
         command.env("RAYON_NUM_THREADS", "1");
         command
@@ -76,7 +82,9 @@ impl Ground {
     pub(crate) fn restore(&self) {
         let top = self.top();
         let now = self.files();
-        for (path, bytes) in now.iter().rev().filter(|(path, bytes)| self.before.get(*path).map(Option::is_some) != Some(bytes.is_some())) {
+        for (path, bytes) in now.iter().rev().filter(|(path, bytes)| {
+            self.before.get(*path).map(Option::is_some) != Some(bytes.is_some())
+        }) {
             match bytes {
                 Some(_) => fs::remove_file(top.join(path)).unwrap(),
                 None => fs::remove_dir(top.join(path)).unwrap(),

@@ -42,7 +42,10 @@ impl Kept {
             told.push(line.to_vec());
             Ok(())
         })?;
-        Ok(Self { contents, events: told })
+        Ok(Self {
+            contents,
+            events: told,
+        })
     }
 }
 
@@ -59,7 +62,11 @@ pub(crate) struct Expected {
     last: (Vec<Answer>, Files, i32),
 }
 
-const QUESTIONS: [&[&str]; 3] = [&["check", ".", "--format", "json"], &["query", "--format", "json"], &["groups", "--format", "json"]];
+const QUESTIONS: [&[&str]; 3] = [
+    &["check", ".", "--format", "json"],
+    &["query", "--format", "json"],
+    &["groups", "--format", "json"],
+];
 
 /// Of these the ones that are there are looked up.
 const LOOKED_UP: [&str; 4] = ["cat/0.ppm", "lynx/0.ppm", "cat/5.ppm", "lynx/5.ppm"];
@@ -68,17 +75,31 @@ fn answers(ground: &Ground) -> (Vec<Answer>, String) {
     let runs = QUESTIONS.map(|question| {
         let mut question = question.to_vec();
         if question[0] == "query" {
-            question.extend(LOOKED_UP.iter().filter(|path| ground.tree().join(path).exists()));
+            question.extend(
+                LOOKED_UP
+                    .iter()
+                    .filter(|path| ground.tree().join(path).exists()),
+            );
         }
         ground.wsidx(&question)
     });
     let talk = runs.iter().map(|run| run.stderr.as_str()).collect();
-    (runs.map(|run| Answer { status: run.status, stdout: without_generation(&run.stdout) }).into(), talk)
+    (
+        runs.map(|run| Answer {
+            status: run.status,
+            stdout: without_generation(&run.stdout),
+        })
+        .into(),
+        talk,
+    )
 }
 
 /// The number of commits differs where a run was cut short.
 fn without_generation(text: &str) -> String {
-    text.lines().filter(|line| !line.contains("\"generation\"")).map(|line| format!("{line}\n")).collect()
+    text.lines()
+        .filter(|line| !line.contains("\"generation\""))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 fn run(injector: &Injector, scene: &Scene, ground: &Ground, fault: Fault, n: u64) -> Traced {
@@ -102,16 +123,24 @@ fn is_the_users(path: &Path) -> bool {
     !path.starts_with(INDEX)
         && !path.starts_with(REBUILD)
         && !path.starts_with(NOTES)
-        && (!path.starts_with(git) || path.starts_with(git.join("hooks")) || path == git.join("config"))
+        && (!path.starts_with(git)
+            || path.starts_with(git.join("hooks"))
+            || path == git.join("config"))
 }
 
 /// Names outside the parts of the index that have names of their own for each generation.
 fn names(files: &Files) -> BTreeSet<&Path> {
-    let is_part = |path: &Path| ["packs", "view", "catalog", "id"].iter().any(|part| path.starts_with(Path::new(INDEX).join(part)));
+    let is_part = |path: &Path| {
+        ["packs", "view", "catalog", "id"]
+            .iter()
+            .any(|part| path.starts_with(Path::new(INDEX).join(part)))
+    };
     files
         .keys()
         .map(PathBuf::as_path)
-        .filter(|path| !is_part(path) && !path.starts_with("tree/.git/objects") && !path.starts_with(NOTES))
+        .filter(|path| {
+            !is_part(path) && !path.starts_with("tree/.git/objects") && !path.starts_with(NOTES)
+        })
         .collect()
 }
 
@@ -121,7 +150,13 @@ impl Expected {
         let kept = Kept::of(&ground.tree()).unwrap_or_default();
         ground.restore();
         let clean = run(injector, scene, ground, Fault::Kill, u64::MAX);
-        assert!(matches!(clean.status, 0 | 1), "{}: {} {}", scene.name, clean.status, clean.stderr);
+        assert!(
+            matches!(clean.status, 0 | 1),
+            "{}: {} {}",
+            scene.name,
+            clean.status,
+            clean.stderr
+        );
         let files = ground.files();
         let (after, _) = answers(ground);
         ground.wsidx(&["sync"]).expect(0);
@@ -131,9 +166,24 @@ impl Expected {
         let calls = clean.calls.len() as u64;
         assert!(calls > 0, "{} writes nothing", scene.name);
         ground.restore();
-        let made = if kept == Kept::default() { ground.wsidx(&["init"]).status } else { None };
-        let between = if made == Some(0) { answers(ground).0 } else { after.clone() };
-        Self { calls, status: clean.status, answers: [before, after, between], kept, files, last }
+        let made = if kept == Kept::default() {
+            ground.wsidx(&["init"]).status
+        } else {
+            None
+        };
+        let between = if made == Some(0) {
+            answers(ground).0
+        } else {
+            after.clone()
+        };
+        Self {
+            calls,
+            status: clean.status,
+            answers: [before, after, between],
+            kept,
+            files,
+            last,
+        }
     }
 }
 
@@ -160,10 +210,15 @@ impl Point<'_> {
     pub(crate) fn judge(&self) -> Judged {
         self.ground.restore();
         let met = run(self.injector, self.scene, self.ground, self.fault, self.n);
-        let Some(call) = met.calls.get(self.n as usize - 1) else { return Judged::default() };
+        let Some(call) = met.calls.get(self.n as usize - 1) else {
+            return Judged::default();
+        };
         let top = self.ground.top();
         let call = call.replace(&format!("{}/", top.display()), "");
-        let mut judged = Judged { reached: true, ..Judged::default() };
+        let mut judged = Judged {
+            reached: true,
+            ..Judged::default()
+        };
         let mut failures = Vec::new();
         let went_on = self.fault != Fault::Kill && met.status == self.expected.status;
         if went_on {
@@ -172,7 +227,10 @@ impl Point<'_> {
         self.ending(&met, went_on, &mut failures);
         self.users_files(&mut failures);
         self.recovery(&met, &mut failures);
-        judged.failures = failures.into_iter().map(|why| format!("at {call}: {why}")).collect();
+        judged.failures = failures
+            .into_iter()
+            .map(|why| format!("at {call}: {why}"))
+            .collect();
         judged
     }
 
@@ -181,43 +239,70 @@ impl Point<'_> {
         match met.status {
             KILLED if self.fault == Fault::Kill => {}
             2 if self.fault != Fault::Kill && names_a_remedy(&met.stderr) => {}
-            2 if self.fault != Fault::Kill => failures.push(format!("no remedy in: {}", met.stderr.trim())),
+            2 if self.fault != Fault::Kill => {
+                failures.push(format!("no remedy in: {}", met.stderr.trim()))
+            }
             _ if went_on => {}
             status => failures.push(format!("it ended with {status}: {}", met.stderr.trim())),
         }
-        // A command that says that it is done has done it. A watcher that is ended before it could try again has reported nothing.
+        // A command that says that it is done has done it. A watcher that is ended before it could
+        // try again has reported nothing.
         if went_on && self.scene.way == Way::Once {
             let (now, talk) = answers(self.ground);
             if now != self.expected.answers[1] {
-                failures.push(format!("it said that all went well, and answers are others than after it: {talk}"));
+                failures.push(format!(
+                    "it said that all went well, and answers are others than after it: {talk}"
+                ));
             }
             let files = self.ground.files();
-            let differs = |path: &&PathBuf| is_the_users(path) && files.get(*path) != self.expected.files.get(*path);
-            let differing: Vec<_> = files.keys().chain(self.expected.files.keys()).filter(differs).collect();
+            let differs = |path: &&PathBuf| {
+                is_the_users(path) && files.get(*path) != self.expected.files.get(*path)
+            };
+            let differing: Vec<_> = files
+                .keys()
+                .chain(self.expected.files.keys())
+                .filter(differs)
+                .collect();
             if !differing.is_empty() {
-                failures.push(format!("it said that all went well, and these differ: {differing:?}"));
+                failures.push(format!(
+                    "it said that all went well, and these differ: {differing:?}"
+                ));
             }
         }
     }
 
     /// The user's files are as they were, or as they are after the command.
     fn users_files(&self, failures: &mut Vec<String>) {
-        let (before, after, now) = (self.ground.before(), &self.expected.files, self.ground.files());
-        let all: BTreeSet<&PathBuf> = before.keys().chain(now.keys()).filter(|path| is_the_users(path)).collect();
+        let (before, after, now) = (
+            self.ground.before(),
+            &self.expected.files,
+            self.ground.files(),
+        );
+        let all: BTreeSet<&PathBuf> = before
+            .keys()
+            .chain(now.keys())
+            .filter(|path| is_the_users(path))
+            .collect();
         for path in all {
             // A verdict beside a file that was moved has the time that it took.
             if self.scene.moves && path.extension().is_some_and(|ending| ending == "json") {
                 continue;
             }
             let is = now.get(path);
-            let is_left_over =
-                is.is_some() && !before.contains_key(path) && path.components().any(|part| is_temporary(part.as_os_str().to_str()));
+            let is_left_over = is.is_some()
+                && !before.contains_key(path)
+                && path
+                    .components()
+                    .any(|part| is_temporary(part.as_os_str().to_str()));
             if is != before.get(path) && is != after.get(path) && !is_left_over {
                 failures.push(format!("{} is neither old nor new", path.display()));
             }
         }
         let out = Path::new("tree/out");
-        let whole = after.keys().filter(|path| path.starts_with(out)).all(|path| now.contains_key(path));
+        let whole = after
+            .keys()
+            .filter(|path| path.starts_with(out))
+            .all(|path| now.contains_key(path));
         if now.contains_key(out) && !whole {
             failures.push("half of a folder is there".into());
         }
@@ -232,12 +317,22 @@ impl Point<'_> {
             let is_error = answer.status == Some(2);
             if is_error && !names_a_remedy(&talk) {
                 failures.push(format!("an answer without a remedy: {talk}"));
-            } else if !is_error && self.scene.way == Way::Once && known.iter().all(|known| answer != &known[i]) {
-                failures.push(format!("{} answers neither as before nor as after: {} {talk}", QUESTIONS[i].join(" "), answer.stdout));
+            } else if !is_error
+                && self.scene.way == Way::Once
+                && known.iter().all(|known| answer != &known[i])
+            {
+                failures.push(format!(
+                    "{} answers neither as before nor as after: {} {talk}",
+                    QUESTIONS[i].join(" "),
+                    answer.stdout
+                ));
             }
         }
         let mut synced = ground.wsidx(&["sync"]);
-        if synced.status == Some(2) && synced.stderr.contains("`wsidx init`") && self.expected.kept == Kept::default() {
+        if synced.status == Some(2)
+            && synced.stderr.contains("`wsidx init`")
+            && self.expected.kept == Kept::default()
+        {
             let made = ground.wsidx(&["init"]);
             if made.status != Some(0) {
                 failures.push(format!("init: {}", made.stderr.trim()));
@@ -250,7 +345,11 @@ impl Point<'_> {
         }
         let verified = ground.wsidx(&["verify"]);
         if verified.status != Some(0) {
-            failures.push(format!("verify: {}{}", verified.stdout.trim(), verified.stderr.trim()));
+            failures.push(format!(
+                "verify: {}{}",
+                verified.stdout.trim(),
+                verified.stderr.trim()
+            ));
         }
         self.kept(met, failures);
         self.again(failures);
@@ -265,10 +364,17 @@ impl Point<'_> {
         if !self.scene.drops && !self.expected.kept.contents.is_subset(&kept.contents) {
             failures.push("stored contents were lost".into());
         }
-        let told = met.stdout.lines().filter(|line| line.contains("\"seq\":")).map(str::as_bytes);
+        let told = met
+            .stdout
+            .lines()
+            .filter(|line| line.contains("\"seq\":"))
+            .map(str::as_bytes);
         for line in told.chain(self.expected.kept.events.iter().map(Vec::as_slice)) {
             if !kept.events.iter().any(|event| event == line) {
-                failures.push(format!("an event was lost: {}", String::from_utf8_lossy(line)));
+                failures.push(format!(
+                    "an event was lost: {}",
+                    String::from_utf8_lossy(line)
+                ));
             }
         }
     }
@@ -276,19 +382,36 @@ impl Point<'_> {
     /// The command does what it does without faults, and nothing is left lying about.
     fn again(&self, failures: &mut Vec<String>) {
         let (answers_then, files_then, status_then) = &self.expected.last;
-        let mut again = run(self.injector, self.scene, self.ground, Fault::Kill, u64::MAX);
+        let mut again = run(
+            self.injector,
+            self.scene,
+            self.ground,
+            Fault::Kill,
+            u64::MAX,
+        );
         if again.status == self.expected.status && again.status != *status_then {
-            again = run(self.injector, self.scene, self.ground, Fault::Kill, u64::MAX);
+            again = run(
+                self.injector,
+                self.scene,
+                self.ground,
+                Fault::Kill,
+                u64::MAX,
+            );
         }
         if self.scene.moves {
             // What is taken in by `sync` is not moved: the file is in one place or the other.
-            let places = ["tree/cat/again.ppm", "aside/cat/again.ppm"].map(|path| self.ground.top().join(path).exists());
+            let places = ["tree/cat/again.ppm", "aside/cat/again.ppm"]
+                .map(|path| self.ground.top().join(path).exists());
             return if places[0] == places[1] {
                 failures.push(format!("the file that is moved is there {places:?}"));
             };
         }
         if again.status != *status_then {
-            failures.push(format!("again: it ended with {}: {}", again.status, again.stderr.trim()));
+            failures.push(format!(
+                "again: it ended with {}: {}",
+                again.status,
+                again.stderr.trim()
+            ));
         }
         let synced = self.ground.wsidx(&["sync"]);
         if synced.status != Some(0) {
@@ -296,14 +419,20 @@ impl Point<'_> {
         }
         let (now, talk) = answers(self.ground);
         if now != *answers_then {
-            failures.push(format!("in the end answers are others than without a fault: {talk}"));
+            failures.push(format!(
+                "in the end answers are others than without a fault: {talk}"
+            ));
         }
         let files = self.ground.files();
         let (is, should) = (names(&files), names(files_then));
         if is != should {
-            failures.push(format!("names differ in the end: {:?}", is.symmetric_difference(&should).collect::<Vec<_>>()));
+            failures.push(format!(
+                "names differ in the end: {:?}",
+                is.symmetric_difference(&should).collect::<Vec<_>>()
+            ));
         }
-        let differs = |path: &&PathBuf| is_the_users(path) && files.get(*path) != files_then.get(*path);
+        let differs =
+            |path: &&PathBuf| is_the_users(path) && files.get(*path) != files_then.get(*path);
         let differing: Vec<_> = files_then.keys().filter(differs).collect();
         if !differing.is_empty() {
             failures.push(format!("these differ in the end: {differing:?}"));
@@ -314,19 +443,36 @@ impl Point<'_> {
     /// Files of the view that no manifest names.
     fn unnamed(&self) -> Option<String> {
         let reader = Reader::open(&self.ground.tree()).ok()?;
-        let named: BTreeSet<String> = reader.view().manifest().files().map(|file| file.name.clone()).collect();
+        let named: BTreeSet<String> = reader
+            .view()
+            .manifest()
+            .files()
+            .map(|file| file.name.clone())
+            .collect();
         let folder = std::fs::read_dir(self.ground.tree().join(".wsidx/view")).unwrap();
         let there = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let stray: Vec<String> = there.filter(|name| name != "manifest" && !named.contains(name)).collect();
+        let stray: Vec<String> = there
+            .filter(|name| name != "manifest" && !named.contains(name))
+            .collect();
         (!stray.is_empty()).then(|| format!("no manifest names {stray:?}"))
     }
 }
 
 /// A name that only a file in the making has.
 fn is_temporary(name: Option<&str>) -> bool {
-    name.is_some_and(|name| name.ends_with(".part") || name.ends_with(".wsidx-part") || name.ends_with(".lock"))
+    name.is_some_and(|name| {
+        name.ends_with(".part") || name.ends_with(".wsidx-part") || name.ends_with(".lock")
+    })
 }
 
 fn without_numbers(call: &str) -> String {
-    call.chars().map(|c| if c.is_ascii_digit() || c.is_ascii_uppercase() { '#' } else { c }).collect()
+    call.chars()
+        .map(|c| {
+            if c.is_ascii_digit() || c.is_ascii_uppercase() {
+                '#'
+            } else {
+                c
+            }
+        })
+        .collect()
 }

@@ -68,7 +68,11 @@ fn synced(ground: &Ground) {
 fn brought(ground: &Ground) {
     made(ground);
     ground.wsidx(&["sync"]).expect(0);
-    fs::write(ground.tree().join(".wsidx/id"), format!("{}\n", "0".repeat(64))).unwrap();
+    fs::write(
+        ground.tree().join(".wsidx/id"),
+        format!("{}\n", "0".repeat(64)),
+    )
+    .unwrap();
     write(&ground.tree(), "dog/late.ppm", &brighter(&ppm(6, SIDE), 2));
 }
 
@@ -123,8 +127,16 @@ fn with_crops(ground: &Ground) {
 
 fn with_files(ground: &Ground) {
     synced(ground);
-    fs::write(ground.tree().join("wsidx.toml"), "# mine\n[edges]\naccept = [\"photometric\"]\n").unwrap();
-    fs::write(ground.tree().join(".wsidx-allow"), "# mine\npath old/**  # as it was\n").unwrap();
+    fs::write(
+        ground.tree().join("wsidx.toml"),
+        "# mine\n[edges]\naccept = [\"photometric\"]\n",
+    )
+    .unwrap();
+    fs::write(
+        ground.tree().join(".wsidx-allow"),
+        "# mine\npath old/**  # as it was\n",
+    )
+    .unwrap();
     fs::write(ground.tree().join("m.json"), "old").unwrap();
     fs::write(ground.top().join("out.png"), "old").unwrap();
 }
@@ -134,7 +146,11 @@ fn to_calibrate(ground: &Ground) {
     (0..240).for_each(|seed| write(&ground.tree(), &format!("cat/{seed}.ppm"), &ppm(seed, SIDE)));
     ground.wsidx(&["init"]).expect(0);
     ground.wsidx(&["sync"]).expect(0);
-    fs::write(ground.tree().join("wsidx.toml"), "# mine\n[edges]\naccept = [\"photometric\"]\n").unwrap();
+    fs::write(
+        ground.tree().join("wsidx.toml"),
+        "# mine\n[edges]\naccept = [\"photometric\"]\n",
+    )
+    .unwrap();
 }
 
 fn in_git(ground: &Ground) {
@@ -143,12 +159,18 @@ fn in_git(ground: &Ground) {
     git.args(["init", "-q"]);
     support::run(git).expect(0);
     fs::create_dir_all(ground.tree().join(".git/hooks")).unwrap();
-    fs::write(ground.tree().join(".git/hooks/pre-commit"), "#!/bin/sh\n# mine\n").unwrap();
+    fs::write(
+        ground.tree().join(".git/hooks/pre-commit"),
+        "#!/bin/sh\n# mine\n",
+    )
+    .unwrap();
 }
 
 fn hooked(ground: &Ground) {
     in_git(ground);
-    ground.wsidx(&["hook", "install", "pre-commit", "--mode", "chain"]).expect(0);
+    ground
+        .wsidx(&["hook", "install", "pre-commit", "--mode", "chain"])
+        .expect(0);
 }
 
 /// Files that a watcher finds when it begins: a new one, a near-duplicate, one that left.
@@ -165,11 +187,22 @@ pub(crate) fn reading() -> Scene {
 }
 
 fn scene(name: &'static str, line: &'static str, prepare: fn(&Ground)) -> Scene {
-    Scene { name, arguments: line.split(' ').collect(), prepare, way: Way::Once, drops: false, moves: false, exchanges: true }
+    Scene {
+        name,
+        arguments: line.split(' ').collect(),
+        prepare,
+        way: Way::Once,
+        drops: false,
+        moves: false,
+        exchanges: true,
+    }
 }
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    let watch = |name, line, lines| Scene { way: Way::Watch(lines), ..scene(name, line, arrived) };
+    let watch = |name, line, lines| Scene {
+        way: Way::Watch(lines),
+        ..scene(name, line, arrived)
+    };
     vec![
         scene("init", "init", images),
         scene("sync-first", "sync", made),
@@ -180,28 +213,65 @@ pub(crate) fn scenes() -> Vec<Scene> {
         scene("sync-mends", "sync", damaged),
         scene("sync-crops", "sync", with_crops),
         scene("sync-fits", "sync", many),
-        Scene { drops: true, ..scene("gc", "gc --older-than 0", to_collect) },
+        Scene {
+            drops: true,
+            ..scene("gc", "gc --older-than 0", to_collect)
+        },
         scene("rebuild", "rebuild", synced),
         scene("rebuild-refit", "rebuild --refit", fitted),
-        Scene { drops: true, ..scene("rebuild-brought", "rebuild", brought) },
-        Scene { drops: true, exchanges: false, ..scene("rebuild-renames", "rebuild", brought) },
+        Scene {
+            drops: true,
+            ..scene("rebuild-brought", "rebuild", brought)
+        },
+        Scene {
+            drops: true,
+            exchanges: false,
+            ..scene("rebuild-renames", "rebuild", brought)
+        },
         scene("verify", "verify", synced),
         scene("calibrate", "calibrate --write", to_calibrate),
         scene("allow", "allow dog/near.ppm --reason two", with_files),
         scene("allow-first", "allow dog/near.ppm --reason two", synced),
         scene("baseline", "baseline write", with_files),
-        scene("hook-install", "hook install pre-merge-commit --mode file", in_git),
+        scene(
+            "hook-install",
+            "hook install pre-merge-commit --mode file",
+            in_git,
+        ),
         scene("hook-chain", "hook install pre-commit --mode chain", in_git),
         scene("hook-uninstall", "hook uninstall", hooked),
         scene("reduce-link", "reduce --clusters 5 --link out", synced),
         scene("reduce-copy", "reduce --clusters 5 --copy out", synced),
-        scene("similarity", "similarity --out ../out.npy --heat-map ../out.png --graph ../out.svg", with_files),
-        scene("check-metrics", "check . --exit-zero --metrics m.json --plots p.csv", with_files),
+        scene(
+            "similarity",
+            "similarity --out ../out.npy --heat-map ../out.png --graph ../out.svg",
+            with_files,
+        ),
+        scene(
+            "check-metrics",
+            "check . --exit-zero --metrics m.json --plots p.csv",
+            with_files,
+        ),
         scene("cluster-graph", "cluster --graph ../out.svg", with_files),
         scene("spectrum-plot", "spectrum --plot ../out.svg", with_files),
-        scene("compare", "compare cat/3.ppm dog/near.ppm --out ../out.png", with_files),
-        scene("debug-picture", "debug picture cat/3.ppm --out ../out.png", with_files),
+        scene(
+            "compare",
+            "compare cat/3.ppm dog/near.ppm --out ../out.png",
+            with_files,
+        ),
+        scene(
+            "debug-picture",
+            "debug picture cat/3.ppm --out ../out.png",
+            with_files,
+        ),
         watch("watch", "watch . --settle 0.05", 3),
-        Scene { moves: true, ..watch("watch-moves", "watch . --settle 0.05 --on-redundant move:../aside", 3) },
+        Scene {
+            moves: true,
+            ..watch(
+                "watch-moves",
+                "watch . --settle 0.05 --on-redundant move:../aside",
+                3,
+            )
+        },
     ]
 }

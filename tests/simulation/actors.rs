@@ -1,4 +1,5 @@
-//! What actors do, one process after the other, and what is asked of each: success as the model allows, or an error that has a cause.
+//! What actors do, one process after the other, and what is asked of each: success as the model
+//! allows, or an error that has a cause.
 
 use std::sync::Arc;
 
@@ -50,7 +51,9 @@ impl Deed {
         match numbers.below(20) {
             0..3 => Self::Change(1 + numbers.below(6)),
             3..7 => Self::Sync(Vec::new()),
-            7 => Self::Sync(vec![[&b"train"[..], b"test/cat", b"data"][numbers.below(3) as usize].to_vec()]),
+            7 => Self::Sync(vec![
+                [&b"train"[..], b"test/cat", b"data"][numbers.below(3) as usize].to_vec(),
+            ]),
             8..11 => Self::Watch(1 + numbers.below(4)),
             11..15 => Self::Look(1 + numbers.below(3)),
             15 => Self::Events,
@@ -75,7 +78,9 @@ impl Actor {
         if process.is_dead() {
             return Ok(());
         }
-        self.sim.world().tell(format!("process {}: {deed:?}", process.id));
+        self.sim
+            .world()
+            .tell(format!("process {}: {deed:?}", process.id));
         let done = match deed {
             Deed::Change(changes) => {
                 self.change(*changes, numbers);
@@ -96,7 +101,9 @@ impl Actor {
     pub(crate) fn change(&self, changes: u64, numbers: &mut Numbers) -> Vec<RelPath> {
         let mut world = self.sim.world();
         let (step, clock) = (world.step(), world.clock);
-        (0..changes).flat_map(|_| world.tree.change(step, clock, numbers)).collect()
+        (0..changes)
+            .flat_map(|_| world.tree.change(step, clock, numbers))
+            .collect()
     }
 
     fn configure(&self, crops: bool, process: &Arc<Process>) -> Outcome {
@@ -111,20 +118,29 @@ impl Actor {
         Ok(())
     }
 
-    /// An error has a cause: a fault that the process met, a lock that another holds, or bits that changed, and then it says what mends it.
+    /// An error has a cause: a fault that the process met, a lock that another holds, or bits that
+    /// changed, and then it says what mends it.
     fn excuse(&self, process: &Process, error: &Error) -> Outcome {
         if process.met_faults() || matches!(error, Error::Locked { .. }) {
             return Ok(());
         }
         match error {
-            Error::Damaged { .. } | Error::Version { .. } if self.sim.world().model.rotten => Ok(()),
+            Error::Damaged { .. } | Error::Version { .. } if self.sim.world().model.rotten => {
+                Ok(())
+            }
             _ => Err(format!("an error without a cause: {error}")),
         }
     }
 
     /// Opens the index for writing; nothing where that fails for a cause.
     fn writer(&self, process: &Arc<Process>) -> Outcome<Option<Writer>> {
-        let opened = Writer::open_in(&POOL.root(), process.storage(), "a writer", process.id.is_multiple_of(2), &Silent);
+        let opened = Writer::open_in(
+            &POOL.root(),
+            process.storage(),
+            "a writer",
+            process.id.is_multiple_of(2),
+            &Silent,
+        );
         let mut writer = match opened {
             Ok(writer) => writer,
             Err(error) => return self.excuse(process, &error).map(|()| None),
@@ -135,7 +151,10 @@ impl Actor {
         }
         let model = &mut world.model;
         if !model.rotten && (writer.is_incomplete() || !writer.opened.damage.is_empty()) {
-            return Err(format!("records were lost where no bit changed: {:?}", writer.opened.damage));
+            return Err(format!(
+                "records were lost where no bit changed: {:?}",
+                writer.opened.damage
+            ));
         }
         model.opened(&observed(writer.state()))?;
         drop(world);
@@ -179,10 +198,14 @@ impl Actor {
         }
     }
 
-    /// A writer that publishes has reported success, or not: a power loss does not take back what is published now.
+    /// A writer that publishes has reported success, or not: a power loss does not take back what
+    /// is published now.
     fn published(&self, acknowledged: bool) {
         let mut world = self.sim.world();
-        if let Some(generation) = world.published().filter(|_| acknowledged && !world.model.rotten) {
+        if let Some(generation) = world
+            .published()
+            .filter(|_| acknowledged && !world.model.rotten)
+        {
             world.model.published(generation);
         }
     }
@@ -192,59 +215,109 @@ impl Actor {
     }
 
     fn sync(&self, process: &Arc<Process>, scopes: Vec<Vec<u8>>) -> Outcome {
-        let Some(mut writer) = self.writer(process)? else { return Ok(()) };
-        let scope = Scope::Below(if scopes.is_empty() { vec![Vec::new()] } else { scopes.clone() });
-        let options = SyncOptions { scopes, at: self.now(), limits: None };
-        let synced = self.write(process, &mut writer, scope, |writer| writer.sync(&options, &Silent))?;
+        let Some(mut writer) = self.writer(process)? else {
+            return Ok(());
+        };
+        let scope = Scope::Below(if scopes.is_empty() {
+            vec![Vec::new()]
+        } else {
+            scopes.clone()
+        });
+        let options = SyncOptions {
+            scopes,
+            at: self.now(),
+            limits: None,
+        };
+        let synced = self.write(process, &mut writer, scope, |writer| {
+            writer.sync(&options, &Silent)
+        })?;
         self.published(synced.is_some());
         Ok(())
     }
 
     fn gc(&self, process: &Arc<Process>, age: i64) -> Outcome {
-        let Some(mut writer) = self.writer(process)? else { return Ok(()) };
+        let Some(mut writer) = self.writer(process)? else {
+            return Ok(());
+        };
         let at = self.now();
         self.sim.world().model.dropped_events = true;
-        let cleared = self.write(process, &mut writer, Scope::Nothing, |writer| writer.gc(at - age + 1, at, &Silent))?;
+        let cleared = self.write(process, &mut writer, Scope::Nothing, |writer| {
+            writer.gc(at - age + 1, at, &Silent)
+        })?;
         self.published(cleared.is_some());
         Ok(())
     }
 
     fn rebuild(&self, process: &Arc<Process>) -> Outcome {
-        let Some(mut writer) = self.writer(process)? else { return Ok(()) };
+        let Some(mut writer) = self.writer(process)? else {
+            return Ok(());
+        };
         let at = self.now();
-        let rebuilt = self.write(process, &mut writer, Scope::Nothing, |writer| writer.rebuild(false, at, &Silent))?;
+        let rebuilt = self.write(process, &mut writer, Scope::Nothing, |writer| {
+            writer.rebuild(false, at, &Silent)
+        })?;
         self.published(rebuilt.is_some());
         Ok(())
     }
 
     fn verify(&self, process: &Arc<Process>) -> Outcome {
-        let Some(mut writer) = self.writer(process)? else { return Ok(()) };
-        self.write(process, &mut writer, Scope::Nothing, |writer| writer.verify(true, &Limits::default(), &Silent)).map(|_| ())
+        let Some(mut writer) = self.writer(process)? else {
+            return Ok(());
+        };
+        self.write(process, &mut writer, Scope::Nothing, |writer| {
+            writer.verify(true, &Limits::default(), &Silent)
+        })
+        .map(|_| ())
     }
 
     fn watch(&self, process: &Arc<Process>, rounds: u64, numbers: &mut Numbers) -> Outcome {
-        let Some(mut writer) = self.writer(process)? else { return Ok(()) };
+        let Some(mut writer) = self.writer(process)? else {
+            return Ok(());
+        };
         let at = self.now();
-        let intake = self.write(process, &mut writer, Scope::Nothing, |writer| writer.intake(&[], at, &Silent))?;
-        let Some(mut intake) = intake else { return Ok(()) };
+        let intake = self.write(process, &mut writer, Scope::Nothing, |writer| {
+            writer.intake(&[], at, &Silent)
+        })?;
+        let Some(mut intake) = intake else {
+            return Ok(());
+        };
         for _ in 0..rounds {
             let paths = self.change(1 + numbers.below(4), numbers);
             let at = self.now();
             let files = self.sim.world().tree.files();
-            let (there, gone): (Vec<RelPath>, Vec<RelPath>) = paths.iter().cloned().partition(|path| files.contains_key(path));
-            let files = there.into_iter().map(|path| Arrival { path, growing: numbers.below(3) == 0 }).collect();
-            let arrivals = Arrivals { files, gone, leave: true, ..Arrivals::default() };
+            let (there, gone): (Vec<RelPath>, Vec<RelPath>) = paths
+                .iter()
+                .cloned()
+                .partition(|path| files.contains_key(path));
+            let files = there
+                .into_iter()
+                .map(|path| Arrival {
+                    path,
+                    growing: numbers.below(3) == 0,
+                })
+                .collect();
+            let arrivals = Arrivals {
+                files,
+                gone,
+                leave: true,
+                ..Arrivals::default()
+            };
             let words = &mut |seq: u64, told: &Told<'_>| {
                 let text = match told {
-                    Told::Verdict(checked) => format!("{} {:?}", checked.judgement.verdict.name(), checked.item.path),
+                    Told::Verdict(checked) => format!(
+                        "{} {:?}",
+                        checked.judgement.verdict.name(),
+                        checked.item.path
+                    ),
                     Told::Moved { from, to, .. } => format!("{from:?} {to:?}"),
                     Told::Removed { path, .. } => format!("{path:?}"),
                 };
                 format!("{seq} {text}").into_bytes()
             };
             let scope = Scope::Some(paths.into_iter().collect());
-            let taken =
-                self.write(process, &mut writer, scope, |writer| writer.take_arrivals(&mut intake, arrivals, at, words, &Silent))?;
+            let taken = self.write(process, &mut writer, scope, |writer| {
+                writer.take_arrivals(&mut intake, arrivals, at, words, &Silent)
+            })?;
             let Some(taken) = taken else { return Ok(()) };
             self.published(true);
             let mut world = self.sim.world();
@@ -254,7 +327,8 @@ impl Actor {
                 }
             }
         }
-        self.write(process, &mut writer, Scope::Nothing, Writer::save).map(|_| ())
+        self.write(process, &mut writer, Scope::Nothing, Writer::save)
+            .map(|_| ())
     }
 
     fn events(&self, process: &Arc<Process>) -> Outcome {
@@ -275,7 +349,9 @@ impl Actor {
         }
         for (seq, text) in &told {
             match found.get(seq) {
-                Some(found) if found != text => return Err(format!("event {seq} has another text than was told")),
+                Some(found) if found != text => {
+                    return Err(format!("event {seq} has another text than was told"));
+                }
                 None if !world.model.dropped_events => return Err(format!("event {seq} is lost")),
                 _ => {}
             }
@@ -296,7 +372,12 @@ impl Actor {
         }
     }
 
-    pub(crate) fn look(&self, process: &Arc<Process>, questions: u64, numbers: &mut Numbers) -> Outcome {
+    pub(crate) fn look(
+        &self,
+        process: &Arc<Process>,
+        questions: u64,
+        numbers: &mut Numbers,
+    ) -> Outcome {
         let since = self.sim.world().model.generation;
         let reader = match Reader::open_in(&POOL.root(), process.storage()) {
             Ok(reader) => reader,
@@ -315,7 +396,11 @@ impl Actor {
         model.seen(tree, reader.view().manifest().generation, since, &files)?;
         drop(world);
         for question in 0..questions {
-            let question = if question == 0 { Question::Everything } else { Question::any(numbers) };
+            let question = if question == 0 {
+                Question::Everything
+            } else {
+                Question::any(numbers)
+            };
             let answer = match question.answer(&reader) {
                 Ok(answer) => answer,
                 Err(error) => return self.excuse(process, &error),
@@ -325,20 +410,38 @@ impl Actor {
         Ok(())
     }
 
-    fn compare(&self, reader: &Reader, files: &crate::model::Observed, question: &Question, answer: &str) -> Outcome {
+    fn compare(
+        &self,
+        reader: &Reader,
+        files: &crate::model::Observed,
+        question: &Question,
+        answer: &str,
+    ) -> Outcome {
         let crops = reader.view().crops().is_some();
         let settings = reader.view().manifest().settings.clone();
         let first = first_settings().map_err(|error| error.to_string())?;
         if settings != first && !self.sim.world().model.lost_settings {
             return Err("the settings of the index are not those it was made with".into());
         }
-        let built = Built { files: files.clone(), crops, settings };
-        let right = self.oracle.answer(built, question).map_err(|error| format!("the index that is built from nothing: {error}"))?;
+        let built = Built {
+            files: files.clone(),
+            crops,
+            settings,
+        };
+        let right = self
+            .oracle
+            .answer(built, question)
+            .map_err(|error| format!("the index that is built from nothing: {error}"))?;
         self.sim.world().counts.compared += 1;
         if right == answer {
             return Ok(());
         }
-        let differs = right.lines().zip(answer.lines()).find(|(right, wrong)| right != wrong);
-        Err(format!("an answer is not that of an index built from nothing: {differs:#?}"))
+        let differs = right
+            .lines()
+            .zip(answer.lines())
+            .find(|(right, wrong)| right != wrong);
+        Err(format!(
+            "an answer is not that of an index built from nothing: {differs:#?}"
+        ))
     }
 }

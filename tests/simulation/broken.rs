@@ -1,4 +1,5 @@
-//! Faults of ordering, put into the medium below the library as if the library had made them: the simulation must find each.
+//! Faults of ordering, put into the medium below the library as if the library had made them: the
+//! simulation must find each.
 
 /// What the medium does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,6 +1,7 @@
-//! The whole system from one seed: several actors on simulated disks, with a simulated clock, under a seeded scheduler, with all that may go
-//! wrong. After each crash the next process finds the old state or the new one, nothing that was acknowledged is missing, readers see whole
-//! generations at any moment and answer as an index built from nothing does, and at the end the index is that one.
+//! The whole system from one seed: several actors on simulated disks, with a simulated clock, under
+//! a seeded scheduler, with all that may go wrong. After each crash the next process finds the old
+//! state or the new one, nothing that was acknowledged is missing, readers see whole generations at
+//! any moment and answer as an index built from nothing does, and at the end the index is that one.
 //!
 //! ```text
 //! cargo test --release --test simulation                                                 300 seeds
@@ -37,15 +38,25 @@ use run::{Ran, run};
 use world::Counts;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    std::env::var(name).ok().map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number"))
+    })
 }
 
 fn command(seed: u64) -> String {
-    format!("seed {seed}; WSIDX_SEED={seed} cargo test --release --test simulation replay -- --nocapture")
+    format!(
+        "seed {seed}; WSIDX_SEED={seed} cargo test --release --test simulation replay -- --nocapture"
+    )
 }
 
 /// Runs seeds on all processors until `stop` is met. What they came to, and the failures.
-fn all(first: u64, count: u64, broken: Broken, stop_at_first: bool) -> (Counts, Vec<(u64, String)>) {
+fn all(
+    first: u64,
+    count: u64,
+    broken: Broken,
+    stop_at_first: bool,
+) -> (Counts, Vec<(u64, String)>) {
     let next = AtomicU64::new(first);
     let found = Mutex::new((Counts::default(), Vec::new()));
     std::thread::scope(|scope| {
@@ -53,10 +64,14 @@ fn all(first: u64, count: u64, broken: Broken, stop_at_first: bool) -> (Counts, 
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count || (stop_at_first && !found.lock().unwrap().1.is_empty()) {
+                    if seed >= first + count
+                        || (stop_at_first && !found.lock().unwrap().1.is_empty())
+                    {
                         return;
                     }
-                    let Ran { counts, failure, .. } = run(seed, broken);
+                    let Ran {
+                        counts, failure, ..
+                    } = run(seed, broken);
                     let mut found = found.lock().unwrap();
                     found.0.add(&counts);
                     found.1.extend(failure.map(|failure| (seed, failure)));
@@ -71,21 +86,36 @@ fn all(first: u64, count: u64, broken: Broken, stop_at_first: bool) -> (Counts, 
 
 #[test]
 fn from_any_seed_nothing_acknowledged_is_lost_and_no_answer_is_wrong() {
-    let (first, count) = (number("WSIDX_FIRST").unwrap_or(0), number("WSIDX_SEEDS").unwrap_or(300));
+    let (first, count) = (
+        number("WSIDX_FIRST").unwrap_or(0),
+        number("WSIDX_SEEDS").unwrap_or(300),
+    );
     let began = Instant::now();
     let (counts, failures) = all(first, count, Broken::Nothing, false);
-    println!("{count} seeds from {first} in {:.1} s: {counts:?}", began.elapsed().as_secs_f64());
+    println!(
+        "{count} seeds from {first} in {:.1} s: {counts:?}",
+        began.elapsed().as_secs_f64()
+    );
     for (seed, failure) in &failures {
         println!("{}\n    {failure}", command(*seed));
     }
-    assert!(failures.is_empty(), "{} of {count} seeds fail", failures.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {count} seeds fail",
+        failures.len()
+    );
 }
 
 #[test]
 fn replay() {
-    let Some(seed) = number("WSIDX_SEED") else { return };
+    let Some(seed) = number("WSIDX_SEED") else {
+        return;
+    };
     let broken = std::env::var("WSIDX_BROKEN").unwrap_or_default();
-    let broken = Broken::ALL.into_iter().find(|known| format!("{known:?}") == broken).unwrap_or_default();
+    let broken = Broken::ALL
+        .into_iter()
+        .find(|known| format!("{known:?}") == broken)
+        .unwrap_or_default();
     let ran = run(seed, broken);
     ran.trace.iter().for_each(|line| println!("{line}"));
     println!("{:?}", ran.counts);
@@ -98,8 +128,15 @@ fn replay() {
 fn a_replay_is_the_same_call_by_call() {
     for seed in 0..20 {
         let (one, other) = (run(seed, Broken::Nothing), run(seed, Broken::Nothing));
-        let differs = one.trace.iter().zip(&other.trace).find(|(one, other)| one != other);
-        assert!(differs.is_none() && one.trace.len() == other.trace.len(), "seed {seed}: {differs:?}");
+        let differs = one
+            .trace
+            .iter()
+            .zip(&other.trace)
+            .find(|(one, other)| one != other);
+        assert!(
+            differs.is_none() && one.trace.len() == other.trace.len(),
+            "seed {seed}: {differs:?}"
+        );
         assert_eq!(one.failure, other.failure);
     }
 }
@@ -108,7 +145,9 @@ fn a_replay_is_the_same_call_by_call() {
 fn each_fault_of_ordering_is_found() {
     for broken in Broken::ALL {
         let (counts, failures) = all(0, 1_000, broken, true);
-        let (seed, failure) = failures.first().unwrap_or_else(|| panic!("{broken:?} is not found in {counts:?}"));
+        let (seed, failure) = failures
+            .first()
+            .unwrap_or_else(|| panic!("{broken:?} is not found in {counts:?}"));
         let without = run(*seed, Broken::Nothing).failure;
         assert_eq!(without, None, "seed {seed} fails without {broken:?}, too");
         println!("{broken:?}: seed {seed}: {failure}");

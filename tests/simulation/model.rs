@@ -1,4 +1,5 @@
-//! What the index may hold, by what was acknowledged: for each path the values that a process may find there.
+//! What the index may hold, by what was acknowledged: for each path the values that a process may
+//! find there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +75,11 @@ fn number(id: &ContentId) -> usize {
 
 /// What a writer holds.
 pub(crate) fn observed(state: &State) -> Observed {
-    state.paths().iter().map(|(path, entry)| (path.clone(), entry.content().map_or(UNREAD, number))).collect()
+    state
+        .paths()
+        .iter()
+        .map(|(path, entry)| (path.clone(), entry.content().map_or(UNREAD, number)))
+        .collect()
 }
 
 /// What a view shows.
@@ -87,7 +92,9 @@ pub(crate) fn shown(view: &View) -> wsidx::Result<Observed> {
     let mut observed = Observed::new();
     for path in paths {
         match view.path(&path)? {
-            Some(PathRecord::Row(row)) => drop(observed.insert(path, number(&view.content(row)?.0))),
+            Some(PathRecord::Row(row)) => {
+                drop(observed.insert(path, number(&view.content(row)?.0)))
+            }
             Some(PathRecord::Undecodable(_)) => drop(observed.insert(path, UNREAD)),
             None => {}
         }
@@ -105,7 +112,13 @@ fn wording(held: Option<&usize>) -> String {
 
 /// A value as it is compared: a content that is no picture is unreadable.
 pub(crate) fn value(held: Held) -> Held {
-    held.map(|number| if POOL.is_broken(number) { UNREAD } else { number })
+    held.map(|number| {
+        if POOL.is_broken(number) {
+            UNREAD
+        } else {
+            number
+        }
+    })
 }
 
 impl Model {
@@ -128,7 +141,11 @@ impl Model {
         values
     }
 
-    fn compare(possible: &BTreeMap<RelPath, BTreeSet<Held>>, observed: &Observed, who: &str) -> Result<(), String> {
+    fn compare(
+        possible: &BTreeMap<RelPath, BTreeSet<Held>>,
+        observed: &Observed,
+        who: &str,
+    ) -> Result<(), String> {
         let none = BTreeSet::from([None]);
         for path in possible.keys().chain(observed.keys()) {
             let held = observed.get(path);
@@ -136,7 +153,11 @@ impl Model {
             if !may.contains(&held.copied()) {
                 let may: Vec<String> = may.iter().map(|held| wording(held.as_ref())).collect();
                 let path = String::from_utf8_lossy(path);
-                return Err(format!("{who}: {path} holds {}; acknowledged or under way: {}", wording(held), may.join(", ")));
+                return Err(format!(
+                    "{who}: {path} holds {}; acknowledged or under way: {}",
+                    wording(held),
+                    may.join(", ")
+                ));
             }
         }
         Ok(())
@@ -152,7 +173,10 @@ impl Model {
     }
 
     fn settle(&mut self, observed: &Observed) {
-        self.possible = observed.iter().map(|(path, held)| (path.clone(), BTreeSet::from([Some(*held)]))).collect();
+        self.possible = observed
+            .iter()
+            .map(|(path, held)| (path.clone(), BTreeSet::from([Some(*held)])))
+            .collect();
         self.in_flight = None;
         if self.history.last() != Some(observed) {
             self.history.push(observed.clone());
@@ -160,8 +184,15 @@ impl Model {
     }
 
     /// A writer reports success, and holds this.
-    pub(crate) fn acknowledged(&mut self, tree: &Tree, observed: &Observed, met_faults: bool) -> Result<(), String> {
-        let Some(InFlight { since, scope }) = &self.in_flight else { return Ok(()) };
+    pub(crate) fn acknowledged(
+        &mut self,
+        tree: &Tree,
+        observed: &Observed,
+        met_faults: bool,
+    ) -> Result<(), String> {
+        let Some(InFlight { since, scope }) = &self.in_flight else {
+            return Ok(());
+        };
         let mut possible = self.possible.clone();
         for (path, held) in tree.held_since(*since) {
             if scope.has(&path) {
@@ -170,7 +201,10 @@ impl Model {
                 may.extend((!is_steady || met_faults).then_some(Some(UNREAD)));
                 match scope {
                     // A watcher leaves a file alone that has not settled.
-                    Scope::Some(_) => possible.entry(path).or_insert_with(|| BTreeSet::from([None])).extend(may),
+                    Scope::Some(_) => possible
+                        .entry(path)
+                        .or_insert_with(|| BTreeSet::from([None]))
+                        .extend(may),
                     _ => drop(possible.insert(path, may)),
                 }
             }
@@ -187,18 +221,34 @@ impl Model {
     }
 
     /// A reader sees this at a generation, and `since` was the newest one when it began.
-    pub(crate) fn seen(&mut self, tree: &Tree, generation: u64, since: u64, observed: &Observed) -> Result<(), String> {
+    pub(crate) fn seen(
+        &mut self,
+        tree: &Tree,
+        generation: u64,
+        since: u64,
+        observed: &Observed,
+    ) -> Result<(), String> {
         if self.rotten {
             return Ok(());
         }
         if generation < since {
-            return Err(format!("a reader sees generation {generation} after generation {since} was seen"));
+            return Err(format!(
+                "a reader sees generation {generation} after generation {since} was seen"
+            ));
         }
         match self.shown.get(&generation) {
-            Some(shown) if shown != observed => return Err(format!("generation {generation} shows two different states")),
+            Some(shown) if shown != observed => {
+                return Err(format!(
+                    "generation {generation} shows two different states"
+                ));
+            }
             _ if self.history.contains(observed) => {}
             Some(_) => {}
-            None => Self::compare(&self.values(tree), observed, &format!("a reader of generation {generation}"))?,
+            None => Self::compare(
+                &self.values(tree),
+                observed,
+                &format!("a reader of generation {generation}"),
+            )?,
         }
         self.shown.insert(generation, observed.clone());
         self.generation = self.generation.max(generation);
@@ -211,10 +261,12 @@ impl Model {
         self.generation = self.generation.max(generation);
     }
 
-    /// The power went: a generation that readers have seen and no writer has acknowledged may be gone, and its number is used again.
+    /// The power went: a generation that readers have seen and no writer has acknowledged may be
+    /// gone, and its number is used again.
     pub(crate) fn power_lost(&mut self) {
         self.generation = self.generation.min(self.acknowledged_generation);
-        self.shown.retain(|&generation, _| generation <= self.acknowledged_generation);
+        self.shown
+            .retain(|&generation, _| generation <= self.acknowledged_generation);
     }
 
     /// All is sound again, after bits had changed.

@@ -1,4 +1,5 @@
-//! The index that is built from nothing, on a disk that does nothing wrong: what every answer is compared with.
+//! The index that is built from nothing, on a disk that does nothing wrong: what every answer is
+//! compared with.
 
 use std::{
     collections::BTreeMap,
@@ -23,20 +24,29 @@ use crate::{
     world::Sim,
 };
 
-/// Each live row by its content: its record without its place; its list and its edges by content; and the features of its crops.
-pub(crate) type Everything = BTreeMap<ContentId, (RowRecord, Vec<(ContentId, u32)>, Vec<String>, Vec<i32>)>;
+/// Each live row by its content: its record without its place; its list and its edges by content;
+/// and the features of its crops.
+pub(crate) type Everything =
+    BTreeMap<ContentId, (RowRecord, Vec<(ContentId, u32)>, Vec<String>, Vec<i32>)>;
 
 /// The stored picture of each live row.
 fn pictures(reader: &Reader, all: &Everything) -> Result<Vec<String>> {
     let first = |(record, ..): &(RowRecord, _, _, _)| record.occurrences[0].path.clone();
-    let picture = |path: Arc<[u8]>| Ok(blake3::hash(reader.stored(&path)?.picture.samples()).to_hex().to_string());
+    let picture = |path: Arc<[u8]>| {
+        Ok(blake3::hash(reader.stored(&path)?.picture.samples())
+            .to_hex()
+            .to_string())
+    };
     all.values().map(|row| picture(first(row))).collect()
 }
 
 /// All that a view shows.
 pub(crate) fn everything(reader: &Reader) -> Result<Everything> {
     let view = reader.view();
-    let of_crops = view.crops().zip(view.manifest().crops.as_ref()).map_or(0, |(_, crops)| crops.places);
+    let of_crops = view
+        .crops()
+        .zip(view.manifest().crops.as_ref())
+        .map_or(0, |(_, crops)| crops.places);
     let mut all = Everything::new();
     for row in 0..view.rows() as u32 {
         let record = view.row(row)?;
@@ -44,24 +54,56 @@ pub(crate) fn everything(reader: &Reader) -> Result<Everything> {
             continue;
         }
         let id = |row| view.content(row).map(|(id, _)| id);
-        let list = view.list(row)?.iter().map(|near| Ok((id(near.row)?, near.distance))).collect::<Result<_>>()?;
-        let edge = |edge: &wsidx::similarity::Edge| Ok(format!("{:?} {} {:?}", id(edge.row)?, edge.similarity.to_bits(), edge.needs));
-        let mut edges = view.edges(row)?.iter().map(edge).collect::<Result<Vec<_>>>()?;
+        let list = view
+            .list(row)?
+            .iter()
+            .map(|near| Ok((id(near.row)?, near.distance)))
+            .collect::<Result<_>>()?;
+        let edge = |edge: &wsidx::similarity::Edge| {
+            Ok(format!(
+                "{:?} {} {:?}",
+                id(edge.row)?,
+                edge.similarity.to_bits(),
+                edge.needs
+            ))
+        };
+        let mut edges = view
+            .edges(row)?
+            .iter()
+            .map(edge)
+            .collect::<Result<Vec<_>>>()?;
         edges.sort();
         let mut crops = Vec::new();
         for crop in row * of_crops..(row + 1) * of_crops {
-            let features = view.crops().map(|crops| crops.row(crop).map(|row| row.values().collect::<Vec<_>>())).transpose()?;
+            let features = view
+                .crops()
+                .map(|crops| crops.row(crop).map(|row| row.values().collect::<Vec<_>>()))
+                .transpose()?;
             crops.extend(features.into_iter().flatten());
         }
-        let place = Place { pack: 0, offset: 0, len: 0 };
-        all.insert(record.id, (RowRecord { place, ..record }, list, edges, crops));
+        let place = Place {
+            pack: 0,
+            offset: 0,
+            len: 0,
+        };
+        all.insert(
+            record.id,
+            (RowRecord { place, ..record }, list, edges, crops),
+        );
     }
     Ok(all)
 }
 
 /// Files to be judged, as a user names them.
 pub(crate) fn items(files: &[(Arc<[u8]>, usize)]) -> Vec<CheckItem> {
-    files.iter().map(|(path, content)| CheckItem { file: POOL.file(*content), path: path.clone(), inside: true }).collect()
+    files
+        .iter()
+        .map(|(path, content)| CheckItem {
+            file: POOL.file(*content),
+            path: path.clone(),
+            inside: true,
+        })
+        .collect()
 }
 
 /// A question, for the index and for the one that is built from nothing.
@@ -100,24 +142,36 @@ impl Question {
             Self::Everything => {
                 let all = everything(reader)?;
                 let pictures = pictures(reader, &all)?;
-                all.iter().zip(pictures).map(|(row, picture)| format!("{row:?} {picture}\n")).collect()
+                all.iter()
+                    .zip(pictures)
+                    .map(|(row, picture)| format!("{row:?} {picture}\n"))
+                    .collect()
             }
             Self::Groups => format!("{:#?}", reader.groups(&rule, &Silent)?),
-            Self::Query(content) => format!("{:#?}", reader.query(&POOL.file(*content), 5, &Limits::default(), &rule)?),
-            Self::Check(files) => format!("{:#?}", reader.check(items(files), &CheckOptions::default(), &Silent)?),
+            Self::Query(content) => format!(
+                "{:#?}",
+                reader.query(&POOL.file(*content), 5, &Limits::default(), &rule)?
+            ),
+            Self::Check(files) => format!(
+                "{:#?}",
+                reader.check(items(files), &CheckOptions::default(), &Silent)?
+            ),
         })
     }
 }
 
 /// The settings of the first index of a run.
 pub(crate) fn first_settings() -> Result<Vec<u8>> {
-    Ok(Settings::new(Shape::new(SIDE as u16, 3)?).to_text().into_bytes())
+    Ok(Settings::new(Shape::new(SIDE as u16, 3)?)
+        .to_text()
+        .into_bytes())
 }
 
 /// Makes an empty index.
 pub(crate) fn create(process: &Arc<Process>, settings: &[u8]) -> Result<()> {
     Packs::create(process.storage().packs()?, settings)?;
-    Writer::open_in(&POOL.root(), process.storage(), "init", false, &Silent)?.publish(0, &Silent)?;
+    Writer::open_in(&POOL.root(), process.storage(), "init", false, &Silent)?
+        .publish(0, &Silent)?;
     Ok(())
 }
 
@@ -138,12 +192,20 @@ pub(crate) struct Built {
 impl Oracle {
     /// What an index of just these files answers.
     pub(crate) fn answer(&self, of: Built, question: &Question) -> Result<String> {
-        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned();
+        let built = self
+            .built
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&of)
+            .cloned();
         let process = match built {
             Some(process) => process,
             None => {
                 let process = build(&of)?;
-                self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(of, Arc::clone(&process));
+                self.built
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(of, Arc::clone(&process));
                 process
             }
         };
@@ -151,15 +213,24 @@ impl Oracle {
     }
 }
 
-fn build(Built { files, crops, settings }: &Built) -> Result<Arc<Process>> {
+fn build(
+    Built {
+        files,
+        crops,
+        settings,
+    }: &Built,
+) -> Result<Arc<Process>> {
     let sim = Sim::new(0, Broken::Nothing);
     let mut numbers = Numbers::new(0);
     for (path, content) in files.iter().filter(|(_, content)| **content != UNREAD) {
-        sim.world().tree.put(path.clone(), *content, 0, 0, &mut numbers);
+        sim.world()
+            .tree
+            .put(path.clone(), *content, 0, 0, &mut numbers);
     }
     sim.world().rules = crops.then(|| "[index]\ncrops = true\n".to_owned());
     let process = Process::start(&sim, 0);
     create(&process, settings)?;
-    Writer::open_in(&POOL.root(), process.storage(), "sync", false, &Silent)?.sync(&SyncOptions::default(), &Silent)?;
+    Writer::open_in(&POOL.root(), process.storage(), "sync", false, &Silent)?
+        .sync(&SyncOptions::default(), &Silent)?;
     Ok(process)
 }

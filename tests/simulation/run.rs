@@ -45,9 +45,18 @@ fn odds(numbers: &mut Numbers) -> Odds {
 pub(crate) fn run(seed: u64, broken: Broken) -> Ran {
     let mut numbers = Numbers::new(seed ^ 0x5eed);
     let sim = Sim::new(seed, broken);
-    let failure = Run { sim: Arc::clone(&sim), oracle: Arc::default() }.all(&mut numbers).err();
+    let failure = Run {
+        sim: Arc::clone(&sim),
+        oracle: Arc::default(),
+    }
+    .all(&mut numbers)
+    .err();
     let mut world = sim.world();
-    Ran { counts: world.counts, trace: std::mem::take(&mut world.trace), failure }
+    Ran {
+        counts: world.counts,
+        trace: std::mem::take(&mut world.trace),
+        failure,
+    }
 }
 
 struct Run {
@@ -78,7 +87,11 @@ impl Run {
         let failures: Arc<Mutex<Vec<String>>> = Arc::default();
         let actor = |number: usize| -> Box<dyn FnOnce() + Send> {
             let (mut own, failures) = (Numbers::new(numbers.next()), Arc::clone(&failures));
-            let actor = Actor { sim: Arc::clone(&self.sim), oracle: Arc::clone(&self.oracle), number };
+            let actor = Actor {
+                sim: Arc::clone(&self.sim),
+                oracle: Arc::clone(&self.oracle),
+                number,
+            };
             Box::new(move || {
                 for _ in 0..1 + own.below(4) {
                     if own.below(2) == 0 {
@@ -87,7 +100,10 @@ impl Run {
                     }
                     let deed = Deed::any(&mut own);
                     if let Err(what) = actor.act(&deed, &mut own) {
-                        failures.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+                        failures
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(what);
                         actor.sim.world().stop();
                     }
                 }
@@ -95,7 +111,8 @@ impl Run {
         };
         let actors = (0..count).map(actor).collect();
         self.sim.run(actors);
-        let failures = std::mem::take(&mut *failures.lock().unwrap_or_else(PoisonError::into_inner));
+        let failures =
+            std::mem::take(&mut *failures.lock().unwrap_or_else(PoisonError::into_inner));
         let panic = self.sim.world().failure.take();
         match failures.into_iter().chain(panic).next() {
             Some(failure) => Err(failure),
@@ -106,7 +123,14 @@ impl Run {
     /// One deed, with nothing going wrong.
     fn alone(&self, what: &str, deed: impl FnOnce(&Actor) -> Outcome + Send + 'static) -> Outcome {
         let done: Arc<Mutex<Outcome>> = Arc::new(Mutex::new(Ok(())));
-        let (actor, result) = (Actor { sim: Arc::clone(&self.sim), oracle: Arc::clone(&self.oracle), number: 0 }, Arc::clone(&done));
+        let (actor, result) = (
+            Actor {
+                sim: Arc::clone(&self.sim),
+                oracle: Arc::clone(&self.oracle),
+                number: 0,
+            },
+            Arc::clone(&done),
+        );
         self.sim.run(vec![Box::new(move || {
             let outcome = deed(&actor);
             *result.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
@@ -114,7 +138,10 @@ impl Run {
         if let Some(failure) = self.sim.world().failure.take() {
             return Err(format!("{what}: {failure}"));
         }
-        let outcome = std::mem::replace(&mut *done.lock().unwrap_or_else(PoisonError::into_inner), Ok(()));
+        let outcome = std::mem::replace(
+            &mut *done.lock().unwrap_or_else(PoisonError::into_inner),
+            Ok(()),
+        );
         outcome.map_err(|failure| format!("{what}: {failure}"))
     }
 
@@ -126,13 +153,18 @@ impl Run {
         drop(world);
         self.alone("init", |actor| {
             let process = Process::start(&actor.sim, 0);
-            first_settings().and_then(|settings| create(&process, &settings)).map_err(|error| error.to_string())
+            first_settings()
+                .and_then(|settings| create(&process, &settings))
+                .map_err(|error| error.to_string())
         })?;
         let mut own = Numbers::new(numbers.next());
-        self.alone("the first sync", move |actor| actor.act(&Deed::Sync(Vec::new()), &mut own))
+        self.alone("the first sync", move |actor| {
+            actor.act(&Deed::Sync(Vec::new()), &mut own)
+        })
     }
 
-    /// After a crash, and after none: readers answer, a writer brings the index in line, and readers answer again.
+    /// After a crash, and after none: readers answer, a writer brings the index in line, and
+    /// readers answer again.
     fn recover(&self, numbers: &mut Numbers) -> Outcome {
         let mut own = Numbers::new(numbers.next());
         let first = own.below(2) == 0;
@@ -173,10 +205,12 @@ fn open(process: &Arc<Process>) -> wsidx::Result<Writer> {
 
 fn verify(actor: &Actor) -> Outcome<Vec<String>> {
     let process = process(actor);
-    let found = open(&process).and_then(|mut writer| writer.verify(true, &Limits::default(), &Silent));
+    let found =
+        open(&process).and_then(|mut writer| writer.verify(true, &Limits::default(), &Silent));
     match found {
         Ok(found) => {
-            let stale = (found.stale > 0).then(|| format!("{} files are stale; run `wsidx sync`", found.stale));
+            let stale = (found.stale > 0)
+                .then(|| format!("{} files are stale; run `wsidx sync`", found.stale));
             Ok(found.problems.into_iter().chain(stale).collect())
         }
         Err(error @ Error::Damaged { .. }) => Ok(vec![error.to_string()]),
@@ -187,11 +221,19 @@ fn verify(actor: &Actor) -> Outcome<Vec<String>> {
 /// The index holds just the files of the dataset.
 fn is_in_line(actor: &Actor) -> Outcome<Observed> {
     let process = process(actor);
-    let reader = Reader::open_in(&POOL.root(), process.storage()).map_err(|error| error.to_string())?;
+    let reader =
+        Reader::open_in(&POOL.root(), process.storage()).map_err(|error| error.to_string())?;
     let files = shown(reader.view()).map_err(|error| error.to_string())?;
     let tree = actor.sim.world().tree.files();
-    let right: Observed = tree.into_iter().filter_map(|(path, content)| Some((path, value(Some(content))?))).collect();
-    if files == right { Ok(files) } else { Err("the index does not hold the files of the dataset".into()) }
+    let right: Observed = tree
+        .into_iter()
+        .filter_map(|(path, content)| Some((path, value(Some(content))?)))
+        .collect();
+    if files == right {
+        Ok(files)
+    } else {
+        Err("the index does not hold the files of the dataset".into())
+    }
 }
 
 /// After bits have changed: what the errors say is done, one after the other, until all is sound.
@@ -200,18 +242,33 @@ fn mend(actor: &Actor) -> Outcome {
     for _ in 0..6 {
         let problems = {
             let process = process(actor);
-            if Packs::open(process.storage().packs().map_err(|error| error.to_string())?).is_err() {
+            if Packs::open(
+                process
+                    .storage()
+                    .packs()
+                    .map_err(|error| error.to_string())?,
+            )
+            .is_err()
+            {
                 let mut world = actor.sim.world();
                 // Where no manifest has them either, other settings are chosen.
                 world.model.lost_settings |= world.published().is_none();
             }
-            let options = SyncOptions { at: actor.now(), ..SyncOptions::default() };
-            let synced = open(&process).and_then(|mut writer| writer.sync(&options, &Silent).map(|_| ()));
+            let options = SyncOptions {
+                at: actor.now(),
+                ..SyncOptions::default()
+            };
+            let synced =
+                open(&process).and_then(|mut writer| writer.sync(&options, &Silent).map(|_| ()));
             drop(process);
             match synced {
                 Ok(()) => verify(actor)?,
-                Err(error @ (Error::Damaged { .. } | Error::Version { .. })) => vec![error.to_string()],
-                Err(error) => return Err(format!("an error that does not say what mends it: {error}")),
+                Err(error @ (Error::Damaged { .. } | Error::Version { .. })) => {
+                    vec![error.to_string()]
+                }
+                Err(error) => {
+                    return Err(format!("an error that does not say what mends it: {error}"));
+                }
             }
         };
         if problems.is_empty() {
@@ -221,13 +278,17 @@ fn mend(actor: &Actor) -> Outcome {
         }
         said.extend(problems.iter().cloned());
         let says = |words: &str| problems.iter().any(|problem| problem.contains(words));
-        if says("run `wsidx init`") || says("move the index folder away and run `wsidx sync --init`") {
+        if says("run `wsidx init`")
+            || says("move the index folder away and run `wsidx sync --init`")
+        {
             let mut world = actor.sim.world();
             world.packs = crate::disk::Disk::default();
             world.view = crate::disk::Disk::default();
             world.sled = crate::world::Sled::default();
             drop(world);
-            first_settings().and_then(|settings| create(&process(actor), &settings)).map_err(|error| error.to_string())?;
+            first_settings()
+                .and_then(|settings| create(&process(actor), &settings))
+                .map_err(|error| error.to_string())?;
         } else if says("`wsidx rebuild`") {
             let process = process(actor);
             let at = actor.now();

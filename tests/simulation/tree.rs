@@ -1,4 +1,5 @@
-//! The dataset: a tree of files in memory that remembers what each path has held, and a pool of contents that files are made from.
+//! The dataset: a tree of files in memory that remembers what each path has held, and a pool of
+//! contents that files are made from.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,7 +42,9 @@ impl Pool {
         let of = |number: u64| match number % 8 {
             5 => brighter(&ppm(number / 8, SIDE), 3),
             6 => mirrored(&ppm(number / 8, SIDE), SIDE),
-            7 if number.is_multiple_of(3) => format!("P6 {SIDE} {SIDE} 255\nbroken {number}").into_bytes(),
+            7 if number.is_multiple_of(3) => {
+                format!("P6 {SIDE} {SIDE} 255\nbroken {number}").into_bytes()
+            }
             7 => {
                 let head = format!("P6 {SIDE} {SIDE} 255\n").into_bytes();
                 [head, vec![number as u8; 3 * SIDE * SIDE]].concat()
@@ -49,11 +52,20 @@ impl Pool {
             kind => ppm(number / 8 + 10 * kind, SIDE),
         };
         let bytes: Vec<Vec<u8>> = (0..CONTENTS).map(of).collect();
-        let by_id = bytes.iter().enumerate().map(|(number, bytes)| (*blake3::hash(bytes).as_bytes(), number)).collect();
+        let by_id = bytes
+            .iter()
+            .enumerate()
+            .map(|(number, bytes)| (*blake3::hash(bytes).as_bytes(), number))
+            .collect();
         for (number, bytes) in bytes.iter().enumerate() {
-            std::fs::write(folder.path().join(format!("{number}.ppm")), bytes).expect("a file can be written");
+            std::fs::write(folder.path().join(format!("{number}.ppm")), bytes)
+                .expect("a file can be written");
         }
-        Self { folder, bytes, by_id }
+        Self {
+            folder,
+            bytes,
+            by_id,
+        }
     }
 
     /// A root for the index: it is empty, for the files of the dataset are simulated.
@@ -75,7 +87,9 @@ impl Pool {
 
     /// Whether a content is no picture.
     pub(crate) fn is_broken(&self, number: usize) -> bool {
-        self.bytes(number).windows(6).any(|bytes| bytes == b"broken")
+        self.bytes(number)
+            .windows(6)
+            .any(|bytes| bytes == b"broken")
     }
 
     pub(crate) fn any_picture(&self, numbers: &mut Numbers) -> usize {
@@ -104,7 +118,8 @@ pub(crate) struct Tree {
 
 /// A path that is new, or one that is known.
 fn name(numbers: &mut Numbers) -> RelPath {
-    let [split, label] = [["train", "test", "data"], ["cat", "dog", "eel"]].map(|names| names[numbers.below(3) as usize]);
+    let [split, label] = [["train", "test", "data"], ["cat", "dog", "eel"]]
+        .map(|names| names[numbers.below(3) as usize]);
     Arc::from(format!("{split}/{label}/{}.ppm", numbers.below(9)).as_bytes())
 }
 
@@ -115,11 +130,21 @@ impl Tree {
 
     /// All files.
     pub(crate) fn files(&self) -> BTreeMap<RelPath, usize> {
-        let held = self.paths.iter().filter_map(|(path, versions)| Some((path.clone(), versions.last()?.file?.0)));
+        let held = self
+            .paths
+            .iter()
+            .filter_map(|(path, versions)| Some((path.clone(), versions.last()?.file?.0)));
         held.collect()
     }
 
-    pub(crate) fn put(&mut self, path: RelPath, content: usize, step: u64, clock: i64, numbers: &mut Numbers) {
+    pub(crate) fn put(
+        &mut self,
+        path: RelPath,
+        content: usize,
+        step: u64,
+        clock: i64,
+        numbers: &mut Numbers,
+    ) {
         // Writing in place keeps the inode.
         let inode = match self.now(&path) {
             Some((_, stat)) if numbers.below(2) == 0 => stat.inode,
@@ -130,18 +155,30 @@ impl Tree {
         };
         // Tools such as rsync and git set the time of a file back.
         let mtime_ns = if numbers.below(4) == 0 { 0 } else { clock };
-        let stat = Stat { size: POOL.bytes(content).len() as u64, mtime_ns, ctime_ns: clock, inode };
+        let stat = Stat {
+            size: POOL.bytes(content).len() as u64,
+            mtime_ns,
+            ctime_ns: clock,
+            inode,
+        };
         self.set(path, Some((content, stat)), step);
     }
 
     fn set(&mut self, path: RelPath, file: Option<(usize, Stat)>, step: u64) {
-        self.paths.entry(path).or_default().push(Version { since: step, file });
+        self.paths
+            .entry(path)
+            .or_default()
+            .push(Version { since: step, file });
     }
 
     /// One change as users make them. Returns the paths that it touched.
     pub(crate) fn change(&mut self, step: u64, clock: i64, numbers: &mut Numbers) -> Vec<RelPath> {
         let files: Vec<RelPath> = self.files().into_keys().collect();
-        let any = |numbers: &mut Numbers| files.get(numbers.below(files.len().max(1) as u64) as usize).cloned();
+        let any = |numbers: &mut Numbers| {
+            files
+                .get(numbers.below(files.len().max(1) as u64) as usize)
+                .cloned()
+        };
         let (kind, known) = (numbers.below(8), any(numbers));
         match (kind, known) {
             (0..4, _) | (_, None) => {
@@ -158,7 +195,17 @@ impl Tree {
                 let (content, stat) = self.now(&from).expect("it was listed");
                 self.set(from.clone(), None, step);
                 // A rename changes the time of the inode.
-                self.set(to.clone(), Some((content, Stat { ctime_ns: clock, ..stat })), step);
+                self.set(
+                    to.clone(),
+                    Some((
+                        content,
+                        Stat {
+                            ctime_ns: clock,
+                            ..stat
+                        },
+                    )),
+                    step,
+                );
                 vec![from, to]
             }
             (_, Some(path)) => {
@@ -171,9 +218,15 @@ impl Tree {
     pub(crate) fn list(&self, scope: &[u8]) -> Listing {
         let found = |(path, versions): (&RelPath, &Vec<Version>)| {
             let (_, stat) = versions.last()?.file?;
-            wsidx::dataset::contains(scope, path).then(|| Found { path: path.clone(), stat })
+            wsidx::dataset::contains(scope, path).then(|| Found {
+                path: path.clone(),
+                stat,
+            })
         };
-        Listing { files: self.paths.iter().filter_map(found).collect(), ..Listing::default() }
+        Listing {
+            files: self.paths.iter().filter_map(found).collect(),
+            ..Listing::default()
+        }
     }
 
     pub(crate) fn read(&self, path: &[u8]) -> Option<(&'static [u8], Stat)> {
@@ -186,9 +239,15 @@ impl Tree {
         let since = |versions: &Vec<Version>| {
             let first = versions.iter().rposition(|version| version.since <= step);
             let before = if first.is_none() { Some(None) } else { None };
-            let later = versions.iter().skip(first.unwrap_or(0)).map(|version| version.file.map(|(content, _)| content));
+            let later = versions
+                .iter()
+                .skip(first.unwrap_or(0))
+                .map(|version| version.file.map(|(content, _)| content));
             before.into_iter().chain(later).collect()
         };
-        self.paths.iter().map(|(path, versions)| (path.clone(), since(versions))).collect()
+        self.paths
+            .iter()
+            .map(|(path, versions)| (path.clone(), since(versions)))
+            .collect()
     }
 }

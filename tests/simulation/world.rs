@@ -1,8 +1,9 @@
-//! The world of one run: disks, dataset, clock, lock and catalog, and who may go on. Every call of a process comes through [`Sim::call`], where
-//! the seed decides what becomes of it.
+//! The world of one run: disks, dataset, clock, lock and catalog, and who may go on. Every call of
+//! a process comes through [`Sim::call`], where the seed decides what becomes of it.
 //!
-//! One thread an actor, and one of them runs at a time: at each call it may have to hand over to another. A process that was killed finds all its
-//! calls refused, without effect and without handing over, until its thread has come back to its actor.
+//! One thread an actor, and one of them runs at a time: at each call it may have to hand over to
+//! another. A process that was killed finds all its calls refused, without effect and without
+//! handing over, until its thread has come back to its actor.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +34,12 @@ impl Odds {
             Kind::Grows => odds.div_ceil(2),
             Kind::Reads | Kind::Waits => odds * 4,
         };
-        Self { kill: by(self.kill), power: by(self.power), eio: by(self.eio), ..self }
+        Self {
+            kill: by(self.kill),
+            power: by(self.power),
+            eio: by(self.eio),
+            ..self
+        }
     }
 }
 
@@ -123,7 +129,9 @@ impl Sled {
     pub(crate) fn crash(&mut self, numbers: &mut Numbers) {
         match numbers.below(4) {
             0 => self.now = None,
-            1 if !self.older.is_empty() => self.now = Some(self.older[numbers.below(self.older.len() as u64) as usize].clone()),
+            1 if !self.older.is_empty() => {
+                self.now = Some(self.older[numbers.below(self.older.len() as u64) as usize].clone())
+            }
             _ => {}
         }
     }
@@ -192,7 +200,11 @@ impl World {
         let odds = self.odds.of(kind);
         if self.happens(odds.rot) {
             // What a writer has of the view it has checked, and the system keeps it in memory.
-            let disk = if self.numbers.below(2) == 0 || self.lock.is_some() { &mut self.packs } else { &mut self.view };
+            let disk = if self.numbers.below(2) == 0 || self.lock.is_some() {
+                &mut self.packs
+            } else {
+                &mut self.view
+            };
             if let Some((name, at)) = disk.rot(&mut self.numbers) {
                 self.counts.rot += 1;
                 self.model.rotten = true;
@@ -251,14 +263,23 @@ impl World {
     /// The generation of the manifest, as it is on the disk of the view.
     pub(crate) fn published(&self) -> Option<u64> {
         let manifest = self.view.open("manifest").ok()?;
-        Some(Manifest::from_bytes(self.view.bytes(manifest)).ok()?.generation)
+        Some(
+            Manifest::from_bytes(self.view.bytes(manifest))
+                .ok()?
+                .generation,
+        )
     }
 
     /// One of the actors that can go on.
     fn next(&mut self) -> Option<usize> {
-        let is_ready = |actor: &Actor| !(actor.finished || actor.waits_for_lock && self.lock.is_some());
-        let ready: Vec<usize> = (0..self.actors.len()).filter(|&at| is_ready(&self.actors[at])).collect();
-        ready.get(self.numbers.below(ready.len().max(1) as u64) as usize).copied()
+        let is_ready =
+            |actor: &Actor| !(actor.finished || actor.waits_for_lock && self.lock.is_some());
+        let ready: Vec<usize> = (0..self.actors.len())
+            .filter(|&at| is_ready(&self.actors[at]))
+            .collect();
+        ready
+            .get(self.numbers.below(ready.len().max(1) as u64) as usize)
+            .copied()
     }
 }
 
@@ -292,14 +313,18 @@ impl Sim {
             running: None,
             processes: BTreeMap::new(),
         };
-        Arc::new(Self { world: Mutex::new(world), bell: Condvar::new() })
+        Arc::new(Self {
+            world: Mutex::new(world),
+            bell: Condvar::new(),
+        })
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs actors to their ends, each on a thread of its own and in a pool of that one thread, so that nothing goes on beside it.
+    /// Runs actors to their ends, each on a thread of its own and in a pool of that one thread, so
+    /// that nothing goes on beside it.
     pub(crate) fn run(self: &Arc<Self>, actors: Vec<Box<dyn FnOnce() + Send>>) {
         let mut world = self.world();
         world.is_dark = false;
@@ -310,8 +335,14 @@ impl Sim {
             for (at, actor) in actors.into_iter().enumerate() {
                 scope.spawn(move || {
                     drop(self.wait(self.world(), at));
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().expect("a pool of this thread");
-                    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.install(actor)));
+                    let pool = rayon::ThreadPoolBuilder::new()
+                        .num_threads(1)
+                        .use_current_thread()
+                        .build()
+                        .expect("a pool of this thread");
+                    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        pool.install(actor)
+                    }));
                     self.finish(at, ended.is_err());
                 });
             }
@@ -323,7 +354,9 @@ impl Sim {
     }
 
     fn wait<'a>(&'a self, world: MutexGuard<'a, World>, actor: usize) -> MutexGuard<'a, World> {
-        self.bell.wait_while(world, |world| world.running != Some(actor)).unwrap_or_else(PoisonError::into_inner)
+        self.bell
+            .wait_while(world, |world| world.running != Some(actor))
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finish(&self, actor: usize, panicked: bool) {
@@ -337,7 +370,11 @@ impl Sim {
         self.bell.notify_all();
     }
 
-    fn hand_over<'a>(&'a self, mut world: MutexGuard<'a, World>, actor: usize) -> MutexGuard<'a, World> {
+    fn hand_over<'a>(
+        &'a self,
+        mut world: MutexGuard<'a, World>,
+        actor: usize,
+    ) -> MutexGuard<'a, World> {
         let next = world.next();
         assert!(next.is_some(), "all wait for a lock that nobody lets go");
         if next == Some(actor) {
@@ -370,7 +407,8 @@ impl Sim {
 
     /// One call. Others may go on before it; then it is met by a fault, or does what it does.
     ///
-    /// `act` receives the fault, so that it can leave a part of its work behind; of a process that dies here nothing else is left.
+    /// `act` receives the fault, so that it can leave a part of its work behind; of a process that
+    /// dies here nothing else is left.
     pub(crate) fn call<T>(
         &self,
         (process, actor): (u64, usize),
@@ -395,7 +433,13 @@ impl Sim {
         }
         let fault = world.fault(process, kind);
         let result = act(&mut world, fault);
-        let line = format!("{} {process} {} {:?} {}", world.counts.calls, what(), fault, result.is_ok());
+        let line = format!(
+            "{} {process} {} {:?} {}",
+            world.counts.calls,
+            what(),
+            fault,
+            result.is_ok()
+        );
         world.tell(line);
         match fault {
             Some(Fault::Killed) => world.kill(process),
@@ -412,13 +456,18 @@ impl Sim {
     pub(crate) fn lock(&self, (process, actor): (u64, usize), wait: bool) -> io::Result<bool> {
         loop {
             let exclusive = self.world().broken != Broken::TwoWriters;
-            let got = self.call((process, actor), Kind::Waits, &|| "lock".to_owned(), |world, fault| {
-                let free = world.lock.is_none() || !exclusive;
-                if free && fault.is_none() {
-                    world.lock = Some(process);
-                }
-                Ok(free)
-            })?;
+            let got = self.call(
+                (process, actor),
+                Kind::Waits,
+                &|| "lock".to_owned(),
+                |world, fault| {
+                    let free = world.lock.is_none() || !exclusive;
+                    if free && fault.is_none() {
+                        world.lock = Some(process);
+                    }
+                    Ok(free)
+                },
+            )?;
             if got || !wait {
                 return Ok(got);
             }

@@ -28,7 +28,9 @@ impl Numbers {
 pub(crate) fn ppm(seed: u64, side: usize) -> Vec<u8> {
     let mut numbers = Numbers::new(seed + 1);
     let blocks = side / 4;
-    let colours: Vec<[u8; 3]> = (0..blocks * blocks).map(|_| [0; 3].map(|_| numbers.below(256) as u8)).collect();
+    let colours: Vec<[u8; 3]> = (0..blocks * blocks)
+        .map(|_| [0; 3].map(|_| numbers.below(256) as u8))
+        .collect();
     let mut file = format!("P6 {side} {side} 255\n").into_bytes();
     for y in 0..side {
         for x in 0..side {
@@ -38,7 +40,8 @@ pub(crate) fn ppm(seed: u64, side: usize) -> Vec<u8> {
     file
 }
 
-/// The same with `by` added to every sample that stays in range: another content, nearly the same picture.
+/// The same with `by` added to every sample that stays in range: another content, nearly the same
+/// picture.
 pub(crate) fn brighter(ppm: &[u8], by: u8) -> Vec<u8> {
     let head = ppm.iter().position(|&b| b == b'\n').expect("a header") + 1;
     let mut file = ppm[..head].to_vec();
@@ -49,13 +52,16 @@ pub(crate) fn brighter(ppm: &[u8], by: u8) -> Vec<u8> {
 /// The same, left and right exchanged.
 pub(crate) fn mirrored(ppm: &[u8], side: usize) -> Vec<u8> {
     let head = ppm.iter().position(|&b| b == b'\n').expect("a header") + 1;
-    let rows = ppm[head..].chunks(3 * side).flat_map(|row| row.chunks(3).rev().flatten().copied());
+    let rows = ppm[head..]
+        .chunks(3 * side)
+        .flat_map(|row| row.chunks(3).rev().flatten().copied());
     ppm[..head].iter().copied().chain(rows).collect()
 }
 
 /// Writes a file and the folders above it.
 pub(crate) fn write(root: &Path, name: &str, bytes: &[u8]) {
     let path = root.join(name);
-    fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+    fs::create_dir_all(path.parent().expect("a file is in a folder"))
+        .expect("a folder can be made");
     fs::write(path, bytes).expect("a file can be written");
 }

@@ -1,4 +1,5 @@
-//! `wsidx allow` and `wsidx baseline`: findings → lines of `.wsidx-allow`, and the pairs of `.wsidx-baseline.json`.
+//! `wsidx allow` and `wsidx baseline`: findings → lines of `.wsidx-allow`, and the pairs of
+//! `.wsidx-baseline.json`.
 
 use std::{
     collections::BTreeSet,
@@ -11,10 +12,14 @@ use wsidx::{
     Error, Result, file,
     index::{CheckOptions, Checked, Reader, except},
     monitor::Monitor as _,
-    verdict::{ALLOW_FILE, Action, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict},
+    verdict::{
+        ALLOW_FILE, Action, BASELINE_FILE, Baseline, Exceptions, Policy, Rules, Subject, Verdict,
+    },
 };
 
-use crate::{Exit, Failure, Outcome, args::Format, place, session::Session, term, versions::Versioned};
+use crate::{
+    Exit, Failure, Outcome, args::Format, place, session::Session, term, versions::Versioned,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -37,7 +42,8 @@ pub(crate) struct Allow {
     /// Accept whatever is found about these images, not only the pairs found now
     #[arg(long)]
     pub(crate) image: bool,
-    /// Accept whatever is found at paths (relative to the root of the dataset) that match; ** matches folders, too
+    /// Accept whatever is found at paths (relative to the root of the dataset) that match; **
+    /// matches folders, too
     #[arg(long, value_name = "GLOB")]
     pub(crate) path: Vec<String>,
     /// Why, for those who review
@@ -57,27 +63,49 @@ const HEAD: &str = "\
 ";
 
 pub(crate) fn run(session: &Session, args: &Allow) -> Outcome {
-    let (root, mut wanted) = if args.staged { staged(session, args)? } else { named(session, args)? };
+    let (root, mut wanted) = if args.staged {
+        staged(session, args)?
+    } else {
+        named(session, args)?
+    };
     let exceptions = lines_of(&root)?;
-    wanted.extend(args.path.iter().map(|glob| (Subject::Path(glob.clone()), String::new())));
+    wanted.extend(
+        args.path
+            .iter()
+            .map(|glob| (Subject::Path(glob.clone()), String::new())),
+    );
     let some = !wanted.is_empty();
     wanted.retain(|(subject, _)| !exceptions.has(subject));
     let line = |(subject, names): &(Subject, String)| {
         let reason = args.reason.as_deref().unwrap_or_default();
-        let joint = if names.is_empty() || reason.is_empty() { "" } else { ": " };
+        let joint = if names.is_empty() || reason.is_empty() {
+            ""
+        } else {
+            ": "
+        };
         subject.line(&format!("{names}{joint}{reason}"))
     };
     let lines: BTreeSet<String> = wanted.iter().map(line).collect();
     append(&root, &lines)?;
     let mut out = anstream::stdout().lock();
-    lines.iter().try_for_each(|line| writeln!(out, "{}", term::escape_text(line)))?;
+    lines
+        .iter()
+        .try_for_each(|line| writeln!(out, "{}", term::escape_text(line)))?;
     if args.staged && !session.quiet {
         let file = root.join(ALLOW_FILE);
-        let here = std::env::current_dir().ok().and_then(|folder| Some(file.strip_prefix(folder).ok()?.to_owned()));
+        let here = std::env::current_dir()
+            .ok()
+            .and_then(|folder| Some(file.strip_prefix(folder).ok()?.to_owned()));
         let file = term::escape_os(here.unwrap_or(file));
         match some {
-            true => writeln!(anstream::stderr(), "it counts when it is staged, too: git add {file}")?,
-            false => writeln!(anstream::stderr(), "nothing that is staged is rejected or warned of")?,
+            true => writeln!(
+                anstream::stderr(),
+                "it counts when it is staged, too: git add {file}"
+            )?,
+            false => writeln!(
+                anstream::stderr(),
+                "nothing that is staged is rejected or warned of"
+            )?,
         }
     }
     Ok(Exit::Fine)
@@ -92,14 +120,30 @@ fn named(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure> 
     let rules = reader.rules()?;
     let mut wanted = Wanted::new();
     if !args.paths.is_empty() {
-        let checked = check(session, &reader, &rules, &args.paths, &reader.exceptions(&rules.edges)?)?;
+        let checked = check(
+            session,
+            &reader,
+            &rules,
+            &args.paths,
+            &reader.exceptions(&rules.edges)?,
+        )?;
         for checked in &checked {
             wanted.extend(subjects(checked, args.image)?);
         }
-        let fine = checked.iter().filter(|c| c.judgement.verdict == Verdict::Novel || c.allowed.is_some());
+        let fine = checked
+            .iter()
+            .filter(|c| c.judgement.verdict == Verdict::Novel || c.allowed.is_some());
         for checked in fine.filter(|_| !args.image && !session.quiet) {
-            let why = if checked.allowed.is_some() { "is allowed already" } else { "is novel: there is nothing to allow" };
-            writeln!(anstream::stderr(), "{} {why}", term::escape(&checked.item.path))?;
+            let why = if checked.allowed.is_some() {
+                "is allowed already"
+            } else {
+                "is novel: there is nothing to allow"
+            };
+            writeln!(
+                anstream::stderr(),
+                "{} {why}",
+                term::escape(&checked.item.path)
+            )?;
         }
     }
     Ok((reader.root().to_owned(), wanted))
@@ -111,13 +155,26 @@ fn staged(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure>
     let version = versioned.staged()?;
     let root = versioned.repository.work_tree_root(&versioned.root)?;
     let only = versioned.only(&version, &args.paths)?;
-    let judged = versioned.judge(&version, &only, &CheckOptions::default(), &session.monitor(Format::Text))?;
+    let judged = versioned.judge(
+        &version,
+        &only,
+        &CheckOptions::default(),
+        &session.monitor(Format::Text),
+    )?;
     let mut wanted = Wanted::new();
-    for checked in judged.checked.iter().filter(|checked| is_finding(checked, &judged.rules.check)) {
+    for checked in judged
+        .checked
+        .iter()
+        .filter(|checked| is_finding(checked, &judged.rules.check))
+    {
         match subjects(checked, args.image) {
             // What only warns stands in nobody's way.
             Err(why) if judged.rules.check.action(&checked.judgement) == Action::Warn => {
-                writeln!(anstream::stderr(), "{}", term::escape_text(&why.to_string()))?;
+                writeln!(
+                    anstream::stderr(),
+                    "{}",
+                    term::escape_text(&why.to_string())
+                )?;
             }
             subjects => wanted.extend(subjects?),
         }
@@ -128,14 +185,30 @@ fn staged(session: &Session, args: &Allow) -> Result<(PathBuf, Wanted), Failure>
 /// The lines that there are already.
 fn lines_of(root: &Path) -> Result<Exceptions> {
     let text = file::read_optional(&root.join(ALLOW_FILE), file::LONGEST_EXCEPTIONS)?;
-    text.map_or_else(|| Ok(Exceptions::default()), |text| Exceptions::parse(&text))
+    text.map_or_else(
+        || Ok(Exceptions::default()),
+        |text| Exceptions::parse(&text),
+    )
 }
 
-fn check(session: &Session, reader: &Reader, rules: &Rules, paths: &[PathBuf], exceptions: &Exceptions) -> Result<Vec<Checked>> {
+fn check(
+    session: &Session,
+    reader: &Reader,
+    rules: &Rules,
+    paths: &[PathBuf],
+    exceptions: &Exceptions,
+) -> Result<Vec<Checked>> {
     let monitor = session.monitor(Format::Text);
     let items = place::check_items(reader.root(), paths, &|| monitor.cancelled())?;
-    let mut checked =
-        reader.check(items, &CheckOptions { rule: rules.edges, limits: Some(rules.limits), ..CheckOptions::default() }, &monitor)?;
+    let mut checked = reader.check(
+        items,
+        &CheckOptions {
+            rule: rules.edges,
+            limits: Some(rules.limits),
+            ..CheckOptions::default()
+        },
+        &monitor,
+    )?;
     except(&mut checked, exceptions);
     Ok(checked)
 }
@@ -148,22 +221,42 @@ fn subjects(checked: &Checked, image: bool) -> Result<Vec<(Subject, String)>> {
         _ if checked.allowed.is_some() || (verdict == Verdict::Novel && !image) => Ok(Vec::new()),
         Some(id) if image => Ok(vec![(Subject::Image(id), name)]),
         Some(_) if matches!(verdict, Verdict::Redundant | Verdict::Influential) => {
-            Ok(pairs(checked).map(|(pair, other)| (pair, format!("{name}, {other}"))).collect())
+            Ok(pairs(checked)
+                .map(|(pair, other)| (pair, format!("{name}, {other}")))
+                .collect())
         }
-        Some(_) => Err(Error::Input(format!("{name} is {}, which is not about a pair; allow it with --image", verdict.name()))),
-        None => Err(Error::Input(format!("{name} cannot be read as an image; allow it by its path, with --path"))),
+        Some(_) => Err(Error::Input(format!(
+            "{name} is {}, which is not about a pair; allow it with --image",
+            verdict.name()
+        ))),
+        None => Err(Error::Input(format!(
+            "{name} cannot be read as an image; allow it by its path, with --path"
+        ))),
     }
 }
 
 /// The pairs that a verdict rests on, and a name of the other image.
 fn pairs(checked: &Checked) -> impl Iterator<Item = (Subject, String)> {
-    let first = |occurrences: &[wsidx::verdict::Occurrence]| occurrences.first().map_or_else(String::new, |o| term::escape(&o.path));
-    let same = checked.id.filter(|_| !checked.same.is_empty()).map(|id| (Subject::pair(id, id), first(&checked.same)));
-    let near = checked.edges.iter().filter_map(move |edge| Some((Subject::pair(checked.id?, edge.id), first(&edge.occurrences))));
+    let first = |occurrences: &[wsidx::verdict::Occurrence]| {
+        occurrences
+            .first()
+            .map_or_else(String::new, |o| term::escape(&o.path))
+    };
+    let same = checked
+        .id
+        .filter(|_| !checked.same.is_empty())
+        .map(|id| (Subject::pair(id, id), first(&checked.same)));
+    let near = checked.edges.iter().filter_map(move |edge| {
+        Some((
+            Subject::pair(checked.id?, edge.id),
+            first(&edge.occurrences),
+        ))
+    });
     same.into_iter().chain(near)
 }
 
-/// Adds lines at the end of the file, which is made if it is missing. Nothing is written unless the whole can be read again.
+/// Adds lines at the end of the file, which is made if it is missing. Nothing is written unless the
+/// whole can be read again.
 fn append(root: &Path, lines: &BTreeSet<String>) -> Result<()> {
     if lines.is_empty() {
         return Ok(());
@@ -188,9 +281,18 @@ pub(crate) fn baseline(session: &Session, command: &BaselineCommand) -> Outcome 
     let root = [reader.root().to_owned()];
     let checked = check(session, &reader, &rules, &root, &lines_of(reader.root())?)?;
     let old = checked.iter().filter(|c| is_finding(c, &rules.check));
-    let ids = old.flat_map(pairs).filter_map(|(subject, _)| if let Subject::Pair(a, b) = subject { Some((a, b)) } else { None });
+    let ids = old.flat_map(pairs).filter_map(|(subject, _)| {
+        if let Subject::Pair(a, b) = subject {
+            Some((a, b))
+        } else {
+            None
+        }
+    });
     let baseline = Baseline::new(ids);
-    file::write(&reader.root().join(BASELINE_FILE), baseline.to_text(&rules.edges)?.as_bytes())?;
+    file::write(
+        &reader.root().join(BASELINE_FILE),
+        baseline.to_text(&rules.edges)?.as_bytes(),
+    )?;
     if !session.quiet {
         let pairs = term::counted(baseline.len() as u64, "pair", "pairs");
         let images = term::counted(checked.len() as u64, "image", "images");

@@ -27,8 +27,9 @@ use crate::{
 
 /// Finds near-duplicates, label conflicts and train/test leaks in image datasets.
 ///
-/// wsidx keeps an exact similarity index of a folder of images in `.wsidx` beside them, up to date as files change, and judges new images
-/// against it: redundant, influential (a near-duplicate under another label), anomaly, or novel.
+/// wsidx keeps an exact similarity index of a folder of images in `.wsidx` beside them, up to date
+/// as files change, and judges new images against it: redundant, influential (a near-duplicate
+/// under another label), anomaly, or novel.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Examples:
@@ -97,9 +98,11 @@ pub(crate) enum Command {
     Cluster(Cluster),
     /// Compare every image of a selection with every other: statistics, the matrix, a picture of it
     Similarity(Similarity),
-    /// Show the eigenvalues of the graph Laplacian of similarities, and how many clusters they suggest
+    /// Show the eigenvalues of the graph Laplacian of similarities, and how many clusters they
+    /// suggest
     Spectrum(Spectrum),
-    /// Show which test images have a near-identical training image, and which are unlike all of them
+    /// Show which test images have a near-identical training image, and which are unlike all of
+    /// them
     Leaks(Leaks),
     /// Cluster images and say which to keep, and which are influential
     Reduce(Reduce),
@@ -264,10 +267,12 @@ pub(crate) struct Check {
     /// Exit with 0 whatever is found
     #[arg(long)]
     pub(crate) exit_zero: bool,
-    /// Also write how many images have which verdict to a file, as JSON: metrics for DVC; never over an image or in the index
+    /// Also write how many images have which verdict to a file, as JSON: metrics for DVC; never
+    /// over an image or in the index
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["staged", "range"])]
     pub(crate) metrics: Option<PathBuf>,
-    /// Also write how many images are how far from their nearest to a file, as CSV: a plot for DVC; never over a table of labels
+    /// Also write how many images are how far from their nearest to a file, as CSV: a plot for DVC;
+    /// never over a table of labels
     #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["staged", "range"])]
     pub(crate) plots: Option<PathBuf>,
     /// How to write the verdicts

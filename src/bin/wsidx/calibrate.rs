@@ -72,17 +72,32 @@ pub(crate) fn run(session: &Session, args: &Calibrate) -> Outcome {
     if !session.quiet {
         let mut talk = anstream::stderr();
         match args.write {
-            true => writeln!(talk, "written: [edges] threshold = {} in {POLICY_FILE}", found.threshold)?,
-            false => writeln!(talk, "nothing was changed; --write puts the threshold into {POLICY_FILE}")?,
+            true => writeln!(
+                talk,
+                "written: [edges] threshold = {} in {POLICY_FILE}",
+                found.threshold
+            )?,
+            false => writeln!(
+                talk,
+                "nothing was changed; --write puts the threshold into {POLICY_FILE}"
+            )?,
         }
     }
     Ok(Exit::Fine)
 }
 
 fn write(file: &Path, found: &Calibration) -> Result<(), Error> {
-    let before = String::from_utf8(file::read_optional(file, file::LONGEST_SETTINGS)?.unwrap_or_default());
-    let before = before.map_err(|_| Error::Input(format!("{POLICY_FILE} is not UTF-8, which TOML is; save it as UTF-8")))?;
-    file::write(file, set_calibration(&before, found.threshold, found.rate)?.as_bytes())
+    let before =
+        String::from_utf8(file::read_optional(file, file::LONGEST_SETTINGS)?.unwrap_or_default());
+    let before = before.map_err(|_| {
+        Error::Input(format!(
+            "{POLICY_FILE} is not UTF-8, which TOML is; save it as UTF-8"
+        ))
+    })?;
+    file::write(
+        file,
+        set_calibration(&before, found.threshold, found.rate)?.as_bytes(),
+    )
 }
 
 fn to_json(found: &Calibration, written: bool) -> CalibrateJson {
@@ -122,9 +137,21 @@ fn text(found: &Calibration) -> io::Result<()> {
     let [images, contents] = found.images.map(|n| term::count(n as u64));
     let (current, rate) = found.current;
     let thousand = |rate: f64| format!("{} in 1,000", Short(1_000.0 * rate));
-    writeln!(out, "threshold {}: of images without a copy here, {} are taken for near-duplicates", found.threshold, thousand(found.rate))?;
-    let now = if rate > 0.0 { thousand(rate) } else { format!("none of {images}") };
-    writeln!(out, "now       {current}: {now}; measured on {images} of {contents} images")?;
+    writeln!(
+        out,
+        "threshold {}: of images without a copy here, {} are taken for near-duplicates",
+        found.threshold,
+        thousand(found.rate)
+    )?;
+    let now = if rate > 0.0 {
+        thousand(rate)
+    } else {
+        format!("none of {images}")
+    };
+    writeln!(
+        out,
+        "now       {current}: {now}; measured on {images} of {contents} images"
+    )?;
     let share = 100.0 * found.near_duplicates as f64 / found.images[0] as f64;
     writeln!(out, "{share:.1} % of them have a near-duplicate here now\n")?;
     if found.near_identity_is_normal() {
@@ -137,30 +164,60 @@ fn text(found: &Calibration) -> io::Result<()> {
             out,
             "(digits, forms, products), and then no threshold tells copies from others. Look at some pairs with `wsidx compare`,"
         )?;
-        writeln!(out, "and let [check] in {POLICY_FILE} warn rather than reject, if they are different items.\n")?;
+        writeln!(
+            out,
+            "and let [check] in {POLICY_FILE} warn rather than reject, if they are different items.\n"
+        )?;
     }
     impostors(&found.impostors, &mut out)?;
     let [copied, passed_over] = found.copied.map(|n| term::count(n as u64));
-    writeln!(out, "\nfound of copies made of {copied} images ({passed_over} passed over: too little texture)")?;
+    writeln!(
+        out,
+        "\nfound of copies made of {copied} images ({passed_over} passed over: too little texture)"
+    )?;
     recall(found).write(&mut out, term::width())
 }
 
 /// What decided, for a look.
 fn impostors(impostors: &[Impostor], out: &mut dyn io::Write) -> io::Result<()> {
-    writeln!(out, "most similar of what cannot be a copy (an image upside down, and another one)")?;
-    let mut table = Table::new([Column::right("similarity"), Column::path("image"), Column::path("other")]);
-    for Impostor { image, other, similarity } in impostors {
+    writeln!(
+        out,
+        "most similar of what cannot be a copy (an image upside down, and another one)"
+    )?;
+    let mut table = Table::new([
+        Column::right("similarity"),
+        Column::path("image"),
+        Column::path("other"),
+    ]);
+    for Impostor {
+        image,
+        other,
+        similarity,
+    } in impostors
+    {
         let name = |occurrence: &Occurrence| term::escape(&occurrence.path);
-        table.row([format!("{similarity:.3}").into(), name(image).into(), name(other).into()]);
+        table.row([
+            format!("{similarity:.3}").into(),
+            name(image).into(),
+            name(other).into(),
+        ]);
     }
     table.write(out, term::width())
 }
 
 fn recall(found: &Calibration) -> Table {
-    let mut table = Table::new([Column::left("copies"), Column::right("now"), Column::right("at the threshold")]);
+    let mut table = Table::new([
+        Column::left("copies"),
+        Column::right("now"),
+        Column::right("at the threshold"),
+    ]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     for recall in &found.recall {
-        table.row([recall.kind.name.into(), percent(recall.at(found.current.0)).into(), percent(recall.at(found.threshold)).into()]);
+        table.row([
+            recall.kind.name.into(),
+            percent(recall.at(found.current.0)).into(),
+            percent(recall.at(found.threshold)).into(),
+        ]);
     }
     table
 }

@@ -32,7 +32,8 @@ use crate::{
 
 /// The side of pictures outside an index.
 const SIZE: u16 = 64;
-/// The side of the pictures that are drawn, and the longer and the shorter side of a panel, in pixels.
+/// The side of the pictures that are drawn, and the longer and the shorter side of a panel, in
+/// pixels.
 const DRAWN: u16 = 256;
 const PANEL: [u32; 2] = [384, 64];
 
@@ -92,10 +93,17 @@ pub(crate) fn run(session: &Session, args: &Compare) -> Outcome {
         Err(Error::NoIndex { .. }) => None,
         Err(other) => return Err(other.into()),
     };
-    let rule = reader.as_ref().map_or(Ok(EdgeRule::default()), |reader| reader.rules().map(|rules| rules.edges))?;
-    let own = reader.as_ref().map_or(Shape::new(SIZE, 3), |reader| Ok(reader.settings().shape()))?;
+    let rule = reader.as_ref().map_or(Ok(EdgeRule::default()), |reader| {
+        reader.rules().map(|rules| rules.edges)
+    })?;
+    let own = reader
+        .as_ref()
+        .map_or(Shape::new(SIZE, 3), |reader| Ok(reader.settings().shape()))?;
     let shape = Shape::new(args.size.unwrap_or(own.size), own.planes)?;
-    let [a, b] = [read(&args.a, shape, reader.as_ref())?, read(&args.b, shape, reader.as_ref())?];
+    let [a, b] = [
+        read(&args.a, shape, reader.as_ref())?,
+        read(&args.b, shape, reader.as_ref())?,
+    ];
     let found = compare(&a.picture, &b.picture, &rule);
     if let Some(out) = &out {
         draw(out, &a, &b, &found)?;
@@ -124,21 +132,45 @@ fn read(name: &Path, shape: Shape, reader: Option<&Reader>) -> Result<Image, Err
                 reader.settings().size
             )));
         }
-        return Ok(Image { name: name.to_owned(), drawn: stored.picture.clone(), picture: stored.picture, sides: stored.sides });
+        return Ok(Image {
+            name: name.to_owned(),
+            drawn: stored.picture.clone(),
+            picture: stored.picture,
+            sides: stored.sides,
+        });
     }
-    let (mut buffer, limits) = (Buffer::default(), reader.map_or_else(Limits::default, Reader::limits));
-    Images::default().read(name, &limits, &mut buffer).map_err(name_it)?;
+    let (mut buffer, limits) = (
+        Buffer::default(),
+        reader.map_or_else(Limits::default, Reader::limits),
+    );
+    Images::default()
+        .read(name, &limits, &mut buffer)
+        .map_err(name_it)?;
     let decoded = decode(&buffer.bytes, shape, &limits).map_err(name_it)?;
-    let drawn = decode(&buffer.bytes, Shape::new(DRAWN, 3)?, &limits).map_err(name_it)?.picture;
-    Ok(Image { name: name.to_owned(), picture: decoded.picture, drawn, sides: [decoded.width, decoded.height] })
+    let drawn = decode(&buffer.bytes, Shape::new(DRAWN, 3)?, &limits)
+        .map_err(name_it)?
+        .picture;
+    Ok(Image {
+        name: name.to_owned(),
+        picture: decoded.picture,
+        drawn,
+        sides: [decoded.width, decoded.height],
+    })
 }
 
 /// The file to draw the pair in; never one of the two images, whatever is in them.
 fn output(args: &Compare) -> Result<Option<Output>, Error> {
-    let Some(out) = &args.out else { return Ok(None) };
-    let same = |name: &Path| fs::canonicalize(out).is_ok_and(|out| fs::canonicalize(name).is_ok_and(|name| name == out));
+    let Some(out) = &args.out else {
+        return Ok(None);
+    };
+    let same = |name: &Path| {
+        fs::canonicalize(out).is_ok_and(|out| fs::canonicalize(name).is_ok_and(|name| name == out))
+    };
     if same(&args.a) || same(&args.b) {
-        return Err(Error::Input(format!("--out {} is one of the images to be compared; name another file", out.display())));
+        return Err(Error::Input(format!(
+            "--out {} is one of the images to be compared; name another file",
+            out.display()
+        )));
     }
     place::output("--out", Some(out), Content::Png)
 }
@@ -147,15 +179,19 @@ fn output(args: &Compare) -> Result<Option<Output>, Error> {
 fn draw(out: &Output, a: &Image, b: &Image, found: &Comparison) -> Result<(), Error> {
     let image = side_by_side(&a.drawn, &b.drawn, &found.pair, panel(a.sides));
     let (width, height) = (image.width as u32, image.height as u32);
-    let rgb = image::RgbImage::from_raw(width, height, image.rgb).expect("three samples for each pixel");
+    let rgb =
+        image::RgbImage::from_raw(width, height, image.rgb).expect("three samples for each pixel");
     draw::write_png(out, &rgb.into())
 }
 
-/// A panel of about the shape of the image: its longer side fixed, the shorter one not too short to be seen.
+/// A panel of about the shape of the image: its longer side fixed, the shorter one not too short to
+/// be seen.
 fn panel([width, height]: [u32; 2]) -> [usize; 2] {
     let [long, short] = PANEL;
     let longest = u64::from(width.max(height).max(1));
-    [width, height].map(|side| ((u64::from(side) * u64::from(long) + longest / 2) / longest).max(short.into()) as usize)
+    [width, height].map(|side| {
+        ((u64::from(side) * u64::from(long) + longest / 2) / longest).max(short.into()) as usize
+    })
 }
 
 fn to_json([a, b]: [&Image; 2], size: u16, found: &Comparison, rule: &EdgeRule) -> CompareJson {
@@ -202,29 +238,77 @@ fn refused(decision: Decision) -> Needs {
     }
 }
 
-fn text([a, b]: [&Image; 2], size: u16, found: &Comparison, rule: &EdgeRule) -> std::io::Result<()> {
+fn text(
+    [a, b]: [&Image; 2],
+    size: u16,
+    found: &Comparison,
+    rule: &EdgeRule,
+) -> std::io::Result<()> {
     let mut out = anstream::stdout().lock();
     let pair = &found.pair;
     let percent = |share: f32| format!("{:.0} %", 100.0 * share);
-    let image = |image: &Image| format!("{} ({} × {})", term::escape_os(&image.name), image.sides[0], image.sides[1]);
-    let mut lines = vec![("A", image(a)), ("B", image(b)), ("verdict", verdict(found, rule)), ("A is of B", pair.words())];
+    let image = |image: &Image| {
+        format!(
+            "{} ({} × {})",
+            term::escape_os(&image.name),
+            image.sides[0],
+            image.sides[1]
+        )
+    };
+    let mut lines = vec![
+        ("A", image(a)),
+        ("B", image(b)),
+        ("verdict", verdict(found, rule)),
+        ("A is of B", pair.words()),
+    ];
     if pair.is_found() {
         let [across, down] = pair.scale();
         let [of_a, of_b] = pair.overlap.map(percent);
         let changes: Vec<&str> = pair.needs.names().collect();
-        let changes = if changes.is_empty() { "none".to_owned() } else { changes.join(", ") };
-        let scales = found.scales.iter().map(|scale| format!("{:.3} at {} × {}", scale.similarity, scale.side, scale.side));
+        let changes = if changes.is_empty() {
+            "none".to_owned()
+        } else {
+            changes.join(", ")
+        };
+        let scales = found
+            .scales
+            .iter()
+            .map(|scale| format!("{:.3} at {} × {}", scale.similarity, scale.side, scale.side));
         lines.extend([
             ("overlap", format!("{of_a} of A, {of_b} of B")),
-            ("scale", format!("{} × {} of B, rotated by {}°", percent(across), percent(down), tenths(pair.rotation()))),
+            (
+                "scale",
+                format!(
+                    "{} × {} of B, rotated by {}°",
+                    percent(across),
+                    percent(down),
+                    tenths(pair.rotation())
+                ),
+            ),
             ("changes", changes),
-            ("agreement", format!("{:.3} of structure, {:.3} of colour", pair.agreement, pair.colour)),
-            ("texture", format!("{} of the frame: enough for a similarity of {:.3}", percent(pair.texture), pair.telling)),
+            (
+                "agreement",
+                format!(
+                    "{:.3} of structure, {:.3} of colour",
+                    pair.agreement, pair.colour
+                ),
+            ),
+            (
+                "texture",
+                format!(
+                    "{} of the frame: enough for a similarity of {:.3}",
+                    percent(pair.texture),
+                    pair.telling
+                ),
+            ),
             ("by scale", scales.collect::<Vec<_>>().join(", ")),
         ]);
     }
     let [of_a, of_b] = found.telling;
-    lines.push(("own texture", format!("enough for {of_a:.3} (A) and {of_b:.3} (B)")));
+    lines.push((
+        "own texture",
+        format!("enough for {of_a:.3} (A) and {of_b:.3} (B)"),
+    ));
     lines.push(("compared at", format!("{size} × {size}")));
     for (name, value) in lines {
         writeln!(out, "{name:12} {value}")?;
@@ -234,12 +318,16 @@ fn text([a, b]: [&Image; 2], size: u16, found: &Comparison, rule: &EdgeRule) -> 
 
 /// What the rule makes of the pair, and by how much.
 fn verdict(found: &Comparison, rule: &EdgeRule) -> String {
-    let (name, similarity, threshold) = (found.decision.name(), found.pair.similarity, rule.threshold);
+    let (name, similarity, threshold) =
+        (found.decision.name(), found.pair.similarity, rule.threshold);
     match found.decision {
         Decision::Same => name.to_owned(),
         Decision::Refused(needs) => {
             let needs: Vec<&str> = needs.names().collect();
-            format!("{name}: similarity {similarity:.3}, but [edges] in wsidx.toml does not accept {}", needs.join(", "))
+            format!(
+                "{name}: similarity {similarity:.3}, but [edges] in wsidx.toml does not accept {}",
+                needs.join(", ")
+            )
         }
         _ => format!("{name}: similarity {similarity:.3}, threshold {threshold}"),
     }

@@ -18,6 +18,13 @@ pub(crate) fn run(session: &Session, args: &Diff) -> Outcome {
     let judged = versioned.judge(&version, &[], &CheckOptions::default(), &monitor)?;
     drop(monitor);
     let (format, verbose, occasion) = (args.format, args.verbose, Occasion::Files);
-    Report { root: &judged.root, rules: &judged.rules, format, verbose, occasion }.write(session, &judged.checked)?;
+    Report {
+        root: &judged.root,
+        rules: &judged.rules,
+        format,
+        verbose,
+        occasion,
+    }
+    .write(session, &judged.checked)?;
     Ok(Exit::Fine)
 }

@@ -32,10 +32,23 @@ pub(crate) fn verify(session: &Session, args: &Verify) -> Outcome {
     let mut writer = session.writer(&session.root(None)?, args.wait, &monitor)?;
     let found = writer.verify(args.files, &writer.limits(), &monitor)?;
     drop(monitor);
-    let exit = if found.problems.is_empty() { Exit::Fine } else { Exit::Findings };
+    let exit = if found.problems.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::Findings
+    };
     if args.output.format != Format::Text {
         let (contents, files, stale) = (found.contents, found.files, found.stale);
-        json::write(&VerifyJson { schema: "wsidx.verify/1", contents, files, stale, problems: found.problems }, args.output.format)?;
+        json::write(
+            &VerifyJson {
+                schema: "wsidx.verify/1",
+                contents,
+                files,
+                stale,
+                problems: found.problems,
+            },
+            args.output.format,
+        )?;
         return Ok(exit);
     }
     let mut out = anstream::stdout().lock();
@@ -43,12 +56,23 @@ pub(crate) fn verify(session: &Session, args: &Verify) -> Outcome {
         writeln!(out, "{}", term::escape_text(problem))?;
     }
     let contents = term::counted(found.contents, "content", "contents");
-    let files = if args.files { format!(" and {}", term::counted(found.files, "file", "files")) } else { String::new() };
-    let problems =
-        if found.problems.is_empty() { "all sound".to_owned() } else { term::counted(found.problems.len() as u64, "problem", "problems") };
+    let files = if args.files {
+        format!(" and {}", term::counted(found.files, "file", "files"))
+    } else {
+        String::new()
+    };
+    let problems = if found.problems.is_empty() {
+        "all sound".to_owned()
+    } else {
+        term::counted(found.problems.len() as u64, "problem", "problems")
+    };
     writeln!(out, "{contents}{files} verified: {problems}")?;
     if found.stale > 0 {
-        writeln!(out, "{} changed or left since the last sync (wsidx sync)", term::counted(found.stale, "file", "files"))?;
+        writeln!(
+            out,
+            "{} changed or left since the last sync (wsidx sync)",
+            term::counted(found.stale, "file", "files")
+        )?;
     }
     Ok(exit)
 }
@@ -59,7 +83,8 @@ pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     finish_replacement(&root, &session.who(), &monitor)?;
     if !trust::is_known(&root)? {
         // Where another process replaced it first, the one that is there now is looked at.
-        return replace(session, &root, args.wait, &monitor)?.map_or_else(|| rebuild(session, args), Ok);
+        return replace(session, &root, args.wait, &monitor)?
+            .map_or_else(|| rebuild(session, args), Ok);
     }
     if is_unfinished(&root) {
         sync::resume(&root, &monitor);
@@ -75,25 +100,52 @@ pub(crate) fn rebuild(session: &Session, args: &Rebuild) -> Outcome {
     let published = writer.rebuild(args.refit, session.now(), &monitor)?;
     drop(monitor);
     let contents = term::counted(writer.state().stored(), "content", "contents");
-    let fitted = if published.fitted { "; columns chosen anew" } else { "" };
-    writeln!(anstream::stdout(), "catalog and view made again from {contents}{fitted}")?;
+    let fitted = if published.fitted {
+        "; columns chosen anew"
+    } else {
+        ""
+    };
+    writeln!(
+        anstream::stdout(),
+        "catalog and view made again from {contents}{fitted}"
+    )?;
     writer.require_complete()?;
     Ok(Exit::Fine)
 }
 
 fn read_images(session: &Session, wait: bool) -> Outcome {
-    sync::run(session, &Sync { paths: Vec::new(), init: false, wait, output: Output { format: Format::Text } })
+    sync::run(
+        session,
+        &Sync {
+            paths: Vec::new(),
+            init: false,
+            wait,
+            output: Output {
+                format: Format::Text,
+            },
+        },
+    )
 }
 
-/// Makes an index that came from elsewhere anew from the images: the pictures that it holds may be made up, too. `None` if another process
-/// did so first.
-fn replace(session: &Session, root: &Path, wait: bool, progress: &Progress) -> Result<Option<Exit>, Failure> {
+/// Makes an index that came from elsewhere anew from the images: the pictures that it holds may be
+/// made up, too. `None` if another process did so first.
+fn replace(
+    session: &Session,
+    root: &Path,
+    wait: bool,
+    progress: &Progress,
+) -> Result<Option<Exit>, Failure> {
     session.vouch_no_more();
     let monitor = Timed::new(progress);
-    let Some(replacement) = Replacement::begin(root, &session.who(), wait, &monitor)? else { return Ok(None) };
+    let Some(replacement) = Replacement::begin(root, &session.who(), wait, &monitor)? else {
+        return Ok(None);
+    };
     let folder = dataset::index_folder(root);
     let is_old = |error: Error| match error {
-        Error::Interrupted => Failure::Interrupted(format!("{} is as it was; `wsidx rebuild` begins again", folder.display())),
+        Error::Interrupted => Failure::Interrupted(format!(
+            "{} is as it was; `wsidx rebuild` begins again",
+            folder.display()
+        )),
         error => {
             monitor.note(&format!("{} is as it was", folder.display()));
             error.into()
@@ -102,7 +154,8 @@ fn replace(session: &Session, root: &Path, wait: bool, progress: &Progress) -> R
     let made = (|| {
         let survey = survey(root, &monitor)?;
         let noted = |folder: &Path| trust::note(folder, root, &monitor);
-        let mut writer = replacement.create(&survey, &session.who(), session.now(), &noted, &monitor)?;
+        let mut writer =
+            replacement.create(&survey, &session.who(), session.now(), &noted, &monitor)?;
         let summary = sync::take_in(session, root, &mut writer, Vec::new(), &monitor)?;
         writer.require_complete()?;
         Ok((survey, writer, summary))
@@ -121,12 +174,20 @@ pub(crate) fn gc(session: &Session, args: &Gc) -> Outcome {
     let monitor = session.monitor(Format::Text);
     let mut writer = session.writer(&session.root(None)?, args.wait, &monitor)?;
     let now = session.now();
-    let older_than = if args.older_than == 0 { i64::MAX } else { now.saturating_sub(i64::from(args.older_than) * 86_400) };
+    let older_than = if args.older_than == 0 {
+        i64::MAX
+    } else {
+        now.saturating_sub(i64::from(args.older_than) * 86_400)
+    };
     let summary = writer.gc(older_than, now, &monitor)?;
     drop(monitor);
     let [before, after] = summary.bytes;
     let freed = term::bytes(before.saturating_sub(after));
     let dropped = term::counted(summary.dropped, "content", "contents");
-    writeln!(anstream::stdout(), "{dropped} dropped, {} kept; {freed} freed", term::count(summary.kept))?;
+    writeln!(
+        anstream::stdout(),
+        "{dropped} dropped, {} kept; {freed} freed",
+        term::count(summary.kept)
+    )?;
     Ok(Exit::Fine)
 }

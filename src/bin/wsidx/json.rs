@@ -1,7 +1,8 @@
 //! Results → JSON: the contract that others build on.
 //!
-//! Ids are 64 lower-case hexadecimal digits; paths relative to the root with `/`, and `path_b64` beside them where a name is not UTF-8; of
-//! several paths of a content the smallest, and how many there are; floats to 6 decimals, never NaN.
+//! Ids are 64 lower-case hexadecimal digits; paths relative to the root with `/`, and `path_b64`
+//! beside them where a name is not UTF-8; of several paths of a content the smallest, and how many
+//! there are; floats to 6 decimals, never NaN.
 
 use std::io::{self, Write};
 
@@ -21,7 +22,11 @@ pub(crate) struct Decimal(pub(crate) f64);
 impl Serialize for Decimal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rounded = (self.0 * 1e6).round() / 1e6;
-        if rounded.is_finite() { serializer.serialize_f64(rounded) } else { serializer.serialize_none() }
+        if rounded.is_finite() {
+            serializer.serialize_f64(rounded)
+        } else {
+            serializer.serialize_none()
+        }
     }
 }
 
@@ -35,8 +40,13 @@ pub(crate) struct PathJson {
 
 impl PathJson {
     pub(crate) fn new(path: &[u8]) -> Self {
-        let path_b64 = std::str::from_utf8(path).is_err().then(|| data_encoding::BASE64.encode(path));
-        Self { path: lossy(path), path_b64 }
+        let path_b64 = std::str::from_utf8(path)
+            .is_err()
+            .then(|| data_encoding::BASE64.encode(path));
+        Self {
+            path: lossy(path),
+            path_b64,
+        }
     }
 }
 
@@ -76,7 +86,10 @@ pub(crate) struct ClusterJson {
 
 impl ClusterJson {
     pub(crate) fn new(cluster: Cluster) -> Self {
-        Self { id: hex(&cluster.id), images: cluster.images }
+        Self {
+            id: hex(&cluster.id),
+            images: cluster.images,
+        }
     }
 }
 
@@ -110,7 +123,11 @@ impl AlignmentJson {
 
 impl NeighborJson {
     pub(crate) fn list(matches: &[Match]) -> Vec<Self> {
-        matches.iter().enumerate().map(|(i, matched)| Self::new(i + 1, matched)).collect()
+        matches
+            .iter()
+            .enumerate()
+            .map(|(i, matched)| Self::new(i + 1, matched))
+            .collect()
     }
 
     fn new(rank: usize, matched: &Match) -> Self {
@@ -124,7 +141,10 @@ impl NeighborJson {
             split: first.and_then(|o| o.split).map(wsidx::verdict::Split::name),
             similarity: Decimal(matched.similarity),
             changes: matched.needs.map(|needs| needs.names().collect()),
-            alignment: matched.needs.and(matched.pair.as_ref()).and_then(AlignmentJson::new),
+            alignment: matched
+                .needs
+                .and(matched.pair.as_ref())
+                .and_then(AlignmentJson::new),
             too_little_texture: matched.too_little_texture,
             cluster: matched.cluster.map(ClusterJson::new),
             distance: Decimal(matched.distance),
@@ -182,7 +202,15 @@ mod tests {
     #[test]
     fn floats_have_six_decimals_and_what_is_no_number_is_null() {
         let text = |v: f64| serde_json::to_string(&Decimal(v)).unwrap();
-        assert_eq!([text(0.123_456_789), text(1.0), text(f64::NAN), text(f64::INFINITY)], ["0.123457", "1.0", "null", "null"]);
+        assert_eq!(
+            [
+                text(0.123_456_789),
+                text(1.0),
+                text(f64::NAN),
+                text(f64::INFINITY)
+            ],
+            ["0.123457", "1.0", "null", "null"]
+        );
     }
 
     #[test]

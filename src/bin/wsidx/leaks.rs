@@ -92,19 +92,25 @@ fn share(class: &ClassLeaks) -> f64 {
 
 /// All classes as one.
 fn total(found: &Found) -> ClassLeaks {
-    found.classes.iter().fold(ClassLeaks::default(), |sum, class| ClassLeaks {
-        label: None,
-        images: sum.images + class.images,
-        leaking: sum.leaking + class.leaking,
-        conflicting: sum.conflicting + class.conflicting,
-        nearer_elsewhere: sum.nearer_elsewhere + class.nearer_elsewhere,
-    })
+    found
+        .classes
+        .iter()
+        .fold(ClassLeaks::default(), |sum, class| ClassLeaks {
+            label: None,
+            images: sum.images + class.images,
+            leaking: sum.leaking + class.leaking,
+            conflicting: sum.conflicting + class.conflicting,
+            nearer_elsewhere: sum.nearer_elsewhere + class.nearer_elsewhere,
+        })
 }
 
 fn to_json(found: &Found, split: Split) -> LeaksJson {
     let total = total(found);
     let text = |label: &Option<Label>| label.as_deref().map(lossy);
-    let image = |occurrence: &Occurrence| ImageJson { path: PathJson::new(&occurrence.path), label: text(&occurrence.label) };
+    let image = |occurrence: &Occurrence| ImageJson {
+        path: PathJson::new(&occurrence.path),
+        label: text(&occurrence.label),
+    };
     let class = |class: &ClassLeaks| ClassJson {
         label: text(&class.label),
         images: class.images,
@@ -124,7 +130,10 @@ fn to_json(found: &Found, split: Split) -> LeaksJson {
         image: image(&nearest.image),
         distance: Decimal(nearest.distance),
         train: image(&nearest.other),
-        own_class: nearest.own.as_ref().map(|(own, distance)| OwnJson { distance: Decimal(*distance), train: image(own) }),
+        own_class: nearest.own.as_ref().map(|(own, distance)| OwnJson {
+            distance: Decimal(*distance),
+            train: image(own),
+        }),
     };
     LeaksJson {
         schema: "wsidx.leaks/1",
@@ -144,12 +153,27 @@ fn text(session: &Session, found: &Found, split: Split, n: usize) -> io::Result<
     let mut out = io::BufWriter::new(anstream::stdout().lock());
     let of_classes = classes(found, split);
     of_classes.write(&mut out, term::width())?;
-    head(&mut out, "near-identical to a training image", &found.leaks, n)?;
+    head(
+        &mut out,
+        "near-identical to a training image",
+        &found.leaks,
+        n,
+    )?;
     leaks(&found.leaks[..n.min(found.leaks.len())]).write(&mut out, term::width())?;
-    head(&mut out, "least similar to the training images", &found.isolated, n)?;
+    head(
+        &mut out,
+        "least similar to the training images",
+        &found.isolated,
+        n,
+    )?;
     isolated(&found.isolated).write(&mut out, term::width())?;
     if !found.misplaced.is_empty() {
-        head(&mut out, "nearer to another class than to their own", &found.misplaced, n)?;
+        head(
+            &mut out,
+            "nearer to another class than to their own",
+            &found.misplaced,
+            n,
+        )?;
         misplaced(&found.misplaced).write(&mut out, term::width())?;
     }
     out.flush()?;
@@ -159,17 +183,30 @@ fn text(session: &Session, found: &Found, split: Split, n: usize) -> io::Result<
     }
     let total = total(found);
     let images = term::counted(total.images as u64, "image", "images");
-    let mut talk =
-        format!("{} of {images} of {split} ({:.1} %) have a near-identical training image", total.leaking, 100.0 * share(&total));
+    let mut talk = format!(
+        "{} of {images} of {split} ({:.1} %) have a near-identical training image",
+        total.leaking,
+        100.0 * share(&total)
+    );
     if found.flat > 0 {
-        talk.push_str(&format!("; {} without contrast", term::count(found.flat as u64)));
+        talk.push_str(&format!(
+            "; {} without contrast",
+            term::count(found.flat as u64)
+        ));
     }
     writeln!(anstream::stderr(), "{talk}")
 }
 
 fn head<T>(out: &mut dyn Write, title: &str, all: &[T], n: usize) -> io::Result<()> {
     let bold = clap::builder::styling::Style::new().bold();
-    let more = if all.len() > n { format!(" (the first {n} of {}; -n shows more)", term::count(all.len() as u64)) } else { String::new() };
+    let more = if all.len() > n {
+        format!(
+            " (the first {n} of {}; -n shows more)",
+            term::count(all.len() as u64)
+        )
+    } else {
+        String::new()
+    };
     writeln!(out, "\n{bold}{title}{bold:#}{more}")
 }
 
@@ -190,7 +227,10 @@ fn classes(found: &Found, split: Split) -> Table {
         let share = format!("{:.1} %", 100.0 * share(class));
         table.row([name, images, leaking, share, conflicting, nearer].map(Into::into));
     };
-    found.classes.iter().for_each(|class| row(term::label(class.label.as_deref()), class));
+    found
+        .classes
+        .iter()
+        .for_each(|class| row(term::label(class.label.as_deref()), class));
     if found.classes.len() > 1 {
         row("all".to_owned(), &total(found));
     }
@@ -198,11 +238,27 @@ fn classes(found: &Found, split: Split) -> Table {
 }
 
 fn leaks(leaks: &[Leak]) -> Table {
-    let columns =
-        [Column::right("similarity"), Column::left("label"), Column::path("image"), Column::left("label"), Column::path("training image")];
+    let columns = [
+        Column::right("similarity"),
+        Column::left("label"),
+        Column::path("image"),
+        Column::left("label"),
+        Column::path("training image"),
+    ];
     let mut table = Table::new(columns);
-    for Leak { image, other, similarity, same_content, .. } in leaks {
-        let similarity = if *same_content { "same bytes".to_owned() } else { format!("{similarity:.3}") };
+    for Leak {
+        image,
+        other,
+        similarity,
+        same_content,
+        ..
+    } in leaks
+    {
+        let similarity = if *same_content {
+            "same bytes".to_owned()
+        } else {
+            format!("{similarity:.3}")
+        };
         let cells = [
             similarity,
             term::label(image.label.as_deref()),
@@ -216,9 +272,21 @@ fn leaks(leaks: &[Leak]) -> Table {
 }
 
 fn isolated(all: &[Nearest]) -> Table {
-    let columns = [Column::right("distance"), Column::left("label"), Column::path("image"), Column::left("label"), Column::path("nearest")];
+    let columns = [
+        Column::right("distance"),
+        Column::left("label"),
+        Column::path("image"),
+        Column::left("label"),
+        Column::path("nearest"),
+    ];
     let mut table = Table::new(columns);
-    for Nearest { image, other, distance, .. } in all {
+    for Nearest {
+        image,
+        other,
+        distance,
+        ..
+    } in all
+    {
         let cells = [
             format!("{distance:.3}"),
             term::label(image.label.as_deref()),
@@ -241,10 +309,26 @@ fn misplaced(all: &[Nearest]) -> Table {
         Column::path("nearest"),
     ];
     let mut table = Table::new(columns);
-    for Nearest { image, other, distance, own } in all {
-        let own = own.as_ref().map_or_else(|| "-".to_owned(), |(_, distance)| format!("{distance:.3}"));
-        let [image_label, other_label] = [image, other].map(|image| term::label(image.label.as_deref()));
-        let cells = [format!("{distance:.3}"), own, image_label, term::escape(&image.path), other_label, term::escape(&other.path)];
+    for Nearest {
+        image,
+        other,
+        distance,
+        own,
+    } in all
+    {
+        let own = own
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |(_, distance)| format!("{distance:.3}"));
+        let [image_label, other_label] =
+            [image, other].map(|image| term::label(image.label.as_deref()));
+        let cells = [
+            format!("{distance:.3}"),
+            own,
+            image_label,
+            term::escape(&image.path),
+            other_label,
+            term::escape(&other.path),
+        ];
         table.row(cells.map(Into::into));
     }
     table

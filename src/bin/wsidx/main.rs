@@ -1,6 +1,7 @@
 //! The program: arguments → the library → text or JSON, and an exit code.
 //!
-//! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to standard output, talk to standard error.
+//! Exit codes: 0 fine, 1 findings that the policy rejects, 2 error, 130 interrupted. Data goes to
+//! standard output, talk to standard error.
 
 mod allow;
 mod args;
@@ -39,7 +40,8 @@ use std::io::Write as _;
 use clap::{CommandFactory as _, Parser as _};
 use wsidx::Error;
 
-/// A check makes and drops many small buffers on all threads: an eighth of its time with the allocator of the C library.
+/// A check makes and drops many small buffers on all threads: an eighth of its time with the
+/// allocator of the C library.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -90,11 +92,18 @@ fn main() {
     std::process::exit(match run(args) {
         Ok(exit) => exit as i32,
         Err(Failure::Library(Error::Interrupted)) => {
-            let _ = writeln!(anstream::stderr(), "wsidx: interrupted; what was committed is kept, and the same command goes on from there");
+            let _ = writeln!(
+                anstream::stderr(),
+                "wsidx: interrupted; what was committed is kept, and the same command goes on from there"
+            );
             progress::INTERRUPTED
         }
         Err(Failure::Interrupted(kept)) => {
-            let _ = writeln!(anstream::stderr(), "wsidx: interrupted; {}", term::escape_text(&kept));
+            let _ = writeln!(
+                anstream::stderr(),
+                "wsidx: interrupted; {}",
+                term::escape_text(&kept)
+            );
             progress::INTERRUPTED
         }
         Err(Failure::Library(error)) => tell(&error.to_string()),
@@ -107,7 +116,11 @@ fn main() {
 
 fn tell(error: &str) -> i32 {
     let red = clap::builder::styling::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(anstream::stderr(), "{red}wsidx:{red:#} {}", term::escape_text(error));
+    let _ = writeln!(
+        anstream::stderr(),
+        "{red}wsidx:{red:#} {}",
+        term::escape_text(error)
+    );
     Exit::Error as i32
 }
 

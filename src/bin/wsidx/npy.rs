@@ -1,19 +1,24 @@
-//! A matrix → a NumPy file: version 1.0 of the format (numpy.lib.format), little-endian 32-bit floats, row after row.
+//! A matrix → a NumPy file: version 1.0 of the format (numpy.lib.format), little-endian 32-bit
+//! floats, row after row.
 
 use ndarray::ArrayView2;
 
 /// The bytes of the file.
 pub(crate) fn npy(matrix: ArrayView2<'_, f32>) -> Vec<u8> {
     let (rows, columns) = matrix.dim();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-    // Magic, version and length take ten bytes, and the header ends in a line feed at a multiple of 64.
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    // Magic, version and length take ten bytes, and the header ends in a line feed at a multiple of
+    // 64.
     header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
     header.push('\n');
     let mut bytes = Vec::with_capacity(10 + header.len() + 4 * matrix.len());
     bytes.extend_from_slice(b"\x93NUMPY\x01\0");
     bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
     bytes.extend_from_slice(header.as_bytes());
-    matrix.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    matrix
+        .iter()
+        .for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
     bytes
 }
 

@@ -40,7 +40,12 @@ pub(crate) fn run(session: &Session, args: &Outliers) -> Outcome {
     let monitor = session.monitor(args.output.format);
     let by = args.by.into();
     let found = match args.per_class || args.label.is_some() {
-        true => reader.class_outliers(args.label.as_deref().map(str::as_bytes), by, args.n, &monitor)?,
+        true => reader.class_outliers(
+            args.label.as_deref().map(str::as_bytes),
+            by,
+            args.n,
+            &monitor,
+        )?,
         false => vec![reader.outliers(by, args.n, &monitor)?],
     };
     drop(monitor);
@@ -80,7 +85,12 @@ fn text(session: &Session, found: &[Found]) -> io::Result<()> {
     for (i, found) in found.iter().enumerate() {
         if let Some(class) = &found.class {
             let images = term::counted(found.ranked as u64, "image", "images");
-            writeln!(out, "{}{bold}{}{bold:#} ({images})", if i > 0 { "\n" } else { "" }, term::escape(class))?;
+            writeln!(
+                out,
+                "{}{bold}{}{bold:#} ({images})",
+                if i > 0 { "\n" } else { "" },
+                term::escape(class)
+            )?;
         }
         if found.ranked > 0 {
             table(&found.outliers).write(&mut out, term::width())?;
@@ -92,8 +102,15 @@ fn text(session: &Session, found: &[Found]) -> io::Result<()> {
     if few == 0 || session.quiet {
         return Ok(());
     }
-    let what = if found.len() == 1 { "the images".to_owned() } else { format!("{few} of {} classes", found.len()) };
-    writeln!(anstream::stderr(), "{what} have fewer than five others with contrast to be compared with")
+    let what = if found.len() == 1 {
+        "the images".to_owned()
+    } else {
+        format!("{few} of {} classes", found.len())
+    };
+    writeln!(
+        anstream::stderr(),
+        "{what} have fewer than five others with contrast to be compared with"
+    )
 }
 
 fn table(outliers: &[Outlier]) -> Table {
@@ -115,7 +132,9 @@ fn table(outliers: &[Outlier]) -> Table {
             (i + 1).to_string(),
             format!("{:.3}", outlier.distance),
             format!("{:.2}", outlier.factor),
-            outlier.percentile.map_or_else(|| "-".to_owned(), |p| format!("{p:.1}")),
+            outlier
+                .percentile
+                .map_or_else(|| "-".to_owned(), |p| format!("{p:.1}")),
             label,
             split,
             path,

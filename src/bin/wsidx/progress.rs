@@ -1,7 +1,9 @@
-//! Words of the library's `Monitor` → a bar, or plain lines, on standard error; Ctrl-C → its `cancelled`.
+//! Words of the library's `Monitor` → a bar, or plain lines, on standard error; Ctrl-C → its
+//! `cancelled`.
 //!
-//! A person at a terminal sees an `indicatif` bar. That hides itself under `NO_COLOR` and on a dumb terminal, where a person may be sitting
-//! too: there a line is written every few seconds. Everywhere else there is no progress, only notes; and with `--quiet` nothing at all.
+//! A person at a terminal sees an `indicatif` bar. That hides itself under `NO_COLOR` and on a dumb
+//! terminal, where a person may be sitting too: there a line is written every few seconds.
+//! Everywhere else there is no progress, only notes; and with `--quiet` nothing at all.
 
 use std::{
     io::{self, IsTerminal, Write as _},
@@ -27,12 +29,14 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens for Ctrl-C and for the signals that ask a program to end. The first sets the flag and says so on standard error (unless
-    /// `quiet`); the second ends the process at once with status 130.
+    /// Listens for Ctrl-C and for the signals that ask a program to end. The first sets the flag
+    /// and says so on standard error (unless `quiet`); the second ends the process at once with
+    /// status 130.
     ///
     /// # Errors
     ///
-    /// If the system refuses a handler. Where a signal is ignored already, as under `nohup`, it stays so.
+    /// If the system refuses a handler. Where a signal is ignored already, as under `nohup`, it
+    /// stays so.
     pub(crate) fn listen(quiet: bool) -> io::Result<Self> {
         let interrupt = Self::default();
         let flag = interrupt.clone();
@@ -45,7 +49,8 @@ impl Interrupt {
             }
         });
         match installed {
-            // Somebody chose that a signal does nothing, as nohup and background jobs of a shell do; so it stays.
+            // Somebody chose that a signal does nothing, as nohup and background jobs of a shell
+            // do; so it stays.
             Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(interrupt),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -74,7 +79,8 @@ enum Face {
 }
 
 impl Face {
-    /// `wanted`: neither quiet nor a format for machines; `terminal`: a person is there; `bar_hides`: but a bar cannot be drawn.
+    /// `wanted`: neither quiet nor a format for machines; `terminal`: a person is there;
+    /// `bar_hides`: but a bar cannot be drawn.
     fn choose(wanted: bool, terminal: bool, bar_hides: bool) -> Self {
         match (wanted && terminal, bar_hides) {
             (false, _) => Self::Nothing,
@@ -100,11 +106,20 @@ struct Stage {
 }
 
 impl Progress {
-    /// A monitor that speaks on standard error: progress if a person is there and `wanted`, notes unless `quiet`.
+    /// A monitor that speaks on standard error: progress if a person is there and `wanted`, notes
+    /// unless `quiet`.
     pub(crate) fn new(wanted: bool, quiet: bool, interrupt: Interrupt) -> Self {
         let bar_hides = ProgressDrawTarget::stderr().is_hidden();
         let face = Face::choose(wanted && !quiet, io::stderr().is_terminal(), bar_hides);
-        Self { face, quiet, interrupt, stage: Mutex::new(Stage { bar: ProgressBar::hidden(), pace: None }) }
+        Self {
+            face,
+            quiet,
+            interrupt,
+            stage: Mutex::new(Stage {
+                bar: ProgressBar::hidden(),
+                pace: None,
+            }),
+        }
     }
 
     fn with_stage(&self, act: impl FnOnce(&mut Stage)) {
@@ -129,7 +144,11 @@ impl Monitor for Progress {
             Face::Nothing => {}
             Face::Bar => self.with_stage(|stage| stage.bar.inc(n)),
             Face::Lines => self.with_stage(|stage| {
-                if let Some(line) = stage.pace.as_mut().and_then(|pace| pace.advance(n, Instant::now())) {
+                if let Some(line) = stage
+                    .pace
+                    .as_mut()
+                    .and_then(|pace| pace.advance(n, Instant::now()))
+                {
                     let _ = writeln!(io::stderr(), "{line}");
                 }
             }),
@@ -165,8 +184,12 @@ fn bar(name: &'static str, total: Option<u64>) -> ProgressBar {
     } else {
         "{spinner} {msg} {human_pos}  {per_sec}  {elapsed}"
     };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style).with_message(name);
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = total
+        .map_or_else(ProgressBar::new_spinner, ProgressBar::new)
+        .with_style(style)
+        .with_message(name);
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
@@ -183,7 +206,13 @@ struct Pace {
 
 impl Pace {
     fn new(name: &'static str, total: Option<u64>, now: Instant) -> Self {
-        Self { name, total, done: 0, began: now, said: now }
+        Self {
+            name,
+            total,
+            done: 0,
+            began: now,
+            said: now,
+        }
     }
 
     /// Counts `n` more; a line if the last one is long enough ago.
@@ -199,14 +228,25 @@ impl Pace {
     fn line(&self, elapsed: Duration) -> String {
         let (seconds, done) = (elapsed.as_secs_f64(), term::count(self.done));
         // `as` saturates, and a rate is for the eye only.
-        let rate = if seconds > 0.0 { self.done as f64 / seconds } else { 0.0 };
+        let rate = if seconds > 0.0 {
+            self.done as f64 / seconds
+        } else {
+            0.0
+        };
         let Some(total) = self.total.filter(|&total| total > 0) else {
             return format!("{}: {done}, {rate:.0}/s", self.name);
         };
         let percent = u128::from(self.done) * 100 / u128::from(total);
         let left = total.saturating_sub(self.done) as f64 / rate;
-        let left = Duration::try_from_secs_f64(left).map_or_else(|_| String::new(), |left| format!(", {} left", term::span(left)));
-        format!("{}: {done} of {} ({percent} %), {rate:.0}/s{left}", self.name, term::count(total))
+        let left = Duration::try_from_secs_f64(left).map_or_else(
+            |_| String::new(),
+            |left| format!(", {} left", term::span(left)),
+        );
+        format!(
+            "{}: {done} of {} ({percent} %), {rate:.0}/s{left}",
+            self.name,
+            term::count(total)
+        )
     }
 }
 
@@ -287,7 +327,10 @@ mod tests {
         bar.tick();
         let text = screen.text();
         assert!(
-            text.starts_with("reading ") && text.contains("1,234 of 60,000") && text.contains("/s") && text.ends_with("left"),
+            text.starts_with("reading ")
+                && text.contains("1,234 of 60,000")
+                && text.contains("/s")
+                && text.ends_with("left"),
             "{text:?}"
         );
         bar.finish_and_clear();
@@ -320,19 +363,42 @@ mod tests {
     #[test]
     fn a_line_says_what_it_can_when_nothing_is_done_or_the_total_is_unknown_or_wrong() {
         let start = Instant::now();
-        assert_eq!(Pace::new("reading", Some(10), start).line(Duration::ZERO), "reading: 0 of 10 (0 %), 0/s");
-        assert_eq!(Pace { done: 50, ..Pace::new("walking", None, start) }.line(Duration::from_secs(10)), "walking: 50, 5/s");
         assert_eq!(
-            Pace { done: 20, ..Pace::new("reading", Some(10), start) }.line(Duration::from_secs(2)),
+            Pace::new("reading", Some(10), start).line(Duration::ZERO),
+            "reading: 0 of 10 (0 %), 0/s"
+        );
+        assert_eq!(
+            Pace {
+                done: 50,
+                ..Pace::new("walking", None, start)
+            }
+            .line(Duration::from_secs(10)),
+            "walking: 50, 5/s"
+        );
+        assert_eq!(
+            Pace {
+                done: 20,
+                ..Pace::new("reading", Some(10), start)
+            }
+            .line(Duration::from_secs(2)),
             "reading: 20 of 10 (200 %), 10/s, 0.0 s left"
         );
-        assert_eq!(Pace { done: u64::MAX, ..Pace::new("x", Some(0), start) }.line(Duration::ZERO), "x: 18,446,744,073,709,551,615, 0/s");
+        assert_eq!(
+            Pace {
+                done: u64::MAX,
+                ..Pace::new("x", Some(0), start)
+            }
+            .line(Duration::ZERO),
+            "x: 18,446,744,073,709,551,615, 0/s"
+        );
     }
 
     /// Not a test by itself: run by those below in a process of its own, which they watch.
     #[test]
     fn child_works_until_it_is_told_to_stop() {
-        let Ok(mode) = std::env::var("PROGRESS_TEST_MODE") else { return };
+        let Ok(mode) = std::env::var("PROGRESS_TEST_MODE") else {
+            return;
+        };
         let interrupt = Interrupt::listen(mode == "quiet").unwrap();
         let progress = Progress::new(true, mode == "quiet", interrupt);
         progress.stage("reading", Some(10));
@@ -346,13 +412,19 @@ mod tests {
         std::thread::sleep(Duration::from_secs(if mode == "ends" { 0 } else { 60 }));
     }
 
-    /// Runs the child, signals it whenever it has said one of `words`, and returns its status and its standard error.
+    /// Runs the child, signals it whenever it has said one of `words`, and returns its status and
+    /// its standard error.
     fn signalled(mode: &str, words: &[&str]) -> (Option<i32>, String) {
-        // The tests themselves may run where a shell has made signals be ignored; the child must not.
+        // The tests themselves may run where a shell has made signals be ignored; the child must
+        // not.
         let mut child = Command::new("env")
             .arg("--default-signal=INT,TERM,HUP")
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "progress::tests::child_works_until_it_is_told_to_stop"])
+            .args([
+                "--exact",
+                "--nocapture",
+                "progress::tests::child_works_until_it_is_told_to_stop",
+            ])
             .env("PROGRESS_TEST_MODE", mode)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -360,10 +432,14 @@ mod tests {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for word in words {
-            assert!(lines.any(|line| line.unwrap().trim_end() == *word), "the child never said {word}");
+            assert!(
+                lines.any(|line| line.unwrap().trim_end() == *word),
+                "the child never said {word}"
+            );
             kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         }
-        // Standard output is read to its end, so that the child's test harness can finish its report.
+        // Standard output is read to its end, so that the child's test harness can finish its
+        // report.
         lines.for_each(drop);
         let out = child.wait_with_output().unwrap();
         (out.status.code(), String::from_utf8(out.stderr).unwrap())
@@ -373,18 +449,30 @@ mod tests {
     fn the_first_ctrl_c_cancels_and_leaves_the_end_to_the_program() {
         let (status, talk) = signalled("ends", &["ready"]);
         assert_eq!(status, Some(0));
-        assert!(talk.contains("stopping; once more to stop at once"), "{talk:?}");
+        assert!(
+            talk.contains("stopping; once more to stop at once"),
+            "{talk:?}"
+        );
     }
 
     #[test]
     fn the_second_ctrl_c_ends_the_process_at_once_with_130() {
-        assert_eq!(signalled("stays", &["ready", "cancelled"]).0, Some(INTERRUPTED));
+        assert_eq!(
+            signalled("stays", &["ready", "cancelled"]).0,
+            Some(INTERRUPTED)
+        );
     }
 
     #[test]
     fn notes_are_escaped_and_quiet_says_nothing() {
         let (_, talk) = signalled("ends", &["ready"]);
-        assert!(talk.contains("a\\x1b[2Jb.png: broken\n") && !talk.contains('\u{1b}'), "{talk:?}");
-        assert_eq!(signalled("quiet", &["ready", "cancelled"]), (Some(INTERRUPTED), String::new()));
+        assert!(
+            talk.contains("a\\x1b[2Jb.png: broken\n") && !talk.contains('\u{1b}'),
+            "{talk:?}"
+        );
+        assert_eq!(
+            signalled("quiet", &["ready", "cancelled"]),
+            (Some(INTERRUPTED), String::new())
+        );
     }
 }

@@ -46,7 +46,13 @@ pub(crate) fn run(session: &Session, args: &Query) -> Outcome {
     }
     match args.output.format {
         Format::Text => text(&found)?,
-        format => json::write_all(&found.iter().map(|(image, result)| to_json(image, result)).collect::<Vec<_>>(), format)?,
+        format => json::write_all(
+            &found
+                .iter()
+                .map(|(image, result)| to_json(image, result))
+                .collect::<Vec<_>>(),
+            format,
+        )?,
     }
     Ok(exit)
 }
@@ -56,7 +62,9 @@ fn to_json(image: &Path, result: &QueryResult) -> QueryJson {
     QueryJson {
         schema: "wsidx.query/1",
         query: lossy(bytes),
-        query_b64: std::str::from_utf8(bytes).is_err().then(|| data_encoding::BASE64.encode(bytes)),
+        query_b64: std::str::from_utf8(bytes)
+            .is_err()
+            .then(|| data_encoding::BASE64.encode(bytes)),
         texture: result.texture.name(),
         cluster: result.cluster().map(ClusterJson::new),
         neighbors: NeighborJson::list(&result.neighbors),
@@ -67,7 +75,12 @@ fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
     let mut out = anstream::stdout().lock();
     for (i, (image, result)) in found.iter().enumerate() {
         if found.len() > 1 {
-            writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, term::escape_os(image))?;
+            writeln!(
+                out,
+                "{}{}:",
+                if i > 0 { "\n" } else { "" },
+                term::escape_os(image)
+            )?;
         }
         match result.texture {
             Texture::Flat(others) => {
@@ -78,7 +91,10 @@ fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
                 )?;
             }
             Texture::TooLittle => {
-                writeln!(out, "too little texture to tell what repeats it; only the same pixels count as a near-duplicate")?;
+                writeln!(
+                    out,
+                    "too little texture to tell what repeats it; only the same pixels count as a near-duplicate"
+                )?;
             }
             Texture::Enough => {}
         }
@@ -89,7 +105,11 @@ fn text(found: &[(&Path, QueryResult)]) -> std::io::Result<()> {
         }
         if let Some(cluster) = result.cluster() {
             let images = term::counted(cluster.images, "image", "images");
-            writeln!(out, "cluster {} of {images} (wsidx cluster)", short(&cluster.id))?;
+            writeln!(
+                out,
+                "cluster {} of {images} (wsidx cluster)",
+                short(&cluster.id)
+            )?;
         }
     }
     Ok(())

@@ -35,9 +35,23 @@ pub(crate) struct Session {
 impl Session {
     /// With `listens`, signals that ask for the end interrupt what is done.
     pub(crate) fn new(common: &Common, listens: bool) -> Result<Self> {
-        let io = |source| Error::Io { doing: "listening for signals at", path: PathBuf::from("the terminal"), source };
-        let interrupt = if listens { Interrupt::listen(common.quiet).map_err(io)? } else { Interrupt::default() };
-        Ok(Self { root: common.root.clone(), quiet: common.quiet, strict: common.strict.into(), vouched: false.into(), interrupt })
+        let io = |source| Error::Io {
+            doing: "listening for signals at",
+            path: PathBuf::from("the terminal"),
+            source,
+        };
+        let interrupt = if listens {
+            Interrupt::listen(common.quiet).map_err(io)?
+        } else {
+            Interrupt::default()
+        };
+        Ok(Self {
+            root: common.root.clone(),
+            quiet: common.quiet,
+            strict: common.strict.into(),
+            vouched: false.into(),
+            interrupt,
+        })
     }
 
     /// Set once the user wants the end.
@@ -50,16 +64,25 @@ impl Session {
         Progress::new(format == Format::Text, self.quiet, self.interrupt.clone())
     }
 
-    /// The root of the dataset: as the user said, or the nearest one from the current folder upwards, or else from the first path upwards.
+    /// The root of the dataset: as the user said, or the nearest one from the current folder
+    /// upwards, or else from the first path upwards.
     pub(crate) fn root(&self, first: Option<&Path>) -> Result<PathBuf> {
         if let Some(root) = &self.root {
             return dataset::find_root(root);
         }
         match dataset::find_root(Path::new(".")) {
             Err(Error::NoIndex { from }) => {
-                let folder = first.map(|path| if path.is_dir() { path } else { path.parent().unwrap_or(path) });
+                let folder = first.map(|path| {
+                    if path.is_dir() {
+                        path
+                    } else {
+                        path.parent().unwrap_or(path)
+                    }
+                });
                 let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-                folder.and_then(|folder| dataset::find_root(folder).ok()).ok_or(Error::NoIndex { from })
+                folder
+                    .and_then(|folder| dataset::find_root(folder).ok())
+                    .ok_or(Error::NoIndex { from })
             }
             found => found,
         }
@@ -68,12 +91,17 @@ impl Session {
     /// Where a new index goes: as the user said, or the current folder.
     pub(crate) fn new_root(&self, dir: Option<&Path>) -> Result<PathBuf> {
         let dir = dir.or(self.root.as_deref()).unwrap_or(Path::new("."));
-        std::fs::canonicalize(dir).map_err(|source| Error::Io { doing: "looking into", path: dir.to_owned(), source })
+        std::fs::canonicalize(dir).map_err(|source| Error::Io {
+            doing: "looking into",
+            path: dir.to_owned(),
+            source,
+        })
     }
 
     pub(crate) fn reader(&self, first: Option<&Path>) -> Result<Reader> {
         let root = self.root(first)?;
-        // Looked at before it is opened: at any moment a `rebuild` may put one that is known in its place.
+        // Looked at before it is opened: at any moment a `rebuild` may put one that is known in its
+        // place.
         let known = trust::is_known(&root);
         let reader = Reader::open(&root)?;
         self.vouch_for(&root, || known)?;
@@ -86,7 +114,8 @@ impl Session {
         Ok(writer)
     }
 
-    /// Says, once, that an index was not made by this user on this machine; with `--strict` that is an error.
+    /// Says, once, that an index was not made by this user on this machine; with `--strict` that is
+    /// an error.
     pub(crate) fn vouch(&self, root: &Path) -> Result<()> {
         self.vouch_for(root, || trust::is_known(root))
     }
@@ -95,7 +124,12 @@ impl Session {
         if self.vouched.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        trust::vouch(root, known(), self.strict.load(Ordering::Relaxed), self.quiet)
+        trust::vouch(
+            root,
+            known(),
+            self.strict.load(Ordering::Relaxed),
+            self.quiet,
+        )
     }
 
     /// From now on, an index that was made elsewhere is refused.
@@ -109,7 +143,12 @@ impl Session {
     }
 
     /// For a `sync` of everything, which makes again what is gone of the index.
-    pub(crate) fn restoring_writer(&self, root: &Path, wait: bool, monitor: &dyn Monitor) -> Result<Writer> {
+    pub(crate) fn restoring_writer(
+        &self,
+        root: &Path,
+        wait: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Writer> {
         let writer = Writer::open_to_sync(root, &self.who(), wait, monitor)?;
         self.vouch(root)?;
         Ok(writer)
@@ -123,7 +162,9 @@ impl Session {
 
     /// Seconds since 1970.
     pub(crate) fn now(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs().cast_signed())
     }
 }
 
@@ -135,13 +176,23 @@ pub(crate) struct Timed<'a> {
 
 impl<'a> Timed<'a> {
     pub(crate) fn new(inner: &'a dyn Monitor) -> Self {
-        Self { inner, stages: Mutex::new(Vec::new()) }
+        Self {
+            inner,
+            stages: Mutex::new(Vec::new()),
+        }
     }
 
     /// Seconds of each stage, in order; a stage that came twice is one.
     pub(crate) fn seconds(&self) -> Vec<(&'static str, f64)> {
-        let stages = self.stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let ends = stages.iter().skip(1).map(|(_, began)| *began).chain([Instant::now()]);
+        let stages = self
+            .stages
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ends = stages
+            .iter()
+            .skip(1)
+            .map(|(_, began)| *began)
+            .chain([Instant::now()]);
         let mut seconds: Vec<(&'static str, f64)> = Vec::new();
         for ((name, began), end) in stages.iter().zip(ends) {
             let took = end.duration_since(*began).as_secs_f64();
@@ -156,7 +207,10 @@ impl<'a> Timed<'a> {
 
 impl Monitor for Timed<'_> {
     fn stage(&self, name: &'static str, total: Option<u64>) {
-        self.stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((name, Instant::now()));
+        self.stages
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push((name, Instant::now()));
         self.inner.stage(name, total);
     }
 

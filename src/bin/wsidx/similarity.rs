@@ -50,7 +50,10 @@ struct Found {
 
 impl Found {
     fn images(&self, pair: &PairSimilarity) -> [&IndexedImage; 2] {
-        [&self.rows[pair.row], &self.columns.as_ref().unwrap_or(&self.rows)[pair.column]]
+        [
+            &self.rows[pair.row],
+            &self.columns.as_ref().unwrap_or(&self.rows)[pair.column],
+        ]
     }
 }
 
@@ -85,25 +88,66 @@ fn compare(reader: &Reader, args: &Similarity, monitor: &dyn Monitor) -> Result<
     let Some(against) = &args.against else {
         let matrix = args.measure.matrix(&of_rows, monitor)?;
         let summary = summarise(matrix.view(), true, args.extremes);
-        return Ok(Found { rows, columns: None, matrix, summary });
+        return Ok(Found {
+            rows,
+            columns: None,
+            matrix,
+            summary,
+        });
     };
-    let columns = reader.images(&Selection { split: Some(against.parse()?), ..selection })?;
-    let matrix = args.measure.cross(&of_rows, &frames(reader, &columns, args.size, monitor)?, monitor)?;
+    let columns = reader.images(&Selection {
+        split: Some(against.parse()?),
+        ..selection
+    })?;
+    let matrix = args.measure.cross(
+        &of_rows,
+        &frames(reader, &columns, args.size, monitor)?,
+        monitor,
+    )?;
     let summary = summarise(matrix.view(), false, args.extremes);
-    Ok(Found { rows, columns: Some(columns), matrix, summary })
+    Ok(Found {
+        rows,
+        columns: Some(columns),
+        matrix,
+        summary,
+    })
 }
 
 /// The drawing of the pairs that are similar enough.
 fn graph(found: &Found, args: &Similarity) -> Result<String, Error> {
-    let above = args.above.unwrap_or(found.summary.mean + 3.0 * found.summary.sd);
-    let pairs = found.matrix.indexed_iter().filter(|((i, j), value)| i < j && f64::from(**value) >= above);
-    let edges: Vec<(u32, u32, f64)> = pairs.map(|((i, j), &value)| (i as u32, j as u32, value.into())).take(draw::MOST_LINES + 1).collect();
-    let names: Vec<String> = found.rows.iter().map(|image| term::escape(&image.path)).collect();
+    let above = args
+        .above
+        .unwrap_or(found.summary.mean + 3.0 * found.summary.sd);
+    let pairs = found
+        .matrix
+        .indexed_iter()
+        .filter(|((i, j), value)| i < j && f64::from(**value) >= above);
+    let edges: Vec<(u32, u32, f64)> = pairs
+        .map(|((i, j), &value)| (i as u32, j as u32, value.into()))
+        .take(draw::MOST_LINES + 1)
+        .collect();
+    let names: Vec<String> = found
+        .rows
+        .iter()
+        .map(|image| term::escape(&image.path))
+        .collect();
     let title = format!("{}, lines from {above:.4}", args.measure);
-    draw::graph_svg(&draw::Graph { names: &names, edges: &edges, clusters: &[] }, &title)
+    draw::graph_svg(
+        &draw::Graph {
+            names: &names,
+            edges: &edges,
+            clusters: &[],
+        },
+        &title,
+    )
 }
 
-fn frames(reader: &Reader, images: &[IndexedImage], size: Option<Size>, monitor: &dyn Monitor) -> Result<Vec<Frame>, Error> {
+fn frames(
+    reader: &Reader,
+    images: &[IndexedImage],
+    size: Option<Size>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Frame>, Error> {
     match size {
         Some(Size(sides)) => reader.frames_of_files(images, sides, monitor),
         None => reader.frames(images, monitor),
@@ -132,15 +176,31 @@ struct PairJson {
 }
 
 fn to_json(found: &Found, args: &Similarity) -> SimilarityJson {
-    let paths = |images: &[IndexedImage]| images.iter().map(|image| PathJson::new(&image.path)).collect();
+    let paths = |images: &[IndexedImage]| {
+        images
+            .iter()
+            .map(|image| PathJson::new(&image.path))
+            .collect()
+    };
     let pairs = |pairs: &[PairSimilarity]| {
         let pair = |pair: &PairSimilarity| {
             let [a, b] = found.images(pair).map(|image| PathJson::new(&image.path));
-            PairJson { similarity: Decimal(pair.similarity.into()), a, b }
+            PairJson {
+                similarity: Decimal(pair.similarity.into()),
+                a,
+                b,
+            }
         };
         pairs.iter().map(pair).collect()
     };
-    let MatrixSummary { pairs: count, mean, sd, most, least, nearest } = &found.summary;
+    let MatrixSummary {
+        pairs: count,
+        mean,
+        sd,
+        most,
+        least,
+        nearest,
+    } = &found.summary;
     SimilarityJson {
         schema: "wsidx.similarity/1",
         measure: args.measure.to_string(),
@@ -157,24 +217,50 @@ fn to_json(found: &Found, args: &Similarity) -> SimilarityJson {
 
 fn text(found: &Found, args: &Similarity) -> io::Result<()> {
     let mut out = io::BufWriter::new(anstream::stdout().lock());
-    let MatrixSummary { pairs, mean, sd, most, least, nearest } = &found.summary;
+    let MatrixSummary {
+        pairs,
+        mean,
+        sd,
+        most,
+        least,
+        nearest,
+    } = &found.summary;
     let images = match &found.columns {
         None => term::counted(found.rows.len() as u64, "image", "images"),
         Some(columns) => {
-            format!("{} × {}", term::count(found.rows.len() as u64), term::counted(columns.len() as u64, "image", "images"))
+            format!(
+                "{} × {}",
+                term::count(found.rows.len() as u64),
+                term::counted(columns.len() as u64, "image", "images")
+            )
         }
     };
     writeln!(out, "measure             {}", args.measure)?;
-    writeln!(out, "images              {images}: {}", term::counted(*pairs, "pair", "pairs"))?;
+    writeln!(
+        out,
+        "images              {images}: {}",
+        term::counted(*pairs, "pair", "pairs")
+    )?;
     writeln!(out, "mean                {mean:.4}")?;
     writeln!(out, "standard deviation  {sd:.4}")?;
     let isolated = &nearest[..nearest.len().min(args.extremes)];
-    let tables = [("most similar", ["image", "and"], &most[..]), ("least similar", ["image", "and"], least)];
-    let tables = tables.into_iter().chain([("most isolated", ["image", "the most similar one to it"], isolated)]);
+    let tables = [
+        ("most similar", ["image", "and"], &most[..]),
+        ("least similar", ["image", "and"], least),
+    ];
+    let tables = tables.into_iter().chain([(
+        "most isolated",
+        ["image", "the most similar one to it"],
+        isolated,
+    )]);
     for (title, heads, pairs) in tables.filter(|(_, _, pairs)| !pairs.is_empty()) {
         let bold = clap::builder::styling::Style::new().bold();
         writeln!(out, "\n{bold}{title}{bold:#}")?;
-        let mut table = Table::new([Column::right("similarity"), Column::path(heads[0]), Column::path(heads[1])]);
+        let mut table = Table::new([
+            Column::right("similarity"),
+            Column::path(heads[0]),
+            Column::path(heads[1]),
+        ]);
         for pair in pairs {
             let [a, b] = found.images(pair).map(|image| term::escape(&image.path));
             table.row([format!("{:.4}", pair.similarity).into(), a.into(), b.into()]);

@@ -47,7 +47,12 @@ pub(crate) fn run(session: &Session, args: &Spectrum) -> Outcome {
     let found = find(&reader, args, &monitor)?;
     drop(monitor);
     if let Some(out) = &plot {
-        let title = format!("{} Laplacian of {} vertices: {}", args.laplacian.name(), found.spectrum.vertices, found.source);
+        let title = format!(
+            "{} Laplacian of {} vertices: {}",
+            args.laplacian.name(),
+            found.spectrum.vertices,
+            found.source
+        );
         out.write(draw::spectrum_svg(&found.spectrum, found.largest, &title).as_bytes())?;
     }
     match args.output.format {
@@ -61,17 +66,37 @@ fn find(reader: &Reader, args: &Spectrum, monitor: &dyn Monitor) -> Result<Found
     let images = reader.images(&args.select.selection(reader)?)?;
     let (source, laplacian) = if args.edges {
         let graph = reader.content_graph(&images, &reader.rules()?.edges)?;
-        ("near-duplicates".to_owned(), Laplacian::sparse(graph.images.len(), &graph.edges, args.laplacian)?)
+        (
+            "near-duplicates".to_owned(),
+            Laplacian::sparse(graph.images.len(), &graph.edges, args.laplacian)?,
+        )
     } else {
-        let matrix = args.measure.matrix(&reader.frames(&images, monitor)?, monitor)?;
-        (args.measure.to_string(), Laplacian::dense(matrix.view(), args.laplacian)?)
+        let matrix = args
+            .measure
+            .matrix(&reader.frames(&images, monitor)?, monitor)?;
+        (
+            args.measure.to_string(),
+            Laplacian::dense(matrix.view(), args.laplacian)?,
+        )
     };
     let spectrum = spectrum(&laplacian, MOST_EXACT, TOLERANCE, monitor)?;
-    let largest = spectrum.values().and_then(|values| values.last().copied()).unwrap_or_else(|| laplacian.bound());
-    let mut found = Found { source, spectrum, largest, checked: None };
+    let largest = spectrum
+        .values()
+        .and_then(|values| values.last().copied())
+        .unwrap_or_else(|| laplacian.bound());
+    let mut found = Found {
+        source,
+        spectrum,
+        largest,
+        checked: None,
+    };
     if let (true, Some(exact)) = (args.estimate, found.spectrum.values()) {
         let estimate = density(&laplacian, TOLERANCE, monitor)?;
-        found.checked = Some((estimate.probes, estimate.error, estimate.error_against(exact)));
+        found.checked = Some((
+            estimate.probes,
+            estimate.error,
+            estimate.error_against(exact),
+        ));
     }
     Ok(found)
 }
@@ -112,13 +137,23 @@ fn to_json(found: &Found, args: &Spectrum) -> SpectrumJson {
         laplacian: args.laplacian.name(),
         vertices: spectrum.vertices,
         components: spectrum.components,
-        eigenvalues: spectrum.values().map(|values| values.iter().copied().map(Decimal).collect()),
+        eigenvalues: spectrum
+            .values()
+            .map(|values| values.iter().copied().map(Decimal).collect()),
         gamma: Decimal(args.gamma),
-        gaps_above_gamma: spectrum.values().map(|values| gaps_above(values, args.gamma)),
-        largest_gap_after: spectrum.values().map(|values| largest_gap(values, values.len())),
+        gaps_above_gamma: spectrum
+            .values()
+            .map(|values| gaps_above(values, args.gamma)),
+        largest_gap_after: spectrum
+            .values()
+            .map(|values| largest_gap(values, values.len())),
         error: Decimal(spectrum.error()),
         cumulative: (0..=POINTS).map(point).collect(),
-        estimate: found.checked.map(|(vectors, said, error)| EstimateJson { vectors, said: Decimal(said), error: Decimal(error) }),
+        estimate: found.checked.map(|(vectors, said, error)| EstimateJson {
+            vectors,
+            said: Decimal(said),
+            error: Decimal(error),
+        }),
     }
 }
 
@@ -137,27 +172,61 @@ fn text(found: &Found, args: &Spectrum) -> io::Result<()> {
         Some(values) => exact(&mut out, values, args.gamma)?,
         None => {
             let estimated: usize = spectrum.estimated.iter().map(|(n, _)| n).sum();
-            let (known, error) = (term::count(spectrum.exact.len() as u64), 100.0 * spectrum.error());
-            writeln!(out, "eigenvalues   {known} exactly, the distribution of {} within {error:.2} %", term::count(estimated as u64))?;
+            let (known, error) = (
+                term::count(spectrum.exact.len() as u64),
+                100.0 * spectrum.error(),
+            );
+            writeln!(
+                out,
+                "eigenvalues   {known} exactly, the distribution of {} within {error:.2} %",
+                term::count(estimated as u64)
+            )?;
         }
     }
     for share in [10, 25, 50, 75, 90] {
-        writeln!(out, "{share:>9} %   up to {:.4}", quantile(found, f64::from(share) / 100.0))?;
+        writeln!(
+            out,
+            "{share:>9} %   up to {:.4}",
+            quantile(found, f64::from(share) / 100.0)
+        )?;
     }
     if let Some((vectors, said, error)) = found.checked {
         let [said, error] = [said, error].map(|share| 100.0 * share);
-        writeln!(out, "estimate      {error:.2} % from the exact distribution ({said:.2} % said, {vectors} vectors)")?;
+        writeln!(
+            out,
+            "estimate      {error:.2} % from the exact distribution ({said:.2} % said, {vectors} vectors)"
+        )?;
     }
     Ok(())
 }
 
 fn exact(out: &mut impl io::Write, values: &[f64], gamma: f64) -> io::Result<()> {
-    let (first, last) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0));
+    let (first, last) = (
+        values.first().copied().unwrap_or(0.0),
+        values.last().copied().unwrap_or(0.0),
+    );
     writeln!(out, "eigenvalues   {first:.4} to {last:.4}")?;
-    let shown: Vec<String> = values.iter().take(8).map(|value| format!("{value:.4}")).collect();
-    writeln!(out, "smallest      {}{}", shown.join(", "), if values.len() > 8 { ", …" } else { "" })?;
-    writeln!(out, "gaps          {} above {gamma}", gaps_above(values, gamma))?;
-    writeln!(out, "largest gap   after eigenvalue {}", largest_gap(values, values.len()))
+    let shown: Vec<String> = values
+        .iter()
+        .take(8)
+        .map(|value| format!("{value:.4}"))
+        .collect();
+    writeln!(
+        out,
+        "smallest      {}{}",
+        shown.join(", "),
+        if values.len() > 8 { ", …" } else { "" }
+    )?;
+    writeln!(
+        out,
+        "gaps          {} above {gamma}",
+        gaps_above(values, gamma)
+    )?;
+    writeln!(
+        out,
+        "largest gap   after eigenvalue {}",
+        largest_gap(values, values.len())
+    )
 }
 
 /// The value up to which a share of the eigenvalues lies.
@@ -165,7 +234,11 @@ fn quantile(found: &Found, share: f64) -> f64 {
     let (mut low, mut high) = (0.0, found.largest);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if found.spectrum.cumulative(middle) >= share { high = middle } else { low = middle }
+        if found.spectrum.cumulative(middle) >= share {
+            high = middle
+        } else {
+            low = middle
+        }
     }
     high
 }

@@ -44,10 +44,26 @@ pub(crate) fn run(session: &Session, args: &Status) -> Outcome {
     let root = reader.root();
     if args.output.format != Format::Text {
         let [packs, catalog, view] = status.bytes;
-        let Holds { generation, contents, cached, paths, undecodable, size, planes, wavelet, columns, fitted, crops: (crops, _), .. } =
-            status;
+        let Holds {
+            generation,
+            contents,
+            cached,
+            paths,
+            undecodable,
+            size,
+            planes,
+            wavelet,
+            columns,
+            fitted,
+            crops: (crops, _),
+            ..
+        } = status;
         let root = PathJson::new(root.as_os_str().as_encoded_bytes());
-        let bytes = BytesJson { packs, catalog, view };
+        let bytes = BytesJson {
+            packs,
+            catalog,
+            view,
+        };
         let schema = "wsidx.status/1";
         let status = StatusJson {
             schema,
@@ -70,10 +86,18 @@ pub(crate) fn run(session: &Session, args: &Status) -> Outcome {
     }
     let mut out = anstream::stdout().lock();
     let colour = if status.planes == 1 { "grey" } else { "colour" };
-    let basis = if status.fitted { "chosen from the data" } else { "built in, until there are 1,000 contents" };
+    let basis = if status.fitted {
+        "chosen from the data"
+    } else {
+        "built in, until there are 1,000 contents"
+    };
     let total: u64 = status.bytes.iter().sum();
     let [packs, catalog, view] = status.bytes.map(term::bytes);
-    let per = total.checked_div(status.cached).map_or_else(String::new, |per| format!(", {} a content", term::bytes(per)));
+    let per = total
+        .checked_div(status.cached)
+        .map_or_else(String::new, |per| {
+            format!(", {} a content", term::bytes(per))
+        });
     let crops = match status.crops {
         (0, false) => "none".to_owned(),
         (0, true) => "none yet; run `wsidx sync`".to_owned(),
@@ -83,13 +107,35 @@ pub(crate) fn run(session: &Session, args: &Status) -> Outcome {
     let cached = status.cached.saturating_sub(status.contents);
     let lines = [
         ("root", term::escape_os(root)),
-        ("images", format!("{} with {}", term::count(status.paths), term::counted(status.contents, "content", "contents"))),
+        (
+            "images",
+            format!(
+                "{} with {}",
+                term::count(status.paths),
+                term::counted(status.contents, "content", "contents")
+            ),
+        ),
         ("undecodable", term::count(status.undecodable)),
         ("cached, unused", term::count(cached)),
-        ("pictures", format!("{}×{}, {colour}, {} wavelet", status.size, status.size, status.wavelet)),
-        ("search basis", format!("{} columns, {basis}", status.columns)),
+        (
+            "pictures",
+            format!(
+                "{}×{}, {colour}, {} wavelet",
+                status.size, status.size, status.wavelet
+            ),
+        ),
+        (
+            "search basis",
+            format!("{} columns, {basis}", status.columns),
+        ),
         ("rows of crops", crops),
-        ("on disk", format!("{} (packs {packs}, catalog {catalog}, view {view}){per}", term::bytes(total))),
+        (
+            "on disk",
+            format!(
+                "{} (packs {packs}, catalog {catalog}, view {view}){per}",
+                term::bytes(total)
+            ),
+        ),
         ("generation", status.generation.to_string()),
     ];
     for (name, value) in lines {

@@ -1,8 +1,9 @@
 //! Names, tables and numbers → text for a person at a terminal.
 //!
-//! Names come from disks and archives and may hold anything (CWE-150: escape sequences, carriage returns, controls of writing direction), so
-//! every one of them passes [`escape`] on its way to a terminal. Colours are written always and taken away by `anstream` where they are not
-//! wanted. Nothing here decides what is said; JSON and the other machine formats live elsewhere.
+//! Names come from disks and archives and may hold anything (CWE-150: escape sequences, carriage
+//! returns, controls of writing direction), so every one of them passes [`escape`] on its way to a
+//! terminal. Colours are written always and taken away by `anstream` where they are not wanted.
+//! Nothing here decides what is said; JSON and the other machine formats live elsewhere.
 
 use std::{ffi::OsStr, fmt::Write as _, io, time::Duration};
 
@@ -11,8 +12,8 @@ use wsidx::verdict::{Occurrence, Split};
 
 /// Makes `--color` hold for all that `anstream` writes from here on.
 ///
-/// `Auto` leaves it to the environment, in this order: `NO_COLOR` not empty: off; `CLICOLOR_FORCE` set and not 0: on; `CLICOLOR=0`: off;
-/// else on for a terminal that is not `dumb`.
+/// `Auto` leaves it to the environment, in this order: `NO_COLOR` not empty: off; `CLICOLOR_FORCE`
+/// set and not 0: on; `CLICOLOR=0`: off; else on for a terminal that is not `dumb`.
 pub(crate) fn set_color(choice: clap::ColorChoice) {
     match choice {
         clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -28,11 +29,13 @@ pub(crate) fn width() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// A name, as bytes, as it may be shown: as it is if every character of it is printable, else quoted in the manner of C.
+/// A name, as bytes, as it may be shown: as it is if every character of it is printable, else
+/// quoted in the manner of C.
 ///
-/// Within quotes `\n`, `\t`, `\r`, `\"` and `\\` stand for themselves, `\xNN` for other control bytes and for bytes that are not UTF-8, and
-/// `\u{…}` for characters that are invisible or turn the direction of writing. Different names never look the same: a name that holds a
-/// quote or a backslash, is empty, or begins or ends with a space is quoted too.
+/// Within quotes `\n`, `\t`, `\r`, `\"` and `\\` stand for themselves, `\xNN` for other control
+/// bytes and for bytes that are not UTF-8, and `\u{…}` for characters that are invisible or turn
+/// the direction of writing. Different names never look the same: a name that holds a quote or a
+/// backslash, is empty, or begins or ends with a space is quoted too.
 pub(crate) fn escape(name: &[u8]) -> String {
     let mut inside = String::with_capacity(name.len() + 2);
     for chunk in name.utf8_chunks() {
@@ -45,8 +48,15 @@ pub(crate) fn escape(name: &[u8]) -> String {
         }
         push_bytes(&mut inside, chunk.invalid());
     }
-    let plain = inside.as_bytes() == name && !name.is_empty() && !name.starts_with(b" ") && !name.ends_with(b" ");
-    if plain { inside } else { format!("\"{inside}\"") }
+    let plain = inside.as_bytes() == name
+        && !name.is_empty()
+        && !name.starts_with(b" ")
+        && !name.ends_with(b" ");
+    if plain {
+        inside
+    } else {
+        format!("\"{inside}\"")
+    }
 }
 
 /// The cell of a label.
@@ -54,12 +64,23 @@ pub(crate) fn label(label: Option<&[u8]>) -> String {
     label.map_or_else(|| "-".to_owned(), escape)
 }
 
-/// The cells of where a content is: label, split and path of the first place, and how many more there are.
+/// The cells of where a content is: label, split and path of the first place, and how many more
+/// there are.
 pub(crate) fn place(occurrences: &[Occurrence]) -> [String; 3] {
-    let Some((first, others)) = occurrences.split_first() else { return [label(None), label(None), String::new()] };
-    let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+    let Some((first, others)) = occurrences.split_first() else {
+        return [label(None), label(None), String::new()];
+    };
+    let more = if others.is_empty() {
+        String::new()
+    } else {
+        format!(" (and {} more)", others.len())
+    };
     let split = first.split.map_or("-", Split::name).to_owned();
-    [label(first.label.as_deref()), split, format!("{}{more}", escape(&first.path))]
+    [
+        label(first.label.as_deref()),
+        split,
+        format!("{}{more}", escape(&first.path)),
+    ]
 }
 
 /// [`escape`] for names of the operating system.
@@ -67,7 +88,8 @@ pub(crate) fn escape_os(name: impl AsRef<OsStr>) -> String {
     escape(name.as_ref().as_encoded_bytes())
 }
 
-/// A sentence that holds names: what [`escape`] would escape is escaped, without quotes; line feeds too.
+/// A sentence that holds names: what [`escape`] would escape is escaped, without quotes; line feeds
+/// too.
 pub(crate) fn escape_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push_escaped(&mut out, c));
@@ -107,7 +129,8 @@ fn is_deceptive(c: char) -> bool {
     ) || u32::from(c) & 0xfffe == 0xfffe
 }
 
-/// A text of at most `width` characters: a longer one loses its middle to an ellipsis, and keeps more of its end than of its beginning.
+/// A text of at most `width` characters: a longer one loses its middle to an ellipsis, and keeps
+/// more of its end than of its beginning.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
     let length = text.chars().count();
     if length <= width {
@@ -116,7 +139,11 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     let kept = width.saturating_sub(1);
     let head = kept / 3;
     let tail = length - (kept - head);
-    text.chars().take(head).chain((width > 0).then_some('…')).chain(text.chars().skip(tail)).collect()
+    text.chars()
+        .take(head)
+        .chain((width > 0).then_some('…'))
+        .chain(text.chars().skip(tail))
+        .collect()
 }
 
 /// On which side of its column a cell stands.
@@ -139,17 +166,29 @@ pub(crate) struct Column {
 impl Column {
     /// A column of words.
     pub(crate) fn left(title: &'static str) -> Self {
-        Self { title, align: Align::Left, shrinks: false }
+        Self {
+            title,
+            align: Align::Left,
+            shrinks: false,
+        }
     }
 
     /// A column of numbers.
     pub(crate) fn right(title: &'static str) -> Self {
-        Self { title, align: Align::Right, shrinks: false }
+        Self {
+            title,
+            align: Align::Right,
+            shrinks: false,
+        }
     }
 
     /// A column of paths, which give up their middles on a narrow terminal.
     pub(crate) fn path(title: &'static str) -> Self {
-        Self { title, align: Align::Left, shrinks: true }
+        Self {
+            title,
+            align: Align::Left,
+            shrinks: true,
+        }
     }
 }
 
@@ -163,13 +202,19 @@ pub(crate) struct Cell {
 impl Cell {
     /// A cell with a colour.
     pub(crate) fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self {
+            text: text.into(),
+            style,
+        }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), style: Style::new() }
+        Self {
+            text: text.into(),
+            style: Style::new(),
+        }
     }
 }
 
@@ -188,7 +233,10 @@ pub(crate) struct Table {
 impl Table {
     /// An empty table.
     pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
-        Self { columns: columns.into(), rows: Vec::new() }
+        Self {
+            columns: columns.into(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row.
@@ -201,7 +249,8 @@ impl Table {
         assert_eq!(cells.len(), self.columns.len(), "as many cells as columns");
         self.rows.push(cells);
     }
-    /// Writes the titles (where any column has one) and the rows; columns of paths are shortened until a line fits into `width`.
+    /// Writes the titles (where any column has one) and the rows; columns of paths are shortened
+    /// until a line fits into `width`.
     ///
     /// # Errors
     ///
@@ -209,10 +258,16 @@ impl Table {
     pub(crate) fn write(&self, out: &mut dyn io::Write, width: Option<usize>) -> io::Result<()> {
         let widths = self.widths(width);
         if self.columns.iter().any(|column| !column.title.is_empty()) {
-            let head = self.columns.iter().map(|column| Cell::styled(column.title, Style::new().bold())).collect::<Vec<_>>();
+            let head = self
+                .columns
+                .iter()
+                .map(|column| Cell::styled(column.title, Style::new().bold()))
+                .collect::<Vec<_>>();
             self.write_row(out, &head, &widths)?;
         }
-        self.rows.iter().try_for_each(|row| self.write_row(out, row, &widths))
+        self.rows
+            .iter()
+            .try_for_each(|row| self.write_row(out, row, &widths))
     }
 
     /// The width of each column: that of its longest text, less what its paths must give up.
@@ -229,16 +284,35 @@ impl Table {
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         loop {
             let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
-            let shrinking = self.columns.iter().zip(&mut widths).filter(|(column, width)| column.shrinks && **width > NARROWEST);
-            let Some((_, widest)) = shrinking.max_by_key(|(_, width)| **width).filter(|_| excess > 0) else { return widths };
+            let shrinking = self
+                .columns
+                .iter()
+                .zip(&mut widths)
+                .filter(|(column, width)| column.shrinks && **width > NARROWEST);
+            let Some((_, widest)) = shrinking
+                .max_by_key(|(_, width)| **width)
+                .filter(|_| excess > 0)
+            else {
+                return widths;
+            };
             *widest -= 1;
         }
     }
 
-    fn write_row(&self, out: &mut dyn io::Write, cells: &[Cell], widths: &[usize]) -> io::Result<()> {
+    fn write_row(
+        &self,
+        out: &mut dyn io::Write,
+        cells: &[Cell],
+        widths: &[usize],
+    ) -> io::Result<()> {
         let last = cells.len().saturating_sub(1);
-        for (i, ((cell, column), &width)) in cells.iter().zip(&self.columns).zip(widths).enumerate() {
-            let text = if column.shrinks { shorten(&cell.text, width) } else { cell.text.clone() };
+        for (i, ((cell, column), &width)) in cells.iter().zip(&self.columns).zip(widths).enumerate()
+        {
+            let text = if column.shrinks {
+                shorten(&cell.text, width)
+            } else {
+                cell.text.clone()
+            };
             let blank = " ".repeat(width.saturating_sub(text.chars().count()));
             let styled = format!("{}{text}{:#}", cell.style, cell.style);
             match column.align {
@@ -284,7 +358,11 @@ pub(crate) fn bytes(n: u64) -> String {
         }
         unit *= 1000;
     }
-    format!("{}.{} EB", u128::from(n) * 10 / unit / 10, u128::from(n) * 10 / unit % 10)
+    format!(
+        "{}.{} EB",
+        u128::from(n) * 10 / unit / 10,
+        u128::from(n) * 10 / unit % 10
+    )
 }
 
 /// A span of time to about two figures: `0.4 s`, `12 s`, `1 m 23 s`, `2 h 05 m`, `3 d 04 h`.
@@ -309,7 +387,13 @@ pub(crate) fn span(time: Duration) -> String {
 ///
 /// Any other than a broken pipe.
 pub(crate) fn forgive_closed_pipe(result: io::Result<()>) -> io::Result<()> {
-    result.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+    result.or_else(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -322,7 +406,9 @@ mod tests {
 
     /// The inverse of [`escape`]: the oracle for "different names never look the same".
     fn unescape(shown: &str) -> Vec<u8> {
-        let Some(inside) = shown.strip_prefix('"').and_then(|s| s.strip_suffix('"')) else { return shown.into() };
+        let Some(inside) = shown.strip_prefix('"').and_then(|s| s.strip_suffix('"')) else {
+            return shown.into();
+        };
         let (mut out, mut rest) = (Vec::new(), inside);
         while let Some(c) = rest.chars().next() {
             rest = &rest[c.len_utf8()..];
@@ -342,7 +428,8 @@ mod tests {
                 }
                 'u' => {
                     let end = rest.find('}').unwrap();
-                    let c = char::from_u32(u32::from_str_radix(&rest[1..end], 16).unwrap()).unwrap();
+                    let c =
+                        char::from_u32(u32::from_str_radix(&rest[1..end], 16).unwrap()).unwrap();
                     out.extend(c.to_string().bytes());
                     rest = &rest[end + 1..];
                 }
@@ -367,7 +454,10 @@ mod tests {
             (b"bad\xff\xfeutf8", r#""bad\xff\xfeutf8""#),
             ("a\u{9b}b".as_bytes(), r#""a\u{9b}b""#),
             ("gpj.\u{202e}exe".as_bytes(), r#""gpj.\u{202e}exe""#),
-            ("\u{feff}\u{200b}\u{2066}".as_bytes(), r#""\u{feff}\u{200b}\u{2066}""#),
+            (
+                "\u{feff}\u{200b}\u{2066}".as_bytes(),
+                r#""\u{feff}\u{200b}\u{2066}""#,
+            ),
             (b"say \"x\" \\", r#""say \"x\" \\""#),
             (b"", r#""""#),
             (b" x", r#"" x""#),
@@ -379,7 +469,10 @@ mod tests {
 
     #[test]
     fn sentences_are_escaped_without_quotes() {
-        assert_eq!(escape_text("cannot read \"a\x1b[0m\n\": why\\not"), "cannot read \"a\\x1b[0m\\n\": why\\not");
+        assert_eq!(
+            escape_text("cannot read \"a\x1b[0m\n\": why\\not"),
+            "cannot read \"a\\x1b[0m\\n\": why\\not"
+        );
         assert_eq!(escape_os("d\u{200f}"), r#""d\u{200f}""#);
     }
 
@@ -405,14 +498,25 @@ mod tests {
 
     #[test]
     fn a_path_is_shortened_in_its_middle_and_keeps_its_file_name() {
-        assert_eq!(shorten("images/train/boat/anchorage.jpg", 22), "images/…/anchorage.jpg");
+        assert_eq!(
+            shorten("images/train/boat/anchorage.jpg", 22),
+            "images/…/anchorage.jpg"
+        );
         assert_eq!(shorten("abc", 1), "…");
         assert_eq!(shorten("abc", 0), "");
     }
 
     fn example() -> Table {
-        let mut table = Table::new([Column::right("similarity"), Column::left("label"), Column::path("path")]);
-        table.row([Cell::styled("0.99", AnsiColor::Red.on_default()), "boat".into(), "images/train/boat/anchorage.jpg".into()]);
+        let mut table = Table::new([
+            Column::right("similarity"),
+            Column::left("label"),
+            Column::path("path"),
+        ]);
+        table.row([
+            Cell::styled("0.99", AnsiColor::Red.on_default()),
+            "boat".into(),
+            "images/train/boat/anchorage.jpg".into(),
+        ]);
         table.row(["1".into(), "sea-lion".into(), "猫.png".into()]);
         table
     }
@@ -426,13 +530,24 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
         let text = "similarity  label     path\n      0.99  boat      images/train/boat/anchorage.jpg\n         1  sea-lion  猫.png\n";
-        assert_eq!(written(&example(), None, anstream::ColorChoice::Never), text);
-        assert_eq!(written(&example(), Some(80), anstream::ColorChoice::Never), text);
+        assert_eq!(
+            written(&example(), None, anstream::ColorChoice::Never),
+            text
+        );
+        assert_eq!(
+            written(&example(), Some(80), anstream::ColorChoice::Never),
+            text
+        );
     }
 
     #[test]
     fn only_paths_give_way_and_only_down_to_the_narrowest() {
-        let longest = |width| written(&example(), Some(width), anstream::ColorChoice::Never).lines().map(|line| line.chars().count()).max();
+        let longest = |width| {
+            written(&example(), Some(width), anstream::ColorChoice::Never)
+                .lines()
+                .map(|line| line.chars().count())
+                .max()
+        };
         assert_eq!(longest(45), Some(45));
         assert_eq!(longest(5), Some(10 + 2 + 8 + 2 + NARROWEST));
     }
@@ -462,11 +577,15 @@ mod tests {
     #[test]
     fn colours_stand_around_the_text_and_can_be_taken_away() {
         let red = written(&example(), None, anstream::ColorChoice::AlwaysAnsi);
-        assert!(red.contains("      \u{1b}[31m0.99\u{1b}[0m  boat"), "{red:?}");
+        assert!(
+            red.contains("      \u{1b}[31m0.99\u{1b}[0m  boat"),
+            "{red:?}"
+        );
         assert!(!written(&example(), None, anstream::ColorChoice::Never).contains('\u{1b}'));
     }
 
-    /// Not a test by itself: run by the next one in a process of its own, whose environment it shows.
+    /// Not a test by itself: run by the next one in a process of its own, whose environment it
+    /// shows.
     #[test]
     fn child_shows_what_colour_it_chose() {
         if let Ok(flag) = std::env::var("TERM_TEST_COLOR") {
@@ -477,13 +596,27 @@ mod tests {
 
     fn choice(flag: &str, environment: &[(&str, &str)]) -> String {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "--nocapture", "term::tests::child_shows_what_colour_it_chose"]);
+        child.args([
+            "--exact",
+            "--nocapture",
+            "term::tests::child_shows_what_colour_it_chose",
+        ]);
         for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
             child.env_remove(name);
         }
-        let out = child.env("TERM_TEST_COLOR", flag).envs(environment.iter().copied()).output().unwrap();
+        let out = child
+            .env("TERM_TEST_COLOR", flag)
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
-        text.split("chose ").nth(1).unwrap().split(';').next().unwrap().to_owned()
+        text.split("chose ")
+            .nth(1)
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -491,29 +624,79 @@ mod tests {
         for (flag, environment, chosen) in [
             ("auto", &[][..], "Never"),
             ("auto", &[("CLICOLOR_FORCE", "1")], "Always"),
-            ("auto", &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], "Never"),
-            ("auto", &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], "Always"),
-            ("auto", &[("CLICOLOR_FORCE", "1"), ("CLICOLOR", "0")], "Always"),
+            (
+                "auto",
+                &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")],
+                "Never",
+            ),
+            (
+                "auto",
+                &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")],
+                "Always",
+            ),
+            (
+                "auto",
+                &[("CLICOLOR_FORCE", "1"), ("CLICOLOR", "0")],
+                "Always",
+            ),
             ("always", &[("NO_COLOR", "1")], "Always"),
             ("never", &[("CLICOLOR_FORCE", "1")], "Never"),
         ] {
-            assert!(choice(flag, environment).starts_with(chosen), "{flag} {environment:?}");
+            assert!(
+                choice(flag, environment).starts_with(chosen),
+                "{flag} {environment:?}"
+            );
         }
     }
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([counted(1, "image", "images"), counted(1200, "image", "images")], ["1 image", "1,200 images"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [
+                counted(1, "image", "images"),
+                counted(1200, "image", "images")
+            ],
+            ["1 image", "1,200 images"]
+        );
         assert_eq!(
             [999, 1000, 12_345_678, 999_949, 999_950, u64::MAX].map(bytes),
-            ["999 B", "1.0 kB", "12.3 MB", "999.9 kB", "1.0 MB", "18.4 EB"]
+            [
+                "999 B", "1.0 kB", "12.3 MB", "999.9 kB", "1.0 MB", "18.4 EB"
+            ]
         );
-        let spans = [0, 449, 9_949, 9_950, 59_499, 59_500, 83_000, 3_599_499, 3_599_500, 7_500_000, 273_600_000]
-            .map(|ms| span(Duration::from_millis(ms)));
+        let spans = [
+            0,
+            449,
+            9_949,
+            9_950,
+            59_499,
+            59_500,
+            83_000,
+            3_599_499,
+            3_599_500,
+            7_500_000,
+            273_600_000,
+        ]
+        .map(|ms| span(Duration::from_millis(ms)));
         assert_eq!(
             spans,
-            ["0.0 s", "0.4 s", "9.9 s", "10 s", "59 s", "1 m 00 s", "1 m 23 s", "59 m 59 s", "1 h 00 m", "2 h 05 m", "3 d 04 h"]
+            [
+                "0.0 s",
+                "0.4 s",
+                "9.9 s",
+                "10 s",
+                "59 s",
+                "1 m 00 s",
+                "1 m 23 s",
+                "59 m 59 s",
+                "1 h 00 m",
+                "2 h 05 m",
+                "3 d 04 h"
+            ]
         );
     }
 
@@ -521,6 +704,11 @@ mod tests {
     fn a_closed_pipe_is_success_and_other_errors_are_not() {
         assert!(forgive_closed_pipe(Ok(())).is_ok());
         assert!(forgive_closed_pipe(Err(io::ErrorKind::BrokenPipe.into())).is_ok());
-        assert_eq!(forgive_closed_pipe(Err(io::ErrorKind::StorageFull.into())).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            forgive_closed_pipe(Err(io::ErrorKind::StorageFull.into()))
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::StorageFull
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Paths of a dataset → a folder that holds them, of hard links or copies: whole, or not at all. Items of containers become files.
+//! Paths of a dataset → a folder that holds them, of hard links or copies: whole, or not at all.
+//! Items of containers become files.
 
 use std::{
     fs, io,
@@ -21,20 +22,38 @@ pub(crate) enum Way {
     Copy,
 }
 
-/// Makes the folder `target` with the files of `root` at some of its paths. It is made beside, under another name, and moved there when all is in it.
+/// Makes the folder `target` with the files of `root` at some of its paths. It is made beside,
+/// under another name, and moved there when all is in it.
 ///
 /// # Errors
-/// [`Error::Input`] where something is there already, or a path leads outside; [`Error::Io`], [`Error::Interrupted`]. Then nothing is left.
-pub(crate) fn make_tree(root: &Path, paths: &[&[u8]], target: &Path, way: Way, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
+/// [`Error::Input`] where something is there already, or a path leads outside; [`Error::Io`],
+/// [`Error::Interrupted`]. Then nothing is left.
+pub(crate) fn make_tree(
+    root: &Path,
+    paths: &[&[u8]],
+    target: &Path,
+    way: Way,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(), Error> {
     let draft = DraftFolder::new(target)?;
     fill(root, paths, draft.path(), way, cancelled)?;
     draft.create()
 }
 
-fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
+fn fill(
+    root: &Path,
+    paths: &[&[u8]],
+    folder: &Path,
+    way: Way,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(), Error> {
     let io = |doing, path: &Path| {
         let path = path.to_owned();
-        move |source| Error::Io { doing, path, source }
+        move |source| Error::Io {
+            doing,
+            path,
+            source,
+        }
     };
     let (images, mut buffer) = (Images::default(), Buffer::default());
     for path in paths {
@@ -42,30 +61,45 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
             return Err(Error::Interrupted);
         }
         let relative: PathBuf = to_path(Path::new(""), path);
-        if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(Error::Input(format!("the path {} leads out of the dataset", relative.display())));
+        if !relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(Error::Input(format!(
+                "the path {} leads out of the dataset",
+                relative.display()
+            )));
         }
         let (from, to) = (root.join(&relative), folder.join(&relative));
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(io("making the folder", parent))?;
         }
         if container_of(&from).is_some() {
-            images.read(&from, &Limits::default(), &mut buffer).map_err(|e| Error::Input(format!("{}: {e}", relative.display())))?;
+            images
+                .read(&from, &Limits::default(), &mut buffer)
+                .map_err(|e| Error::Input(format!("{}: {e}", relative.display())))?;
             let to = with_ending(to, &buffer.bytes);
             if !create_new(&to, &buffer.bytes)? {
-                return Err(Error::Input(format!("two images would become {}; rename one of them", relative.display())));
+                return Err(Error::Input(format!(
+                    "two images would become {}; rename one of them",
+                    relative.display()
+                )));
             }
             continue;
         }
         match way {
             Way::Copy => copy_new(&from, &to)?,
             Way::Link if !fs::symlink_metadata(&from).is_ok_and(|meta| meta.is_file()) => {
-                return Err(Error::Input(format!("{} is no regular file any more; run `wsidx sync`", relative.display())));
+                return Err(Error::Input(format!(
+                    "{} is no regular file any more; run `wsidx sync`",
+                    relative.display()
+                )));
             }
             Way::Link => fs::hard_link(&from, &to).map_err(|source| match source.kind() {
-                io::ErrorKind::CrossesDevices => {
-                    Error::Input(format!("{} is on another file system, to which there are no links; use --copy", folder.display()))
-                }
+                io::ErrorKind::CrossesDevices => Error::Input(format!(
+                    "{} is on another file system, to which there are no links; use --copy",
+                    folder.display()
+                )),
                 _ => io("linking", &from)(source),
             })?,
         }
@@ -73,7 +107,8 @@ fn fill(root: &Path, paths: &[&[u8]], folder: &Path, way: Way, cancelled: &dyn F
     Ok(())
 }
 
-/// The path of a file that holds these bytes, with the ending of its format where it has none of an image.
+/// The path of a file that holds these bytes, with the ending of its format where it has none of an
+/// image.
 fn with_ending(path: PathBuf, bytes: &[u8]) -> PathBuf {
     match Format::sniff(bytes) {
         Some(format) if !names_image(path.as_os_str().as_encoded_bytes()) => {

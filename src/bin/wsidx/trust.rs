@@ -34,12 +34,17 @@ pub(crate) fn run(session: &Session, args: &Trust) -> Outcome {
         Error::Input(format!("{error}; or set XDG_STATE_HOME to a folder in which you can write, then run the command again"))
     })?;
     if !session.quiet {
-        writeln!(anstream::stderr(), "the index in {} is believed from now on", term::escape_os(index_folder(&root)))?;
+        writeln!(
+            anstream::stderr(),
+            "the index in {} is believed from now on",
+            term::escape_os(index_folder(&root))
+        )?;
     }
     Ok(Exit::Fine)
 }
 
-/// Notes that the index of `root`, which is in `folder` at present, was made here. Where that cannot be noted, the index is made all the same.
+/// Notes that the index of `root`, which is in `folder` at present, was made here. Where that
+/// cannot be noted, the index is made all the same.
 pub(crate) fn note(folder: &Path, root: &Path, monitor: &dyn Monitor) {
     if let Err(error) = notes().and_then(|state| dataset::note_made_in(folder, root, &state)) {
         monitor
@@ -50,7 +55,9 @@ pub(crate) fn note(folder: &Path, root: &Path, monitor: &dyn Monitor) {
 /// Whether this user made the index in `root` on this machine, or says that it is to be believed.
 pub(crate) fn is_known(root: &Path) -> Result<bool> {
     let trusted = env::var_os(TRUST).unwrap_or_default();
-    let is_named = |path: PathBuf| path.as_os_str() == "*" || path.canonicalize().is_ok_and(|path| path == root);
+    let is_named = |path: PathBuf| {
+        path.as_os_str() == "*" || path.canonicalize().is_ok_and(|path| path == root)
+    };
     if env::split_paths(&trusted).any(is_named) {
         return Ok(true);
     }
@@ -63,7 +70,9 @@ pub(crate) fn vouch(root: &Path, known: Result<bool>, strict: bool, quiet: bool)
     let folder = term::escape_os(index_folder(root));
     let why = match known {
         Ok(true) => return Ok(()),
-        Ok(false) => format!("{folder} was not made by you on this machine, so its answers may be made up"),
+        Ok(false) => {
+            format!("{folder} was not made by you on this machine, so its answers may be made up")
+        }
         Err(error) => {
             let state = "set XDG_STATE_HOME to a folder of yours";
             format!(
@@ -85,10 +94,18 @@ pub(crate) fn vouch(root: &Path, known: Result<bool>, strict: bool, quiet: bool)
 
 /// The folder of notes, as the XDG base directory specification has it.
 fn notes() -> Result<PathBuf> {
-    let set = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state"));
+    let set = env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let home = || {
+        env::home_dir()
+            .filter(|home| home.is_absolute())
+            .map(|home| home.join(".local/state"))
+    };
     let none = || {
         Error::Input("there is no folder for the state of programs: neither XDG_STATE_HOME nor HOME is set; set one to a folder in which you can write, then run the command again".into())
     };
-    set.or_else(home).map(|state| dataset::notes_in(&state)).ok_or_else(none)
+    set.or_else(home)
+        .map(|state| dataset::notes_in(&state))
+        .ok_or_else(none)
 }

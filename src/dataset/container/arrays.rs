@@ -1,4 +1,5 @@
-//! Samples of many pictures of one size, one picture behind the other → each as a binary Netpbm file.
+//! Samples of many pictures of one size, one picture behind the other → each as a binary Netpbm
+//! file.
 
 use std::{fs::File, os::unix::fs::FileExt};
 
@@ -19,7 +20,10 @@ impl Data {
             Self::File(file) => file.read_exact_at(out, at).map_err(|_| cut()),
             Self::Memory(bytes) => {
                 let from = usize::try_from(at).map_err(|_| cut())?;
-                let part = bytes.get(from..).and_then(|rest| rest.get(..out.len())).ok_or_else(cut)?;
+                let part = bytes
+                    .get(from..)
+                    .and_then(|rest| rest.get(..out.len()))
+                    .ok_or_else(cut)?;
                 out.copy_from_slice(part);
                 Ok(())
             }
@@ -56,7 +60,9 @@ pub(super) struct Arrays {
 pub(super) fn count(pictures: u64) -> Result<usize, String> {
     match usize::try_from(pictures) {
         Ok(count) if count <= MOST_ITEMS => Ok(count),
-        _ => Err(format!("it tells of {pictures} pictures; the limit is {MOST_ITEMS}")),
+        _ => Err(format!(
+            "it tells of {pictures} pictures; the limit is {MOST_ITEMS}"
+        )),
     }
 }
 
@@ -84,7 +90,12 @@ impl Items for Arrays {
 
     fn label(&self, item: usize) -> Option<Vec<u8>> {
         let number = *self.labels.get(item)?;
-        Some(self.names.get(usize::from(number)).cloned().unwrap_or_else(|| number.to_string().into_bytes()))
+        Some(
+            self.names
+                .get(usize::from(number))
+                .cloned()
+                .unwrap_or_else(|| number.to_string().into_bytes()),
+        )
     }
 
     fn size(&self, _: usize) -> u64 {
@@ -92,10 +103,16 @@ impl Items for Arrays {
     }
 
     fn read(&self, item: usize, out: &mut Vec<u8>) -> Result<(), String> {
-        let kind = if self.colour == Colour::Grey { "P5" } else { "P6" };
+        let kind = if self.colour == Colour::Grey {
+            "P5"
+        } else {
+            "P6"
+        };
         out.extend_from_slice(format!("{kind}\n{} {}\n255\n", self.width, self.height).as_bytes());
         let (head, bytes) = (out.len(), self.bytes());
-        let at = self.first.saturating_add(self.stride.saturating_mul(item as u64));
+        let at = self
+            .first
+            .saturating_add(self.stride.saturating_mul(item as u64));
         if self.colour == Colour::Grey {
             out.resize(head + bytes, 0);
             return self.data.read(at, &mut out[head..]);
@@ -104,14 +121,22 @@ impl Items for Arrays {
         self.data.read(at, &mut planes)?;
         let (red, rest) = planes.split_at(bytes / 3);
         let (green, blue) = rest.split_at(bytes / 3);
-        out.extend(red.iter().zip(green).zip(blue).flat_map(|((&r, &g), &b)| [r, g, b]));
+        out.extend(
+            red.iter()
+                .zip(green)
+                .zip(blue)
+                .flat_map(|((&r, &g), &b)| [r, g, b]),
+        );
         Ok(())
     }
 }
 
 /// The lines of a list of names; empty ones at the end are none.
 pub(super) fn names_of_lines(text: &[u8]) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = text.split(|&b| b == b'\n').map(|line| line.trim_ascii().to_vec()).collect();
+    let mut names: Vec<Vec<u8>> = text
+        .split(|&b| b == b'\n')
+        .map(|line| line.trim_ascii().to_vec())
+        .collect();
     while names.last().is_some_and(Vec::is_empty) {
         names.pop();
     }

@@ -1,4 +1,5 @@
-//! Containers that are cut and changed at every byte: they are opened or refused, and nothing else happens.
+//! Containers that are cut and changed at every byte: they are opened or refused, and nothing else
+//! happens.
 
 use std::{fs, path::Path};
 
@@ -8,7 +9,9 @@ use crate::{dataset::Buffer, picture::Limits};
 /// The names and bytes of small containers, and what lies beside them.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let idx = |dimensions: &[u8], values: &[u8]| {
-        let head = [0, 0, 8, dimensions.len() as u8].into_iter().chain(dimensions.iter().flat_map(|&n| [0, 0, 0, n]));
+        let head = [0, 0, 8, dimensions.len() as u8]
+            .into_iter()
+            .chain(dimensions.iter().flat_map(|&n| [0, 0, 0, n]));
         head.chain(values.iter().copied()).collect::<Vec<u8>>()
     };
     let packed = |bytes: &[u8]| {
@@ -69,7 +72,9 @@ fn pickled() -> Vec<u8> {
 /// Opens what is there, and reads all its items.
 fn read(path: &Path) -> usize {
     let mut buffer = Buffer::default();
-    let Ok(container) = Container::open(path) else { return 0 };
+    let Ok(container) = Container::open(path) else {
+        return 0;
+    };
     for item in 0..container.count() {
         let _ = container.read(item, &Limits::default(), &mut buffer);
         let _ = container.told(item, b"x");
@@ -82,11 +87,15 @@ fn read(path: &Path) -> usize {
 fn containers_that_are_cut_or_changed_at_any_byte_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples();
-    samples.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
+    samples
+        .iter()
+        .for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
     for (name, bytes) in &samples {
         let file = folder.path().join(name);
         // Labels are read with the images that they belong to.
-        let opened = folder.path().join(name.replace("labels-idx1", "images-idx3"));
+        let opened = folder
+            .path()
+            .join(name.replace("labels-idx1", "images-idx3"));
         assert!(read(&opened) > 0, "{name}");
         let step = bytes.len().div_ceil(600);
         for at in (0..bytes.len()).step_by(step) {
@@ -117,8 +126,14 @@ fn the_containers_that_were_used_last_stay_open_and_no_more() {
     let names = |images: &Images| format!("{images:?}").matches("data_batch_").count();
     assert_eq!(names(&images), 8);
     let last = folder.path().join("data_batch_9.bin#1");
-    let reason = images.read(&last, &Limits::default(), &mut buffer).unwrap_err().to_string();
-    assert!(reason.contains("there is no such item; the container has 1, the first is `0`"), "{reason}");
+    let reason = images
+        .read(&last, &Limits::default(), &mut buffer)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        reason.contains("there is no such item; the container has 1, the first is `0`"),
+        "{reason}"
+    );
 }
 
 /// Files of holes: what their heads tell is true, and nobody has so much memory.
@@ -127,15 +142,33 @@ fn what_a_container_tells_of_itself_is_held_against_limits_before_memory_is_take
     let folder = tempfile::tempdir().unwrap();
     let sparse = |name: &str, dimensions: [u32; 3]| {
         let file = folder.path().join(name);
-        let head = [0, 0, 8, 3].into_iter().chain(dimensions.into_iter().flat_map(u32::to_be_bytes));
+        let head = [0, 0, 8, 3]
+            .into_iter()
+            .chain(dimensions.into_iter().flat_map(u32::to_be_bytes));
         fs::write(&file, head.collect::<Vec<u8>>()).unwrap();
         let values: u64 = dimensions.map(u64::from).iter().product();
-        fs::File::options().write(true).open(&file).unwrap().set_len(16 + values).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(16 + values)
+            .unwrap();
         Container::open(&file)
     };
     let large = sparse("large-idx3-ubyte", [1, 1 << 20, 1 << 20]).unwrap();
-    let reason = large.read(0, &Limits::default(), &mut Buffer::default()).unwrap_err().to_string();
-    assert!(reason.contains("1099511627776 bytes; the limit is"), "{reason}");
-    let reason = sparse("many-idx3-ubyte", [1 << 30, 1, 1]).unwrap_err().to_string();
-    assert!(reason.contains("it tells of 1073741824 pictures; the limit is"), "{reason}");
+    let reason = large
+        .read(0, &Limits::default(), &mut Buffer::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        reason.contains("1099511627776 bytes; the limit is"),
+        "{reason}"
+    );
+    let reason = sparse("many-idx3-ubyte", [1 << 30, 1, 1])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        reason.contains("it tells of 1073741824 pictures; the limit is"),
+        "{reason}"
+    );
 }

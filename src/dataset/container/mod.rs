@@ -1,6 +1,8 @@
-//! Files that hold many images → their images, one by one: the bytes of an image file, its name, its label.
+//! Files that hold many images → their images, one by one: the bytes of an image file, its name,
+//! its label.
 //!
-//! A container is known by the name that its format's users give it, so that no other file of a folder is opened to find out:
+//! A container is known by the name that its format's users give it, so that no other file of a
+//! folder is opened to find out:
 //!
 //! | name | format | item |
 //! |---|---|---|
@@ -11,12 +13,14 @@
 //! | `….tar` | a tar of image files, as of WebDataset | the name of the member |
 //! | `….parquet` | a table with a column of images, as of Hugging Face | its row, from 0, and column: `12:image` |
 //!
-//! An item has the path `file#item`. A path that is there is itself, whatever it is called; only where there is none, what stands before a
-//! `#` may be a container. Where both could be meant, the file counts and is passed over by `sync`, which says so.
+//! An item has the path `file#item`. A path that is there is itself, whatever it is called; only
+//! where there is none, what stands before a `#` may be a container. Where both could be meant, the
+//! file counts and is passed over by `sync`, which says so.
 //!
-//! The content of an item is an image file: the encoded bytes where the container holds such, and for samples that it holds bare their binary
-//! Netpbm file, whose header is `P5` or `P6`, width, height and 255, each followed by a line feed. So one picture is one content, whichever
-//! container it is in.
+//! The content of an item is an image file: the encoded bytes where the container holds such, and
+//! for samples that it holds bare their binary Netpbm file, whose header is `P5` or `P6`, width,
+//! height and 255, each followed by a line feed. So one picture is one content, whichever container
+//! it is in.
 
 mod arrays;
 mod cifar;

@@ -1,9 +1,12 @@
-//! A Parquet file with a column of images, as the `datasets` of Hugging Face write it → its images, with their labels.
+//! A Parquet file with a column of images, as the `datasets` of Hugging Face write it → its images,
+//! with their labels.
 //!
-//! A column of images is a struct of `bytes` and `path`, or holds the bytes itself. Which one it is, is said under `huggingface` among what the
-//! writer noted down (`info.features`: `_type` is `Image`); where nothing is, every column of bytes that are no text counts. The label is in
-//! the first column that is said to be a `ClassLabel`, whose `names` say what its numbers mean, or in one that is called as in a table of labels.
-//! The item of row 12 is called `12:image`. A row without bytes, that only names a file, is an item that cannot be read.
+//! A column of images is a struct of `bytes` and `path`, or holds the bytes itself. Which one it
+//! is, is said under `huggingface` among what the writer noted down (`info.features`: `_type` is
+//! `Image`); where nothing is, every column of bytes that are no text counts. The label is in the
+//! first column that is said to be a `ClassLabel`, whose `names` say what its numbers mean, or in
+//! one that is called as in a table of labels. The item of row 12 is called `12:image`. A row
+//! without bytes, that only names a file, is an item that cannot be read.
 
 use std::{collections::HashMap, fs::File};
 
@@ -43,46 +46,84 @@ struct Labels {
     names: Vec<Vec<u8>>,
 }
 
-/// Opens a table of `size` bytes: reads its footer, the heads of the pages of images, and its labels.
+/// Opens a table of `size` bytes: reads its footer, the heads of the pages of images, and its
+/// labels.
 pub(super) fn open(file: File, size: u64) -> Result<Table, String> {
     let parquet = Parquet::open(file, size, most_items(size))?;
     let features = features(&parquet);
     let named = |kind: &str| {
-        let is = |feature: &&(String, Value)| feature.1.get("_type").and_then(Value::as_str) == Some(kind);
+        let is = |feature: &&(String, Value)| {
+            feature.1.get("_type").and_then(Value::as_str) == Some(kind)
+        };
         features.iter().filter(is).collect::<Vec<_>>()
     };
     let images = images(&parquet, &named("Image"))?;
-    check_count((parquet.rows() as u64).saturating_mul(images.len() as u64), size)?;
+    check_count(
+        (parquet.rows() as u64).saturating_mul(images.len() as u64),
+        size,
+    )?;
     let labels = labels(&parquet, named("ClassLabel").first().copied())?;
-    Ok(Table { parquet, images, labels })
+    Ok(Table {
+        parquet,
+        images,
+        labels,
+    })
 }
 
 /// What `datasets` noted down of each column.
 fn features(parquet: &Parquet) -> Vec<(String, Value)> {
-    let json = parquet.note("huggingface").and_then(|text| serde_json::from_slice::<Value>(text).ok());
-    let features = json.as_ref().and_then(|json| json.get("info")?.get("features")?.as_object());
+    let json = parquet
+        .note("huggingface")
+        .and_then(|text| serde_json::from_slice::<Value>(text).ok());
+    let features = json
+        .as_ref()
+        .and_then(|json| json.get("info")?.get("features")?.as_object());
     // In the order of the columns.
     let names = parquet.names();
     features
         .into_iter()
-        .flat_map(|features| names.iter().filter_map(|name| Some(((*name).to_owned(), features.get(*name)?.clone()))))
+        .flat_map(|features| {
+            names
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), features.get(*name)?.clone())))
+        })
         .collect()
 }
 
 /// The number of the column with this path from the top, if it holds bytes, one for each row.
 fn column_of_bytes(parquet: &Parquet, path: &[&str]) -> Option<usize> {
-    let is = |column: &crate::dataset::parquet::Column| column.path == path && column.physical == Physical::Bytes && column.repeated == 0;
+    let is = |column: &crate::dataset::parquet::Column| {
+        column.path == path && column.physical == Physical::Bytes && column.repeated == 0
+    };
     parquet.columns().iter().position(is)
 }
 
 fn images(parquet: &Parquet, told: &[&(String, Value)]) -> Result<Vec<Images>, String> {
-    let names: Vec<&str> = if told.is_empty() { parquet.names() } else { told.iter().map(|(name, _)| &**name).collect() };
+    let names: Vec<&str> = if told.is_empty() {
+        parquet.names()
+    } else {
+        told.iter().map(|(name, _)| &**name).collect()
+    };
     let mut found = Vec::new();
     for name in names {
-        let column = column_of_bytes(parquet, &[name, "bytes"]).or_else(|| column_of_bytes(parquet, &[name]));
-        let Some(column) = column.filter(|column| parquet.columns().get(*column).is_some_and(|column| !column.is_text)) else { continue };
-        let path = column_of_bytes(parquet, &[name, "path"]).map(|path| Cells::open(parquet, path)).transpose()?;
-        found.push(Images { name: name.to_owned(), bytes: Cells::open(parquet, column)?, path });
+        let column = column_of_bytes(parquet, &[name, "bytes"])
+            .or_else(|| column_of_bytes(parquet, &[name]));
+        let Some(column) = column.filter(|column| {
+            parquet
+                .columns()
+                .get(*column)
+                .is_some_and(|column| !column.is_text)
+        }) else {
+            continue;
+        };
+        let path = column_of_bytes(parquet, &[name, "path"])
+            .map(|path| Cells::open(parquet, path))
+            .transpose()?;
+        found.push(Images {
+            name: name.to_owned(),
+            bytes: Cells::open(parquet, column)?,
+            path,
+        });
     }
     if !found.is_empty() {
         return Ok(found);
@@ -92,18 +133,39 @@ fn images(parquet: &Parquet, told: &[&(String, Value)]) -> Result<Vec<Images>, S
         return Err("it is a table about images in files; such tables are read as .csv or .jsonl, not as Parquet".to_owned());
     }
     let names: Vec<&str> = names.into_iter().take(10).collect();
-    Err(format!("it has no column of images, which holds bytes, or a struct of bytes and path; its columns are {}", names.join(", ")))
+    Err(format!(
+        "it has no column of images, which holds bytes, or a struct of bytes and path; its columns are {}",
+        names.join(", ")
+    ))
 }
 
 fn labels(parquet: &Parquet, class_label: Option<&(String, Value)>) -> Result<Labels, String> {
-    let by_name = |name: &str| parquet.columns().iter().position(|column| column.path == [name] && column.repeated == 0);
-    let mut candidates = class_label.map(|(name, _)| &**name).into_iter().chain(LABEL_COLUMNS);
-    let Some(column) = candidates.find_map(by_name) else { return Ok(Labels::default()) };
-    let Some(physical) = parquet.columns().get(column).map(|column| column.physical) else { return Ok(Labels::default()) };
-    let told = class_label.and_then(|(_, feature)| feature.get("names")?.as_array()).map_or(&[][..], Vec::as_slice);
+    let by_name = |name: &str| {
+        parquet
+            .columns()
+            .iter()
+            .position(|column| column.path == [name] && column.repeated == 0)
+    };
+    let mut candidates = class_label
+        .map(|(name, _)| &**name)
+        .into_iter()
+        .chain(LABEL_COLUMNS);
+    let Some(column) = candidates.find_map(by_name) else {
+        return Ok(Labels::default());
+    };
+    let Some(physical) = parquet.columns().get(column).map(|column| column.physical) else {
+        return Ok(Labels::default());
+    };
+    let told = class_label
+        .and_then(|(_, feature)| feature.get("names")?.as_array())
+        .map_or(&[][..], Vec::as_slice);
     let (mut labels, mut known, mut bytes) = (Labels::default(), HashMap::new(), 0);
     parquet.each(column, &mut |values| {
-        for label in (0..values.len()).map(|at| values.get(at).and_then(|value| label(value, physical, told))) {
+        for label in (0..values.len()).map(|at| {
+            values
+                .get(at)
+                .and_then(|value| label(value, physical, told))
+        }) {
             let (next, length) = (known.len() as u32, label.as_ref().map_or(0, Vec::len));
             let own = label.map_or(u32::MAX, |label| *known.entry(label).or_insert(next));
             bytes += if own == next { length } else { 0 };
@@ -123,13 +185,16 @@ fn labels(parquet: &Parquet, class_label: Option<&(String, Value)>) -> Result<La
     Ok(labels)
 }
 
-/// A label as text; of numbers by their names, if they have any, and none for −1, by which `datasets` mark what has no label.
+/// A label as text; of numbers by their names, if they have any, and none for −1, by which
+/// `datasets` mark what has no label.
 fn label(value: &[u8], physical: Physical, names: &[Value]) -> Option<Vec<u8>> {
     if physical == Physical::Bytes {
         return (!value.is_empty()).then(|| value.to_vec());
     }
     let number = integer(value, physical)?;
-    let name = usize::try_from(number).ok().and_then(|at| names.get(at)?.as_str());
+    let name = usize::try_from(number)
+        .ok()
+        .and_then(|at| names.get(at)?.as_str());
     match name {
         Some(name) => Some(name.as_bytes().to_vec()),
         None => (number != -1 || names.is_empty()).then(|| number.to_string().into_bytes()),
@@ -156,8 +221,16 @@ impl Items for Table {
 
     fn find(&self, name: &[u8]) -> Option<usize> {
         let (row, column) = std::str::from_utf8(name).ok()?.split_once(':')?;
-        let (row, column) = (row.parse::<usize>().ok()?, self.images.iter().position(|images| images.name == column)?);
-        let item = row.checked_mul(self.images.len())?.checked_add(column).filter(|item| *item < self.count())?;
+        let (row, column) = (
+            row.parse::<usize>().ok()?,
+            self.images
+                .iter()
+                .position(|images| images.name == column)?,
+        );
+        let item = row
+            .checked_mul(self.images.len())?
+            .checked_add(column)
+            .filter(|item| *item < self.count())?;
         (self.name(item) == name).then_some(item)
     }
 
@@ -172,15 +245,18 @@ impl Items for Table {
     }
 
     fn read(&self, item: usize, out: &mut Vec<u8>) -> Result<(), String> {
-        let (row, Some(column)) = self.place(item) else { return Err("there is no such column".to_owned()) };
+        let (row, Some(column)) = self.place(item) else {
+            return Err("there is no such column".to_owned());
+        };
         if column.bytes.read(&self.parquet, row, out)? {
             return Ok(());
         }
         let mut path = Vec::new();
         match &column.path {
-            Some(cells) if cells.read(&self.parquet, row, &mut path)? => {
-                Err(format!("it holds no bytes, but the name of a file: {}", String::from_utf8_lossy(&path)))
-            }
+            Some(cells) if cells.read(&self.parquet, row, &mut path)? => Err(format!(
+                "it holds no bytes, but the name of a file: {}",
+                String::from_utf8_lossy(&path)
+            )),
             _ => Err("it holds no bytes".to_owned()),
         }
     }

@@ -1,9 +1,10 @@
 //! A pickle of numbers, names and arrays of bytes, as the python batches of CIFAR are → its values.
 //!
-//! A pickle is a program, and one that is let loose can do anything. This machine knows only the instructions that such batches are made of
-//! (protocols 0x80 2 to 5 of CPython's `pickletools`, and the strings of Python 2), and of the functions that a pickle may name only those that
-//! give an array: anything else is refused by its name, and nothing is ever called. Strings stay where they are in the file; what is built is
-//! bounded by the number of instructions.
+//! A pickle is a program, and one that is let loose can do anything. This machine knows only the
+//! instructions that such batches are made of (protocols 0x80 2 to 5 of CPython's `pickletools`,
+//! and the strings of Python 2), and of the functions that a pickle may name only those that give
+//! an array: anything else is refused by its name, and nothing is ever called. Strings stay where
+//! they are in the file; what is built is bounded by the number of instructions.
 
 use std::ops::Range;
 
@@ -64,13 +65,24 @@ pub(super) struct Pickle<'a> {
 impl<'a> Pickle<'a> {
     /// Reads a pickle.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        let mut machine = Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
+        let mut machine = Machine {
+            bytes,
+            at: 0,
+            values: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Vec::new(),
+        };
         let root = loop {
             if let Some(root) = machine.step()? {
                 break root;
             }
         };
-        Ok(Self { bytes, values: machine.values, root })
+        Ok(Self {
+            bytes,
+            values: machine.values,
+            root,
+        })
     }
 
     /// The bytes of a string.
@@ -80,8 +92,13 @@ impl<'a> Pickle<'a> {
 
     /// What the dictionary that the pickle is has under a name.
     fn entry(&self, name: &str) -> Option<&Value> {
-        let Value::Dict(entries) = self.values.get(self.root)? else { return None };
-        let (_, value) = entries.iter().rev().find(|(key, _)| self.string(*key) == Some(name.as_bytes()))?;
+        let Value::Dict(entries) = self.values.get(self.root)? else {
+            return None;
+        };
+        let (_, value) = entries
+            .iter()
+            .rev()
+            .find(|(key, _)| self.string(*key) == Some(name.as_bytes()))?;
         self.values.get(*value)
     }
 
@@ -95,14 +112,30 @@ impl<'a> Pickle<'a> {
 
     /// A list of integers.
     pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
-        let Value::List(items) = self.entry(name)? else { return None };
-        items.iter().map(|&item| if let Value::Integer(n) = self.values.get(item)? { Some(*n) } else { None }).collect()
+        let Value::List(items) = self.entry(name)? else {
+            return None;
+        };
+        items
+            .iter()
+            .map(|&item| {
+                if let Value::Integer(n) = self.values.get(item)? {
+                    Some(*n)
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     /// A list of strings.
     pub(super) fn strings(&self, name: &str) -> Option<Vec<Vec<u8>>> {
-        let Value::List(items) = self.entry(name)? else { return None };
-        items.iter().map(|&item| self.string(item).map(<[u8]>::to_vec)).collect()
+        let Value::List(items) = self.entry(name)? else {
+            return None;
+        };
+        items
+            .iter()
+            .map(|&item| self.string(item).map(<[u8]>::to_vec))
+            .collect()
     }
 }
 
@@ -133,7 +166,11 @@ fn malformed() -> String {
 
 impl Machine<'_> {
     fn take(&mut self, length: usize) -> Result<Range<usize>, String> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or_else(cut)?;
+        let end = self
+            .at
+            .checked_add(length)
+            .filter(|end| *end <= self.bytes.len())
+            .ok_or_else(cut)?;
         Ok(std::mem::replace(&mut self.at, end)..end)
     }
 
@@ -141,21 +178,34 @@ impl Machine<'_> {
     fn number(&mut self, length: usize) -> Result<u64, String> {
         let range = self.take(length)?;
         let bytes = self.bytes.get(range).unwrap_or_default();
-        Ok(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
     /// The same, signed.
     fn signed(&mut self, length: usize) -> Result<i64, String> {
         let shift = 64_u32.saturating_sub(8 * length as u32);
         let number = self.number(length)?;
-        Ok(if length == 0 { 0 } else { (number << shift).cast_signed() >> shift })
+        Ok(if length == 0 {
+            0
+        } else {
+            (number << shift).cast_signed() >> shift
+        })
     }
 
     fn line(&mut self) -> Result<&str, String> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let length = rest.iter().take(256).position(|&b| b == b'\n').ok_or_else(cut)?;
+        let length = rest
+            .iter()
+            .take(256)
+            .position(|&b| b == b'\n')
+            .ok_or_else(cut)?;
         self.at += length + 1;
-        rest.get(..length).and_then(|line| std::str::from_utf8(line).ok()).ok_or_else(malformed)
+        rest.get(..length)
+            .and_then(|line| std::str::from_utf8(line).ok())
+            .ok_or_else(malformed)
     }
 
     fn push(&mut self, value: Value) -> Result<(), String> {
@@ -174,19 +224,29 @@ impl Machine<'_> {
     }
 
     fn pop(&mut self) -> Result<At, String> {
-        if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
+        if self
+            .marks
+            .last()
+            .is_some_and(|mark| *mark >= self.stack.len())
+        {
             return Err(malformed());
         }
         self.stack.pop().ok_or_else(malformed)
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<At>, String> {
-        let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len()).ok_or_else(malformed)?;
+        let mark = self
+            .marks
+            .pop()
+            .filter(|mark| *mark <= self.stack.len())
+            .ok_or_else(malformed)?;
         Ok(self.stack.split_off(mark))
     }
 
     fn pop_several(&mut self, count: usize) -> Result<Vec<At>, String> {
-        let mut several = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
+        let mut several = (0..count)
+            .map(|_| self.pop())
+            .collect::<Result<Vec<_>, _>>()?;
         several.reverse();
         Ok(several)
     }
@@ -198,7 +258,10 @@ impl Machine<'_> {
 
     fn remember(&mut self, place: u64) -> Result<(), String> {
         let top = *self.stack.last().ok_or_else(malformed)?;
-        let place = usize::try_from(place).ok().filter(|place| *place < MOST_VALUES && *place <= 2 * self.at).ok_or_else(malformed)?;
+        let place = usize::try_from(place)
+            .ok()
+            .filter(|place| *place < MOST_VALUES && *place <= 2 * self.at)
+            .ok_or_else(malformed)?;
         if self.memo.len() <= place {
             self.memo.resize(place + 1, None);
         }
@@ -209,7 +272,10 @@ impl Machine<'_> {
     }
 
     fn recall(&mut self, place: u64) -> Result<(), String> {
-        let known = usize::try_from(place).ok().and_then(|place| self.memo.get(place).copied().flatten()).ok_or_else(malformed)?;
+        let known = usize::try_from(place)
+            .ok()
+            .and_then(|place| self.memo.get(place).copied().flatten())
+            .ok_or_else(malformed)?;
         if self.stack.len() >= MOST_VALUES {
             return Err(malformed());
         }
@@ -242,7 +308,8 @@ impl Machine<'_> {
                 let number = self.line()?.trim().parse().map_err(|_| malformed())?;
                 self.push(Value::Integer(number))?;
             }
-            // SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE; BINSTRING, BINBYTES, BINUNICODE; those with lengths of 8 bytes, BYTEARRAY8.
+            // SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE; BINSTRING, BINBYTES, BINUNICODE;
+            // those with lengths of 8 bytes, BYTEARRAY8.
             b'U' | b'C' | 0x8c => self.push_string(1)?,
             b'T' | b'B' | b'X' => self.push_string(4)?,
             0x8d | 0x8e | 0x96 => self.push_string(8)?,
@@ -262,7 +329,11 @@ impl Machine<'_> {
     }
 
     fn integer(&mut self, length: usize, signed: bool) -> Result<(), String> {
-        let number = if signed { self.signed(length)? } else { self.number(length)?.cast_signed() };
+        let number = if signed {
+            self.signed(length)?
+        } else {
+            self.number(length)?.cast_signed()
+        };
         self.push(Value::Integer(number))
     }
 
@@ -273,7 +344,11 @@ impl Machine<'_> {
             b'q' | b'h' => self.number(1)?,
             _ => self.number(4)?,
         };
-        if matches!(code, b'h' | b'j') { self.recall(place) } else { self.remember(place) }
+        if matches!(code, b'h' | b'j') {
+            self.recall(place)
+        } else {
+            self.remember(place)
+        }
     }
 
     fn collection(&mut self, code: u8) -> Result<(), String> {
@@ -311,14 +386,18 @@ impl Machine<'_> {
             format!("{module} {}", self.line()?)
         } else {
             let words = self.pop_several(2)?;
-            let words = words.iter().map(|at| String::from_utf8_lossy(self.string(*at).unwrap_or_default()).into_owned());
+            let words = words.iter().map(|at| {
+                String::from_utf8_lossy(self.string(*at).unwrap_or_default()).into_owned()
+            });
             words.collect::<Vec<_>>().join(" ")
         };
         match GLOBALS.iter().find(|(known, _)| *known == name) {
             Some((_, global)) => self.push(Value::Global(*global)),
             None => {
                 let name: String = name.replacen(' ', ".", 1).chars().take(80).collect();
-                Err(format!("the pickle asks for `{name}`, which no batch of CIFAR needs; it is refused"))
+                Err(format!(
+                    "the pickle asks for `{name}`, which no batch of CIFAR needs; it is refused"
+                ))
             }
         }
     }
@@ -328,21 +407,31 @@ impl Machine<'_> {
     }
 
     fn tuple(&self, at: At) -> Result<&[At], String> {
-        if let Some(Value::Tuple(items)) = self.values.get(at) { Ok(items) } else { Err(malformed()) }
+        if let Some(Value::Tuple(items)) = self.values.get(at) {
+            Ok(items)
+        } else {
+            Err(malformed())
+        }
     }
 
     fn reduce(&mut self) -> Result<(), String> {
-        let [function, arguments] = self.pop_several(2)?[..] else { return Err(malformed()) };
+        let [function, arguments] = self.pop_several(2)?[..] else {
+            return Err(malformed());
+        };
         let arguments = self.tuple(arguments)?;
         let value = match (self.values.get(function), arguments) {
-            (Some(Value::Global(Global::Reconstruct)), [class, ..]) if self.values.get(*class) == Some(&Value::Global(Global::Ndarray)) => {
+            (Some(Value::Global(Global::Reconstruct)), [class, ..])
+                if self.values.get(*class) == Some(&Value::Global(Global::Ndarray)) =>
+            {
                 Value::Empty
             }
             (Some(Value::Global(Global::FromBuffer)), [data, of, shape, order]) => {
                 self.array_of(*shape, *of, self.string(*order) != Some(b"C"), *data)?
             }
             (Some(Value::Global(Global::Dtype)), [name, ..]) => Value::Type(*name),
-            (Some(Value::Global(Global::Encode)), [text, coding]) if matches!(self.string(*coding), Some(b"latin1" | b"latin-1")) => {
+            (Some(Value::Global(Global::Encode)), [text, coding])
+                if matches!(self.string(*coding), Some(b"latin1" | b"latin-1")) =>
+            {
                 Value::Encoded(self.latin1(*text)?)
             }
             _ => return Err(malformed()),
@@ -352,21 +441,40 @@ impl Machine<'_> {
 
     /// Each character of a text as a byte.
     fn latin1(&self, text: At) -> Result<Vec<u8>, String> {
-        let text = self.string(text).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(malformed)?;
-        text.chars().map(|c| u8::try_from(u32::from(c)).map_err(|_| malformed())).collect()
+        let text = self
+            .string(text)
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .ok_or_else(malformed)?;
+        text.chars()
+            .map(|c| u8::try_from(u32::from(c)).map_err(|_| malformed()))
+            .collect()
     }
 
     fn integer_at(&self, at: At) -> Result<i64, String> {
-        if let Some(Value::Integer(n)) = self.values.get(at) { Ok(*n) } else { Err(malformed()) }
+        if let Some(Value::Integer(n)) = self.values.get(at) {
+            Ok(*n)
+        } else {
+            Err(malformed())
+        }
     }
 
     /// An array of bytes, which is stored row by row.
     fn array_of(&self, shape: At, of: At, by_columns: bool, data: At) -> Result<Value, String> {
-        let shape = self.tuple(shape)?.iter().map(|&at| u64::try_from(self.integer_at(at)?).map_err(|_| malformed()));
+        let shape = self
+            .tuple(shape)?
+            .iter()
+            .map(|&at| u64::try_from(self.integer_at(at)?).map_err(|_| malformed()));
         let shape = shape.collect::<Result<Vec<_>, _>>()?;
-        let name = if let Some(Value::Type(name)) = self.values.get(of) { self.string(*name) } else { None };
+        let name = if let Some(Value::Type(name)) = self.values.get(of) {
+            self.string(*name)
+        } else {
+            None
+        };
         if !matches!(name, Some(b"u1" | b"|u1" | b"uint8" | b"B")) {
-            return Err(format!("its array is of the type `{}`, not of bytes", String::from_utf8_lossy(name.unwrap_or_default())));
+            return Err(format!(
+                "its array is of the type `{}`, not of bytes",
+                String::from_utf8_lossy(name.unwrap_or_default())
+            ));
         }
         if by_columns {
             return Err("its array is stored column by column".to_owned());
@@ -374,13 +482,16 @@ impl Machine<'_> {
         Ok(Value::Array(shape, data))
     }
 
-    /// Gives an array its shape and bytes; what is said of a type beyond its name is of no account for bytes.
+    /// Gives an array its shape and bytes; what is said of a type beyond its name is of no account
+    /// for bytes.
     fn build(&mut self) -> Result<(), String> {
         let state = self.pop()?;
         let filled = match self.top()? {
             Value::Type(_) => return Ok(()),
             Value::Empty => {
-                let [_, shape, of, fortran, data] = *self.tuple(state)? else { return Err(malformed()) };
+                let [_, shape, of, fortran, data] = *self.tuple(state)? else {
+                    return Err(malformed());
+                };
                 self.array_of(shape, of, self.integer_at(fortran)? != 0, data)?
             }
             _ => return Err(malformed()),

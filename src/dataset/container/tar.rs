@@ -1,11 +1,13 @@
 //! A tar of images, as WebDataset writes them → its images, with the labels that stand beside them.
 //!
-//! Of POSIX.1-2001 (ustar and pax) and GNU tar: names of up to 256 bytes in the header, longer ones in a member of type `x` (`path=`) or `L`,
-//! sizes in octal or base 256. Members that are no regular files are passed over, links among them: nothing is ever unpacked. A member whose
-//! name leads out of the tar makes the whole of it untrusted.
+//! Of POSIX.1-2001 (ustar and pax) and GNU tar: names of up to 256 bytes in the header, longer ones
+//! in a member of type `x` (`path=`) or `L`, sizes in octal or base 256. Members that are no
+//! regular files are passed over, links among them: nothing is ever unpacked. A member whose name
+//! leads out of the tar makes the whole of it untrusted.
 //!
-//! By WebDataset the name of a member up to the first dot of its last part is the key of a sample: `cat/01.jpg` has the label that
-//! `cat/01.cls` holds as text, or `cat/01.json` under `label`, `cls` or `class`; where there is neither, that of the folder in the tar.
+//! By WebDataset the name of a member up to the first dot of its last part is the key of a sample:
+//! `cat/01.jpg` has the label that `cat/01.cls` holds as text, or `cat/01.json` under `label`,
+//! `cls` or `class`; where there is neither, that of the folder in the tar.
 
 use std::{collections::HashMap, fs::File, os::unix::fs::FileExt};
 
@@ -48,7 +50,10 @@ enum Suffix {
 
 /// The key of a sample and what follows it.
 fn key(name: &[u8]) -> (&[u8], &[u8]) {
-    let last = name.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+    let last = name
+        .iter()
+        .rposition(|&b| b == b'/')
+        .map_or(0, |slash| slash + 1);
     match name.iter().skip(last).position(|&b| b == b'.') {
         Some(dot) => (&name[..last + dot], &name[last + dot + 1..]),
         None => (name, b""),
@@ -57,20 +62,35 @@ fn key(name: &[u8]) -> (&[u8], &[u8]) {
 
 /// The parts of a name without those that mean nothing; `None` for one that leads out.
 fn inside(name: &[u8]) -> Option<Vec<u8>> {
-    let parts: Vec<&[u8]> = name.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    let parts: Vec<&[u8]> = name
+        .split(|&b| b == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
     let out = name.starts_with(b"/") || name.contains(&0) || parts.contains(&&b".."[..]);
     (!out).then(|| parts.join(&b'/'))
 }
 
 /// Reads the heads of all members.
 pub(super) fn open(file: File, size: u64) -> Result<Tar, String> {
-    let mut tar = Tar { file, images: Vec::new(), numbers: HashMap::new(), labels: HashMap::new() };
+    let mut tar = Tar {
+        file,
+        images: Vec::new(),
+        numbers: HashMap::new(),
+        labels: HashMap::new(),
+    };
     let (mut at, mut long, mut members) = (0_u64, None, 0_usize);
     while let Some(head) = tar.head(at, size)? {
         let at_member = at;
-        let place = Place { at: at + BLOCK, size: head.size };
-        let is_whole = size.checked_sub(place.at).is_some_and(|left| place.size <= left);
-        at = next(place).filter(|_| is_whole).ok_or_else(|| format!("its member at byte {at} is cut off"))?;
+        let place = Place {
+            at: at + BLOCK,
+            size: head.size,
+        };
+        let is_whole = size
+            .checked_sub(place.at)
+            .is_some_and(|left| place.size <= left);
+        at = next(place)
+            .filter(|_| is_whole)
+            .ok_or_else(|| format!("its member at byte {at} is cut off"))?;
         members += 1;
         if members > MOST_ITEMS {
             return Err(format!("it has more than {MOST_ITEMS} members"));
@@ -97,7 +117,9 @@ pub(super) fn open(file: File, size: u64) -> Result<Tar, String> {
 
 /// Where the next member begins.
 fn next(place: Place) -> Option<u64> {
-    place.at.checked_add(place.size.checked_next_multiple_of(BLOCK)?)
+    place
+        .at
+        .checked_add(place.size.checked_next_multiple_of(BLOCK)?)
 }
 
 struct Head {
@@ -113,27 +135,62 @@ impl Tar {
             return Ok(None);
         }
         let mut block = [0_u8; BLOCK as usize];
-        self.file.read_exact_at(&mut block, at).map_err(|_| format!("it is cut off at byte {at}, or no tar"))?;
+        self.file
+            .read_exact_at(&mut block, at)
+            .map_err(|_| format!("it is cut off at byte {at}, or no tar"))?;
         if block.iter().all(|&b| b == 0) {
             return Ok(None);
         }
-        let text = |from: usize, to: usize| block[from..to].split(|&b| b == 0).next().unwrap_or_default();
-        let sum: u64 = block.iter().enumerate().map(|(at, &b)| if (148..156).contains(&at) { 32 } else { u64::from(b) }).sum();
+        let text = |from: usize, to: usize| {
+            block[from..to]
+                .split(|&b| b == 0)
+                .next()
+                .unwrap_or_default()
+        };
+        let sum: u64 = block
+            .iter()
+            .enumerate()
+            .map(|(at, &b)| {
+                if (148..156).contains(&at) {
+                    32
+                } else {
+                    u64::from(b)
+                }
+            })
+            .sum();
         if number(&block[148..156]) != Some(sum) {
             return Err(format!("it is damaged at byte {at}, or no tar"));
         }
-        let size = number(&block[124..136]).ok_or_else(|| format!("the member at byte {at} has no size"))?;
-        let prefix = if &block[257..263] == b"ustar\0" { text(345, 500) } else { b"" };
-        let name = if prefix.is_empty() { text(0, 100).to_vec() } else { [prefix, b"/", text(0, 100)].concat() };
-        Ok(Some(Head { name, size, kind: block[156] }))
+        let size = number(&block[124..136])
+            .ok_or_else(|| format!("the member at byte {at} has no size"))?;
+        let prefix = if &block[257..263] == b"ustar\0" {
+            text(345, 500)
+        } else {
+            b""
+        };
+        let name = if prefix.is_empty() {
+            text(0, 100).to_vec()
+        } else {
+            [prefix, b"/", text(0, 100)].concat()
+        };
+        Ok(Some(Head {
+            name,
+            size,
+            kind: block[156],
+        }))
     }
 
     fn text(&self, place: Place) -> Result<Vec<u8>, String> {
         if place.size > MOST_NAME {
-            return Err(format!("the name at byte {} has {} bytes; the limit is {MOST_NAME}", place.at, place.size));
+            return Err(format!(
+                "the name at byte {} has {} bytes; the limit is {MOST_NAME}",
+                place.at, place.size
+            ));
         }
         let mut text = vec![0; place.size as usize];
-        self.file.read_exact_at(&mut text, place.at).map_err(|_| format!("it is cut off at byte {}", place.at))?;
+        self.file
+            .read_exact_at(&mut text, place.at)
+            .map_err(|_| format!("it is cut off at byte {}", place.at))?;
         while text.last() == Some(&0) {
             text.pop();
         }
@@ -172,7 +229,10 @@ impl Tar {
             Suffix::Cls => text.trim_ascii().to_vec(),
             Suffix::Json => {
                 let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
-                match ["label", "cls", "class"].iter().find_map(|name| json.get(name))? {
+                match ["label", "cls", "class"]
+                    .iter()
+                    .find_map(|name| json.get(name))?
+                {
                     serde_json::Value::String(label) => label.clone().into_bytes(),
                     number @ serde_json::Value::Number(_) => number.to_string().into_bytes(),
                     _ => return None,
@@ -186,9 +246,14 @@ impl Tar {
 /// A number in octal, ended by a blank or NUL, or (GNU) in base 256.
 fn number(field: &[u8]) -> Option<u64> {
     if let [0x80, rest @ ..] = field {
-        return rest.iter().try_fold(0_u64, |n, &b| n.checked_mul(256)?.checked_add(b.into()));
+        return rest
+            .iter()
+            .try_fold(0_u64, |n, &b| n.checked_mul(256)?.checked_add(b.into()));
     }
-    let digits = field.trim_ascii_start().split(|&b| b == 0 || b == b' ').next()?;
+    let digits = field
+        .trim_ascii_start()
+        .split(|&b| b == 0 || b == b' ')
+        .next()?;
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
 
@@ -221,7 +286,8 @@ impl Items for Tar {
 
     fn label(&self, item: usize) -> Option<Vec<u8>> {
         let name = &self.images[item].name;
-        self.label_beside(name).or_else(|| label_of(name).map(<[u8]>::to_vec))
+        self.label_beside(name)
+            .or_else(|| label_of(name).map(<[u8]>::to_vec))
     }
 
     fn size(&self, item: usize) -> u64 {
@@ -231,6 +297,8 @@ impl Items for Tar {
     fn read(&self, item: usize, out: &mut Vec<u8>) -> Result<(), String> {
         let Place { at, size } = self.images[item].place;
         out.resize(usize::try_from(size).map_err(|e| e.to_string())?, 0);
-        self.file.read_exact_at(out, at).map_err(|_| "it is shorter than it was when it was opened".to_owned())
+        self.file
+            .read_exact_at(out, at)
+            .map_err(|_| "it is shorter than it was when it was opened".to_owned())
     }
 }

@@ -1,7 +1,8 @@
 //! An MD5 → its bytes, in the cache of DVC or in the work tree; only if they have that MD5.
 //!
-//! DVC 3 keeps an object at `files/md5/ab/cdef…`, DVC 2 kept it at `ab/cdef…`; the name of a manifest ends in `.dir`. Where the cache is,
-//! `cache.dir` says, in the settings of the system, of the user, of the repository and of the clone, the later the stronger.
+//! DVC 3 keeps an object at `files/md5/ab/cdef…`, DVC 2 kept it at `ab/cdef…`; the name of a
+//! manifest ends in `.dir`. Where the cache is, `cache.dir` says, in the settings of the system, of
+//! the user, of the repository and of the clone, the later the stronger.
 
 use std::{
     fs::{self, File},
@@ -18,7 +19,8 @@ use crate::{
     picture::Limits,
 };
 
-/// Where settings of DVC are outside a repository. The library does not read the environment, so the program says it.
+/// Where settings of DVC are outside a repository. The library does not read the environment, so
+/// the program says it.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The folders of the system and of the user, in this order.
@@ -35,18 +37,30 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache for the file of DVC at `path` (relative to `top`, the top of the work tree): that of the nearest folder above it which has a
-    /// folder `.dvc`. `None` where no folder has.
+    /// The cache for the file of DVC at `path` (relative to `top`, the top of the work tree): that
+    /// of the nearest folder above it which has a folder `.dvc`. `None` where no folder has.
     ///
     /// # Errors
     /// [`Error::Input`] for settings that cannot be used.
     pub fn of(top: &Path, path: &[u8], settings: &Settings) -> Result<Option<Self>> {
         let file = to_path(top, path);
-        let above = file.ancestors().skip(1).take_while(|folder| folder.starts_with(top));
-        let Some(own) = above.map(|folder| folder.join(".dvc")).find(|own| is_folder(own)) else { return Ok(None) };
+        let above = file
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| folder.starts_with(top));
+        let Some(own) = above
+            .map(|folder| folder.join(".dvc"))
+            .find(|own| is_folder(own))
+        else {
+            return Ok(None);
+        };
         let mut folder = own.join("cache");
-        // Those of the system and of the user are theirs, and may be links to where they keep such files.
-        let outside = settings.folders.iter().map(|folder| (folder.join("config"), true));
+        // Those of the system and of the user are theirs, and may be links to where they keep such
+        // files.
+        let outside = settings
+            .folders
+            .iter()
+            .map(|folder| (folder.join("config"), true));
         let inside = [own.join("config"), own.join("config.local")].map(|file| (file, false));
         for (file, is_users) in outside.chain(inside) {
             let text = match is_users {
@@ -59,15 +73,23 @@ impl Cache {
                 folder = resolve(&file, dir, settings);
             }
         }
-        Ok(Some(Self { folder, top: top.to_owned() }))
+        Ok(Some(Self {
+            folder,
+            top: top.to_owned(),
+        }))
     }
 
     /// Where an object is if the cache has it.
     pub fn place(&self, md5: &Md5, is_folder: bool, legacy: bool) -> PathBuf {
         let hex = data_encoding::HEXLOWER.encode(md5);
         let (two, rest) = hex.split_at(2);
-        let base = if legacy { self.folder.clone() } else { self.folder.join("files/md5") };
-        base.join(two).join(format!("{rest}{}", if is_folder { ".dir" } else { "" }))
+        let base = if legacy {
+            self.folder.clone()
+        } else {
+            self.folder.join("files/md5")
+        };
+        base.join(two)
+            .join(format!("{rest}{}", if is_folder { ".dir" } else { "" }))
     }
 
     /// Opens a manifest; `None` where the cache has it not.
@@ -86,16 +108,25 @@ impl Cache {
         Ok(None)
     }
 
-    /// Reads the bytes of a file into `buffer`: from the cache, or else from its place in the work tree (`path`, relative to the top).
+    /// Reads the bytes of a file into `buffer`: from the cache, or else from its place in the work
+    /// tree (`path`, relative to the top).
     ///
     /// # Errors
     /// [`Unread::Missing`] with the command that fetches it, [`Unread::Unreadable`].
-    pub fn read(&self, md5: &Md5, path: &[u8], limits: &Limits, buffer: &mut Buffer) -> std::result::Result<(), Unread> {
+    pub fn read(
+        &self,
+        md5: &Md5,
+        path: &[u8],
+        limits: &Limits,
+        buffer: &mut Buffer,
+    ) -> std::result::Result<(), Unread> {
         for place in [self.place(md5, false, false), self.place(md5, false, true)] {
             match has(&place, md5, limits, buffer) {
                 Found::Right => return Ok(()),
                 Found::Wrong(reason) => {
-                    return Err(Unread::Unreadable(format!("the object in the cache of DVC {reason}; fetch it again with `dvc fetch`")));
+                    return Err(Unread::Unreadable(format!(
+                        "the object in the cache of DVC {reason}; fetch it again with `dvc fetch`"
+                    )));
                 }
                 Found::Nothing => {}
             }
@@ -103,17 +134,28 @@ impl Cache {
         let plain = !has_links(&self.top, path);
         match has(&to_path(&self.top, path), md5, limits, buffer) {
             Found::Right if plain => Ok(()),
-            _ => Err(Unread::Missing("not in the cache of DVC nor in the work tree; fetch it with `dvc fetch`".into())),
+            _ => Err(Unread::Missing(
+                "not in the cache of DVC nor in the work tree; fetch it with `dvc fetch`".into(),
+            )),
         }
     }
 }
 
-/// Reads the bytes of a file into `buffer` from the first cache that has them, or from its place in the work tree.
+/// Reads the bytes of a file into `buffer` from the first cache that has them, or from its place in
+/// the work tree.
 ///
 /// # Errors
 /// As [`Cache::read`].
-pub fn read_from(caches: &[Cache], md5: &Md5, path: &[u8], limits: &Limits, buffer: &mut Buffer) -> std::result::Result<(), Unread> {
-    let mut read = Err(Unread::Missing("DVC has no cache here; run `dvc fetch` where the repository is checked out".into()));
+pub fn read_from(
+    caches: &[Cache],
+    md5: &Md5,
+    path: &[u8],
+    limits: &Limits,
+    buffer: &mut Buffer,
+) -> std::result::Result<(), Unread> {
+    let mut read = Err(Unread::Missing(
+        "DVC has no cache here; run `dvc fetch` where the repository is checked out".into(),
+    ));
     for cache in caches {
         read = cache.read(md5, path, limits, buffer);
         if !matches!(read, Err(Unread::Missing(_))) {
@@ -141,7 +183,8 @@ fn has(path: &Path, md5: &Md5, limits: &Limits, buffer: &mut Buffer) -> Found {
     }
 }
 
-/// Whether a folder on the way to a file of the work tree is a symbolic link, which may lead outside.
+/// Whether a folder on the way to a file of the work tree is a symbolic link, which may lead
+/// outside.
 fn has_links(top: &Path, path: &[u8]) -> bool {
     let full = to_path(top, path);
     let mut folders = full.ancestors().skip(1).take_while(|folder| *folder != top);
@@ -162,7 +205,8 @@ fn cache_dir(text: &str) -> Option<&str> {
             && inside
             && key.trim() == "dir"
         {
-            found = Some(value.trim().trim_matches(|c| "'\"".contains(c))).filter(|dir| !dir.is_empty());
+            found = Some(value.trim().trim_matches(|c| "'\"".contains(c)))
+                .filter(|dir| !dir.is_empty());
         }
     }
     found
@@ -190,11 +234,21 @@ mod tests {
         let top = folder.path().join("repo");
         let user = folder.path().join("user");
         fs::create_dir_all(top.join("sub/.dvc")).unwrap();
-        let settings = Settings { folders: vec![folder.path().join("none"), user.clone()], home: Some("/home-of-me".into()) };
-        let cache = |path: &[u8]| Cache::of(&top, path, &settings).unwrap().map(|cache| cache.folder);
+        let settings = Settings {
+            folders: vec![folder.path().join("none"), user.clone()],
+            home: Some("/home-of-me".into()),
+        };
+        let cache = |path: &[u8]| {
+            Cache::of(&top, path, &settings)
+                .unwrap()
+                .map(|cache| cache.folder)
+        };
         assert_eq!(cache(b"x.dvc"), None);
         assert_eq!(cache(b"sub/a/x.dvc"), Some(top.join("sub/.dvc/cache")));
-        write(&user.join("config"), b"[core]\n dir = no\n[cache]\n    dir = ~/c # x\n dir = ~/c\n");
+        write(
+            &user.join("config"),
+            b"[core]\n dir = no\n[cache]\n    dir = ~/c # x\n dir = ~/c\n",
+        );
         assert_eq!(cache(b"sub/x.dvc"), Some("/home-of-me/c".into()));
         write(&top.join("sub/.dvc/config"), b"['remote \"a\"']\n url = y\n[cache]\n# dir = no\ndir = \"../shared\"\n[core]\ndir = no\n");
         assert_eq!(cache(b"sub/x.dvc"), Some(top.join("sub/.dvc/../shared")));
@@ -207,7 +261,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let top = folder.path().canonicalize().unwrap();
         fs::create_dir_all(top.join(".dvc")).unwrap();
-        let cache = Cache::of(&top, b"img.dvc", &Settings::default()).unwrap().unwrap();
+        let cache = Cache::of(&top, b"img.dvc", &Settings::default())
+            .unwrap()
+            .unwrap();
         let md5: Md5 = Hasher::digest(b"bytes").into();
         let mut buffer = Buffer::default();
         let mut read = || cache.read(&md5, b"img/a.png", &Limits::default(), &mut buffer);
@@ -222,6 +278,8 @@ mod tests {
         write(&cache.place(&md5, false, true), b"bytes");
         assert_eq!(read(), Ok(()));
         write(&cache.place(&md5, false, false), b"damaged");
-        assert!(matches!(read(), Err(Unread::Unreadable(what)) if what.contains("does not have the MD5")));
+        assert!(
+            matches!(read(), Err(Unread::Unreadable(what)) if what.contains("does not have the MD5"))
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! An array that NumPy saved → its type, its shape and its values.
 //!
-//! By `numpy.lib.format`, versions 1.0 to 3.0: the magic, the version, the length of the header, and the header, a dictionary of Python with the
-//! three keys `descr`, `fortran_order` and `shape`. This reads such dictionaries and no other Python. Arrays of objects are pickles, which are
+//! By `numpy.lib.format`, versions 1.0 to 3.0: the magic, the version, the length of the header,
+//! and the header, a dictionary of Python with the three keys `descr`, `fortran_order` and `shape`.
+//! This reads such dictionaries and no other Python. Arrays of objects are pickles, which are
 //! programs: they are refused.
 
 use std::io::Read;
@@ -47,7 +48,9 @@ pub(super) fn header(source: &mut dyn Read) -> Result<Header, String> {
         [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => false,
         [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => true,
         [0x93, b'N', b'U', b'M', b'P', b'Y', major, minor] => {
-            return Err(format!("it is of version {major}.{minor} of NumPy's format; 1.0 to 3.0 are known"));
+            return Err(format!(
+                "it is of version {major}.{minor} of NumPy's format; 1.0 to 3.0 are known"
+            ));
         }
         _ => return Err("it is no array that NumPy saved".to_owned()),
     };
@@ -55,12 +58,17 @@ pub(super) fn header(source: &mut dyn Read) -> Result<Header, String> {
     take(&mut length[..if wide { 4 } else { 2 }])?;
     let length = u32::from_le_bytes(length) as usize;
     if length > LONGEST_HEADER {
-        return Err(format!("its header has {length} bytes; the limit is {LONGEST_HEADER}"));
+        return Err(format!(
+            "its header has {length} bytes; the limit is {LONGEST_HEADER}"
+        ));
     }
     let mut text = vec![0; length];
     take(&mut text)?;
     let before = if wide { 12 } else { 10 };
-    parse(&text).map(|header| Header { length: before + length as u64, ..header })
+    parse(&text).map(|header| Header {
+        length: before + length as u64,
+        ..header
+    })
 }
 
 fn cut(error: &std::io::Error) -> String {
@@ -77,11 +85,16 @@ impl<'a> Literal<'a> {
     /// Whether this comes next, which is then passed over.
     fn eat(&mut self, what: &[u8]) -> bool {
         self.0 = self.0.trim_ascii_start();
-        self.0.strip_prefix(what).map(|rest| self.0 = rest).is_some()
+        self.0
+            .strip_prefix(what)
+            .map(|rest| self.0 = rest)
+            .is_some()
     }
 
     fn string(&mut self) -> Option<&'a [u8]> {
-        let quote = [b'\'', b'"'].into_iter().find(|&quote| self.eat(&[quote]))?;
+        let quote = [b'\'', b'"']
+            .into_iter()
+            .find(|&quote| self.eat(&[quote]))?;
         let end = self.0.iter().position(|&b| b == quote)?;
         let (string, rest) = (&self.0[..end], &self.0[end + 1..]);
         self.0 = rest;
@@ -89,7 +102,11 @@ impl<'a> Literal<'a> {
     }
 
     fn boolean(&mut self) -> Option<bool> {
-        if self.eat(b"True") { Some(true) } else { self.eat(b"False").then_some(false) }
+        if self.eat(b"True") {
+            Some(true)
+        } else {
+            self.eat(b"False").then_some(false)
+        }
     }
 
     /// Numbers in parentheses; those of Python 2 may end in `L`.
@@ -115,21 +132,43 @@ fn parse(text: &[u8]) -> Result<Header, String> {
         return Err(malformed());
     }
     while !literal.eat(b"}") {
-        let key = literal.string().filter(|_| literal.eat(b":")).ok_or_else(malformed)?;
+        let key = literal
+            .string()
+            .filter(|_| literal.eat(b":"))
+            .ok_or_else(malformed)?;
         let known = match key {
-            b"descr" if literal.eat(b"[") => return Err("its values are records; save an array of floats".to_owned()),
-            b"descr" => descr.replace(literal.string().ok_or_else(malformed)?).is_none(),
-            b"fortran_order" => fortran.replace(literal.boolean().ok_or_else(malformed)?).is_none(),
-            b"shape" => shape.replace(literal.tuple().ok_or_else(malformed)?).is_none(),
+            b"descr" if literal.eat(b"[") => {
+                return Err("its values are records; save an array of floats".to_owned());
+            }
+            b"descr" => descr
+                .replace(literal.string().ok_or_else(malformed)?)
+                .is_none(),
+            b"fortran_order" => fortran
+                .replace(literal.boolean().ok_or_else(malformed)?)
+                .is_none(),
+            b"shape" => shape
+                .replace(literal.tuple().ok_or_else(malformed)?)
+                .is_none(),
             _ => false,
         };
         if !known || !literal.eat(b",") && !literal.0.trim_ascii_start().starts_with(b"}") {
             return Err(malformed());
         }
     }
-    let (descr, fortran, shape) = (descr.ok_or_else(malformed)?, fortran.ok_or_else(malformed)?, shape.ok_or_else(malformed)?);
+    let (descr, fortran, shape) = (
+        descr.ok_or_else(malformed)?,
+        fortran.ok_or_else(malformed)?,
+        shape.ok_or_else(malformed)?,
+    );
     let (kind, size, big_endian) = type_of(descr)?;
-    Ok(Header { kind, size, big_endian, fortran, shape, length: 0 })
+    Ok(Header {
+        kind,
+        size,
+        big_endian,
+        fortran,
+        shape,
+        length: 0,
+    })
 }
 
 /// Kind, bytes of a value, and whether the most significant comes first.
@@ -140,7 +179,11 @@ fn type_of(descr: &[u8]) -> Result<(Type, usize, bool), String> {
         [order @ (b'<' | b'>' | b'|' | b'='), kind, digits @ ..] => (*order, *kind, digits),
         _ => return Err(unknown()),
     };
-    let size: usize = std::str::from_utf8(digits).ok().filter(|d| !d.is_empty()).map_or(Ok(0), str::parse).map_err(|_| unknown())?;
+    let size: usize = std::str::from_utf8(digits)
+        .ok()
+        .filter(|d| !d.is_empty())
+        .map_or(Ok(0), str::parse)
+        .map_err(|_| unknown())?;
     let (kind, size) = match (kind, size) {
         (b'O', _) => {
             return Err(
@@ -154,7 +197,11 @@ fn type_of(descr: &[u8]) -> Result<(Type, usize, bool), String> {
         (b'S', 1..0x1_0000) => (Type::Bytes, size),
         _ => return Err(unknown()),
     };
-    Ok((kind, size, order == b'>' || order == b'=' && cfg!(target_endian = "big")))
+    Ok((
+        kind,
+        size,
+        order == b'>' || order == b'=' && cfg!(target_endian = "big"),
+    ))
 }
 
 impl Header {
@@ -164,7 +211,10 @@ impl Header {
 
     /// Bytes of header and values; `None` where no file can have so many.
     pub(super) fn bytes(&self) -> Option<u64> {
-        let values = self.shape.iter().try_fold(self.size as u64, |product, n| product.checked_mul(*n))?;
+        let values = self
+            .shape
+            .iter()
+            .try_fold(self.size as u64, |product, n| product.checked_mul(*n))?;
         values.checked_add(self.length)
     }
 
@@ -180,12 +230,20 @@ impl Header {
         format!("{kind} ({})", shape.join(", "))
     }
 
-    /// Calls `take` with the bytes of each value, in the order in which they stand; nothing must follow them.
-    pub(super) fn each(&self, source: &mut dyn Read, count: u64, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+    /// Calls `take` with the bytes of each value, in the order in which they stand; nothing must
+    /// follow them.
+    pub(super) fn each(
+        &self,
+        source: &mut dyn Read,
+        count: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
         let mut block = vec![0; (1 << 16) / self.size.max(1) * self.size + self.size];
         let mut left = count;
         while left > 0 {
-            let values = usize::try_from(left).unwrap_or(usize::MAX).min(block.len() / self.size);
+            let values = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(block.len() / self.size);
             let block = &mut block[..values * self.size];
             source.read_exact(block).map_err(|e| cut(&e))?;
             block.chunks_exact(self.size).try_for_each(&mut take)?;
@@ -213,12 +271,22 @@ impl Header {
 
     fn bits(&self, value: &[u8]) -> u64 {
         let add = |bits: u64, &byte: &u8| bits << 8 | u64::from(byte);
-        if self.big_endian { value.iter().fold(0, add) } else { value.iter().rev().fold(0, add) }
+        if self.big_endian {
+            value.iter().fold(0, add)
+        } else {
+            value.iter().rev().fold(0, add)
+        }
     }
 
-    /// Text of this type, as UTF-8; the surrogates by which Python holds bytes that are none become those bytes.
+    /// Text of this type, as UTF-8; the surrogates by which Python holds bytes that are none become
+    /// those bytes.
     pub(super) fn text(&self, value: &[u8]) -> Result<Vec<u8>, String> {
-        let end = |value: &[u8]| value.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+        let end = |value: &[u8]| {
+            value
+                .iter()
+                .rposition(|&b| b != 0)
+                .map_or(0, |last| last + 1)
+        };
         if self.kind == Type::Bytes {
             return Ok(value[..end(value)].to_vec());
         }
@@ -253,42 +321,115 @@ mod tests {
 
     fn with(version: u8, text: &str) -> Result<Header, String> {
         let length = (text.len() as u32).to_le_bytes();
-        let bytes = [b"\x93NUMPY", &[version, 0][..], &length[..if version == 1 { 2 } else { 4 }], text.as_bytes()].concat();
+        let bytes = [
+            b"\x93NUMPY",
+            &[version, 0][..],
+            &length[..if version == 1 { 2 } else { 4 }],
+            text.as_bytes(),
+        ]
+        .concat();
         header(&mut &bytes[..])
     }
 
     #[test]
     fn headers_of_all_versions_are_read() {
         for version in [1, 2, 3] {
-            let found = with(version, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }   \n").unwrap();
-            assert_eq!((found.kind, found.size, found.fortran, &found.shape[..]), (Type::Float, 4, false, &[3, 2][..]));
+            let found = with(
+                version,
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }   \n",
+            )
+            .unwrap();
+            assert_eq!(
+                (found.kind, found.size, found.fortran, &found.shape[..]),
+                (Type::Float, 4, false, &[3, 2][..])
+            );
             assert_eq!(found.bytes(), Some(found.length + 24));
         }
-        let python2 = with(1, "{\"shape\": (12L,), \"fortran_order\": True, \"descr\": \"|S7\"}").unwrap();
-        assert_eq!((python2.kind, python2.size, python2.fortran, &python2.shape[..]), (Type::Bytes, 7, true, &[12][..]));
-        assert!(with(1, "{'descr':'>U3','fortran_order':False,'shape':()}").unwrap().shape.is_empty());
+        let python2 = with(
+            1,
+            "{\"shape\": (12L,), \"fortran_order\": True, \"descr\": \"|S7\"}",
+        )
+        .unwrap();
+        assert_eq!(
+            (
+                python2.kind,
+                python2.size,
+                python2.fortran,
+                &python2.shape[..]
+            ),
+            (Type::Bytes, 7, true, &[12][..])
+        );
+        assert!(
+            with(1, "{'descr':'>U3','fortran_order':False,'shape':()}")
+                .unwrap()
+                .shape
+                .is_empty()
+        );
     }
 
     #[test]
     fn headers_that_are_hostile_or_strange_are_refused() {
-        let of = |descr: &str, shape: &str| with(1, &format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}"));
+        let of = |descr: &str, shape: &str| {
+            with(
+                1,
+                &format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}"),
+            )
+        };
         let reason = |found: Result<Header, String>| found.unwrap_err();
         assert!(reason(of("'|O'", "(3,)")).contains("never unpickled"));
         assert!(reason(of("[('a', '<f4')]", "(3,)")).contains("records"));
-        for descr in ["'<f16'", "'<c8'", "'|b1'", "'|V2'", "'<M8[ns]'", "'<f'", "'f4'", "''", "'<U0'", "'<i3'", "'|S99999999999999999999'"]
-        {
-            assert!(reason(of(descr, "(3,)")).contains("save it as float32"), "{descr}");
+        for descr in [
+            "'<f16'",
+            "'<c8'",
+            "'|b1'",
+            "'|V2'",
+            "'<M8[ns]'",
+            "'<f'",
+            "'f4'",
+            "''",
+            "'<U0'",
+            "'<i3'",
+            "'|S99999999999999999999'",
+        ] {
+            assert!(
+                reason(of(descr, "(3,)")).contains("save it as float32"),
+                "{descr}"
+            );
         }
-        for shape in ["(3", "3", "(-1,)", "(3 3)", "(3,,)", "[3]", "(99999999999999999999,)", "(,)", "(3, '4')", "__import__('os')"] {
+        for shape in [
+            "(3",
+            "3",
+            "(-1,)",
+            "(3 3)",
+            "(3,,)",
+            "[3]",
+            "(99999999999999999999,)",
+            "(,)",
+            "(3, '4')",
+            "__import__('os')",
+        ] {
             assert!(reason(of("'<f4'", shape)).contains("malformed"), "{shape}");
         }
-        for text in
-            ["", "{", "{}", "{'descr': '<f4'}", "{'x': 1}", "{'descr': '<f4', 'descr': '<f4'}", "{'descr' '<f4'}", "{'de\\x73cr': '<f4'}"]
-        {
+        for text in [
+            "",
+            "{",
+            "{}",
+            "{'descr': '<f4'}",
+            "{'x': 1}",
+            "{'descr': '<f4', 'descr': '<f4'}",
+            "{'descr' '<f4'}",
+            "{'de\\x73cr': '<f4'}",
+        ] {
             assert!(reason(with(1, text)).contains("malformed"), "{text}");
         }
-        assert_eq!(of("'<f8'", "(4294967296, 4294967296)").unwrap().bytes(), None);
-        assert!(reason(header(&mut &b"\x93NUMPY\x02\0\xff\xff\xff\xff"[..])).contains("the limit is 65536"));
+        assert_eq!(
+            of("'<f8'", "(4294967296, 4294967296)").unwrap().bytes(),
+            None
+        );
+        assert!(
+            reason(header(&mut &b"\x93NUMPY\x02\0\xff\xff\xff\xff"[..]))
+                .contains("the limit is 65536")
+        );
         assert!(reason(header(&mut &b"\x93NUMPY\x01\0\xff\xff{"[..])).contains("cut off"));
         assert!(reason(header(&mut &b"\x93NUMPY\x09\0\xff\xff{"[..])).contains("version 9.0"));
         assert!(reason(header(&mut &b"PK\x03\x04 and more"[..])).contains("no array"));
@@ -297,33 +438,83 @@ mod tests {
     #[test]
     fn numbers_of_every_type_are_read() {
         let of = |descr: &str, value: &[u8]| {
-            let found = with(1, &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,)}}")).unwrap();
+            let found = with(
+                1,
+                &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,)}}"),
+            )
+            .unwrap();
             assert_eq!(found.size, value.len());
             found.number(value)
         };
-        let halves =
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65_504.0), (0x0001, 2.0_f32.powi(-24)), (0x03ff, 1_023.0 * 2.0_f32.powi(-24))];
-        for (bits, value) in halves.into_iter().chain([(0x0400, 2.0_f32.powi(-14)), (0x3555, 0.333_251_95), (0x7c00, f32::INFINITY)]) {
-            assert_eq!([of("<f2", &u16::to_le_bytes(bits)), of(">f2", &u16::to_be_bytes(bits))], [value; 2], "{bits:#x}");
+        let halves = [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65_504.0),
+            (0x0001, 2.0_f32.powi(-24)),
+            (0x03ff, 1_023.0 * 2.0_f32.powi(-24)),
+        ];
+        for (bits, value) in halves.into_iter().chain([
+            (0x0400, 2.0_f32.powi(-14)),
+            (0x3555, 0.333_251_95),
+            (0x7c00, f32::INFINITY),
+        ]) {
+            assert_eq!(
+                [
+                    of("<f2", &u16::to_le_bytes(bits)),
+                    of(">f2", &u16::to_be_bytes(bits))
+                ],
+                [value; 2],
+                "{bits:#x}"
+            );
         }
         assert!(half(0x7c01).is_nan() && half(0x8000).is_sign_negative());
         assert_eq!(
-            [of("<f4", &1.5_f32.to_le_bytes()), of(">f8", &1.5_f64.to_be_bytes()), of("|i1", &[0xfd]), of("|u1", &[0xfd])],
+            [
+                of("<f4", &1.5_f32.to_le_bytes()),
+                of(">f8", &1.5_f64.to_be_bytes()),
+                of("|i1", &[0xfd]),
+                of("|u1", &[0xfd])
+            ],
             [1.5, 1.5, -3.0, 253.0]
         );
-        assert_eq!([of("<i2", &(-3_i16).to_le_bytes()), of(">i4", &(-3_i32).to_be_bytes()), of("<i8", &(-3_i64).to_le_bytes())], [-3.0; 3]);
-        assert_eq!([of("<u2", &[1, 2]), of(">u4", &[0, 0, 2, 1]), of("<u8", &[1, 2, 0, 0, 0, 0, 0, 0])], [513.0; 3]);
+        assert_eq!(
+            [
+                of("<i2", &(-3_i16).to_le_bytes()),
+                of(">i4", &(-3_i32).to_be_bytes()),
+                of("<i8", &(-3_i64).to_le_bytes())
+            ],
+            [-3.0; 3]
+        );
+        assert_eq!(
+            [
+                of("<u2", &[1, 2]),
+                of(">u4", &[0, 0, 2, 1]),
+                of("<u8", &[1, 2, 0, 0, 0, 0, 0, 0])
+            ],
+            [513.0; 3]
+        );
     }
 
     #[test]
     fn text_is_read_with_the_bytes_that_are_none() {
         let text = |descr: &str, value: &[u8]| {
-            let found = with(1, &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,)}}")).unwrap();
+            let found = with(
+                1,
+                &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,)}}"),
+            )
+            .unwrap();
             found.text(value)
         };
-        let points: Vec<u8> = ['a' as u32, 'é' as u32, 0xdcff, 0].into_iter().flat_map(u32::to_le_bytes).collect();
+        let points: Vec<u8> = ['a' as u32, 'é' as u32, 0xdcff, 0]
+            .into_iter()
+            .flat_map(u32::to_le_bytes)
+            .collect();
         assert_eq!(text("<U4", &points).unwrap(), b"a\xc3\xa9\xff");
         assert_eq!(text("|S4", b"a\0b\0").unwrap(), b"a\0b");
-        assert!(text("<U1", &0xd800_u32.to_le_bytes()).unwrap_err().contains("no Unicode"));
+        assert!(
+            text("<U1", &0xd800_u32.to_le_bytes())
+                .unwrap_err()
+                .contains("no Unicode")
+        );
     }
 }

@@ -23,22 +23,47 @@ pub(super) struct Table {
 pub(super) fn open(file: File, size: u64, listed: Option<Texts>) -> Result<(Table, Texts), String> {
     let parquet = Parquet::open(file, size, MOST_ROWS)?;
     let is_number = |column: &Column| !matches!(column.physical, Physical::Bytes | Physical::Other);
-    let column = choose(&parquet, &["embeddings", "embedding"], "lists of numbers", |column| column.repeated == 1 && is_number(column))?;
+    let column = choose(
+        &parquet,
+        &["embeddings", "embedding"],
+        "lists of numbers",
+        |column| column.repeated == 1 && is_number(column),
+    )?;
     let ids = match listed {
         Some(ids) => ids,
         None => {
             let names = [&["ids"], &FILE_COLUMNS[..]].concat();
             text(
                 &parquet,
-                choose(&parquet, &names, "paths, unless --ids says whose the embeddings are", |c| c.repeated == 0 && c.is_text)?,
+                choose(
+                    &parquet,
+                    &names,
+                    "paths, unless --ids says whose the embeddings are",
+                    |c| c.repeated == 0 && c.is_text,
+                )?,
             )?
         }
     };
     let (rows, values) = (parquet.rows() as u64, parquet.values(column));
-    let columns = values.checked_div(rows).filter(|columns| *columns > 0 && columns.saturating_mul(rows) == values);
-    let columns = columns.and_then(|columns| usize::try_from(columns).ok()).ok_or_else(not_equal)?;
-    let physical = parquet.columns().get(column).map_or(Physical::Other, |column| column.physical);
-    Ok((Table { parquet, column, physical, columns }, ids))
+    let columns = values
+        .checked_div(rows)
+        .filter(|columns| *columns > 0 && columns.saturating_mul(rows) == values);
+    let columns = columns
+        .and_then(|columns| usize::try_from(columns).ok())
+        .ok_or_else(not_equal)?;
+    let physical = parquet
+        .columns()
+        .get(column)
+        .map_or(Physical::Other, |column| column.physical);
+    Ok((
+        Table {
+            parquet,
+            column,
+            physical,
+            columns,
+        },
+        ids,
+    ))
 }
 
 fn not_equal() -> String {
@@ -46,13 +71,32 @@ fn not_equal() -> String {
 }
 
 /// The column at the top of one of these names, or else the only one that is so.
-fn choose(parquet: &Parquet, names: &[&str], what: &str, is: impl Fn(&Column) -> bool) -> Result<usize, String> {
-    let all: Vec<(usize, &Column)> = parquet.columns().iter().enumerate().filter(|(_, column)| is(column)).collect();
-    let named = names.iter().find_map(|name| all.iter().find(|(_, column)| column.path.first().is_some_and(|first| first == name)));
+fn choose(
+    parquet: &Parquet,
+    names: &[&str],
+    what: &str,
+    is: impl Fn(&Column) -> bool,
+) -> Result<usize, String> {
+    let all: Vec<(usize, &Column)> = parquet
+        .columns()
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| is(column))
+        .collect();
+    let named = names.iter().find_map(|name| {
+        all.iter()
+            .find(|(_, column)| column.path.first().is_some_and(|first| first == name))
+    });
     match (named, &all[..]) {
         (Some((at, _)), _) | (None, [(at, _)]) => Ok(*at),
-        (None, []) => Err(format!("it has no column of {what}; it has {}", parquet.names().join(", "))),
-        (None, _) => Err(format!("it has several columns of {what}; call the one that counts `{}`", names.first().unwrap_or(&""))),
+        (None, []) => Err(format!(
+            "it has no column of {what}; it has {}",
+            parquet.names().join(", ")
+        )),
+        (None, _) => Err(format!(
+            "it has several columns of {what}; call the one that counts `{}`",
+            names.first().unwrap_or(&"")
+        )),
     }
 }
 
@@ -77,12 +121,20 @@ impl Table {
         let mut at = 0;
         self.parquet.each(self.column, &mut |values| {
             for place in 0..values.len() {
-                let value = values.get(place).and_then(|value| number(value, self.physical));
+                let value = values
+                    .get(place)
+                    .and_then(|value| number(value, self.physical));
                 let (row, column) = (at / self.columns, at % self.columns);
                 if values.begins(place) != (column == 0) {
                     return Err(not_equal());
                 }
-                take(row, column, value.ok_or_else(|| format!("the embedding of row {row} (from 0) lacks a number"))?);
+                take(
+                    row,
+                    column,
+                    value.ok_or_else(|| {
+                        format!("the embedding of row {row} (from 0) lacks a number")
+                    })?,
+                );
                 at += 1;
             }
             Ok(())

@@ -1,13 +1,21 @@
-//! git-lfs: a small blob → the pointer that it is, and the file that holds the bytes (git-lfs docs/spec.md, lfs/pointer.go, fs/fs.go).
+//! git-lfs: a small blob → the pointer that it is, and the file that holds the bytes (git-lfs
+//! docs/spec.md, lfs/pointer.go, fs/fs.go).
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use std::path::{Path, PathBuf};
 
 /// A blob of this length or more is no pointer (`BlobSizeCutoff`).
 const LONGEST: usize = 1024;
 
-const VERSIONS: [&str; 3] = ["https://git-lfs.github.com/spec/v1", "https://hawser.github.com/spec/v1", "http://git-media.io/v/2"];
+const VERSIONS: [&str; 3] = [
+    "https://git-lfs.github.com/spec/v1",
+    "https://hawser.github.com/spec/v1",
+    "http://git-media.io/v/2",
+];
 
 /// What a blob is in place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +29,17 @@ pub struct Pointer {
 }
 
 impl Pointer {
-    /// Reads a pointer: `version` first, then `ext-N-name` lines, `oid sha256:…` and `size`. `None` for anything else; an empty blob is the
-    /// pointer to an empty file, which is no image either.
+    /// Reads a pointer: `version` first, then `ext-N-name` lines, `oid sha256:…` and `size`. `None`
+    /// for anything else; an empty blob is the pointer to an empty file, which is no image either.
     pub fn parse(blob: &[u8]) -> Option<Self> {
         if blob.len() >= LONGEST {
             return None;
         }
-        let mut lines = std::str::from_utf8(blob).ok()?.trim_end().lines().map(|line| line.split_once(' '));
+        let mut lines = std::str::from_utf8(blob)
+            .ok()?
+            .trim_end()
+            .lines()
+            .map(|line| line.split_once(' '));
         let (first, version) = lines.next()??;
         if first != "version" || !VERSIONS.contains(&version.trim()) {
             return None;
@@ -41,7 +53,11 @@ impl Pointer {
                 _ => return None,
             }
         }
-        Some(Self { sha256: sha256?, size: size?, extended })
+        Some(Self {
+            sha256: sha256?,
+            size: size?,
+            extended,
+        })
     }
 
     /// Where a store has the object, below its folder `objects`.
@@ -53,13 +69,18 @@ impl Pointer {
 }
 
 fn hash(hex: &str) -> Option<[u8; 32]> {
-    data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
+    data_encoding::HEXLOWER
+        .decode(hex.as_bytes())
+        .ok()?
+        .try_into()
+        .ok()
 }
 
 /// The pointer that git-lfs writes for a file.
 pub fn pointer_text(sha256: &[u8; 32], size: u64) -> Vec<u8> {
     let hex = data_encoding::HEXLOWER.encode(sha256);
-    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{hex}\nsize {size}\n").into_bytes()
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{hex}\nsize {size}\n")
+        .into_bytes()
 }
 
 #[cfg(test)]
@@ -72,12 +93,27 @@ mod tests {
 
     #[test]
     fn pointers_of_every_version_are_read_and_what_git_lfs_writes_comes_back() {
-        let pointer = Pointer { sha256: [0xab; 32], size: 12_345, extended: false };
+        let pointer = Pointer {
+            sha256: [0xab; 32],
+            size: 12_345,
+            extended: false,
+        };
         let text = String::from_utf8(pointer_text(&pointer.sha256, pointer.size)).unwrap();
         assert_eq!(parse(&text), Some(pointer.clone()));
-        VERSIONS.iter().for_each(|version| assert_eq!(parse(&text.replace(VERSIONS[0], version)), Some(pointer.clone())));
+        VERSIONS.iter().for_each(|version| {
+            assert_eq!(
+                parse(&text.replace(VERSIONS[0], version)),
+                Some(pointer.clone())
+            )
+        });
         let extended = text.replace("oid", &format!("ext-0-foo sha256:{}\noid", "1".repeat(64)));
-        assert_eq!(parse(&extended), Some(Pointer { extended: true, ..pointer.clone() }));
+        assert_eq!(
+            parse(&extended),
+            Some(Pointer {
+                extended: true,
+                ..pointer.clone()
+            })
+        );
         let place = pointer.place(Path::new("o"));
         assert_eq!(place, Path::new("o/ab/ab").join("ab".repeat(32)));
     }
@@ -100,10 +136,23 @@ mod tests {
         ] {
             assert_eq!(parse(&good.replacen(from, to, 1)), None, "{from} → {to}");
         }
-        for bytes in [&b""[..], b"\n", b"\xff\xfe", b"version", b"version \n", b"\0\0\0", b"P6 2 2 255\n"] {
+        for bytes in [
+            &b""[..],
+            b"\n",
+            b"\xff\xfe",
+            b"version",
+            b"version \n",
+            b"\0\0\0",
+            b"P6 2 2 255\n",
+        ] {
             assert_eq!(Pointer::parse(bytes), None);
         }
-        (0..good.len() - 3).for_each(|len| assert_eq!(Pointer::parse(&good.as_bytes()[..len]), None, "{len}"));
-        assert_eq!(parse(&format!("{good}{}", " ".repeat(1_000))), None, "longer than a pointer may be");
+        (0..good.len() - 3)
+            .for_each(|len| assert_eq!(Pointer::parse(&good.as_bytes()[..len]), None, "{len}"));
+        assert_eq!(
+            parse(&format!("{good}{}", " ".repeat(1_000))),
+            None,
+            "longer than a pointer may be"
+        );
     }
 }

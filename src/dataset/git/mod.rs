@@ -1,8 +1,9 @@
 //! git → what is staged or committed, read by child processes.
 //!
-//! Only git reads its index right: in the hook of `git commit -a` or of a partial commit it is another file, which the environment names. So
-//! the children inherit the environment, run in the top of the work tree, and get a few variables that keep them from locking, fetching,
-//! asking and interpreting paths. Facts: githooks, git-worktree, git-cat-file, gitformat-index.
+//! Only git reads its index right: in the hook of `git commit -a` or of a partial commit it is
+//! another file, which the environment names. So the children inherit the environment, run in the
+//! top of the work tree, and get a few variables that keep them from locking, fetching, asking and
+//! interpreting paths. Facts: githooks, git-worktree, git-cat-file, gitformat-index.
 
 mod ci;
 mod lfs;
@@ -29,7 +30,8 @@ use std::{
 use super::{ObjectFormat, Objects, VersionFile, VisitFile};
 use crate::{Error, Result, picture::Limits, store::alias::Alias};
 
-/// Variables that tie git to another repository than that of the folder it runs in (`git rev-parse --local-env-vars`).
+/// Variables that tie git to another repository than that of the folder it runs in (`git rev-parse
+/// --local-env-vars`).
 const LOCAL_VARIABLES: [&str; 9] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -45,7 +47,8 @@ const LOCAL_VARIABLES: [&str; 9] = [
 /// What the environment of a hook says beside what git itself reads.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
-    /// Commits that are being merged: the names `GITHEAD_<id>` while `MERGE_HEAD` does not exist yet (pre-merge-commit).
+    /// Commits that are being merged: the names `GITHEAD_<id>` while `MERGE_HEAD` does not exist
+    /// yet (pre-merge-commit).
     pub merging: Vec<String>,
     /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`, split.
     pub alternates: Vec<PathBuf>,
@@ -76,7 +79,8 @@ impl Repository {
     /// The repository that the process runs in, as git itself sees it; `None` where there is none.
     ///
     /// # Errors
-    /// [`Error::Input`] with the words of git, such as a repository that is not safe; [`Error::Io`] where git cannot be run.
+    /// [`Error::Input`] with the words of git, such as a repository that is not safe; [`Error::Io`]
+    /// where git cannot be run.
     pub fn here(hints: Hints) -> Result<Option<Self>> {
         Self::find(Path::new("."), hints, true)
     }
@@ -101,9 +105,20 @@ impl Repository {
             "MERGE_HEAD",
             "--show-toplevel",
         ];
-        let output = command(folder, inherit).args(args).stderr(Stdio::piped()).output();
-        let output = output.map_err(|source| Error::Io { doing: "running git in", path: folder.to_owned(), source })?;
-        let lines: Vec<&[u8]> = output.stdout.split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();
+        let output = command(folder, inherit)
+            .args(args)
+            .stderr(Stdio::piped())
+            .output();
+        let output = output.map_err(|source| Error::Io {
+            doing: "running git in",
+            path: folder.to_owned(),
+            source,
+        })?;
+        let lines: Vec<&[u8]> = output
+            .stdout
+            .split(|&b| b == b'\n')
+            .filter(|line| !line.is_empty())
+            .collect();
         let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
         let (head, top) = match lines.as_slice() {
             [head @ .., top] if output.status.success() => (head, Some(path(top))),
@@ -112,21 +127,43 @@ impl Repository {
         };
         let [format, shallow, _, common_dir, merge_head] = head else {
             let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return if words.contains("not a git repository") { Ok(None) } else { Err(Error::Input(format!("git: {words}"))) };
+            return if words.contains("not a git repository") {
+                Ok(None)
+            } else {
+                Err(Error::Input(format!("git: {words}")))
+            };
         };
         let common_dir = path(common_dir);
-        let format = if *format == b"sha256" { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
+        let format = if *format == b"sha256" {
+            ObjectFormat::Sha256
+        } else {
+            ObjectFormat::Sha1
+        };
         let folder = top.clone().unwrap_or_else(|| common_dir.clone());
-        Ok(Some(Self { folder, top, common_dir, format, shallow: *shallow == b"true", merge_head: path(merge_head), hints, inherit }))
+        Ok(Some(Self {
+            folder,
+            top,
+            common_dir,
+            format,
+            shallow: *shallow == b"true",
+            merge_head: path(merge_head),
+            hints,
+            inherit,
+        }))
     }
 
-    /// The root of the dataset relative to the top of the repository, ending in `/` unless it is empty; or, where the root is above the
-    /// top, the top relative to the root. `root` is that of the index; in a linked work tree it may lie in the main one.
+    /// The root of the dataset relative to the top of the repository, ending in `/` unless it is
+    /// empty; or, where the root is above the top, the top relative to the root. `root` is that of
+    /// the index; in a linked work tree it may lie in the main one.
     ///
     /// # Errors
     /// [`Error::Input`] where neither is within the other.
     pub(super) fn offset(&self, root: &Path) -> Result<Offset> {
-        let main = self.common_dir.parent().filter(|_| self.common_dir.file_name().is_some_and(|name| name == ".git"));
+        let main = self.common_dir.parent().filter(|_| {
+            self.common_dir
+                .file_name()
+                .is_some_and(|name| name == ".git")
+        });
         let tops = [self.top.as_deref(), main].into_iter().flatten();
         let slashed = |path: &Path| [path.as_os_str().as_bytes(), b"/"].concat();
         if root == self.common_dir {
@@ -142,17 +179,27 @@ impl Repository {
             }
         }
         let top = self.folder.display();
-        Err(Error::Input(format!("the dataset in {} and the git repository in {top} have nothing in common", root.display())))
+        Err(Error::Input(format!(
+            "the dataset in {} and the git repository in {top} have nothing in common",
+            root.display()
+        )))
     }
 
-    /// The root of a dataset in the work tree that is checked out here, which may be a linked one; `root` is that of the index.
+    /// The root of a dataset in the work tree that is checked out here, which may be a linked one;
+    /// `root` is that of the index.
     ///
     /// # Errors
     /// [`Error::Input`] where there is no work tree, or the root lies outside of it.
     pub fn work_tree_root(&self, root: &Path) -> Result<PathBuf> {
         match (&self.top, self.offset(root)?) {
-            (Some(top), Offset::Below(prefix)) => Ok(super::to_path(top, prefix.strip_suffix(b"/").unwrap_or(&prefix))),
-            _ => Err(Error::Input(format!("the root of the dataset, {}, is in no work tree of this repository", root.display()))),
+            (Some(top), Offset::Below(prefix)) => Ok(super::to_path(
+                top,
+                prefix.strip_suffix(b"/").unwrap_or(&prefix),
+            )),
+            _ => Err(Error::Input(format!(
+                "the root of the dataset, {}, is in no work tree of this repository",
+                root.display()
+            ))),
         }
     }
 
@@ -161,10 +208,14 @@ impl Repository {
         self.offset(root).is_ok()
     }
 
-    /// Where the index of this repository may be besides the folders above the present one: in the git folder, or in the main work tree.
+    /// Where the index of this repository may be besides the folders above the present one: in the
+    /// git folder, or in the main work tree.
     pub fn other_roots(&self) -> Vec<PathBuf> {
         let main = self.common_dir.parent().map(Path::to_owned);
-        [Some(self.common_dir.clone()), main].into_iter().flatten().collect()
+        [Some(self.common_dir.clone()), main]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn git(&self, args: &[&str]) -> Command {
@@ -176,19 +227,28 @@ impl Repository {
     /// What git prints; its words as an error where it fails.
     fn output(&self, args: &[&str]) -> Result<Vec<u8>> {
         let output = self.git(args).stderr(Stdio::piped()).output();
-        let output = output.map_err(|source| Error::Io { doing: "running git in", path: self.folder.clone(), source })?;
+        let output = output.map_err(|source| Error::Io {
+            doing: "running git in",
+            path: self.folder.clone(),
+            source,
+        })?;
         match output.status.success() {
             true => Ok(output.stdout),
             false => {
                 let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                Err(Error::Input(format!("git {}: {words}", args.first().unwrap_or(&""))))
+                Err(Error::Input(format!(
+                    "git {}: {words}",
+                    args.first().unwrap_or(&"")
+                )))
             }
         }
     }
 
     /// One line of output.
     fn line(&self, args: &[&str]) -> Result<String> {
-        Ok(String::from_utf8_lossy(&self.output(args)?).trim_end_matches('\n').to_owned())
+        Ok(String::from_utf8_lossy(&self.output(args)?)
+            .trim_end_matches('\n')
+            .to_owned())
     }
 }
 
@@ -227,11 +287,15 @@ impl Offset {
     }
 }
 
-/// A git that runs in a folder: in the repository of the environment, or, without `inherit`, in that of the folder.
+/// A git that runs in a folder: in the repository of the environment, or, without `inherit`, in
+/// that of the folder.
 pub(super) fn command(folder: &Path, inherit: bool) -> Command {
     let mut command = Command::new("git");
     // A file system monitor is a program that the configuration names.
-    command.args(["-c", "core.fsmonitor=false"]).current_dir(folder).stdin(Stdio::null());
+    command
+        .args(["-c", "core.fsmonitor=false"])
+        .current_dir(folder)
+        .stdin(Stdio::null());
     if !inherit {
         for name in LOCAL_VARIABLES {
             command.env_remove(name);
@@ -249,7 +313,12 @@ pub(super) fn command(folder: &Path, inherit: bool) -> Command {
 
 impl Objects for Repository {
     /// Of files that are named by their blobs.
-    fn read(&self, files: &[&VersionFile], limits: &Limits, visit: &mut VisitFile<'_>) -> Result<()> {
+    fn read(
+        &self,
+        files: &[&VersionFile],
+        limits: &Limits,
+        visit: &mut VisitFile<'_>,
+    ) -> Result<()> {
         let ids: Vec<Alias> = files.iter().map(|file| file.name).collect();
         self.read_blobs(&ids, limits, visit)
     }
@@ -263,11 +332,20 @@ mod tests {
     fn paths_of_the_repository_become_paths_of_the_dataset_and_back() {
         let below = Offset::Below(b"data/".to_vec());
         assert_eq!(below.map(b"data/a.png").as_deref(), Some(&b"a.png"[..]));
-        assert_eq!((below.map(b"dataset/a.png"), below.map(b"a.png")), (None, None));
+        assert_eq!(
+            (below.map(b"dataset/a.png"), below.map(b"a.png")),
+            (None, None)
+        );
         assert_eq!(below.unmap(b"a.png").unwrap(), b"data/a.png");
         let above = Offset::Above(b"sub/".to_vec());
         assert_eq!(above.map(b"a.png").as_deref(), Some(&b"sub/a.png"[..]));
-        assert_eq!((above.unmap(b"sub/a.png"), above.unmap(b"x.png")), (Some(b"a.png".to_vec()), None));
-        assert_eq!(Offset::Below(Vec::new()).map(b"a").as_deref(), Some(&b"a"[..]));
+        assert_eq!(
+            (above.unmap(b"sub/a.png"), above.unmap(b"x.png")),
+            (Some(b"a.png".to_vec()), None)
+        );
+        assert_eq!(
+            Offset::Below(Vec::new()).map(b"a").as_deref(),
+            Some(&b"a"[..])
+        );
     }
 }

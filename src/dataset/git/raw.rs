@@ -1,6 +1,10 @@
-//! The bytes that git prints → what changed, and what a tree holds. Names may hold anything but a zero byte.
+//! The bytes that git prints → what changed, and what a tree holds. Names may hold anything but a
+//! zero byte.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use std::sync::Arc;
 
@@ -43,22 +47,31 @@ impl Entry {
     }
 }
 
-/// Reads the output of `git diff --raw -z`. `None` where it is anything else, renames and unmerged paths among it.
+/// Reads the output of `git diff --raw -z`. `None` where it is anything else, renames and unmerged
+/// paths among it.
 pub fn parse_diff(bytes: &[u8]) -> Option<Vec<RawChange>> {
     let mut fields = Fields(bytes);
     let mut changes = Vec::new();
     while let Some(head) = fields.next()? {
         let mut words = head.strip_prefix(b":")?.split(|&b| b == b' ');
         let (old_mode, new_mode) = (words.next()?, words.next()?);
-        let (old, new) = (Entry::read(old_mode, words.next()?)?, Entry::read(new_mode, words.next()?)?);
+        let (old, new) = (
+            Entry::read(old_mode, words.next()?)?,
+            Entry::read(new_mode, words.next()?)?,
+        );
         let plain = matches!(words.next()?, b"A" | b"D" | b"M" | b"T") && words.next().is_none();
         let path = fields.next()?.filter(|path| plain && !path.is_empty())?;
-        changes.push(RawChange { path: path.into(), old, new });
+        changes.push(RawChange {
+            path: path.into(),
+            old,
+            new,
+        });
     }
     Some(changes)
 }
 
-/// Reads the output of `git ls-files --stage -z`, without what is unmerged, or of `git ls-tree -r -z`.
+/// Reads the output of `git ls-files --stage -z`, without what is unmerged, or of `git ls-tree -r
+/// -z`.
 pub fn parse_tree(bytes: &[u8]) -> Option<Vec<Listed>> {
     let mut fields = Fields(bytes);
     let mut entries = Vec::new();
@@ -69,7 +82,11 @@ pub fn parse_tree(bytes: &[u8]) -> Option<Vec<Listed>> {
         let mut words = head.split(|&b| b == b' ');
         let (mode, second, third) = (words.next()?, words.next()?, words.next()?);
         // mode, id, stage of the index; mode, type, id of a tree.
-        let (id, merged) = if matches!(second, b"blob" | b"commit" | b"tree") { (third, true) } else { (second, third == b"0") };
+        let (id, merged) = if matches!(second, b"blob" | b"commit" | b"tree") {
+            (third, true)
+        } else {
+            (second, third == b"0")
+        };
         let entry = Entry::read(mode, id)??;
         if merged {
             entries.push((path.into(), entry));
@@ -105,7 +122,10 @@ mod tests {
     const NONE: &str = "0000000000000000000000000000000000000000";
 
     fn entry(mode: u32, byte: u8) -> Option<Entry> {
-        Some(Entry { mode, id: Alias::GitSha1([byte; 20]) })
+        Some(Entry {
+            mode,
+            id: Alias::GitSha1([byte; 20]),
+        })
     }
 
     #[test]
@@ -120,34 +140,68 @@ mod tests {
             (b":x", entry(0o120_000, 0x11), entry(0o100_644, 0x22)),
             (b"d", entry(0o100_644, 0x11), None),
         ];
-        let expected = expected.map(|(path, old, new)| RawChange { path: path.into(), old, new });
+        let expected = expected.map(|(path, old, new)| RawChange {
+            path: path.into(),
+            old,
+            new,
+        });
         assert_eq!(changes, expected);
         assert_eq!(parse_diff(b""), Some(Vec::new()));
-        let invalid = [&format!(":000000 100644 {NONE} {A} A\0").into_bytes()[..], b"\xff\xfe.png\0"].concat();
+        let invalid = [
+            &format!(":000000 100644 {NONE} {A} A\0").into_bytes()[..],
+            b"\xff\xfe.png\0",
+        ]
+        .concat();
         assert_eq!(&*parse_diff(&invalid).unwrap()[0].path, b"\xff\xfe.png");
     }
 
     #[test]
     fn trees_and_indexes_are_read_and_what_is_unmerged_is_not_there() {
-        let index = format!("100644 {A} 0\ta\tb.png\x00100644 {A} 1\tc\x00100644 {B} 2\tc\x00120000 {B} 0\tl\0");
+        let index = format!(
+            "100644 {A} 0\ta\tb.png\x00100644 {A} 1\tc\x00100644 {B} 2\tc\x00120000 {B} 0\tl\0"
+        );
         let read = parse_tree(index.as_bytes()).unwrap();
-        assert_eq!(read, [(b"a\tb.png"[..].into(), entry(0o100_644, 0x11).unwrap()), (b"l"[..].into(), entry(0o120_000, 0x22).unwrap())]);
+        assert_eq!(
+            read,
+            [
+                (b"a\tb.png"[..].into(), entry(0o100_644, 0x11).unwrap()),
+                (b"l"[..].into(), entry(0o120_000, 0x22).unwrap())
+            ]
+        );
         let tree = format!("100755 blob {A}\tx y\x00160000 commit {B}\ts\0");
         let read = parse_tree(tree.as_bytes()).unwrap();
-        assert_eq!(read.iter().map(|(_, entry)| entry.is_file()).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            read.iter()
+                .map(|(_, entry)| entry.is_file())
+                .collect::<Vec<_>>(),
+            [true, false]
+        );
     }
 
     #[test]
     fn anything_else_is_refused() {
         let good = format!(":100644 100644 {A} {B} M\0name\0");
-        for (from, to) in
-            [("M\0", "R100\0"), ("M\0", "U\0"), ("M\0", "\0"), (":", "::"), ("100644 ", ""), ("111", "11"), ("name", ""), ("222", "22g")]
-        {
-            assert_eq!(parse_diff(good.replacen(from, to, 1).as_bytes()), None, "{from:?} → {to:?}");
+        for (from, to) in [
+            ("M\0", "R100\0"),
+            ("M\0", "U\0"),
+            ("M\0", "\0"),
+            (":", "::"),
+            ("100644 ", ""),
+            ("111", "11"),
+            ("name", ""),
+            ("222", "22g"),
+        ] {
+            assert_eq!(
+                parse_diff(good.replacen(from, to, 1).as_bytes()),
+                None,
+                "{from:?} → {to:?}"
+            );
         }
-        (1..good.len()).for_each(|len| assert_eq!(parse_diff(&good.as_bytes()[..len]), None, "{len}"));
+        (1..good.len())
+            .for_each(|len| assert_eq!(parse_diff(&good.as_bytes()[..len]), None, "{len}"));
         let tree = format!("100644 {A} 0\ta\0");
-        (1..tree.len()).for_each(|len| assert_eq!(parse_tree(&tree.as_bytes()[..len]), None, "{len}"));
+        (1..tree.len())
+            .for_each(|len| assert_eq!(parse_tree(&tree.as_bytes()[..len]), None, "{len}"));
     }
 
     proptest! {

@@ -43,10 +43,18 @@ struct Unpacked {
 }
 
 impl Unpacked {
-    /// Lets go of the pages that were used longest ago, so that one of `size` bytes can be kept with those that stay.
+    /// Lets go of the pages that were used longest ago, so that one of `size` bytes can be kept
+    /// with those that stay.
     fn make_room(&mut self, size: u64) {
-        let kept = |pages: &VecDeque<(usize, Arc<Values>)>| pages.iter().map(|(_, values)| values.weight() as u64).sum::<u64>();
-        while self.pages.len() >= MOST_KEPT || !self.pages.is_empty() && kept(&self.pages).saturating_add(size) > KEPT {
+        let kept = |pages: &VecDeque<(usize, Arc<Values>)>| {
+            pages
+                .iter()
+                .map(|(_, values)| values.weight() as u64)
+                .sum::<u64>()
+        };
+        while self.pages.len() >= MOST_KEPT
+            || !self.pages.is_empty() && kept(&self.pages).saturating_add(size) > KEPT
+        {
             self.pages.pop_front();
         }
     }
@@ -58,22 +66,42 @@ impl Cells {
         let (mut pages, mut dictionaries, mut first_row) = (Vec::new(), Vec::new(), 0);
         if let Some(of) = parquet.columns().get(column) {
             for (group, chunk) in parquet.footer.groups.iter().enumerate() {
-                let Some(chunk) = chunk.get(column) else { continue };
+                let Some(chunk) = chunk.get(column) else {
+                    continue;
+                };
                 let (dictionary, found) = page::pages(&parquet.file, chunk, of)?;
                 dictionaries.push(dictionary);
                 for page in found {
                     let values = page.values;
-                    pages.push(Located { first_row, group, page });
+                    pages.push(Located {
+                        first_row,
+                        group,
+                        page,
+                    });
                     first_row += values;
                 }
             }
         }
-        Ok(Self { column, pages, dictionaries, unpacked: Mutex::default() })
+        Ok(Self {
+            column,
+            pages,
+            dictionaries,
+            unpacked: Mutex::default(),
+        })
     }
 
     /// Adds the bytes of the value of a row to `out`; says whether there is one.
-    pub(in crate::dataset) fn read(&self, parquet: &Parquet, row: usize, out: &mut Vec<u8>) -> Result<bool, String> {
-        let at = self.pages.partition_point(|page| page.first_row <= row as u64).checked_sub(1).ok_or("there is no such row")?;
+    pub(in crate::dataset) fn read(
+        &self,
+        parquet: &Parquet,
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, String> {
+        let at = self
+            .pages
+            .partition_point(|page| page.first_row <= row as u64)
+            .checked_sub(1)
+            .ok_or("there is no such row")?;
         let first = self.pages.get(at).map_or(0, |page| page.first_row);
         let values = self.page(parquet, at)?;
         let value = values.get(row - first as usize);
@@ -85,7 +113,10 @@ impl Cells {
     fn page(&self, parquet: &Parquet, at: usize) -> Result<Arc<Values>, String> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = unpacked.pages.iter().position(|(own, _)| *own == at) {
-            let found = unpacked.pages.remove(place).ok_or("there is no such page")?;
+            let found = unpacked
+                .pages
+                .remove(place)
+                .ok_or("there is no such page")?;
             unpacked.pages.push_back(found.clone());
             return Ok(found.1);
         }
@@ -96,17 +127,48 @@ impl Cells {
         Ok(found)
     }
 
-    fn unpack(&self, parquet: &Parquet, located: &Located, unpacked: &mut Unpacked) -> Result<Values, String> {
-        let column = parquet.columns().get(self.column).ok_or("there is no such column")?;
-        let chunk =
-            parquet.footer.groups.get(located.group).and_then(|group| group.get(self.column)).ok_or("there is no such row group")?;
-        if let Some(page) = self.dictionaries.get(located.group).and_then(Option::as_ref)
-            && unpacked.dictionary.as_ref().is_none_or(|(group, _)| *group != located.group)
+    fn unpack(
+        &self,
+        parquet: &Parquet,
+        located: &Located,
+        unpacked: &mut Unpacked,
+    ) -> Result<Values, String> {
+        let column = parquet
+            .columns()
+            .get(self.column)
+            .ok_or("there is no such column")?;
+        let chunk = parquet
+            .footer
+            .groups
+            .get(located.group)
+            .and_then(|group| group.get(self.column))
+            .ok_or("there is no such row group")?;
+        if let Some(page) = self
+            .dictionaries
+            .get(located.group)
+            .and_then(Option::as_ref)
+            && unpacked
+                .dictionary
+                .as_ref()
+                .is_none_or(|(group, _)| *group != located.group)
         {
             unpacked.dictionary = None;
-            unpacked.dictionary = Some((located.group, page::dictionary(&parquet.file, page, chunk.codec, column)?));
+            unpacked.dictionary = Some((
+                located.group,
+                page::dictionary(&parquet.file, page, chunk.codec, column)?,
+            ));
         }
-        let dictionary = unpacked.dictionary.as_ref().filter(|(group, _)| *group == located.group).map(|(_, values)| values);
-        page::values(&parquet.file, &located.page, chunk.codec, column, dictionary)
+        let dictionary = unpacked
+            .dictionary
+            .as_ref()
+            .filter(|(group, _)| *group == located.group)
+            .map(|(_, values)| values);
+        page::values(
+            &parquet.file,
+            &located.page,
+            chunk.codec,
+            column,
+            dictionary,
+        )
     }
 }

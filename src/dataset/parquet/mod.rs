@@ -8,10 +8,12 @@
 //! | [`levels`] | numbers packed in runs → the numbers |
 //! | [`cells`] | a column with a value for each row → the value of any row |
 //!
-//! Its own reader and no library's, for a file may come from anyone: the `parquet` crate (60.1, the newest when this was written) takes memory by
-//! what the heads of pages tell (up to 2 GiB set to zero for a page packed by Snappy) before it looks at their bytes, has had decoders that
-//! panic, and gives no access to the head of a page that a caller could check first. Here every number is held against a limit
-//! or against the bytes that are there; indexing and arithmetic that could fail are not used on what the file says.
+//! Its own reader and no library's, for a file may come from anyone: the `parquet` crate (60.1, the
+//! newest when this was written) takes memory by what the heads of pages tell (up to 2 GiB set to
+//! zero for a page packed by Snappy) before it looks at their bytes, has had decoders that panic,
+//! and gives no access to the head of a page that a caller could check first. Here every number is
+//! held against a limit or against the bytes that are there; indexing and arithmetic that could
+//! fail are not used on what the file says.
 
 mod cells;
 mod footer;
@@ -53,29 +55,61 @@ impl Parquet {
     /// How many values a column has, those that are null and empty lists among them.
     pub(super) fn values(&self, column: usize) -> u64 {
         let of = |group: &Vec<footer::Chunk>| group.get(column).map_or(0, |chunk| chunk.values);
-        self.footer.groups.iter().map(of).fold(0, u64::saturating_add)
+        self.footer
+            .groups
+            .iter()
+            .map(of)
+            .fold(0, u64::saturating_add)
     }
 
     /// What the writer noted down under a name.
     pub(super) fn note(&self, name: &str) -> Option<&[u8]> {
-        self.footer.notes.iter().find(|(own, _)| own == name.as_bytes()).map(|(_, text)| &**text)
+        self.footer
+            .notes
+            .iter()
+            .find(|(own, _)| own == name.as_bytes())
+            .map(|(_, text)| &**text)
     }
 
     /// The names of the columns at the top, each once.
     pub(super) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.footer.columns.iter().filter_map(|column| Some(column.path.first()?.as_str())).collect();
+        let mut names: Vec<&str> = self
+            .footer
+            .columns
+            .iter()
+            .filter_map(|column| Some(column.path.first()?.as_str()))
+            .collect();
         names.dedup();
         names
     }
 
     /// Calls `take` with the values of a column, page after page.
-    pub(super) fn each(&self, column: usize, take: &mut dyn FnMut(&Values) -> Result<(), String>) -> Result<(), String> {
-        let Some(of) = self.footer.columns.get(column) else { return Ok(()) };
-        for chunk in self.footer.groups.iter().filter_map(|group| group.get(column)) {
+    pub(super) fn each(
+        &self,
+        column: usize,
+        take: &mut dyn FnMut(&Values) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let Some(of) = self.footer.columns.get(column) else {
+            return Ok(());
+        };
+        for chunk in self
+            .footer
+            .groups
+            .iter()
+            .filter_map(|group| group.get(column))
+        {
             let (dictionary, pages) = page::pages(&self.file, chunk, of)?;
-            let dictionary = dictionary.map(|page| page::dictionary(&self.file, &page, chunk.codec, of)).transpose()?;
+            let dictionary = dictionary
+                .map(|page| page::dictionary(&self.file, &page, chunk.codec, of))
+                .transpose()?;
             for page in &pages {
-                take(&page::values(&self.file, page, chunk.codec, of, dictionary.as_ref())?)?;
+                take(&page::values(
+                    &self.file,
+                    page,
+                    chunk.codec,
+                    of,
+                    dictionary.as_ref(),
+                )?)?;
             }
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! A chunk of a column → its pages; a page → its values.
 //!
-//! By `parquet.thrift`, `Encodings.md` and `Compression.md` of Apache Parquet 2.11: pages of versions 1 and 2; values that stand there plain or by
-//! their numbers in the dictionary of the chunk, which is what pyarrow, pandas, Polars and `datasets` write by default; packed by Snappy, gzip,
-//! Zstandard or not. Other encodings and codecs are refused by name. The head of each page is read before anything else of it, and what it tells
-//! is held against the chunk and against limits.
+//! By `parquet.thrift`, `Encodings.md` and `Compression.md` of Apache Parquet 2.11: pages of
+//! versions 1 and 2; values that stand there plain or by their numbers in the dictionary of the
+//! chunk, which is what pyarrow, pandas, Polars and `datasets` write by default; packed by Snappy,
+//! gzip, Zstandard or not. Other encodings and codecs are refused by name. The head of each page is
+//! read before anything else of it, and what it tells is held against the chunk and against limits.
 
 use std::{borrow::Cow, fs::File, io::Read, os::unix::fs::FileExt, sync::Arc};
 
@@ -97,7 +98,9 @@ pub(super) fn pages(file: &File, chunk: &Chunk, column: &Column) -> Result<Pages
     let (mut dictionary, mut pages, mut values) = (None, Vec::new(), 0_u64);
     while values < chunk.values {
         if pages.len() == MOST_PAGES {
-            return Err(format!("a column of it has more than {MOST_PAGES} pages in a row group"));
+            return Err(format!(
+                "a column of it has more than {MOST_PAGES} pages in a row group"
+            ));
         }
         let page = head(file, at, end, column)?;
         at = page.at + page.packed;
@@ -106,8 +109,10 @@ pub(super) fn pages(file: &File, chunk: &Chunk, column: &Column) -> Result<Pages
             Kind::Dictionary => return Err(damaged("it is a second dictionary")),
             Kind::Index => {}
             Kind::Version1 | Kind::Version2(..) => {
-                values =
-                    values.checked_add(page.values).filter(|sum| *sum <= chunk.values).ok_or_else(|| damaged("it has too many values"))?;
+                values = values
+                    .checked_add(page.values)
+                    .filter(|sum| *sum <= chunk.values)
+                    .ok_or_else(|| damaged("it has too many values"))?;
                 pages.push(page);
             }
         }
@@ -122,15 +127,25 @@ pub(super) fn pages(file: &File, chunk: &Chunk, column: &Column) -> Result<Pages
 fn head(file: &File, at: u64, end: u64, column: &Column) -> Result<Page, String> {
     let read = |most: u64| {
         let mut bytes = vec![0; most.min(end.saturating_sub(at)) as usize];
-        file.read_exact_at(&mut bytes, at).map_err(|e| e.to_string()).map(|()| thrift::read(&bytes))
+        file.read_exact_at(&mut bytes, at)
+            .map_err(|e| e.to_string())
+            .map(|()| thrift::read(&bytes))
     };
     let found = match read(USUAL_HEAD)? {
         Some(found) => Some(found),
         None => read(LONGEST_HEAD)?,
     };
     let (head, length) = found.ok_or_else(|| damaged("its head is cut off or malformed"))?;
-    let number = |value: Option<i64>| value.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| damaged("a number is missing or negative"));
-    let (size, packed, at) = (number(head.int(2))?, number(head.int(3))?, at + length as u64);
+    let number = |value: Option<i64>| {
+        value
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or_else(|| damaged("a number is missing or negative"))
+    };
+    let (size, packed, at) = (
+        number(head.int(2))?,
+        number(head.int(3))?,
+        at + length as u64,
+    );
     if at.checked_add(packed).is_none_or(|after| after > end) {
         return Err(damaged("it is longer than its column"));
     }
@@ -144,24 +159,53 @@ fn head(file: &File, at: u64, end: u64, column: &Column) -> Result<Page, String>
         (Some(2), _, Some(dictionary), _) => (Kind::Dictionary, dictionary, 2),
         (Some(3), .., Some(data)) => {
             let (defined, repeated) = (number(data.int(5))?, number(data.int(6))?);
-            (Kind::Version2(repeated, defined, data.bool(7).unwrap_or(true)), data, 4)
+            (
+                Kind::Version2(repeated, defined, data.bool(7).unwrap_or(true)),
+                data,
+                4,
+            )
         }
-        (Some(1), ..) => return Ok(Page { at, packed, size, values: 0, kind: Kind::Index, encoding: PLAIN }),
+        (Some(1), ..) => {
+            return Ok(Page {
+                at,
+                packed,
+                size,
+                values: 0,
+                kind: Kind::Index,
+                encoding: PLAIN,
+            });
+        }
         _ => return Err(damaged("its head is malformed")),
     };
     let is_old = |most: u32, encoding: i16| most > 0 && of.int(encoding) != Some(RLE);
     if kind == Kind::Version1 && (is_old(column.defined, 3) || is_old(column.repeated, 4)) {
-        return Err("its levels are packed in a way that was given up in 2013; write it anew".to_owned());
+        return Err(
+            "its levels are packed in a way that was given up in 2013; write it anew".to_owned(),
+        );
     }
     let values = number(of.int(1))?;
     if values > MOST_VALUES {
-        return Err(format!("a page of it tells of {values} values; the limit is {MOST_VALUES}"));
+        return Err(format!(
+            "a page of it tells of {values} values; the limit is {MOST_VALUES}"
+        ));
     }
-    Ok(Page { at, packed, size, values, kind, encoding: of.int(encoding).unwrap_or(-1) })
+    Ok(Page {
+        at,
+        packed,
+        size,
+        values,
+        kind,
+        encoding: of.int(encoding).unwrap_or(-1),
+    })
 }
 
 /// The values of a dictionary.
-pub(super) fn dictionary(file: &File, page: &Page, codec: i64, column: &Column) -> Result<Values, String> {
+pub(super) fn dictionary(
+    file: &File,
+    page: &Page,
+    codec: i64,
+    column: &Column,
+) -> Result<Values, String> {
     let bytes = unpack(bytes(file, page)?.into(), page.size, codec)?;
     // A plain dictionary is also called by its old name.
     match page.encoding {
@@ -171,10 +215,18 @@ pub(super) fn dictionary(file: &File, page: &Page, codec: i64, column: &Column) 
 }
 
 /// The values of a page.
-pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dictionary: Option<&Values>) -> Result<Values, String> {
+pub(super) fn values(
+    file: &File,
+    page: &Page,
+    codec: i64,
+    column: &Column,
+    dictionary: Option<&Values>,
+) -> Result<Values, String> {
     let dictionary_bytes = dictionary.map_or(0, |dictionary| dictionary.bytes.len() as u64);
     if dictionary_bytes + page.size > LARGEST_PAGE {
-        return Err(format!("a page of it and its dictionary have more than {LARGEST_PAGE} bytes together"));
+        return Err(format!(
+            "a page of it and its dictionary have more than {LARGEST_PAGE} bytes together"
+        ));
     }
     let packed = bytes(file, page)?;
     let count = page.values as usize;
@@ -182,9 +234,19 @@ pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dict
         Kind::Version2(repeated, defined, is_packed) => {
             let (repetition, rest) = split(&packed, repeated)?;
             let (definition, values) = split(rest, defined)?;
-            let size = page.size.checked_sub(repeated + defined).ok_or_else(|| damaged("its levels are longer than itself"))?;
+            let size = page
+                .size
+                .checked_sub(repeated + defined)
+                .ok_or_else(|| damaged("its levels are longer than itself"))?;
             let data = unpack(values.into(), size, if is_packed { codec } else { 0 })?;
-            (data, [levels(repetition, column.repeated, count)?, levels(definition, column.defined, count)?], 0)
+            (
+                data,
+                [
+                    levels(repetition, column.repeated, count)?,
+                    levels(definition, column.defined, count)?,
+                ],
+                0,
+            )
         }
         _ => {
             let data = unpack(packed.into(), page.size, codec)?;
@@ -193,7 +255,9 @@ pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dict
                 if most == 0 {
                     return levels(&[], 0, count);
                 }
-                let (length, after) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("its levels are cut off"))?;
+                let (length, after) = rest
+                    .split_first_chunk::<4>()
+                    .ok_or_else(|| damaged("its levels are cut off"))?;
                 let (bytes, after) = split(after, u32::from_le_bytes(*length).into())?;
                 rest = after;
                 levels(bytes, most, count)
@@ -203,7 +267,14 @@ pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dict
             (data, both, from)
         }
     };
-    let there = if definition.is_empty() { count } else { definition.iter().filter(|level| **level == column.defined).count() };
+    let there = if definition.is_empty() {
+        count
+    } else {
+        definition
+            .iter()
+            .filter(|level| **level == column.defined)
+            .count()
+    };
     let stored = match page.encoding {
         PLAIN => plain(data, from, there, column.physical)?,
         encoding if DICTIONARY.contains(&encoding) => {
@@ -217,27 +288,57 @@ pub(super) fn values(file: &File, page: &Page, codec: i64, column: &Column, dict
         return Ok(Values { begins, ..stored });
     }
     let mut places = stored.places.into_iter();
-    let places = definition.iter().map(|level| if *level == column.defined { places.next().flatten() } else { None }).collect();
-    Ok(Values { bytes: stored.bytes, places, begins })
+    let places = definition
+        .iter()
+        .map(|level| {
+            if *level == column.defined {
+                places.next().flatten()
+            } else {
+                None
+            }
+        })
+        .collect();
+    Ok(Values {
+        bytes: stored.bytes,
+        places,
+        begins,
+    })
 }
 
 fn unknown_encoding(encoding: i64) -> String {
-    let names =
-        ["", "", "", "", "BIT_PACKED", "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "", "BYTE_STREAM_SPLIT"];
-    let name = usize::try_from(encoding).ok().and_then(|at| names.get(at)).filter(|name| !name.is_empty());
+    let names = [
+        "",
+        "",
+        "",
+        "",
+        "BIT_PACKED",
+        "DELTA_BINARY_PACKED",
+        "DELTA_LENGTH_BYTE_ARRAY",
+        "DELTA_BYTE_ARRAY",
+        "",
+        "BYTE_STREAM_SPLIT",
+    ];
+    let name = usize::try_from(encoding)
+        .ok()
+        .and_then(|at| names.get(at))
+        .filter(|name| !name.is_empty());
     let name = name.map_or_else(|| encoding.to_string(), |name| (*name).to_owned());
-    format!("its values are encoded as {name}; PLAIN and dictionaries are read, as pyarrow, Polars and datasets write by default")
+    format!(
+        "its values are encoded as {name}; PLAIN and dictionaries are read, as pyarrow, Polars and datasets write by default"
+    )
 }
 
 fn split(bytes: &[u8], at: u64) -> Result<(&[u8], &[u8]), String> {
     let at = usize::try_from(at).ok();
-    at.and_then(|at| bytes.split_at_checked(at)).ok_or_else(|| damaged("its levels are cut off"))
+    at.and_then(|at| bytes.split_at_checked(at))
+        .ok_or_else(|| damaged("its levels are cut off"))
 }
 
 /// The bytes of a page as they stand in the file.
 fn bytes(file: &File, page: &Page) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; usize::try_from(page.packed).map_err(|e| e.to_string())?];
-    file.read_exact_at(&mut bytes, page.at).map_err(|_| "it is shorter than it was when it was opened".to_owned())?;
+    file.read_exact_at(&mut bytes, page.at)
+        .map_err(|_| "it is shorter than it was when it was opened".to_owned())?;
     Ok(bytes)
 }
 
@@ -246,31 +347,46 @@ fn unpack(packed: Cow<'_, [u8]>, size: u64, codec: i64) -> Result<Vec<u8>, Strin
     let other_size = || damaged("it has another size than its head tells of");
     let read = |from: &mut dyn Read| {
         let mut out = Vec::new();
-        // Memory is the system's until it is written to, and a vector that grows is at times in memory twice.
-        out.try_reserve_exact(usize::try_from(size + 1).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-        let all = from.take(size + 1).read_to_end(&mut out).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
-        if all as u64 == size { Ok(out) } else { Err(other_size()) }
+        // Memory is the system's until it is written to, and a vector that grows is at times in
+        // memory twice.
+        out.try_reserve_exact(usize::try_from(size + 1).map_err(|e| e.to_string())?)
+            .map_err(|e| e.to_string())?;
+        let all = from
+            .take(size + 1)
+            .read_to_end(&mut out)
+            .map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
+        if all as u64 == size {
+            Ok(out)
+        } else {
+            Err(other_size())
+        }
     };
     match codec {
         _ if size == 0 && packed.is_empty() => Ok(Vec::new()),
         0 if packed.len() as u64 == size => Ok(packed.into_owned()),
         0 => Err(other_size()),
         1 => match snap::raw::decompress_len(&packed) {
-            Ok(length) if length as u64 == size => {
-                snap::raw::Decoder::new().decompress_vec(&packed).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))
-            }
+            Ok(length) if length as u64 == size => snap::raw::Decoder::new()
+                .decompress_vec(&packed)
+                .map_err(|e| damaged(&format!("it cannot be unpacked: {e}"))),
             _ => Err(other_size()),
         },
         2 => read(&mut flate2::read::MultiGzDecoder::new(&*packed)),
         6 => {
-            let mut decoder =
-                ruzstd::decoding::StreamingDecoder::new(&*packed).map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
+            let mut decoder = ruzstd::decoding::StreamingDecoder::new(&*packed)
+                .map_err(|e| damaged(&format!("it cannot be unpacked: {e}")))?;
             read(&mut decoder)
         }
         other => {
             let names = ["", "", "", "LZO", "Brotli", "LZ4", "", "LZ4"];
-            let name = usize::try_from(other).ok().and_then(|at| names.get(at)).copied().unwrap_or("a codec that is not known");
-            Err(format!("it is packed by {name}; Snappy, gzip, Zstandard and no codec are read"))
+            let name = usize::try_from(other)
+                .ok()
+                .and_then(|at| names.get(at))
+                .copied()
+                .unwrap_or("a codec that is not known");
+            Err(format!(
+                "it is packed by {name}; Snappy, gzip, Zstandard and no codec are read"
+            ))
         }
     }
 }
@@ -288,17 +404,27 @@ fn plain(bytes: Vec<u8>, from: usize, count: usize, physical: Physical) -> Resul
     for _ in 0..count {
         let length = match width {
             0 => {
-                let length = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).ok_or_else(cut)?;
+                let length = bytes
+                    .get(at..)
+                    .and_then(|rest| rest.first_chunk::<4>())
+                    .ok_or_else(cut)?;
                 at += 4;
                 u32::from_le_bytes(*length) as usize
             }
             width => width,
         };
-        let end = at.checked_add(length).filter(|end| *end <= bytes.len()).ok_or_else(cut)?;
+        let end = at
+            .checked_add(length)
+            .filter(|end| *end <= bytes.len())
+            .ok_or_else(cut)?;
         places.push(Some((at as u32, length as u32)));
         at = end;
     }
-    Ok(Values { bytes: Arc::new(bytes), places, begins: Vec::new() })
+    Ok(Values {
+        bytes: Arc::new(bytes),
+        places,
+        begins: Vec::new(),
+    })
 }
 
 /// Values by their numbers in a dictionary.
@@ -306,12 +432,19 @@ fn by_numbers(bytes: &[u8], count: usize, dictionary: &Values) -> Result<Values,
     let mut places = Vec::new();
     if let Some((&width, packed)) = bytes.split_first().filter(|_| count > 0) {
         for number in runs(packed, width.into(), count)? {
-            let place = dictionary.places.get(number as usize).ok_or_else(|| damaged("a value is not in the dictionary"))?;
+            let place = dictionary
+                .places
+                .get(number as usize)
+                .ok_or_else(|| damaged("a value is not in the dictionary"))?;
             places.push(*place);
         }
     }
     match places.len() == count {
-        true => Ok(Values { bytes: Arc::clone(&dictionary.bytes), places, begins: Vec::new() }),
+        true => Ok(Values {
+            bytes: Arc::clone(&dictionary.bytes),
+            places,
+            begins: Vec::new(),
+        }),
         false => Err(damaged("its values are cut off")),
     }
 }
@@ -336,7 +469,10 @@ mod tests {
         let at = 3;
         [values, PLAIN, RLE, RLE].into_iter().for_each(int);
         // Behind the third number begins field 5, or 7, a struct.
-        let place = (0..bytes.len()).filter(|&i| bytes[i] == 0x15).nth(at).unwrap();
+        let place = (0..bytes.len())
+            .filter(|&i| bytes[i] == 0x15)
+            .nth(at)
+            .unwrap();
         bytes.insert(place, if kind == 2 { 0x4c } else { 0x2c });
         bytes.extend([0, 0]);
         bytes
@@ -346,8 +482,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("page");
         std::fs::write(&file, [&b"PAR1"[..], head, &[0; 100]].concat()).unwrap();
-        let column = Column { path: Vec::new(), physical: Physical::Bytes, is_text: false, defined: 0, repeated: 0 };
-        let chunk = Chunk { at: 4, length: head.len() as u64 + 100, codec: 1, rows: 5, values: 5 };
+        let column = Column {
+            path: Vec::new(),
+            physical: Physical::Bytes,
+            is_text: false,
+            defined: 0,
+            repeated: 0,
+        };
+        let chunk = Chunk {
+            at: 4,
+            length: head.len() as u64 + 100,
+            codec: 1,
+            rows: 5,
+            values: 5,
+        };
         pages(&File::open(&file).unwrap(), &chunk, &column)
     }
 
@@ -359,9 +507,15 @@ mod tests {
             let found = first_page(&head).unwrap_err();
             assert!(found.contains(reason), "{found}");
         };
-        refused(head_of(0, 0x7fff_ffff, 100, 5), "tells of 2147483647 bytes when unpacked");
+        refused(
+            head_of(0, 0x7fff_ffff, 100, 5),
+            "tells of 2147483647 bytes when unpacked",
+        );
         refused(head_of(0, 64 << 20 | 1, 100, 5), "than 100 bytes can hold");
-        refused(head_of(2, 100, 100, 0x7fff_ffff), "tells of 2147483647 values");
+        refused(
+            head_of(2, 100, 100, 0x7fff_ffff),
+            "tells of 2147483647 values",
+        );
         refused(head_of(0, 100, 101, 5), "longer than its column");
         refused(head_of(0, 100, -1, 5), "missing or negative");
         refused(head_of(0, 100, 100, 6), "too many values");

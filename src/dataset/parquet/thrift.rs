@@ -1,7 +1,8 @@
 //! Bytes in Thrift's compact protocol → values, by the numbers of their fields.
 //!
-//! By `thrift-compact-protocol.md` of Apache Thrift. What is read is a tree of values, without a schema; what they mean is for the caller to
-//! say. Every value takes a byte at least, and depth and number are bounded, so a few bytes cannot make many.
+//! By `thrift-compact-protocol.md` of Apache Thrift. What is read is a tree of values, without a
+//! schema; what they mean is for the caller to say. Every value takes a byte at least, and depth
+//! and number are bounded, so a few bytes cannot make many.
 
 /// Structs in structs.
 const DEEPEST: usize = 24;
@@ -22,31 +23,56 @@ pub(super) enum Value {
 
 impl Value {
     pub(super) fn field(&self, id: i16) -> Option<&Self> {
-        let Self::Struct(fields) = self else { return None };
-        fields.iter().find(|(own, _)| *own == id).map(|(_, value)| value)
+        let Self::Struct(fields) = self else {
+            return None;
+        };
+        fields
+            .iter()
+            .find(|(own, _)| *own == id)
+            .map(|(_, value)| value)
     }
 
     pub(super) fn int(&self, id: i16) -> Option<i64> {
-        if let Self::Int(number) = self.field(id)? { Some(*number) } else { None }
+        if let Self::Int(number) = self.field(id)? {
+            Some(*number)
+        } else {
+            None
+        }
     }
 
     pub(super) fn bool(&self, id: i16) -> Option<bool> {
-        if let Self::Bool(is) = self.field(id)? { Some(*is) } else { None }
+        if let Self::Bool(is) = self.field(id)? {
+            Some(*is)
+        } else {
+            None
+        }
     }
 
     pub(super) fn bytes(&self, id: i16) -> Option<&[u8]> {
-        if let Self::Bytes(bytes) = self.field(id)? { Some(bytes) } else { None }
+        if let Self::Bytes(bytes) = self.field(id)? {
+            Some(bytes)
+        } else {
+            None
+        }
     }
 
     /// Nothing where there is no such list.
     pub(super) fn list(&self, id: i16) -> &[Self] {
-        if let Some(Self::List(values)) = self.field(id) { values } else { &[] }
+        if let Some(Self::List(values)) = self.field(id) {
+            values
+        } else {
+            &[]
+        }
     }
 }
 
-/// The struct at the beginning of some bytes, and how many it takes; `None` if it is cut off or malformed.
+/// The struct at the beginning of some bytes, and how many it takes; `None` if it is cut off or
+/// malformed.
 pub(super) fn read(bytes: &[u8]) -> Option<(Value, usize)> {
-    let mut reader = Reader { rest: bytes, values: 0 };
+    let mut reader = Reader {
+        rest: bytes,
+        values: 0,
+    };
     let value = reader.value(12, 0)?;
     Some((value, bytes.len() - reader.rest.len()))
 }
@@ -113,7 +139,11 @@ impl<'a> Reader<'a> {
 
     fn items(&mut self, depth: usize) -> Option<Value> {
         let head = self.byte()?;
-        let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
+        let count = if head >> 4 == 15 {
+            self.varint()?
+        } else {
+            u64::from(head >> 4)
+        };
         let mut items = Vec::new();
         for _ in 0..count {
             items.push(self.value(head & 15, depth + 1)?);
@@ -151,20 +181,49 @@ mod tests {
     #[test]
     fn structs_lists_and_numbers_are_read_and_what_follows_stays() {
         // 1: i32 −3, 2: true, 5: "ab", 6: list of i32 1, 2, 40 (by a long id): struct { 1: double }
-        let bytes = [0x15, 5, 0x11, 0x38, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x0c, 80, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 99];
+        let bytes = [
+            0x15, 5, 0x11, 0x38, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x0c, 80, 0x17, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 99,
+        ];
         let (value, length) = read(&bytes).unwrap();
-        assert_eq!((length, value.int(1), value.bool(2), value.bytes(5)), (bytes.len() - 1, Some(-3), Some(true), Some(&b"ab"[..])));
+        assert_eq!(
+            (length, value.int(1), value.bool(2), value.bytes(5)),
+            (bytes.len() - 1, Some(-3), Some(true), Some(&b"ab"[..]))
+        );
         assert_eq!(value.list(6), [Value::Int(1), Value::Int(2)]);
-        assert_eq!((value.field(40).unwrap().field(1), value.int(7), value.list(1).len()), (Some(&Value::Double), None, 0));
+        assert_eq!(
+            (
+                value.field(40).unwrap().field(1),
+                value.int(7),
+                value.list(1).len()
+            ),
+            (Some(&Value::Double), None, 0)
+        );
         (0..length).for_each(|cut| assert_eq!(read(&bytes[..cut]), None));
     }
 
     #[test]
     fn hostile_bytes_are_refused() {
         assert_eq!(read(&[0x1c; 200]), None, "too deep");
-        assert_eq!(read(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x0f, 0]), None, "a list that is longer than the bytes");
-        assert_eq!(read(&[0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), None, "a string of 2^64 bytes");
-        assert_eq!(read(&[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0]), None, "a number of 84 bits");
+        assert_eq!(
+            read(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x0f, 0]),
+            None,
+            "a list that is longer than the bytes"
+        );
+        assert_eq!(
+            read(&[
+                0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01
+            ]),
+            None,
+            "a string of 2^64 bytes"
+        );
+        assert_eq!(
+            read(&[
+                0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0
+            ]),
+            None,
+            "a number of 84 bits"
+        );
         assert_eq!(read(&[0x1b, 0, 0]), None, "a map");
     }
 }

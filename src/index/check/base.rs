@@ -1,4 +1,5 @@
-//! What a request is held against: the live rows that a path outside the request holds, and which paths those are.
+//! What a request is held against: the live rows that a path outside the request holds, and which
+//! paths those are.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,14 +28,21 @@ enum Held<'a> {
 }
 
 impl<'a> Base<'a> {
-    /// The published dataset without the paths of a request, and without those that leave with the same change.
+    /// The published dataset without the paths of a request, and without those that leave with the
+    /// same change.
     pub(super) fn published(reader: &Reader, items: &[CheckItem], gone: &[&[u8]]) -> Result<Self> {
         let mut live = reader.view.live_words()?;
         let mut rest = HashMap::new();
-        let requested: BTreeSet<&[u8]> =
-            items.iter().filter(|item| item.inside).map(|item| &*item.path).chain(gone.iter().copied()).collect();
+        let requested: BTreeSet<&[u8]> = items
+            .iter()
+            .filter(|item| item.inside)
+            .map(|item| &*item.path)
+            .chain(gone.iter().copied())
+            .collect();
         for path in &requested {
-            let Some(PathRecord::Row(row)) = reader.view.path(path)? else { continue };
+            let Some(PathRecord::Row(row)) = reader.view.path(path)? else {
+                continue;
+            };
             if rest.contains_key(&row) {
                 continue;
             }
@@ -47,7 +55,10 @@ impl<'a> Base<'a> {
             }
             rest.insert(row, occurrences);
         }
-        Ok(Self { live, held: Held::Published(rest) })
+        Ok(Self {
+            live,
+            held: Held::Published(rest),
+        })
     }
 
     /// The files of a version whose rows are known, given with their places in its list.
@@ -59,7 +70,10 @@ impl<'a> Base<'a> {
                 *word |= 1 << (row % 64);
             }
         }
-        Self { live, held: Held::Version(rows, change) }
+        Self {
+            live,
+            held: Held::Version(rows, change),
+        }
     }
 
     /// Where the content of a row is, sorted by path.
@@ -71,8 +85,13 @@ impl<'a> Base<'a> {
             },
             Held::Version(rows, change) => {
                 let first = rows.partition_point(|(other, _)| *other < row);
-                let places = rows.iter().skip(first).take_while(|(other, _)| *other == row);
-                Ok(places.map(|(_, place)| occurrence(&change.base[*place as usize], change)).collect())
+                let places = rows
+                    .iter()
+                    .skip(first)
+                    .take_while(|(other, _)| *other == row);
+                Ok(places
+                    .map(|(_, place)| occurrence(&change.base[*place as usize], change))
+                    .collect())
             }
         }
     }
@@ -81,5 +100,9 @@ impl<'a> Base<'a> {
 /// A file with its label and split in the version.
 pub(super) fn occurrence(file: &VersionFile, change: &Change) -> Occurrence {
     let (label, split) = change.labels.told(&file.path);
-    Occurrence { path: file.path.clone(), label, split }
+    Occurrence {
+        path: file.path.clone(),
+        label,
+        split,
+    }
 }

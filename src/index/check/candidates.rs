@@ -1,4 +1,5 @@
-//! Requested contents → what is near them in base and request: the nearest, candidates under all views, and how far they are from others.
+//! Requested contents → what is near them in base and request: the nearest, candidates under all
+//! views, and how far they are from others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,10 @@ use crate::{
         query::ById,
         rows::SPARE,
     },
-    knn::{Admit, By, Live, Neighbor, OwnedPlanes, QuerySet, RowOrder, nearest, nearest_and_reverse, nearest_by},
+    knn::{
+        Admit, By, Live, Neighbor, OwnedPlanes, QuerySet, RowOrder, nearest, nearest_and_reverse,
+        nearest_by,
+    },
     monitor::Monitor,
     similarity::register::Turn,
     verdict::ANOMALY_NEIGHBOR,
@@ -29,7 +33,8 @@ const MANY: usize = 128;
 
 const _: () = assert!(SPARE >= 1, "there is room for the content itself");
 
-/// The features of the requested contents, and where the index keeps rows of crops those of their crops.
+/// The features of the requested contents, and where the index keeps rows of crops those of their
+/// crops.
 pub(super) struct Own {
     pub(super) whole: OwnedPlanes,
     crops: Option<OwnedPlanes>,
@@ -45,13 +50,19 @@ impl<'a> Sought<'a> {
     fn extend(&mut self, more: impl Iterator<Item = (&'a Feature, usize, Turn)>) {
         let before = self.of.len();
         self.of.extend(more);
-        self.planes.extend(&values(self.of[before..].iter().map(|(feature, ..)| *feature)));
+        self.planes.extend(&values(
+            self.of[before..].iter().map(|(feature, ..)| *feature),
+        ));
     }
 }
 
 /// A search of `k` by all columns.
 fn by_all(planes: &OwnedPlanes, k: usize) -> QuerySet<'_> {
-    QuerySet { queries: planes.as_planes(), by: By::Values, k }
+    QuerySet {
+        queries: planes.as_planes(),
+        by: By::Values,
+        k,
+    }
 }
 
 fn values<'f>(features: impl Iterator<Item = &'f Feature>) -> Vec<&'f [i16]> {
@@ -79,11 +90,24 @@ impl RowOrder for ByRequestedId<'_> {
 impl Request<'_> {
     /// The features of the requested contents.
     pub(super) fn own(&self) -> Own {
-        let Reader { basis, settings, view, .. } = self.reader;
+        let Reader {
+            basis,
+            settings,
+            view,
+            ..
+        } = self.reader;
         let mut whole = OwnedPlanes::new(basis.len());
-        whole.extend(&values(self.requested.iter().map(|requested| &requested.read.feature)));
+        whole.extend(&values(
+            self.requested
+                .iter()
+                .map(|requested| &requested.read.feature),
+        ));
         let crops = view.crops().map(|_| {
-            let features: Vec<_> = self.requested.par_iter().map(|r| crop_features(&r.read.picture, basis, settings)).collect();
+            let features: Vec<_> = self
+                .requested
+                .par_iter()
+                .map(|r| crop_features(&r.read.picture, basis, settings))
+                .collect();
             let mut crops = OwnedPlanes::new(basis.len());
             crops.extend(&values(features.iter().flatten()));
             crops
@@ -91,40 +115,95 @@ impl Request<'_> {
         Own { whole, crops }
     }
 
-    /// The nearest rows of the requested contents, as many as a list holds and one more, for the content itself; a few more where a writer asks.
+    /// The nearest rows of the requested contents, as many as a list holds and one more, for the
+    /// content itself; a few more where a writer asks.
     pub(super) fn in_base(&self, planes: &OwnedPlanes) -> Result<Vec<Vec<Neighbor>>> {
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         let k = usize::from(self.reader.settings.neighbors);
         match (&self.reader.k_distances, &self.reader.registrations) {
             // A writer will make lists of the same.
-            (Some(k_distances), Some(registrations)) if self.requested.len() >= MANY && view.live_words()? == self.base.live => {
-                let found = view.search(|rows| nearest_and_reverse(by_all(planes, k + SPARE), rows, &base, &ById(view), k_distances))?;
-                let in_base = found.iter().map(|results| results.nearest.clone()).collect();
-                let is_new = |requested: &Requested| !requested.read.row.is_some_and(|row| base.contains(row));
-                let new = found.into_iter().zip(self.requested).filter(|(_, requested)| is_new(requested));
-                registrations
-                    .keep_results(view.manifest().generation, new.map(|(results, requested)| (requested.read.id, results)).collect());
+            (Some(k_distances), Some(registrations))
+                if self.requested.len() >= MANY && view.live_words()? == self.base.live =>
+            {
+                let found = view.search(|rows| {
+                    nearest_and_reverse(
+                        by_all(planes, k + SPARE),
+                        rows,
+                        &base,
+                        &ById(view),
+                        k_distances,
+                    )
+                })?;
+                let in_base = found
+                    .iter()
+                    .map(|results| results.nearest.clone())
+                    .collect();
+                let is_new = |requested: &Requested| {
+                    !requested.read.row.is_some_and(|row| base.contains(row))
+                };
+                let new = found
+                    .into_iter()
+                    .zip(self.requested)
+                    .filter(|(_, requested)| is_new(requested));
+                registrations.keep_results(
+                    view.manifest().generation,
+                    new.map(|(results, requested)| (requested.read.id, results))
+                        .collect(),
+                );
                 Ok(in_base)
             }
-            _ => view.search(|rows| nearest(planes.as_planes(), rows, &base, k + 1, &ById(view), &Admit::default())),
+            _ => view.search(|rows| {
+                nearest(
+                    planes.as_planes(),
+                    rows,
+                    &base,
+                    k + 1,
+                    &ById(view),
+                    &Admit::default(),
+                )
+            }),
         }
     }
 
     /// The nearest of the base and of the requested contents before, as many as a list holds.
-    pub(super) fn near(&self, planes: &OwnedPlanes, in_base: &[Vec<Neighbor>]) -> Vec<Vec<(u32, Candidate)>> {
+    pub(super) fn near(
+        &self,
+        planes: &OwnedPlanes,
+        in_base: &[Vec<Neighbor>],
+    ) -> Vec<Vec<(u32, Candidate)>> {
         let k = usize::from(self.reader.settings.neighbors);
         let base = Live(&self.base.live);
-        let before: Vec<u32> = (0..self.requested.len()).map(|own| self.sees(own)).collect();
+        let before: Vec<u32> = (0..self.requested.len())
+            .map(|own| self.sees(own))
+            .collect();
         let in_request = self.among_new(by_all(planes, k + 1), planes, &base, Some(&before));
         let merged = in_base.par_iter().zip(in_request).zip(self.requested);
-        merged.map(|((rows, new), own)| self.merge(rows, &new, own, k)).collect()
+        merged
+            .map(|((rows, new), own)| self.merge(rows, &new, own, k))
+            .collect()
     }
 
-    /// The nearest of the requested contents that are not among the live rows; `planes` are those of the requested.
-    fn among_new(&self, query_set: QuerySet<'_>, planes: &OwnedPlanes, live: &Live<'_>, limits: Option<&[u32]>) -> Vec<Vec<Neighbor>> {
-        let admit = Admit { limits, ..Admit::default() };
+    /// The nearest of the requested contents that are not among the live rows; `planes` are those
+    /// of the requested.
+    fn among_new(
+        &self,
+        query_set: QuerySet<'_>,
+        planes: &OwnedPlanes,
+        live: &Live<'_>,
+        limits: Option<&[u32]>,
+    ) -> Vec<Vec<Neighbor>> {
+        let admit = Admit {
+            limits,
+            ..Admit::default()
+        };
         let (not_live, order) = (self.not_live(live), ByRequestedId(self.requested));
-        nearest_by(query_set, planes.as_planes(), &Live(&not_live), &order, &admit)
+        nearest_by(
+            query_set,
+            planes.as_planes(),
+            &Live(&not_live),
+            &order,
+            &admit,
+        )
     }
 
     /// One bit for each requested content, set if it is not among the live rows.
@@ -139,10 +218,26 @@ impl Request<'_> {
     }
 
     /// Rows and requested contents in one order, without the content itself.
-    fn merge(&self, rows: &[Neighbor], new: &[Neighbor], own: &Requested, k: usize) -> Vec<(u32, Candidate)> {
-        let rows = rows.iter().filter(|n| Some(n.row) != own.read.row).map(|n| (n.distance, Candidate::Row(n.row)));
-        let new = new.iter().map(|n| (n.distance, n.row as usize)).filter(|&(_, i)| self.requested[i].read.id != own.read.id);
-        self.first(rows.chain(new.map(|(distance, i)| (distance, Candidate::Requested(i)))).collect(), k)
+    fn merge(
+        &self,
+        rows: &[Neighbor],
+        new: &[Neighbor],
+        own: &Requested,
+        k: usize,
+    ) -> Vec<(u32, Candidate)> {
+        let rows = rows
+            .iter()
+            .filter(|n| Some(n.row) != own.read.row)
+            .map(|n| (n.distance, Candidate::Row(n.row)));
+        let new = new
+            .iter()
+            .map(|n| (n.distance, n.row as usize))
+            .filter(|&(_, i)| self.requested[i].read.id != own.read.id);
+        self.first(
+            rows.chain(new.map(|(distance, i)| (distance, Candidate::Requested(i))))
+                .collect(),
+            k,
+        )
     }
 
     /// The `k` nearest; ties go to the smaller content id.
@@ -153,33 +248,77 @@ impl Request<'_> {
     }
 
     /// What the views of some requested contents bring, and under which turns.
-    pub(super) fn candidates(&self, first: usize, queries: &[Arc<QueryPicture>], own: &Own) -> Result<Vec<Candidates>> {
-        let mut sought = Sought { planes: OwnedPlanes::new(self.reader.basis.len()), of: Vec::new() };
-        let views = (first..).zip(queries).flat_map(|(own, query)| query.views.iter().map(move |(turn, feature)| (feature, own, *turn)));
+    pub(super) fn candidates(
+        &self,
+        first: usize,
+        queries: &[Arc<QueryPicture>],
+        own: &Own,
+    ) -> Result<Vec<Candidates>> {
+        let mut sought = Sought {
+            planes: OwnedPlanes::new(self.reader.basis.len()),
+            of: Vec::new(),
+        };
+        let views = (first..).zip(queries).flat_map(|(own, query)| {
+            query
+                .views
+                .iter()
+                .map(move |(turn, feature)| (feature, own, *turn))
+        });
         sought.extend(views);
         let (view, base) = (&self.reader.view, Live(&self.base.live));
         // One more, for the content itself.
-        let query_set = QuerySet { queries: sought.planes.as_planes(), by: BY_VIEW, k: AMONG + 1 };
-        let in_base = view.search(|rows| nearest_by(query_set, rows, &base, &ById(view), &Admit::default()))?;
+        let query_set = QuerySet {
+            queries: sought.planes.as_planes(),
+            by: BY_VIEW,
+            k: AMONG + 1,
+        };
+        let in_base =
+            view.search(|rows| nearest_by(query_set, rows, &base, &ById(view), &Admit::default()))?;
         let in_request = self.among_new(query_set, &own.whole, &base, Some(&self.seen(&sought)));
         let mut candidates = vec![Candidates::new(); queries.len()];
         let near = |(at, &(feature, own, _)): (usize, &(&Feature, usize, Turn))| {
             let some = self.merge(&in_base[at], &in_request[at], &self.requested[own], AMONG);
-            let measured = some.into_iter().map(|(_, candidate)| Ok((self.distance(feature, candidate)?, candidate)));
+            let measured = some
+                .into_iter()
+                .map(|(_, candidate)| Ok((self.distance(feature, candidate)?, candidate)));
             Ok(self.first(measured.collect::<Result<_>>()?, OF_A_VIEW))
         };
-        let near = sought.of.par_iter().enumerate().map(near).collect::<Result<Vec<_>>>()?;
+        let near = sought
+            .of
+            .par_iter()
+            .enumerate()
+            .map(near)
+            .collect::<Result<Vec<_>>>()?;
         gather(first, &sought, near, &mut candidates);
         if let Some(crops) = &own.crops {
             // The pictures themselves as well.
             let themselves = (first..).zip(&self.requested[first..][..queries.len()]);
-            sought.extend(themselves.map(|(own, requested)| (&requested.read.feature, own, Turn::NONE)));
+            sought.extend(
+                themselves.map(|(own, requested)| (&requested.read.feature, own, Turn::NONE)),
+            );
             let k = OF_A_VIEW + 1;
-            let in_base = self.reader.nearest_by_crops(&sought.planes, &base, k, &ById(view))?;
-            let (new, order, limits) = (self.not_live(&base), ByRequestedId(self.requested), self.seen(&sought));
-            let in_request = nearest_by_crops(sought.planes.as_planes(), crops.as_planes(), &Live(&new), k, &order, Some(&limits));
+            let in_base = self
+                .reader
+                .nearest_by_crops(&sought.planes, &base, k, &ById(view))?;
+            let (new, order, limits) = (
+                self.not_live(&base),
+                ByRequestedId(self.requested),
+                self.seen(&sought),
+            );
+            let in_request = nearest_by_crops(
+                sought.planes.as_planes(),
+                crops.as_planes(),
+                &Live(&new),
+                k,
+                &order,
+                Some(&limits),
+            );
             let near = in_base.iter().zip(&in_request).zip(&sought.of);
-            let near = near.map(|((rows, new), &(_, own, _))| self.merge(rows, new, &self.requested[own], OF_A_VIEW)).collect();
+            let near = near
+                .map(|((rows, new), &(_, own, _))| {
+                    self.merge(rows, new, &self.requested[own], OF_A_VIEW)
+                })
+                .collect();
             gather(first, &sought, near, &mut candidates);
         }
         Ok(candidates)
@@ -187,54 +326,96 @@ impl Request<'_> {
 
     /// How many of the requested contents the asker of each feature is compared with.
     fn seen(&self, sought: &Sought<'_>) -> Vec<u32> {
-        sought.of.iter().map(|&(_, own, _)| self.sees(own)).collect()
+        sought
+            .of
+            .iter()
+            .map(|&(_, own, _)| self.sees(own))
+            .collect()
     }
 
     /// The squared distance of a candidate.
     pub(super) fn distance(&self, feature: &Feature, candidate: Candidate) -> Result<u32> {
         match candidate {
             Candidate::Row(row) => self.reader.view.distance(feature, row),
-            Candidate::Requested(i) => Ok(feature.squared_distance(self.requested[i].read.feature.values())),
+            Candidate::Requested(i) => {
+                Ok(feature.squared_distance(self.requested[i].read.feature.values()))
+            }
         }
     }
 
-    /// How many of the requested contents one is compared with: those that have an item before its first that is judged. It may be among them
-    /// itself, where it has an item that is not.
+    /// How many of the requested contents one is compared with: those that have an item before its
+    /// first that is judged. It may be among them itself, where it has an item that is not.
     fn sees(&self, own: usize) -> u32 {
         let first = self.first_judged(own);
-        self.requested.partition_point(|requested| requested.items[0] < first) as u32
+        self.requested
+            .partition_point(|requested| requested.items[0] < first) as u32
     }
 
     /// How far each requested content is from others of dataset and request.
-    pub(super) fn apart(&self, planes: &OwnedPlanes, in_base: Vec<Vec<Neighbor>>, monitor: &dyn Monitor) -> Result<Vec<Apart>> {
+    pub(super) fn apart(
+        &self,
+        planes: &OwnedPlanes,
+        in_base: Vec<Vec<Neighbor>>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Apart>> {
         let view = &self.reader.view;
         let words = view.live_words()?;
         let live = Live(&words);
         let k = ANOMALY_NEIGHBOR + 1;
-        let in_view = match words == self.base.live && usize::from(self.reader.settings.neighbors) >= ANOMALY_NEIGHBOR {
+        let in_view = match words == self.base.live
+            && usize::from(self.reader.settings.neighbors) >= ANOMALY_NEIGHBOR
+        {
             true => in_base,
-            false => view.search(|rows| nearest(planes.as_planes(), rows, &live, k, &ById(view), &Admit::default()))?,
+            false => view.search(|rows| {
+                nearest(
+                    planes.as_planes(),
+                    rows,
+                    &live,
+                    k,
+                    &ById(view),
+                    &Admit::default(),
+                )
+            })?,
         };
         if monitor.cancelled() {
             return Err(Error::Interrupted);
         }
         let new = self.among_new(by_all(planes, k), planes, &live, None);
         let apart = |(i, (rows, new)): (usize, (Vec<Neighbor>, Vec<Neighbor>))| {
-            let rows = rows.iter().filter(|n| Some(n.row) != self.requested[i].read.row);
+            let rows = rows
+                .iter()
+                .filter(|n| Some(n.row) != self.requested[i].read.row);
             let new = new.iter().filter(|n| n.row as usize != i);
             let mut distances: Vec<u32> = rows.chain(new).map(|n| n.distance).collect();
             distances.sort_unstable();
-            Apart { first: distances.first().copied(), fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied() }
+            Apart {
+                first: distances.first().copied(),
+                fifth: distances.get(ANOMALY_NEIGHBOR - 1).copied(),
+            }
         };
-        Ok(in_view.into_par_iter().zip(new).enumerate().map(apart).collect())
+        Ok(in_view
+            .into_par_iter()
+            .zip(new)
+            .enumerate()
+            .map(apart)
+            .collect())
     }
 }
 
-/// Adds what is near to what was sought to the candidates of the queries, the first of which is `first`.
-fn gather(first: usize, sought: &Sought<'_>, near: Vec<Vec<(u32, Candidate)>>, candidates: &mut [Candidates]) {
+/// Adds what is near to what was sought to the candidates of the queries, the first of which is
+/// `first`.
+fn gather(
+    first: usize,
+    sought: &Sought<'_>,
+    near: Vec<Vec<(u32, Candidate)>>,
+    candidates: &mut [Candidates],
+) {
     for (near, &(_, own, turn)) in near.into_iter().zip(&sought.of) {
         for (_, candidate) in near {
-            candidates[own - first].entry(candidate).or_default().insert(turn);
+            candidates[own - first]
+                .entry(candidate)
+                .or_default()
+                .insert(turn);
         }
     }
 }
@@ -262,34 +443,85 @@ mod tests {
         let item = |number: u64| {
             write(root.path(), number);
             let name = format!("{number}.ppm");
-            CheckItem { file: root.path().join(&name), path: Arc::from(name.as_bytes()), inside: true }
+            CheckItem {
+                file: root.path().join(&name),
+                path: Arc::from(name.as_bytes()),
+                inside: true,
+            }
         };
         let items: Vec<CheckItem> = (200..230).map(item).collect();
-        let named: Vec<Occurrence> = items.iter().map(|item| Occurrence { path: item.path.clone(), label: None, split: None }).collect();
-        let read = items.iter().map(|item| reader.look_at(&Default::default(), &item.file, &mut Default::default(), &Limits::default()));
-        let requested = group(read.map(|read| Ok(read.unwrap())).collect(), 0, &mut BTreeMap::new());
-        let (base, rule, flat) = (Base::published(&reader, &items, &[]).unwrap(), EdgeRule::default(), FlatRows::default());
+        let named: Vec<Occurrence> = items
+            .iter()
+            .map(|item| Occurrence {
+                path: item.path.clone(),
+                label: None,
+                split: None,
+            })
+            .collect();
+        let read = items.iter().map(|item| {
+            reader.look_at(
+                &Default::default(),
+                &item.file,
+                &mut Default::default(),
+                &Limits::default(),
+            )
+        });
+        let requested = group(
+            read.map(|read| Ok(read.unwrap())).collect(),
+            0,
+            &mut BTreeMap::new(),
+        );
+        let (base, rule, flat) = (
+            Base::published(&reader, &items, &[]).unwrap(),
+            EdgeRule::default(),
+            FlatRows::default(),
+        );
         let (base, rule, flat) = (&base, &rule, &flat);
-        let request =
-            Request { reader: &reader, named: &named, requested: &requested, before: 0, places: HashMap::new(), base, rule, flat };
-        let of = |requested: &Requested| Arc::new(QueryPicture::of(&requested.read.picture, |part, turns| reader.features(part, turns)));
+        let request = Request {
+            reader: &reader,
+            named: &named,
+            requested: &requested,
+            before: 0,
+            places: HashMap::new(),
+            base,
+            rule,
+            flat,
+        };
+        let of = |requested: &Requested| {
+            Arc::new(QueryPicture::of(&requested.read.picture, |part, turns| {
+                reader.features(part, turns)
+            }))
+        };
         let queries: Vec<Arc<QueryPicture>> = requested.iter().map(of).collect();
         let found = request.candidates(0, &queries, &request.own()).unwrap();
-        let rows = known(&reader).into_iter().map(|(row, id, feature)| (Candidate::Row(row), id, feature));
+        let rows = known(&reader)
+            .into_iter()
+            .map(|(row, id, feature)| (Candidate::Row(row), id, feature));
         let mut all: Vec<Known<Candidate>> = rows.collect();
         let mut before = 0;
         for (place, (found, query)) in found.into_iter().zip(&queries).enumerate() {
             let mut expected = Candidates::new();
             for (turn, view) in &query.views {
                 let some = nearest_of(&all, view, BY_VIEW, AMONG);
-                let some: Vec<_> = all.iter().filter(|(candidate, ..)| some.contains(candidate)).cloned().collect();
+                let some: Vec<_> = all
+                    .iter()
+                    .filter(|(candidate, ..)| some.contains(candidate))
+                    .cloned()
+                    .collect();
                 for candidate in nearest_of(&some, view, By::Values, OF_A_VIEW) {
                     expected.entry(candidate).or_default().insert(*turn);
                 }
             }
-            before += expected.keys().filter(|candidate| matches!(candidate, Candidate::Requested(_))).count();
+            before += expected
+                .keys()
+                .filter(|candidate| matches!(candidate, Candidate::Requested(_)))
+                .count();
             assert!(found == expected, "file {place}");
-            all.push((Candidate::Requested(place), requested[place].read.id, requested[place].read.feature.clone()));
+            all.push((
+                Candidate::Requested(place),
+                requested[place].read.id,
+                requested[place].read.feature.clone(),
+            ));
         }
         assert!(before > 10, "files before are among them: {before}");
     }

@@ -1,4 +1,5 @@
-//! Files → verdicts: each against the dataset without the files in the request, and against those before it.
+//! Files → verdicts: each against the dataset without the files in the request, and against those
+//! before it.
 
 mod base;
 mod candidates;
@@ -62,7 +63,8 @@ pub struct CheckOptions {
     pub label: Option<Label>,
     /// The split of all of them.
     pub split: Option<Split>,
-    /// What a picture and a table of labels may cost; `None`: what the `wsidx.toml` of the dataset says.
+    /// What a picture and a table of labels may cost; `None`: what the `wsidx.toml` of the dataset
+    /// says.
     pub limits: Option<ReadLimits>,
     /// Which pairs are near-duplicates.
     pub rule: EdgeRule,
@@ -89,12 +91,13 @@ pub struct Checked {
     pub same: Vec<Occurrence>,
     /// In how many places it is.
     pub same_paths: usize,
-    /// The nearest of what it was compared with, nearest first, by features; the same content is not among them.
+    /// The nearest of what it was compared with, nearest first, by features; the same content is
+    /// not among them.
     pub nearest: Vec<Match>,
     /// The edges: near-duplicates, most similar first.
     pub edges: Vec<Match>,
-    /// The distance of the features from the nearest other content of the dataset and the request; `None` for a picture without contrast,
-    /// and where there is no other.
+    /// The distance of the features from the nearest other content of the dataset and the request;
+    /// `None` for a picture without contrast, and where there is no other.
     pub apart: Option<f64>,
     /// The cluster of the same content in the published dataset, where that is.
     pub own_cluster: Option<Cluster>,
@@ -103,10 +106,12 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// The cluster that the image belongs to or, where its content is new, that of the near-duplicate most similar to it.
+    /// The cluster that the image belongs to or, where its content is new, that of the
+    /// near-duplicate most similar to it.
     #[must_use]
     pub fn cluster(&self) -> Option<Cluster> {
-        self.own_cluster.or_else(|| self.edges.iter().find_map(|edge| edge.cluster))
+        self.own_cluster
+            .or_else(|| self.edges.iter().find_map(|edge| edge.cluster))
     }
 }
 
@@ -121,16 +126,25 @@ pub(super) struct Read {
 }
 
 impl Reader {
-    /// Judges the files in the byte order of their paths, each against the published dataset minus every path of the request, plus the files
-    /// before it. Anomalies are judged by the distance to the fifth nearest of the whole dataset and the whole request.
+    /// Judges the files in the byte order of their paths, each against the published dataset minus
+    /// every path of the request, plus the files before it. Anomalies are judged by the distance to
+    /// the fifth nearest of the whole dataset and the whole request.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Interrupted`]; a file that cannot be read is a verdict.
-    pub fn check(&self, mut items: Vec<CheckItem>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<Vec<Checked>> {
+    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Interrupted`]; a file that cannot be read is
+    /// a verdict.
+    pub fn check(
+        &self,
+        mut items: Vec<CheckItem>,
+        options: &CheckOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Checked>> {
         items.sort_by(|a, b| a.path.cmp(&b.path));
         items.dedup_by(|a, b| a.file == b.file);
         let images = Images::default();
-        let limits = options.limits.map_or_else(|| self.rules().map(|rules| rules.limits), Ok)?;
+        let limits = options
+            .limits
+            .map_or_else(|| self.rules().map(|rules| rules.limits), Ok)?;
         let named = self.named(&items, &images, options, &limits, monitor)?;
         let limits = limits.of_images();
         monitor.stage("reading", Some(items.len() as u64));
@@ -138,7 +152,11 @@ impl Reader {
             .par_iter()
             .map_init(Buffer::default, |buffer, item| {
                 monitor.advance(1);
-                if monitor.cancelled() { Err(Error::Interrupted) } else { self.look_at(&images, &item.file, buffer, &limits) }
+                if monitor.cancelled() {
+                    Err(Error::Interrupted)
+                } else {
+                    self.look_at(&images, &item.file, buffer, &limits)
+                }
             })
             .collect();
         let read = read.into_iter().map(unread).collect::<Result<Vec<_>>>()?;
@@ -146,7 +164,8 @@ impl Reader {
         self.judge(items, &named, read, 0, &base, options, monitor)
     }
 
-    /// Judges files that were read, but for the first `before` of them, which the others are only compared with.
+    /// Judges files that were read, but for the first `before` of them, which the others are only
+    /// compared with.
     #[allow(clippy::too_many_arguments, reason = "what a request consists of")]
     fn judge(
         &self,
@@ -161,13 +180,29 @@ impl Reader {
         let mut reasons = BTreeMap::new();
         let requested = group(read, before, &mut reasons);
         monitor.stage("comparing", None);
-        let places = requested.iter().enumerate().map(|(place, r)| (r.read.id, place)).collect();
+        let places = requested
+            .iter()
+            .enumerate()
+            .map(|(place, r)| (r.read.id, place))
+            .collect();
         let rule = &options.rule;
-        let flat = match requested.iter().any(|requested| requested.read.feature.is_flat()) {
+        let flat = match requested
+            .iter()
+            .any(|requested| requested.read.feature.is_flat())
+        {
             true => FlatRows::of(self, &Live(&base.live))?,
             false => FlatRows::default(),
         };
-        let request = Request { reader: self, named, requested: &requested, before, places, base, rule, flat: &flat };
+        let request = Request {
+            reader: self,
+            named,
+            requested: &requested,
+            before,
+            places,
+            base,
+            rule,
+            flat: &flat,
+        };
         let judged = request.judge(monitor)?;
         let mut checked = request.answer(items, judged, &reasons);
         self.say_clusters(&mut checked, rule)?;
@@ -177,8 +212,20 @@ impl Reader {
     /// In which clusters the same content and near-duplicates are, in the published dataset.
     fn say_clusters(&self, checked: &mut [Checked], rule: &EdgeRule) -> Result<()> {
         let mut clusters = ClusterIds::new(&self.view, rule);
-        for Checked { id, same, nearest, edges, own_cluster, .. } in checked {
-            for near in nearest.iter_mut().chain(edges).filter(|near| near.needs.is_some()) {
+        for Checked {
+            id,
+            same,
+            nearest,
+            edges,
+            own_cluster,
+            ..
+        } in checked
+        {
+            for near in nearest
+                .iter_mut()
+                .chain(edges)
+                .filter(|near| near.needs.is_some())
+            {
                 near.cluster = clusters.of(&near.id)?;
             }
             if let Some(id) = id.as_ref().filter(|_| !same.is_empty()) {
@@ -197,11 +244,21 @@ impl Reader {
         limits: &ReadLimits,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Occurrence>> {
-        let folders: BTreeSet<&[u8]> = items.iter().filter(|item| item.inside).map(|item| parent(&item.path)).collect();
-        let mut skipped: Vec<_> = folders.iter().flat_map(|folder| skipped_tables_above(self.root(), folder)).collect();
+        let folders: BTreeSet<&[u8]> = items
+            .iter()
+            .filter(|item| item.inside)
+            .map(|item| parent(&item.path))
+            .collect();
+        let mut skipped: Vec<_> = folders
+            .iter()
+            .flat_map(|folder| skipped_tables_above(self.root(), folder))
+            .collect();
         skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         skipped.dedup();
-        let mut tables: Vec<_> = folders.into_iter().flat_map(|folder| tables_above(self.root(), folder)).collect();
+        let mut tables: Vec<_> = folders
+            .into_iter()
+            .flat_map(|folder| tables_above(self.root(), folder))
+            .collect();
         tables.sort_unstable();
         tables.dedup();
         for Skipped { path, reason } in skipped {
@@ -211,19 +268,33 @@ impl Reader {
         let mut labels = Labels::read(self.root(), &tables, limits)?;
         let occurrence = |item: &CheckItem| {
             let (label, split) = match item.inside {
-                true => images.told(&item.file, &item.path).unwrap_or_else(|| labels.of(&item.path)),
+                true => images
+                    .told(&item.file, &item.path)
+                    .unwrap_or_else(|| labels.of(&item.path)),
                 false => (None, None),
             };
-            Occurrence { path: item.path.clone(), label: options.label.clone().or(label), split: options.split.or(split) }
+            Occurrence {
+                path: item.path.clone(),
+                label: options.label.clone().or(label),
+                split: options.split.or(split),
+            }
         };
         Ok(items.iter().map(occurrence).collect())
     }
 
     fn limits_of(&self, options: &CheckOptions) -> Limits {
-        options.limits.map_or_else(|| self.limits(), |limits| limits.of_images())
+        options
+            .limits
+            .map_or_else(|| self.limits(), |limits| limits.of_images())
     }
 
-    fn look_at(&self, images: &Images, file: &Path, buffer: &mut Buffer, limits: &Limits) -> Result<Read> {
+    fn look_at(
+        &self,
+        images: &Images,
+        file: &Path,
+        buffer: &mut Buffer,
+        limits: &Limits,
+    ) -> Result<Read> {
         images.read(file, limits, buffer)?;
         self.look_at_bytes(buffer, limits)
     }
@@ -236,7 +307,13 @@ impl Reader {
             None => decode(&buffer.bytes, self.settings.shape(), limits)?.picture,
         };
         let feature = self.feature(&picture);
-        Ok(Read { id, picture, feature, row, query: None })
+        Ok(Read {
+            id,
+            picture,
+            feature,
+            row,
+            query: None,
+        })
     }
 
     /// Makes ready what every check needs, for those who have something else to wait for.
@@ -258,7 +335,9 @@ impl Reader {
 }
 
 fn parent(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|&b| b == b'/').map_or(b"", |slash| &path[..slash])
+    path.iter()
+        .rposition(|&b| b == b'/')
+        .map_or(b"", |slash| &path[..slash])
 }
 
 /// An image that cannot be read is an answer; any other error is one.
@@ -270,8 +349,13 @@ fn unread(read: Result<Read>) -> Result<std::result::Result<Read, Unread>> {
     }
 }
 
-/// Gathers items by content: first those that only items before `before` have, then in the order of their first item.
-fn group(read: Vec<std::result::Result<Read, Unread>>, before: usize, reasons: &mut BTreeMap<usize, Unread>) -> Vec<Requested> {
+/// Gathers items by content: first those that only items before `before` have, then in the order of
+/// their first item.
+fn group(
+    read: Vec<std::result::Result<Read, Unread>>,
+    before: usize,
+    reasons: &mut BTreeMap<usize, Unread>,
+) -> Vec<Requested> {
     let mut places: HashMap<ContentId, usize> = HashMap::new();
     let mut requested: Vec<Requested> = Vec::new();
     for (item, read) in read.into_iter().enumerate() {
@@ -280,13 +364,18 @@ fn group(read: Vec<std::result::Result<Read, Unread>>, before: usize, reasons: &
                 Some(&place) => requested[place].items.push(item),
                 None => {
                     places.insert(read.id, requested.len());
-                    requested.push(Requested { read, items: vec![item] });
+                    requested.push(Requested {
+                        read,
+                        items: vec![item],
+                    });
                 }
             },
             Err(unread) => drop(reasons.insert(item, unread)),
         }
     }
-    requested
-        .sort_by_key(|requested| requested.items.iter().any(|&item| item >= before) as usize + usize::from(requested.items[0] >= before));
+    requested.sort_by_key(|requested| {
+        requested.items.iter().any(|&item| item >= before) as usize
+            + usize::from(requested.items[0] >= before)
+    });
     requested
 }

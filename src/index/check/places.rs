@@ -1,7 +1,9 @@
-//! Where a content is, of which an answer needs little: how often it is there, the first places, and those that decide.
+//! Where a content is, of which an answer needs little: how often it is there, the first places,
+//! and those that decide.
 //!
-//! A content may be in a million places, and as many files of a request may have it. If each answer listed all places, the answers would have
-//! a million times a million; so they share one count, and each lists the few that its judgement and its message rest on.
+//! A content may be in a million places, and as many files of a request may have it. If each answer
+//! listed all places, the answers would have a million times a million; so they share one count,
+//! and each lists the few that its judgement and its message rest on.
 
 use std::collections::HashMap;
 
@@ -25,7 +27,9 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn of(occurrences: Vec<Occurrence>) -> Self {
         let mut places = Self::default();
-        occurrences.iter().for_each(|occurrence| places.add(occurrence));
+        occurrences
+            .iter()
+            .for_each(|occurrence| places.add(occurrence));
         places
     }
 
@@ -57,11 +61,16 @@ impl Places {
         self.count
     }
 
-    /// Some of them, sorted by path, by which what has this label is judged as by all: the first, the first that has this label and the first that
-    /// has any, and the first of each split.
+    /// Some of them, sorted by path, by which what has this label is judged as by all: the first,
+    /// the first that has this label and the first that has any, and the first of each split.
     pub(super) fn deciding(&self, label: Option<&Label>) -> Vec<Occurrence> {
         let same_label = label.and_then(|label| self.of_label.get(label));
-        let all = self.first.iter().chain(self.of_split.values()).chain(same_label).chain(&self.labelled);
+        let all = self
+            .first
+            .iter()
+            .chain(self.of_split.values())
+            .chain(same_label)
+            .chain(&self.labelled);
         let mut some: Vec<Occurrence> = all.cloned().collect();
         some.sort_unstable();
         some.dedup();
@@ -78,11 +87,18 @@ mod tests {
 
     #[test]
     fn a_few_places_decide_as_all_do() {
-        let splits = [None, Some(Split::Train), Some(Split::Val), Some(Split::Test)];
+        let splits = [
+            None,
+            Some(Split::Train),
+            Some(Split::Val),
+            Some(Split::Test),
+        ];
         let label = |i: usize| (i > 0).then(|| Label::from(vec![b'a' + i as u8]));
         let mut state = 7_usize;
         let mut below = |n: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % n
         };
         for round in 0..300 {
@@ -97,12 +113,29 @@ mod tests {
             all.sort_unstable();
             for own in 0..7 {
                 let some = places.deciding(label(own).as_ref());
-                assert!(some.len() <= FIRST + 5 && some.first() == all.first() && some.iter().all(|one| all.contains(one)));
-                assert_eq!((places.count(), some.is_empty()), (all.len(), all.is_empty()));
-                assert_eq!(conflicts_with(label(own).as_ref(), &some), conflicts_with(label(own).as_ref(), &all));
+                assert!(
+                    some.len() <= FIRST + 5
+                        && some.first() == all.first()
+                        && some.iter().all(|one| all.contains(one))
+                );
+                assert_eq!(
+                    (places.count(), some.is_empty()),
+                    (all.len(), all.is_empty())
+                );
+                assert_eq!(
+                    conflicts_with(label(own).as_ref(), &some),
+                    conflicts_with(label(own).as_ref(), &all)
+                );
                 for split in splits {
-                    let leak = |list: &[Occurrence]| list.iter().find(|one| leaks_into(split, std::slice::from_ref(one))).cloned();
-                    assert_eq!((leaks_into(split, &some), leak(&some)), (leaks_into(split, &all), leak(&all)));
+                    let leak = |list: &[Occurrence]| {
+                        list.iter()
+                            .find(|one| leaks_into(split, std::slice::from_ref(one)))
+                            .cloned()
+                    };
+                    assert_eq!(
+                        (leaks_into(split, &some), leak(&some)),
+                        (leaks_into(split, &all), leak(&all))
+                    );
                 }
             }
         }

@@ -75,7 +75,8 @@ pub(super) struct Evidence {
     apart: Apart,
 }
 
-/// A judgement, where the same content is, what is nearest, the edges, the texture, and the distance from the nearest of dataset and request.
+/// A judgement, where the same content is, what is nearest, the edges, the texture, and the
+/// distance from the nearest of dataset and request.
 pub(super) struct Judged {
     judgement: Judgement,
     same: (Vec<Occurrence>, usize),
@@ -87,9 +88,14 @@ pub(super) struct Judged {
 
 impl Request<'_> {
     /// The verdict on each item that could be read.
-    pub(super) fn judge(&self, monitor: &dyn Monitor) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
+    pub(super) fn judge(
+        &self,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<usize, (ContentId, Judged)>> {
         let own = self.own();
-        let quiet = self.requested.partition_point(|requested| requested.items.iter().all(|&item| item < self.before));
+        let quiet = self
+            .requested
+            .partition_point(|requested| requested.items.iter().all(|&item| item < self.before));
         let in_base = self.in_base(&own.whole)?;
         let near = self.near(&own.whole, &in_base).split_off(quiet);
         let apart = self.apart(&own.whole, in_base, monitor)?.split_off(quiet);
@@ -97,13 +103,30 @@ impl Request<'_> {
         monitor.stage("registering", Some(self.requested.len() as u64));
         let all = self.reader.view.rows() + self.requested.len();
         let count = all.min(self.requested.len() * MOST_PICTURES);
-        let registrar =
-            Registrar::new(self.reader.registrations(count), |candidate| self.content(candidate), |candidate| self.picture(candidate));
+        let registrar = Registrar::new(
+            self.reader.registrations(count),
+            |candidate| self.content(candidate),
+            |candidate| self.picture(candidate),
+        );
         let mut pairs = Vec::with_capacity(near.len());
         for (chunk, near) in near.chunks(TOGETHER).enumerate() {
-            pairs.extend(self.together(quiet + chunk * TOGETHER, near, &own, &registrar, monitor)?);
+            pairs.extend(self.together(
+                quiet + chunk * TOGETHER,
+                near,
+                &own,
+                &registrar,
+                monitor,
+            )?);
         }
-        let evidence = pairs.into_iter().zip(apart).map(|((nearest, edges, texture), apart)| Evidence { nearest, edges, texture, apart });
+        let evidence = pairs
+            .into_iter()
+            .zip(apart)
+            .map(|((nearest, edges, texture), apart)| Evidence {
+                nearest,
+                edges,
+                texture,
+                apart,
+            });
         let mut evidence: Vec<Evidence> = evidence.collect();
         self.join_flat(&mut evidence, quiet)?;
         let mut judged = BTreeMap::new();
@@ -130,10 +153,20 @@ impl Request<'_> {
             Some(query) => Ok(Arc::clone(query)),
             None => {
                 let features = |part: &Picture, turns: &[Turn]| self.reader.features(part, turns);
-                QueryPicture::known(Candidate::Requested(place), &own.read.picture, features, registrar).map(Arc::new)
+                QueryPicture::known(
+                    Candidate::Requested(place),
+                    &own.read.picture,
+                    features,
+                    registrar,
+                )
+                .map(Arc::new)
             }
         };
-        let queries: Vec<Arc<QueryPicture>> = some.par_iter().zip(first..first + some.len()).map(of).collect::<Result<_>>()?;
+        let queries: Vec<Arc<QueryPicture>> = some
+            .par_iter()
+            .zip(first..first + some.len())
+            .map(of)
+            .collect::<Result<_>>()?;
         let candidates = self.candidates(first, &queries, own)?;
         let one = |(i, candidates): (usize, Candidates)| {
             if monitor.cancelled() {
@@ -148,7 +181,12 @@ impl Request<'_> {
 
     /// The first item of a content that is judged.
     pub(super) fn first_judged(&self, own: usize) -> usize {
-        self.requested[own].items.iter().copied().find(|&item| item >= self.before).unwrap_or(self.before)
+        self.requested[own]
+            .items
+            .iter()
+            .copied()
+            .find(|&item| item >= self.before)
+            .unwrap_or(self.before)
     }
 
     fn content(&self, candidate: Candidate) -> Result<ContentId> {
@@ -171,7 +209,11 @@ impl Request<'_> {
         mut candidates: Candidates,
         registrar: &Registrar<'_, Candidate>,
     ) -> Result<Pairs> {
-        let near: HashMap<Candidate, (usize, u32)> = near.iter().enumerate().map(|(i, &(distance, near))| (near, (i, distance))).collect();
+        let near: HashMap<Candidate, (usize, u32)> = near
+            .iter()
+            .enumerate()
+            .map(|(i, &(distance, near))| (near, (i, distance)))
+            .collect();
         for near in near.keys() {
             candidates.entry(*near).or_default().insert(Turn::NONE);
         }
@@ -185,11 +227,17 @@ impl Request<'_> {
         });
         for (candidate, pair) in registered.collect::<Result<Vec<_>>>()? {
             let is_edge = pair.is_some_and(|pair| self.rule.accepts(&pair));
-            let place = near.get(&candidate).map(|near| near.0).filter(|place| *place < SHOWN);
+            let place = near
+                .get(&candidate)
+                .map(|near| near.0)
+                .filter(|place| *place < SHOWN);
             if !is_edge && place.is_none() {
                 continue;
             }
-            let distance = near.get(&candidate).map_or_else(|| self.distance(feature, candidate), |(_, distance)| Ok(*distance))?;
+            let distance = near.get(&candidate).map_or_else(
+                || self.distance(feature, candidate),
+                |(_, distance)| Ok(*distance),
+            )?;
             let (id, occurrences) = self.known(candidate)?;
             let matched = Match::new(id, occurrences, distance, pair, self.rule);
             if is_edge {
@@ -197,7 +245,11 @@ impl Request<'_> {
             }
             place.map(|place| shown.insert(place, (candidate, matched)));
         }
-        edges.sort_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id)));
+        edges.sort_by(|(_, a), (_, b)| {
+            b.similarity
+                .total_cmp(&a.similarity)
+                .then_with(|| a.id.cmp(&b.id))
+        });
         Ok((shown.into_values().collect(), edges, texture))
     }
 
@@ -212,7 +264,10 @@ impl Request<'_> {
     /// Id of a candidate, and its paths outside the request.
     pub(super) fn known(&self, candidate: Candidate) -> Result<(ContentId, Vec<Occurrence>)> {
         match candidate {
-            Candidate::Row(row) => Ok((self.content(candidate)?, self.base.occurrences(self.reader, row)?)),
+            Candidate::Row(row) => Ok((
+                self.content(candidate)?,
+                self.base.occurrences(self.reader, row)?,
+            )),
             Candidate::Requested(i) => Ok((self.requested[i].read.id, Vec::new())),
         }
     }
@@ -230,11 +285,32 @@ impl Request<'_> {
                 Some((id, judged)) => (Some(id), judged),
                 None => {
                     let missing = matches!(reasons.get(&i), Some(Unread::Missing(_)));
-                    let judgement = if missing { Judgement::missing() } else { Judgement::undecodable() };
-                    (None, Judged { judgement, same: (Vec::new(), 0), nearest: Vec::new(), edges: Vec::new(), texture: None, apart: None })
+                    let judgement = if missing {
+                        Judgement::missing()
+                    } else {
+                        Judgement::undecodable()
+                    };
+                    (
+                        None,
+                        Judged {
+                            judgement,
+                            same: (Vec::new(), 0),
+                            nearest: Vec::new(),
+                            edges: Vec::new(),
+                            texture: None,
+                            apart: None,
+                        },
+                    )
                 }
             };
-            let Judged { judgement, same: (same, same_paths), nearest, edges, texture, apart } = judged;
+            let Judged {
+                judgement,
+                same: (same, same_paths),
+                nearest,
+                edges,
+                texture,
+                apart,
+            } = judged;
             let reason = reasons.get(&i).map(|unread| match unread {
                 Unread::Missing(reason) | Unread::Unreadable(reason) => reason.clone(),
             });
@@ -255,7 +331,12 @@ impl Request<'_> {
                 allowed: None,
             }
         };
-        items.into_iter().enumerate().skip(self.before).map(answer).collect()
+        items
+            .into_iter()
+            .enumerate()
+            .skip(self.before)
+            .map(answer)
+            .collect()
     }
 }
 
@@ -268,13 +349,21 @@ struct OccurrencesBefore<'a> {
 
 impl<'a> OccurrencesBefore<'a> {
     fn of(request: &'a Request<'_>, id: &ContentId, base: Vec<Occurrence>) -> Self {
-        let later = request.places.get(id).map_or(&[][..], |&place| &request.requested[place].items);
-        Self { places: Places::of(base), later }
+        let later = request
+            .places
+            .get(id)
+            .map_or(&[][..], |&place| &request.requested[place].items);
+        Self {
+            places: Places::of(base),
+            later,
+        }
     }
 
     /// Adds the items before this one.
     fn before(&mut self, item: usize, named: &[Occurrence]) -> &Places {
-        while let Some((&other, later)) = self.later.split_first().filter(|(other, _)| **other < item) {
+        while let Some((&other, later)) =
+            self.later.split_first().filter(|(other, _)| **other < item)
+        {
             self.places.add(&named[other]);
             self.later = later;
         }
@@ -305,10 +394,26 @@ impl<'a> ContentEvidence<'a> {
             };
             matches.into_iter().map(near_one).collect()
         };
-        let base = own.read.row.and_then(|row| request.base.occurrences(request.reader, row).ok()).unwrap_or_default();
-        let Evidence { nearest, edges, texture, apart } = evidence;
+        let base = own
+            .read
+            .row
+            .and_then(|row| request.base.occurrences(request.reader, row).ok())
+            .unwrap_or_default();
+        let Evidence {
+            nearest,
+            edges,
+            texture,
+            apart,
+        } = evidence;
         let same = OccurrencesBefore::of(request, &own.read.id, base);
-        Self { named: request.named, same, nearest: near(nearest), edges: near(edges), texture, apart }
+        Self {
+            named: request.named,
+            same,
+            nearest: near(nearest),
+            edges: near(edges),
+            texture,
+            apart,
+        }
     }
 
     /// The verdict on an item, which comes after those that were judged before.
@@ -318,15 +423,35 @@ impl<'a> ContentEvidence<'a> {
         let before = |near: &mut Vec<Near<'_>>| {
             let matches = near.iter_mut().map(|(matched, occurrences)| {
                 let places = occurrences.before(item, named);
-                Match { occurrences: places.deciding(label.as_ref()), paths: places.count(), ..matched.clone() }
+                Match {
+                    occurrences: places.deciding(label.as_ref()),
+                    paths: places.count(),
+                    ..matched.clone()
+                }
             });
-            matches.filter(|matched| !matched.occurrences.is_empty()).collect::<Vec<_>>()
+            matches
+                .filter(|matched| !matched.occurrences.is_empty())
+                .collect::<Vec<_>>()
         };
         let (nearest, edges) = (before(&mut self.nearest), before(&mut self.edges));
         let places = self.same.before(item, named);
         let same = (places.deciding(label.as_ref()), places.count());
         let near = edges.iter().map(|edge| edge.occurrences.as_slice());
-        let judgement = judge(label.as_ref(), *split, &same.0, near, self.apart.fifth, reference);
-        Judged { judgement, same, nearest, edges, texture: Some(self.texture), apart: self.apart.first.map(real_distance) }
+        let judgement = judge(
+            label.as_ref(),
+            *split,
+            &same.0,
+            near,
+            self.apart.fifth,
+            reference,
+        );
+        Judged {
+            judgement,
+            same,
+            nearest,
+            edges,
+            texture: Some(self.texture),
+            apart: self.apart.first.map(real_distance),
+        }
     }
 }

@@ -11,8 +11,8 @@ pub(in crate::index) struct Settled {
 }
 
 impl Reader {
-    /// Judges files, sorted by their paths, as [`Reader::check`] does, against the published dataset without their paths and without those that
-    /// leave with them.
+    /// Judges files, sorted by their paths, as [`Reader::check`] does, against the published
+    /// dataset without their paths and without those that leave with them.
     ///
     /// # Errors
     /// As [`Reader::check`].

@@ -1,7 +1,9 @@
-//! A change under version control → verdicts on its new files, each against the files that stay and the new ones before it.
+//! A change under version control → verdicts on its new files, each against the files that stay and
+//! the new ones before it.
 //!
-//! Contents are known by the names that version control has for them: what the index has is not read, let alone decoded again. What it has not
-//! is read from the objects and decoded in memory. The work tree is never looked at.
+//! Contents are known by the names that version control has for them: what the index has is not
+//! read, let alone decoded again. What it has not is read from the objects and decoded in memory.
+//! The work tree is never looked at.
 
 use rayon::prelude::*;
 
@@ -21,7 +23,8 @@ use crate::{
 /// A file's content, or why it cannot be had.
 type Had = std::result::Result<Read, Unread>;
 
-/// The rows of the files of a change whose names the index knows, each with the place of the file in its list.
+/// The rows of the files of a change whose names the index knows, each with the place of the file
+/// in its list.
 #[derive(Debug)]
 pub struct Located {
     pub(super) base: Vec<(u32, u32)>,
@@ -34,14 +37,19 @@ impl Reader {
     /// # Errors
     /// [`Error::Damaged`].
     pub fn locate(&self, change: &Change) -> Result<Located> {
-        Ok(Located { base: self.rows_of(&change.base)?, new: self.rows_of(&change.new)? })
+        Ok(Located {
+            base: self.rows_of(&change.base)?,
+            new: self.rows_of(&change.new)?,
+        })
     }
 
-    /// Judges the new files of a change in the byte order of their paths, each against the files that stay, plus the new ones before it.
-    /// Anomalies are judged by the distance to the fifth nearest of the published dataset and the new files.
+    /// Judges the new files of a change in the byte order of their paths, each against the files
+    /// that stay, plus the new ones before it. Anomalies are judged by the distance to the fifth
+    /// nearest of the published dataset and the new files.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Interrupted`]; a file that cannot be read is a verdict.
+    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Interrupted`]; a file that cannot be read is
+    /// a verdict.
     pub fn check_change(
         &self,
         change: &Change,
@@ -61,27 +69,51 @@ impl Reader {
         let unknown: Vec<usize> = (0..new.len()).filter(|&i| read[i].is_none()).collect();
         let wanted: Vec<&VersionFile> = unknown.iter().map(|&i| new[i]).collect();
         let had = self.read_objects(&wanted, objects, options, monitor)?;
-        unknown.into_iter().zip(had).for_each(|(i, had)| read[i] = Some(had));
+        unknown
+            .into_iter()
+            .zip(had)
+            .for_each(|(i, had)| read[i] = Some(had));
         // What stays and is not in the index comes first, so that all others are compared with it.
         let before = foreign.len();
-        let files = foreign.iter().map(|(file, _)| *file).chain(new.iter().copied());
-        let item = |file: &VersionFile| CheckItem { file: std::path::PathBuf::new(), path: file.path.clone(), inside: true };
-        let (items, named): (Vec<CheckItem>, Vec<Occurrence>) = files.map(|file| (item(file), occurrence(file, change))).unzip();
-        let read: Vec<Had> = foreign.into_iter().map(|(_, read)| Ok(read)).chain(read.into_iter().flatten()).collect();
+        let files = foreign
+            .iter()
+            .map(|(file, _)| *file)
+            .chain(new.iter().copied());
+        let item = |file: &VersionFile| CheckItem {
+            file: std::path::PathBuf::new(),
+            path: file.path.clone(),
+            inside: true,
+        };
+        let (items, named): (Vec<CheckItem>, Vec<Occurrence>) = files
+            .map(|file| (item(file), occurrence(file, change)))
+            .unzip();
+        let read: Vec<Had> = foreign
+            .into_iter()
+            .map(|(_, read)| Ok(read))
+            .chain(read.into_iter().flatten())
+            .collect();
         let base = Base::version(self, rows, change);
         self.judge(items, &named, read, before, &base, options, monitor)
     }
 
     /// The rows of the files whose names the index knows, each with the place of the file.
     fn rows_of(&self, files: &[VersionFile]) -> Result<Vec<(u32, u32)>> {
-        let mut order: Vec<(Alias, u32)> = files.iter().zip(0..).map(|(file, place)| (file.name, place)).collect();
+        let mut order: Vec<(Alias, u32)> = files
+            .iter()
+            .zip(0..)
+            .map(|(file, place)| (file.name, place))
+            .collect();
         order.par_sort_unstable();
         let (names, places): (Vec<Alias>, Vec<u32>) = order.into_iter().unzip();
         let found = self.view.rows_of_aliases(&names)?;
-        Ok(found.into_iter().map(|(at, row)| (row, places[at])).collect())
+        Ok(found
+            .into_iter()
+            .map(|(at, row)| (row, places[at]))
+            .collect())
     }
 
-    /// Reads files that stay and have no known name. Contents that the index has after all are added to `rows`.
+    /// Reads files that stay and have no known name. Contents that the index has after all are
+    /// added to `rows`.
     fn read_base<'a>(
         &self,
         unknown: &[u32],
@@ -94,7 +126,10 @@ impl Reader {
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
-        let files: Vec<&VersionFile> = unknown.iter().map(|&place| &change.base[place as usize]).collect();
+        let files: Vec<&VersionFile> = unknown
+            .iter()
+            .map(|&place| &change.base[place as usize])
+            .collect();
         let had = self.read_objects(&files, objects, options, monitor)?;
         let (mut foreign, mut missing) = (Vec::new(), 0u64);
         for ((had, file), place) in had.into_iter().zip(files).zip(unknown) {
@@ -118,7 +153,12 @@ impl Reader {
     }
 
     /// The contents of so many files that the index knows by name.
-    fn read_known(&self, files: usize, rows: &[(u32, u32)], monitor: &dyn Monitor) -> Result<Vec<Option<Had>>> {
+    fn read_known(
+        &self,
+        files: usize,
+        rows: &[(u32, u32)],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Option<Had>>> {
         let mut read: Vec<Option<Had>> = (0..files).map(|_| None).collect();
         let of_row = |&(row, place): &(u32, u32)| {
             if monitor.cancelled() {
@@ -126,7 +166,16 @@ impl Reader {
             }
             let (id, _) = self.view.content(row)?;
             let picture = self.picture_of_row(row)?;
-            Ok((place, Read { id, feature: self.feature(&picture), picture, row: Some(row), query: None }))
+            Ok((
+                place,
+                Read {
+                    id,
+                    feature: self.feature(&picture),
+                    picture,
+                    row: Some(row),
+                    query: None,
+                },
+            ))
         };
         for (place, known) in rows.par_iter().map(of_row).collect::<Result<Vec<_>>>()? {
             read[place as usize] = Some(Ok(known));
@@ -134,7 +183,8 @@ impl Reader {
         Ok(read)
     }
 
-    /// Reads files from the objects, as many at once as fit in memory, and decodes them on all threads.
+    /// Reads files from the objects, as many at once as fit in memory, and decodes them on all
+    /// threads.
     fn read_objects(
         &self,
         files: &[&VersionFile],
@@ -166,6 +216,9 @@ impl Reader {
 /// The places that no row has.
 pub(super) fn absent(rows: &[(u32, u32)], places: usize) -> Vec<u32> {
     let mut known = vec![false; places];
-    rows.iter().for_each(|(_, place)| known[*place as usize] = true);
-    (0..places as u32).filter(|&place| !known[place as usize]).collect()
+    rows.iter()
+        .for_each(|(_, place)| known[*place as usize] = true);
+    (0..places as u32)
+        .filter(|&place| !known[place as usize])
+        .collect()
 }

@@ -1,10 +1,13 @@
-//! The published graph of near-duplicates → clusters of the dataset, each with a name that it keeps.
+//! The published graph of near-duplicates → clusters of the dataset, each with a name that it
+//! keeps.
 //!
-//! Every connected component is clustered by itself, so a change touches the clusters of its own component only. A cluster is named by the
-//! smallest content id among its members. So the names follow from what the index holds now, by whatever way it came there, and need no
-//! memory: a cluster keeps its name when images join or leave, but for the image that names it and for one with a still smaller id (of n + 1
-//! images one in n + 1 has the smallest); of clusters that merge the smallest name stays; of one that splits the part with the naming
-//! image keeps the name, and the others are named by their own smallest ids.
+//! Every connected component is clustered by itself, so a change touches the clusters of its own
+//! component only. A cluster is named by the smallest content id among its members. So the names
+//! follow from what the index holds now, by whatever way it came there, and need no memory: a
+//! cluster keeps its name when images join or leave, but for the image that names it and for one
+//! with a still smaller id (of n + 1 images one in n + 1 has the smallest); of clusters that merge
+//! the smallest name stays; of one that splits the part with the naming image keeps the name, and
+//! the others are named by their own smallest ids.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -16,7 +19,10 @@ use rayon::prelude::*;
 use super::weights;
 use crate::{
     Error, Result,
-    cluster::{Clustering, communities, connected_components, eigengap_clusters, modularity, threshold_groups},
+    cluster::{
+        Clustering, communities, connected_components, eigengap_clusters, modularity,
+        threshold_groups,
+    },
     index::{Component, IndexedImage, Reader, Selection, components::component},
     knn::Live,
     monitor::Monitor,
@@ -57,7 +63,12 @@ impl FromStr for GraphMethod {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let methods = [Self::Spectral, Self::Components, Self::Communities, Self::Threshold];
+        let methods = [
+            Self::Spectral,
+            Self::Components,
+            Self::Communities,
+            Self::Threshold,
+        ];
         let found = methods.into_iter().find(|method| method.name() == text);
         found.ok_or_else(|| {
             Error::Input(format!("`{text}` is no way to cluster; there are spectral, components, communities and threshold"))
@@ -66,7 +77,8 @@ impl FromStr for GraphMethod {
 }
 
 impl Component {
-    /// Its clusters, of places in [`Component::contents`]: the first of each cluster names it. Communities are those of this component alone.
+    /// Its clusters, of places in [`Component::contents`]: the first of each cluster names it.
+    /// Communities are those of this component alone.
     ///
     /// # Errors
     /// [`Error::Numeric`] where eigenvalues do not converge.
@@ -90,7 +102,8 @@ pub struct Cluster {
     pub images: u64,
 }
 
-/// The clusters of single contents, by [`GraphMethod::Spectral`]; each component is walked through once.
+/// The clusters of single contents, by [`GraphMethod::Spectral`]; each component is walked through
+/// once.
 pub(in crate::index) struct ClusterIds<'a> {
     view: &'a View,
     rule: &'a EdgeRule,
@@ -99,13 +112,20 @@ pub(in crate::index) struct ClusterIds<'a> {
 
 impl<'a> ClusterIds<'a> {
     pub(in crate::index) fn new(view: &'a View, rule: &'a EdgeRule) -> Self {
-        Self { view, rule, known: HashMap::new() }
+        Self {
+            view,
+            rule,
+            known: HashMap::new(),
+        }
     }
 
-    /// The cluster of a content of the published dataset. None for one that is alone, and in components of more than [`MOST_AT_ONCE`]
-    /// contents, which would take longer than an answer on one image may.
+    /// The cluster of a content of the published dataset. None for one that is alone, and in
+    /// components of more than [`MOST_AT_ONCE`] contents, which would take longer than an answer on
+    /// one image may.
     pub(in crate::index) fn of(&mut self, id: &ContentId) -> Result<Option<Cluster>> {
-        let Some(row) = self.view.row_of(id)? else { return Ok(None) };
+        let Some(row) = self.view.row_of(id)? else {
+            return Ok(None);
+        };
         if !self.known.contains_key(&row) {
             self.learn(row)?;
         }
@@ -124,7 +144,10 @@ impl<'a> ClusterIds<'a> {
             for row in rows() {
                 images += self.view.row(row)?.occurrences.len() as u64;
             }
-            let cluster = (images > 1).then(|| Cluster { id: component.contents[members[0] as usize], images });
+            let cluster = (images > 1).then(|| Cluster {
+                id: component.contents[members[0] as usize],
+                images,
+            });
             self.known.extend(rows().map(|row| (row, cluster)));
         }
         Ok(())
@@ -143,7 +166,8 @@ pub struct GraphCluster {
 /// The clusters of the dataset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GraphClusters {
-    /// Of several images each, and with one at least that is selected; most images first, then by id.
+    /// Of several images each, and with one at least that is selected; most images first, then by
+    /// id.
     pub clusters: Vec<GraphCluster>,
     /// The near-duplicates among their contents: two rows, and their similarity.
     pub pairs: Vec<(u32, u32, f32)>,
@@ -156,11 +180,12 @@ pub struct GraphClusters {
 }
 
 impl Reader {
-    /// The clusters of the published graph. It is clustered whole, so that clusters and their ids do not depend on the selection: that
-    /// says which of them are shown.
+    /// The clusters of the published graph. It is clustered whole, so that clusters and their ids
+    /// do not depend on the selection: that says which of them are shown.
     ///
     /// # Errors
-    /// [`Error::Input`] for an empty selection; [`Error::Numeric`], [`Error::Damaged`], [`Error::Interrupted`].
+    /// [`Error::Input`] for an empty selection; [`Error::Numeric`], [`Error::Damaged`],
+    /// [`Error::Interrupted`].
     pub fn graph_clusters(
         &self,
         selection: &Selection,
@@ -169,43 +194,78 @@ impl Reader {
         monitor: &dyn Monitor,
     ) -> Result<GraphClusters> {
         let mut images = self.images(&Selection::default())?;
-        let selected: HashSet<_> = self.images(selection)?.into_iter().map(|image| image.path).collect();
+        let selected: HashSet<_> = self
+            .images(selection)?
+            .into_iter()
+            .map(|image| image.path)
+            .collect();
         images.sort_by_key(|image| image.row);
         let of_row = |row: u32| {
             let first = images.partition_point(|image| image.row < row);
-            images[first..].iter().take_while(move |image| image.row == row)
+            images[first..]
+                .iter()
+                .take_while(move |image| image.row == row)
         };
         let components = self.components(rule, monitor)?;
         monitor.stage("clustering", Some(components.len() as u64));
         let graph = as_one(&components);
         let clustered = match method {
-            GraphMethod::Communities => {
-                apart(&components, &communities(components.iter().map(|component| component.contents.len()).sum(), &graph)?)
-            }
+            GraphMethod::Communities => apart(
+                &components,
+                &communities(
+                    components
+                        .iter()
+                        .map(|component| component.contents.len())
+                        .sum(),
+                    &graph,
+                )?,
+            ),
             _ => by_component(&components, method, monitor)?,
         };
-        let mut found = GraphClusters { modularity: modularity(&graph, &together(&clustered)), ..GraphClusters::default() };
+        let mut found = GraphClusters {
+            modularity: modularity(&graph, &together(&clustered)),
+            ..GraphClusters::default()
+        };
         for (component, clusters) in components.iter().zip(&clustered) {
             found.contents += component.contents.len();
             found.components += usize::from(component.contents.len() > 1);
             let mut shown = vec![false; component.contents.len()];
             for members in clusters.members() {
-                let of_members = members.iter().flat_map(|&place| of_row(component.rows[place as usize]));
+                let of_members = members
+                    .iter()
+                    .flat_map(|&place| of_row(component.rows[place as usize]));
                 let mut images: Vec<IndexedImage> = of_members.cloned().collect();
                 if images.len() > 1 && images.iter().any(|image| selected.contains(&image.path)) {
                     images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-                    found.clusters.push(GraphCluster { id: component.contents[members[0] as usize], images });
-                    members.iter().for_each(|&place| shown[place as usize] = true);
+                    found.clusters.push(GraphCluster {
+                        id: component.contents[members[0] as usize],
+                        images,
+                    });
+                    members
+                        .iter()
+                        .for_each(|&place| shown[place as usize] = true);
                 }
             }
-            let pairs = component.edges.iter().filter(|(a, b, _)| shown[*a as usize] && shown[*b as usize]);
-            found.pairs.extend(pairs.map(|&(a, b, similarity)| (component.rows[a as usize], component.rows[b as usize], similarity)));
+            let pairs = component
+                .edges
+                .iter()
+                .filter(|(a, b, _)| shown[*a as usize] && shown[*b as usize]);
+            found.pairs.extend(pairs.map(|&(a, b, similarity)| {
+                (
+                    component.rows[a as usize],
+                    component.rows[b as usize],
+                    similarity,
+                )
+            }));
         }
-        found.clusters.sort_unstable_by_key(|cluster| (std::cmp::Reverse(cluster.images.len()), cluster.id));
+        found
+            .clusters
+            .sort_unstable_by_key(|cluster| (std::cmp::Reverse(cluster.images.len()), cluster.id));
         Ok(found)
     }
 
-    /// The components of the published graph, also those of one content, in the order of their first rows.
+    /// The components of the published graph, also those of one content, in the order of their
+    /// first rows.
     fn components(&self, rule: &EdgeRule, monitor: &dyn Monitor) -> Result<Vec<Component>> {
         let (rows, words) = (self.view.rows() as u32, self.view.live_words()?);
         monitor.stage("reading edges", Some(u64::from(rows)));
@@ -223,10 +283,18 @@ impl Reader {
     }
 }
 
-fn by_component(components: &[Component], method: GraphMethod, monitor: &dyn Monitor) -> Result<Vec<Clustering>> {
+fn by_component(
+    components: &[Component],
+    method: GraphMethod,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Clustering>> {
     let clustered = components.par_iter().map(|component| {
         monitor.advance(1);
-        if monitor.cancelled() { Err(Error::Interrupted) } else { component.clusters(method) }
+        if monitor.cancelled() {
+            Err(Error::Interrupted)
+        } else {
+            component.clusters(method)
+        }
     });
     clustered.collect()
 }
@@ -235,7 +303,11 @@ fn by_component(components: &[Component], method: GraphMethod, monitor: &dyn Mon
 fn as_one(components: &[Component]) -> Vec<(u32, u32, f64)> {
     let (mut edges, mut before) = (Vec::new(), 0);
     for component in components {
-        edges.extend(weights(&component.edges).into_iter().map(|(a, b, weight)| (before + a, before + b, weight)));
+        edges.extend(
+            weights(&component.edges)
+                .into_iter()
+                .map(|(a, b, weight)| (before + a, before + b, weight)),
+        );
         before += component.contents.len() as u32;
     }
     edges

@@ -1,7 +1,8 @@
 //! Affine maps of the square [−1, 1]², and the eight symmetries of it.
 //!
-//! A picture's frame is that square whatever its number of samples: sample i of n lies at (2i + 1)/n − 1. So one map holds at every level of
-//! a pyramid. Only the four operations and comparisons are used: the same bits on every machine.
+//! A picture's frame is that square whatever its number of samples: sample i of n lies at (2i +
+//! 1)/n − 1. So one map holds at every level of a pyramid. Only the four operations and comparisons
+//! are used: the same bits on every machine.
 
 /// u ↦ (m₀ u₀ + m₁ u₁ + m₂, m₃ u₀ + m₄ u₁ + m₅), u₀ to the right, u₁ downwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +28,14 @@ impl Affine {
     #[must_use]
     pub fn after(&self, inner: &Self) -> Self {
         let ([a, b, tx, c, d, ty], [e, f, ux, g, h, uy]) = (self.0, inner.0);
-        Self([a * e + b * g, a * f + b * h, a * ux + b * uy + tx, c * e + d * g, c * f + d * h, c * ux + d * uy + ty])
+        Self([
+            a * e + b * g,
+            a * f + b * h,
+            a * ux + b * uy + tx,
+            c * e + d * g,
+            c * f + d * h,
+            c * ux + d * uy + ty,
+        ])
     }
 
     /// By what areas grow; negative where the map mirrors.
@@ -51,7 +59,10 @@ impl Affine {
     #[must_use]
     pub fn scales(&self) -> [f32; 2] {
         let m = &self.0;
-        [(m[0] * m[0] + m[3] * m[3]).sqrt(), (m[1] * m[1] + m[4] * m[4]).sqrt()]
+        [
+            (m[0] * m[0] + m[3] * m[3]).sqrt(),
+            (m[1] * m[1] + m[4] * m[4]).sqrt(),
+        ]
     }
 
     /// The farthest, across or down, that this map and another take a point of the square apart.
@@ -61,16 +72,21 @@ impl Affine {
         (d[0] + d[1] + d[2]).max(d[3] + d[4] + d[5])
     }
 
-    /// The sine of the angle by which the axes turn, on the mean of both; positive clockwise, as u₁ points downwards.
+    /// The sine of the angle by which the axes turn, on the mean of both; positive clockwise, as u₁
+    /// points downwards.
     #[must_use]
     pub fn sine(&self) -> f32 {
         let ([across, down], m) = (self.scales(), &self.0);
-        if across <= 0.0 || down <= 0.0 { 0.0 } else { 0.5 * (m[3] / across - m[1] / down) }
+        if across <= 0.0 || down <= 0.0 {
+            0.0
+        } else {
+            0.5 * (m[3] / across - m[1] / down)
+        }
     }
 }
 
-/// A symmetry of the square: a quarter turn or none, after a mirror or none. Bit 2 mirrors left and right; bits 0 and 1 then count quarter
-/// turns counter-clockwise.
+/// A symmetry of the square: a quarter turn or none, after a mirror or none. Bit 2 mirrors left and
+/// right; bits 0 and 1 then count quarter turns counter-clockwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Turn(u8);
 
@@ -78,7 +94,16 @@ impl Turn {
     /// As it is.
     pub const NONE: Self = Self(0);
     /// All eight; [`Turn::NONE`] first.
-    pub const ALL: [Self; 8] = [Self(0), Self(1), Self(2), Self(3), Self(4), Self(5), Self(6), Self(7)];
+    pub const ALL: [Self; 8] = [
+        Self(0),
+        Self(1),
+        Self(2),
+        Self(3),
+        Self(4),
+        Self(5),
+        Self(6),
+        Self(7),
+    ];
 
     /// Whether left and right are exchanged.
     #[must_use]
@@ -95,7 +120,11 @@ impl Turn {
     /// The turn that undoes this one: a mirror image is undone by itself.
     #[must_use]
     pub const fn inverse(self) -> Self {
-        if self.mirrors() { self } else { Self((4 - self.0) & 3) }
+        if self.mirrors() {
+            self
+        } else {
+            Self((4 - self.0) & 3)
+        }
     }
 
     /// The place of this turn in [`Turn::ALL`].
@@ -114,10 +143,18 @@ impl Turn {
             _ => [0.0, 1.0, -1.0, 0.0],
         };
         let mirror = if self.mirrors() { -1.0 } else { 1.0 };
-        Affine([mirror * quarter[0], mirror * quarter[1], 0.0, quarter[2], quarter[3], 0.0])
+        Affine([
+            mirror * quarter[0],
+            mirror * quarter[1],
+            0.0,
+            quarter[2],
+            quarter[3],
+            0.0,
+        ])
     }
 
-    /// Where right and down of the turned picture point to in the original: [`Turn::to_original`] in whole numbers.
+    /// Where right and down of the turned picture point to in the original: [`Turn::to_original`]
+    /// in whole numbers.
     #[must_use]
     pub fn directions(self) -> [[i32; 2]; 2] {
         let [a, b, _, c, d, _] = self.to_original().0;
@@ -134,12 +171,19 @@ impl Turn {
                 2 => [n - 1 - x, n - 1 - y],
                 _ => [y, n - 1 - x],
             };
-            if self.mirrors() { y * n + n - 1 - x } else { y * n + x }
+            if self.mirrors() {
+                y * n + n - 1 - x
+            } else {
+                y * n + x
+            }
         };
         let mut turned = Vec::with_capacity(n * n);
         for y in 0..n {
             // A row of the turned plane is a line of the other, at even steps.
-            let (first, step) = (place(0, y), place(n.min(2) - 1, y).wrapping_sub(place(0, y)));
+            let (first, step) = (
+                place(0, y),
+                place(n.min(2) - 1, y).wrapping_sub(place(0, y)),
+            );
             turned.extend((0..n).map(|x| plane[first.wrapping_add(step.wrapping_mul(x))]));
         }
         turned
@@ -171,7 +215,11 @@ mod tests {
                 for x in 0..n {
                     let [u, v] = turn.to_original().apply([at(x), at(y)]);
                     let index = |u: f32| (((u + 1.0) * n as f32 - 1.0) / 2.0).round() as usize;
-                    assert_eq!(turned[y * n + x], plane[index(v) * n + index(u)], "{turn:?} {x} {y}");
+                    assert_eq!(
+                        turned[y * n + x],
+                        plane[index(v) * n + index(u)],
+                        "{turn:?} {x} {y}"
+                    );
                 }
             }
             assert_eq!(turn.inverse().of(&turned, n), plane, "{turn:?}");
@@ -181,7 +229,14 @@ mod tests {
     #[test]
     fn a_small_turn_has_its_sine() {
         let (sine, cosine) = (0.1f32, (1.0f32 - 0.01).sqrt());
-        let map = Affine([cosine * 0.8, -sine * 1.1, 0.0, sine * 0.8, cosine * 1.1, 0.0]);
+        let map = Affine([
+            cosine * 0.8,
+            -sine * 1.1,
+            0.0,
+            sine * 0.8,
+            cosine * 1.1,
+            0.0,
+        ]);
         assert!((map.sine() - 0.1).abs() < 1e-6);
         let scales = map.scales();
         assert!((scales[0] - 0.8).abs() < 1e-6 && (scales[1] - 1.1).abs() < 1e-6);

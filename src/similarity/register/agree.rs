@@ -1,10 +1,14 @@
 //! Two aligned pictures → how much of what overlaps agrees, judged place by place.
 //!
-//! The second picture is resampled on the grid of the first (bicubic convolution, Keys 1981, a = −1/2), and the structure of the two is
-//! compared in windows of 5 × 5: the contrast and structure terms of SSIM (Wang et al. 2004, "Image quality assessment: from error visibility
-//! to structural similarity", equation 6 with the luminance term left out), the second picture's contrast first brought to the first's by one gain.
-//! What a place counts is its texture: v / (v + c), v the larger mean square of what is left of luma without the mean of its window, so that a strong edge (a logo, a caption) counts no more than
-//! any other textured place, and a flat or evenly sloping place (a sky) counts nothing. So a part that disagrees costs its share of the texture and no more.
+//! The second picture is resampled on the grid of the first (bicubic convolution, Keys 1981, a =
+//! −1/2), and the structure of the two is compared in windows of 5 × 5: the contrast and structure
+//! terms of SSIM (Wang et al. 2004, "Image quality assessment: from error visibility to structural
+//! similarity", equation 6 with the luminance term left out), the second picture's contrast first
+//! brought to the first's by one gain. What a place counts is its texture: v / (v + c), v the
+//! larger mean square of what is left of luma without the mean of its window, so that a strong edge
+//! (a logo, a caption) counts no more than any other textured place, and a flat or evenly sloping
+//! place (a sky) counts nothing. So a part that disagrees costs its share of the texture and no
+//! more.
 
 use super::{
     FORGIVEN, PRIOR,
@@ -27,8 +31,8 @@ const CHROMA_NOISE: f32 = 60.0;
 /// A textured place that agrees less than this disagrees.
 const DISAGREES: f32 = 0.3;
 
-/// The samples, from its edge, of a picture that ends inside the other that do not count; the samples from the edge of a grid that count though
-/// they lie there.
+/// The samples, from its edge, of a picture that ends inside the other that do not count; the
+/// samples from the edge of a grid that count though they lie there.
 const MARGINS: [f32; 2] = [1.5, 2.5];
 
 /// What a comparison found. Shares are of the area of the grid's frame.
@@ -53,8 +57,9 @@ pub(super) struct Agreement {
 }
 
 impl Agreement {
-    /// The similarity of the pair: the sum of agreement over the texture and a share [`PRIOR`] that agrees in nothing, times colour; of what
-    /// disagrees, up to the share [`FORGIVEN`] of the texture is left out of both.
+    /// The similarity of the pair: the sum of agreement over the texture and a share [`PRIOR`] that
+    /// agrees in nothing, times colour; of what disagrees, up to the share [`FORGIVEN`] of the
+    /// texture is left out of both.
     pub(super) fn similarity(&self) -> f32 {
         let [covered, agreeing] = self.disagreeing;
         let part = (FORGIVEN * self.texture / covered.max(1e-6)).min(1.0);
@@ -86,8 +91,19 @@ pub(super) struct Scratch {
 }
 
 /// Compares `other`, where `map` puts it, with `grid` at their finest common level.
-pub(super) fn agreement(grid: &Detail, other: &Detail, level: usize, map: &Affine, scratch: &mut Scratch) -> Agreement {
-    let mut found = wide((&grid.levels[level], &other.levels[level], map, &mut *scratch));
+pub(super) fn agreement(
+    grid: &Detail,
+    other: &Detail,
+    level: usize,
+    map: &Affine,
+    scratch: &mut Scratch,
+) -> Agreement {
+    let mut found = wide((
+        &grid.levels[level],
+        &other.levels[level],
+        map,
+        &mut *scratch,
+    ));
     compare_chroma(grid, other, map, &mut found);
     found
 }
@@ -102,16 +118,27 @@ impl Work for (&Level, &Level, &Affine, &mut Scratch) {
     }
 }
 
-/// What the planes come to; every sum is taken in [`LANES`] parts, and these are then added in order.
+/// What the planes come to; every sum is taken in [`LANES`] parts, and these are then added in
+/// order.
 #[inline(always)]
 fn judge(scratch: &Scratch) -> Agreement {
     let area = scratch.planes[0].len() as f32;
-    let [count, a, b, covariance, deviation_a, deviation_b] = scratch.planes.each_ref().map(|plane| plane.as_chunks::<LANES>().0);
-    let detail = scratch.detail.each_ref().map(|plane| plane.as_chunks::<LANES>().0);
+    let [count, a, b, covariance, deviation_a, deviation_b] = scratch
+        .planes
+        .each_ref()
+        .map(|plane| plane.as_chunks::<LANES>().0);
+    let detail = scratch
+        .detail
+        .each_ref()
+        .map(|plane| plane.as_chunks::<LANES>().0);
     let mut sums = [[0f32; LANES]; 5];
     for i in 0..count.len() {
         for l in 0..LANES {
-            let agree = if covariance[i][l] > 0.0 { covariance[i][l] } else { 0.0 };
+            let agree = if covariance[i][l] > 0.0 {
+                covariance[i][l]
+            } else {
+                0.0
+            };
             sums[0][l] += count[i][l];
             sums[1][l] += a[i][l];
             sums[2][l] += b[i][l];
@@ -124,28 +151,50 @@ fn judge(scratch: &Scratch) -> Agreement {
     let mut sums = [[0f32; LANES]; 4];
     for i in 0..count.len() {
         for l in 0..LANES {
-            let (va, vb) = (deviation_a[i][l] * deviation_a[i][l], deviation_b[i][l] * deviation_b[i][l]);
+            let (va, vb) = (
+                deviation_a[i][l] * deviation_a[i][l],
+                deviation_b[i][l] * deviation_b[i][l],
+            );
             let (p, q) = (detail[0][i][l], detail[1][i][l]);
             let (most, sum) = (if p > q { p } else { q }, va + gain * gain * vb);
             let weight = most / ((most + DETAIL) * (sum + NOISE));
             let (texture, agreeing) = (weight * sum, weight * 2.0 * gain * covariance[i][l]);
-            let disagrees = if agreeing < DISAGREES * texture { 1.0 } else { 0.0 };
+            let disagrees = if agreeing < DISAGREES * texture {
+                1.0
+            } else {
+                0.0
+            };
             sums[0][l] += texture;
             sums[1][l] += agreeing;
             sums[2][l] += disagrees * texture;
             sums[3][l] += disagrees * agreeing;
         }
     }
-    let [texture, agreeing, disagreeing, against] = sums.map(|parts| parts.iter().sum::<f32>() / area);
+    let [texture, agreeing, disagreeing, against] =
+        sums.map(|parts| parts.iter().sum::<f32>() / area);
     let brighter = (luma_a - luma_b) / covered.max(1.0);
-    Agreement { overlap: covered / area, texture, agreeing, disagreeing: [disagreeing, against], gain, brighter, ..Agreement::default() }
+    Agreement {
+        overlap: covered / area,
+        texture,
+        agreeing,
+        disagreeing: [disagreeing, against],
+        gain,
+        brighter,
+        ..Agreement::default()
+    }
 }
 
-/// Fills the planes: 1 where both pictures are, their luma there, and covariance and deviations in windows that are at least half covered.
+/// Fills the planes: 1 where both pictures are, their luma there, and covariance and deviations in
+/// windows that are at least half covered.
 #[inline(always)]
 fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
     let n = grid.side;
-    for plane in scratch.planes.iter_mut().chain(&mut scratch.plain).chain(&mut scratch.detail) {
+    for plane in scratch
+        .planes
+        .iter_mut()
+        .chain(&mut scratch.plain)
+        .chain(&mut scratch.detail)
+    {
         plane.clear();
         plane.resize(n * n, 0.0);
     }
@@ -179,7 +228,11 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
     let [mask, plain_a, plain_b] = scratch.plain.each_ref().map(|plane| &plane[..n * n]);
     let [detail_a, detail_b] = scratch.detail.each_mut().map(|plane| &mut plane[..n * n]);
     for i in 0..n * n {
-        let counts = if mask[i] > 0.0 && count[i] >= half { 1.0 } else { 0.0 };
+        let counts = if mask[i] > 0.0 && count[i] >= half {
+            1.0
+        } else {
+            0.0
+        };
         // The window's mean, from its sum.
         count[i] = 1.0 / count[i].max(1.0);
         let (mean_a, mean_b) = (a[i] * count[i], b[i] * count[i]);
@@ -193,7 +246,10 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
     scratch.boxes.sum(detail_a, n, RADIUS);
     second(same, detail_b, detail_a, &mut scratch.boxes, n);
     for detail in [detail_a, detail_b] {
-        detail.iter_mut().zip(&*count).for_each(|(sum, share)| *sum *= share);
+        detail
+            .iter_mut()
+            .zip(&*count)
+            .for_each(|(sum, share)| *sum *= share);
     }
     for (plane, plain) in [count, a, b].into_iter().zip([mask, plain_a, plain_b]) {
         plane.copy_from_slice(plain);
@@ -203,7 +259,11 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
 /// Sums a plane over windows, if it is not the same as one that was summed.
 #[inline(always)]
 fn second(same: bool, plane: &mut [f32], first: &[f32], boxes: &mut Boxes, n: usize) {
-    if same { plane.copy_from_slice(first) } else { boxes.sum(plane, n, RADIUS) }
+    if same {
+        plane.copy_from_slice(first)
+    } else {
+        boxes.sum(plane, n, RADIUS)
+    }
 }
 
 /// Puts one more sample around a plane, like those at its border.
@@ -219,20 +279,34 @@ fn pad(plane: &[f32], n: usize, padded: &mut Vec<f32>) {
 
 /// Lays a plane on a grid: `count` becomes 1 where it covers it, `out` its values there.
 ///
-/// Where the plane ends inside the grid, its last samples are left out: if what follows on the grid is a border, they are mixed with it.
+/// Where the plane ends inside the grid, its last samples are left out: if what follows on the grid
+/// is a border, they are mixed with it.
 #[inline(always)]
 fn lay(padded: &[f32], n: usize, map: &Affine, count: &mut [f32], out: &mut [f32]) {
     let [inner, outer] = MARGINS.map(|samples| 1.0 - 2.0 * samples / n as f32);
-    let rows = count.chunks_exact_mut(n).zip(out.chunks_exact_mut(n)).enumerate();
+    let rows = count
+        .chunks_exact_mut(n)
+        .zip(out.chunks_exact_mut(n))
+        .enumerate();
     for (y, (count, out)) in rows {
         let q = at(y, n);
-        for (left, (count, out)) in count.as_chunks_mut::<LANES>().0.iter_mut().zip(out.as_chunks_mut::<LANES>().0).enumerate() {
+        for (left, (count, out)) in count
+            .as_chunks_mut::<LANES>()
+            .0
+            .iter_mut()
+            .zip(out.as_chunks_mut::<LANES>().0)
+            .enumerate()
+        {
             let (mut u, mut v) = ([0f32; LANES], [0f32; LANES]);
             for l in 0..LANES {
                 let p = at(left * LANES + l, n);
                 [u[l], v[l]] = map.apply([p, q]);
                 let (depth, edge) = (most(u[l].abs(), v[l].abs()), most(p.abs(), q.abs()));
-                count[l] = if depth <= inner || (depth <= 1.0 && edge >= outer) { 1.0 } else { 0.0 };
+                count[l] = if depth <= inner || (depth <= 1.0 && edge >= outer) {
+                    1.0
+                } else {
+                    0.0
+                };
             }
             if *count != [0.0; LANES] {
                 let ((left, p), (top, q)) = (places(&u, n), places(&v, n));
@@ -263,7 +337,8 @@ fn places(u: &[f32; LANES], n: usize) -> ([u32; LANES], [f32; LANES]) {
     (low, part)
 }
 
-/// Between 4 × 4 samples, of a plane that has one more around it: the corner of the four in the middle, and how far from there.
+/// Between 4 × 4 samples, of a plane that has one more around it: the corner of the four in the
+/// middle, and how far from there.
 #[inline(always)]
 fn cubic(padded: &[f32], stride: usize, [left, top]: [u32; 2], [p, q]: [f32; 2]) -> f32 {
     let corner = &padded[top as usize * stride + left as usize..][..3 * stride + 4];
@@ -274,7 +349,9 @@ fn cubic(padded: &[f32], stride: usize, [left, top]: [u32; 2], [p, q]: [f32; 2])
     let (across, down) = (weights(p), weights(q));
     let mut out = [0.0; 4];
     for i in 0..4 {
-        out[i] = across[i] * ((down[0] * rows[0][i] + down[1] * rows[1][i]) + (down[2] * rows[2][i] + down[3] * rows[3][i]));
+        out[i] = across[i]
+            * ((down[0] * rows[0][i] + down[1] * rows[1][i])
+                + (down[2] * rows[2][i] + down[3] * rows[3][i]));
     }
     (out[0] + out[1]) + (out[2] + out[3])
 }
@@ -283,7 +360,12 @@ fn cubic(padded: &[f32], stride: usize, [left, top]: [u32; 2], [p, q]: [f32; 2])
 #[inline(always)]
 fn weights(t: f32) -> [f32; 4] {
     /// Of t³, t², t and 1, for each of the four.
-    const OF: [[f32; 4]; 4] = [[-0.5, 1.5, -1.5, 0.5], [1.0, -2.5, 2.0, -0.5], [-0.5, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]];
+    const OF: [[f32; 4]; 4] = [
+        [-0.5, 1.5, -1.5, 0.5],
+        [1.0, -2.5, 2.0, -0.5],
+        [-0.5, 0.0, 0.5, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+    ];
     let mut out = [0.0; 4];
     for i in 0..4 {
         out[i] = ((OF[0][i] * t + OF[1][i]) * t + OF[2][i]) * t + OF[3][i];
@@ -291,14 +373,20 @@ fn weights(t: f32) -> [f32; 4] {
     out
 }
 
-/// The larger of the cosines of chroma as it is (which a tint spoils) and with its mean removed (which one colour over all spoils).
+/// The larger of the cosines of chroma as it is (which a tint spoils) and with its mean removed
+/// (which one colour over all spoils).
 fn compare_chroma(grid: &Detail, other: &Detail, map: &Affine, found: &mut Agreement) {
     let [count, sums @ .., aa, bb, ab] = wide((&grid.chroma, &other.chroma, map));
     let (sums, squares) = ([[sums[0], sums[1]], [sums[2], sums[3]]], [aa, bb, ab]);
     let scale = 1.0 / count.max(1.0);
     let plain = squares.map(|v| v * scale);
-    let product = |i: usize, j: usize| (sums[0][i] * sums[0][j] + sums[1][i] * sums[1][j]) * scale * scale;
-    let centred = [(plain[0] - product(0, 0)).max(0.0), (plain[1] - product(1, 1)).max(0.0), plain[2] - product(0, 1)];
+    let product =
+        |i: usize, j: usize| (sums[0][i] * sums[0][j] + sums[1][i] * sums[1][j]) * scale * scale;
+    let centred = [
+        (plain[0] - product(0, 0)).max(0.0),
+        (plain[1] - product(1, 1)).max(0.0),
+        plain[2] - product(0, 1),
+    ];
     let cosine = |[aa, bb, ab]: [f32; 3]| (ab + CHROMA_NOISE) / ((aa * bb).sqrt() + CHROMA_NOISE);
     found.colour = cosine(plain).max(cosine(centred)).min(1.0);
     found.chroma = [plain[0], plain[1]];
@@ -307,7 +395,8 @@ fn compare_chroma(grid: &Detail, other: &Detail, map: &Affine, found: &mut Agree
 impl Work for (&[Vec<f32>; 2], &[Vec<f32>; 2], &Affine) {
     type Found = [f32; 8];
 
-    /// The places that both cover; over them the sums of the first channel of either picture and of the second; of squares, and of products.
+    /// The places that both cover; over them the sums of the first channel of either picture and of
+    /// the second; of squares, and of products.
     #[inline(always)]
     fn run(self) -> Self::Found {
         let (n, (grid, other, map)) = (COARSE, self);
@@ -316,11 +405,18 @@ impl Work for (&[Vec<f32>; 2], &[Vec<f32>; 2], &Affine) {
             let (mut x, mut y, mut counts) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
             for l in 0..LANES {
                 let [u, v] = map.apply([at(i % n + l, n), at(i / n, n)]);
-                counts[l] = if most(u.abs(), v.abs()) <= 1.0 { 1.0 } else { 0.0 };
+                counts[l] = if most(u.abs(), v.abs()) <= 1.0 {
+                    1.0
+                } else {
+                    0.0
+                };
                 (x[l], y[l]) = ((u + 1.0) * half - 0.5, (v + 1.0) * half - 0.5);
             }
             for channel in 0..2 {
-                let (first, second) = (&grid[channel][i..][..LANES], samples(&other[channel], n, [&x, &y], [0.0; 2]));
+                let (first, second) = (
+                    &grid[channel][i..][..LANES],
+                    samples(&other[channel], n, [&x, &y], [0.0; 2]),
+                );
                 for l in 0..LANES {
                     let (p, q) = (counts[l] * first[l], counts[l] * second[l]);
                     sums[1 + 2 * channel][l] += p;
@@ -346,17 +442,32 @@ mod tests {
     #[test]
     fn a_picture_on_itself_agrees_as_with_a_copy_of_it() {
         for size in [16, 32, 48, 64] {
-            let samples = (0..3 * size * size).map(|i: usize| (i * i % 253) as u8).collect();
-            let picture = Picture::from_samples(Shape { size: size as u16, planes: 3 }, samples).unwrap();
+            let samples = (0..3 * size * size)
+                .map(|i: usize| (i * i % 253) as u8)
+                .collect();
+            let picture = Picture::from_samples(
+                Shape {
+                    size: size as u16,
+                    planes: 3,
+                },
+                samples,
+            )
+            .unwrap();
             let (own, copy) = (Detail::of(&picture), Detail::of(&picture));
             let mut scratch = Scratch::default();
             let level = own.levels.len() - 1;
-            let mut found = |other: &Detail| format!("{:?}", agreement(&own, other, level, &Affine::IDENTITY, &mut scratch));
+            let mut found = |other: &Detail| {
+                format!(
+                    "{:?}",
+                    agreement(&own, other, level, &Affine::IDENTITY, &mut scratch)
+                )
+            };
             assert_eq!(found(&own), found(&copy), "{size}");
         }
     }
 
-    /// Keys's convolution by its kernel, a = −1/2, over all samples of a plane that goes on at its border.
+    /// Keys's convolution by its kernel, a = −1/2, over all samples of a plane that goes on at its
+    /// border.
     fn slow(plane: &[f32], n: usize, place: [f32; 2]) -> f32 {
         let kernel = |t: f32| match t.abs() {
             t if t < 1.0 => (1.5 * t - 2.5) * t * t + 1.0,
@@ -364,9 +475,15 @@ mod tests {
             _ => 0.0,
         };
         let [x, y] = place.map(|u| ((u + 1.0) * 0.5 * n as f32 - 0.5).clamp(0.0, (n - 1) as f32));
-        let value = |i: i32, j: i32| plane[j.clamp(0, n as i32 - 1) as usize * n + i.clamp(0, n as i32 - 1) as usize];
+        let value = |i: i32, j: i32| {
+            plane[j.clamp(0, n as i32 - 1) as usize * n + i.clamp(0, n as i32 - 1) as usize]
+        };
         let all = -2..n as i32 + 2;
-        let row = |j: i32| all.clone().map(|i| kernel(x - i as f32) * value(i, j)).sum::<f32>();
+        let row = |j: i32| {
+            all.clone()
+                .map(|i| kernel(x - i as f32) * value(i, j))
+                .sum::<f32>()
+        };
         all.clone().map(|j| kernel(y - j as f32) * row(j)).sum()
     }
 
@@ -374,7 +491,11 @@ mod tests {
     fn a_plane_is_laid_as_the_kernel_says() {
         let n = 16;
         let plane: Vec<f32> = (0..n * n).map(|i| (i * 7919 % 251) as f32).collect();
-        for map in [Affine::IDENTITY, Affine([0.8, 0.1, 0.1, -0.05, 1.1, -0.2]), Affine([1.6, 0.0, 0.3, 0.2, 1.4, 0.0])] {
+        for map in [
+            Affine::IDENTITY,
+            Affine([0.8, 0.1, 0.1, -0.05, 1.1, -0.2]),
+            Affine([1.6, 0.0, 0.3, 0.2, 1.4, 0.0]),
+        ] {
             let (mut padded, mut count, mut out) = (Vec::new(), vec![0.0; n * n], vec![0.0; n * n]);
             pad(&plane, n, &mut padded);
             lay(&padded, n, &map, &mut count, &mut out);
@@ -382,8 +503,15 @@ mod tests {
                 let place = map.apply([at(i % n, n), at(i / n, n)]);
                 let depth = place[0].abs().max(place[1].abs());
                 assert!(count[i] == 0.0 || depth <= 1.0, "{map:?} {i}");
-                assert!(count[i] == 1.0 || depth > 1.0 - 2.0 * MARGINS[0] / n as f32, "{map:?} {i}");
-                assert!((out[i] - count[i] * slow(&plane, n, place)).abs() < 1e-2, "{map:?} {i} {}", out[i]);
+                assert!(
+                    count[i] == 1.0 || depth > 1.0 - 2.0 * MARGINS[0] / n as f32,
+                    "{map:?} {i}"
+                );
+                assert!(
+                    (out[i] - count[i] * slow(&plane, n, place)).abs() < 1e-2,
+                    "{map:?} {i} {}",
+                    out[i]
+                );
             }
         }
     }

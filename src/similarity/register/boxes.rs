@@ -1,6 +1,7 @@
 //! A plane → the sums over windows around each sample, windows cut at the border.
 //!
-//! Sums are taken in a fixed order, rows then columns, and the compiler may spread samples over lanes but not reorder one sum.
+//! Sums are taken in a fixed order, rows then columns, and the compiler may spread samples over
+//! lanes but not reorder one sum.
 
 /// Working memory.
 #[derive(Debug, Default)]
@@ -12,19 +13,28 @@ pub(super) struct Boxes {
 impl Boxes {
     /// Replaces every sample by the sum over the window of side 2 · `radius` + 1 around it.
     ///
-    /// Rows lie one after another with zeros between them, so that one loop takes all of them; what it gives for the zeros is not read.
+    /// Rows lie one after another with zeros between them, so that one loop takes all of them; what
+    /// it gives for the zeros is not read.
     #[inline(always)]
     pub(super) fn sum(&mut self, plane: &mut [f32], width: usize, radius: usize) {
         let stride = width + 2 * radius;
         let length = plane.len() / width * stride;
         self.padded.clear();
         self.padded.resize(length + 2 * radius, 0.0);
-        for (row, padded) in plane.chunks_exact(width).zip(self.padded.chunks_exact_mut(stride)) {
+        for (row, padded) in plane
+            .chunks_exact(width)
+            .zip(self.padded.chunks_exact_mut(stride))
+        {
             padded[radius..][..width].copy_from_slice(row);
         }
         self.across.clear();
         self.across.resize(length + 2 * radius * stride, 0.0);
-        add_shifted(&mut self.across[radius * stride..][..length], &self.padded, 1, radius);
+        add_shifted(
+            &mut self.across[radius * stride..][..length],
+            &self.padded,
+            1,
+            radius,
+        );
         let sums = &mut self.padded[..length];
         sums.fill(0.0);
         add_shifted(sums, &self.across, stride, radius);
@@ -48,7 +58,9 @@ fn add_shifted(out: &mut [f32], from: &[f32], step: usize, radius: usize) {
         }
         _ => {
             for k in 0..=2 * radius {
-                out.iter_mut().zip(&from[k * step..]).for_each(|(out, v)| *out += v);
+                out.iter_mut()
+                    .zip(&from[k * step..])
+                    .for_each(|(out, v)| *out += v);
             }
         }
     }
@@ -67,9 +79,13 @@ mod tests {
             Boxes::default().sum(&mut sums, side, radius);
             for y in 0..side {
                 for x in 0..side {
-                    let (rows, columns) =
-                        (y.saturating_sub(radius)..(y + radius + 1).min(side), x.saturating_sub(radius)..(x + radius + 1).min(side));
-                    let slow: f32 = rows.map(|v| columns.clone().map(|u| plane[v * side + u]).sum::<f32>()).sum();
+                    let (rows, columns) = (
+                        y.saturating_sub(radius)..(y + radius + 1).min(side),
+                        x.saturating_sub(radius)..(x + radius + 1).min(side),
+                    );
+                    let slow: f32 = rows
+                        .map(|v| columns.clone().map(|u| plane[v * side + u]).sum::<f32>())
+                        .sum();
                     assert_eq!(sums[y * side + x], slow, "{radius} {x} {y}");
                 }
             }

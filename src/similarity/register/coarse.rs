@@ -1,7 +1,9 @@
-//! Two outlines → the places from which refinement starts: one picture, shrunk, slid over the other.
+//! Two outlines → the places from which refinement starts: one picture, shrunk, slid over the
+//! other.
 //!
-//! Either picture may be the part of the other, so both are tried in both roles; every size of [`EIGHTHS`] at every offset, an overhang
-//! included. The measure is the normalised correlation of locally normalised luma, in integers.
+//! Either picture may be the part of the other, so both are tried in both roles; every size of
+//! [`EIGHTHS`] at every offset, an overhang included. The measure is the normalised correlation of
+//! locally normalised luma, in integers.
 
 use std::cell::RefCell;
 
@@ -30,9 +32,17 @@ pub(super) struct Place {
 impl Place {
     fn start(&self) -> Option<Start> {
         let scale = scale(self.size);
-        let shift = [0, 1].map(|i| (self.offset[i] as f32 - OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
+        let shift = [0, 1]
+            .map(|i| (self.offset[i] as f32 - OVERHANG as f32) * 2.0 / N as f32 + scale[i] - 1.0);
         let map = Affine::scale_and_shift(scale, shift);
-        Some(Start { map: if self.second_is_part { map.inverse()? } else { map }, score: self.score })
+        Some(Start {
+            map: if self.second_is_part {
+                map.inverse()?
+            } else {
+                map
+            },
+            score: self.score,
+        })
     }
 }
 
@@ -53,7 +63,12 @@ fn places_in(frame: &mut Frame, a: &Templates, b: &Templates) -> Vec<Place> {
             let (score, offset) = frame.slide(&part.slid(size));
             let [across, down] = scale(size);
             // Small sizes fit by chance, and count for less.
-            places.push(Place { size, offset, second_is_part, score: score * (across * down).sqrt().sqrt() });
+            places.push(Place {
+                size,
+                offset,
+                second_is_part,
+                score: score * (across * down).sqrt().sqrt(),
+            });
         }
     }
     places

@@ -1,8 +1,11 @@
-//! A Picture → what registration reads of it: an outline, and in detail a pyramid of luma, normalised locally, and coarse chroma.
+//! A Picture → what registration reads of it: an outline, and in detail a pyramid of luma,
+//! normalised locally, and coarse chroma.
 //!
-//! Luma is (R + 2G + B) / 4 (the Y of YCoCg, Malvar and Sullivan 2003). A level is the mean of 2 × 2 samples of the one below it, which is the
-//! LL band of the Haar transform up to its scale. Each level is made free of brightness and contrast in windows of 7 × 7: n = (y − μ) / √(σ² + c²)
-//! (divisive normalisation, as in Mittal et al. 2012, "No-reference image quality assessment in the spatial domain", equation 1).
+//! Luma is (R + 2G + B) / 4 (the Y of YCoCg, Malvar and Sullivan 2003). A level is the mean of 2 ×
+//! 2 samples of the one below it, which is the LL band of the Haar transform up to its scale. Each
+//! level is made free of brightness and contrast in windows of 7 × 7: n = (y − μ) / √(σ² + c²)
+//! (divisive normalisation, as in Mittal et al. 2012, "No-reference image quality assessment in the
+//! spatial domain", equation 1).
 
 use twox_hash::XxHash3_128;
 
@@ -33,11 +36,19 @@ pub(super) struct Level {
 
 impl Level {
     fn new(luma: Vec<f32>, side: usize) -> Self {
-        Self { side, norm: normalise(&luma, side), luma }
+        Self {
+            side,
+            norm: normalise(&luma, side),
+            luma,
+        }
     }
 
     fn turned(&self, turn: Turn) -> Self {
-        Self { side: self.side, luma: turn.of(&self.luma, self.side), norm: turn.of(&self.norm, self.side) }
+        Self {
+            side: self.side,
+            luma: turn.of(&self.luma, self.side),
+            norm: turn.of(&self.norm, self.side),
+        }
     }
 }
 
@@ -55,16 +66,23 @@ impl Outline {
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
         let (luma, fine) = luma(picture);
-        Self { key: XxHash3_128::oneshot(picture.samples()), templates: Templates::new(&resample(&luma, fine, FROM)) }
+        Self {
+            key: XxHash3_128::oneshot(picture.samples()),
+            templates: Templates::new(&resample(&luma, fine, FROM)),
+        }
     }
 
     /// The outline of the turned picture, but for the key.
     pub(super) fn turned(&self, turn: Turn) -> Self {
-        Self { key: self.key, templates: self.templates.turned(turn) }
+        Self {
+            key: self.key,
+            templates: self.templates.turned(turn),
+        }
     }
 }
 
-/// What a pair is aligned and compared by: about 12 KB for a picture of 32 × 32, 45 KB for one of 64 × 64.
+/// What a pair is aligned and compared by: about 12 KB for a picture of 32 × 32, 45 KB for one of
+/// 64 × 64.
 #[derive(Debug, Clone)]
 pub struct Detail {
     /// From coarse to fine; two levels at least.
@@ -74,15 +92,25 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Of a picture of any shape. Pictures of more than 48 samples a side are compared at 64 × 64, others at 32 × 32.
+    /// Of a picture of any shape. Pictures of more than 48 samples a side are compared at 64 × 64,
+    /// others at 32 × 32.
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
         let size = usize::from(picture.shape().size);
         let chroma = match planes(picture)[..] {
-            [r, g, b] => [zip3(r, g, b, |r, _, b| r - b), zip3(r, g, b, |r, g, b| g - 0.5 * (r + b))],
+            [r, g, b] => [
+                zip3(r, g, b, |r, _, b| r - b),
+                zip3(r, g, b, |r, g, b| g - 0.5 * (r + b)),
+            ],
             _ => [const { Vec::new() }; 2],
         };
-        let chroma = chroma.map(|plane| if plane.is_empty() { vec![0.0; COARSE * COARSE] } else { resample(&plane, size, COARSE) });
+        let chroma = chroma.map(|plane| {
+            if plane.is_empty() {
+                vec![0.0; COARSE * COARSE]
+            } else {
+                resample(&plane, size, COARSE)
+            }
+        });
         let (mut plane, mut side) = luma(picture);
         let mut levels = Vec::new();
         while side > COARSE {
@@ -117,12 +145,17 @@ impl Prepared {
     /// Prepares a picture of any shape.
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
-        Self { outline: Outline::of(picture), detail: Detail::of(picture) }
+        Self {
+            outline: Outline::of(picture),
+            detail: Detail::of(picture),
+        }
     }
 }
 
 fn planes(picture: &Picture) -> Vec<&[u8]> {
-    (0..usize::from(picture.shape().planes)).map(|i| picture.plane(i)).collect()
+    (0..usize::from(picture.shape().planes))
+        .map(|i| picture.plane(i))
+        .collect()
 }
 
 /// The luma at the finest level, and its side.
@@ -137,7 +170,11 @@ fn luma(picture: &Picture) -> (Vec<f32>, usize) {
 }
 
 fn zip3(a: &[u8], b: &[u8], c: &[u8], f: impl Fn(f32, f32, f32) -> f32) -> Vec<f32> {
-    a.iter().zip(b).zip(c).map(|((&a, &b), &c)| f(f32::from(a), f32::from(b), f32::from(c))).collect()
+    a.iter()
+        .zip(b)
+        .zip(c)
+        .map(|((&a, &b), &c)| f(f32::from(a), f32::from(b), f32::from(c)))
+        .collect()
 }
 
 /// Means of 2 × 2.
@@ -145,7 +182,12 @@ fn halve(plane: &[f32], side: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(side * side / 4);
     for rows in plane.chunks_exact(2 * side) {
         let (above, below) = rows.split_at(side);
-        out.extend(above.chunks_exact(2).zip(below.chunks_exact(2)).map(|(a, b)| ((a[0] + a[1]) + (b[0] + b[1])) * 0.25));
+        out.extend(
+            above
+                .chunks_exact(2)
+                .zip(below.chunks_exact(2))
+                .map(|(a, b)| ((a[0] + a[1]) + (b[0] + b[1])) * 0.25),
+        );
     }
     out
 }
@@ -159,7 +201,8 @@ fn resample(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
     }
 }
 
-/// A square plane at another side: the mean of the area under each sample; between samples where there are more than before.
+/// A square plane at another side: the mean of the area under each sample; between samples where
+/// there are more than before.
 fn resample_to(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
     let taps = Taps::new(from, to);
     taps.down(&taps.across(&transposed(plane, from)), to)
@@ -181,7 +224,10 @@ pub(super) struct Taps {
 
 impl Taps {
     pub(super) fn new(from: usize, to: usize) -> Self {
-        Self { from, of: (0..to).map(|i| taps(i, from, to)).collect() }
+        Self {
+            from,
+            of: (0..to).map(|i| taps(i, from, to)).collect(),
+        }
     }
 
     /// A plane of rows of the old length, given by columns: its rows made of the new one.
@@ -195,7 +241,9 @@ impl Taps {
         let mut out = vec![0.0; width * self.of.len()];
         for (row, taps) in out.chunks_exact_mut(width).zip(&self.of) {
             for &(at, weight) in taps {
-                row.iter_mut().zip(&plane[at * width..]).for_each(|(out, v)| *out += v * weight);
+                row.iter_mut()
+                    .zip(&plane[at * width..])
+                    .for_each(|(out, v)| *out += v * weight);
             }
         }
         out
@@ -207,7 +255,9 @@ impl Taps {
         for (out, taps) in out.iter_mut().zip(&self.of) {
             let mut sums = [0.0; W];
             for &(at, weight) in taps {
-                sums.iter_mut().zip(&plane[at]).for_each(|(sum, v)| *sum += v * weight);
+                sums.iter_mut()
+                    .zip(&plane[at])
+                    .for_each(|(sum, v)| *sum += v * weight);
             }
             *out = sums;
         }
@@ -216,11 +266,15 @@ impl Taps {
     /// Sample `i` of a line of the new length, by the definition.
     #[cfg(test)]
     pub(super) fn at(&self, i: usize, line: impl Fn(usize) -> f32) -> f32 {
-        self.of[i].iter().map(|&(at, weight)| line(at) * weight).sum()
+        self.of[i]
+            .iter()
+            .map(|&(at, weight)| line(at) * weight)
+            .sum()
     }
 }
 
-/// Which samples of `from` make sample `i` of `to`, with weights of sum one: a triangle when enlarging, a box when reducing.
+/// Which samples of `from` make sample `i` of `to`, with weights of sum one: a triangle when
+/// enlarging, a box when reducing.
 fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
     let step = from as f32 / to as f32;
     if step < 1.0 {
@@ -231,7 +285,10 @@ fn taps(i: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
     }
     let (start, end) = (i as f32 * step, (i + 1) as f32 * step);
     let covered = |at: usize| ((at + 1) as f32).min(end) - (at as f32).max(start);
-    (start as usize..from).map(|at| (at, covered(at) / step)).take_while(|tap| tap.1 > 0.0).collect()
+    (start as usize..from)
+        .map(|at| (at, covered(at) / step))
+        .take_while(|tap| tap.1 > 0.0)
+        .collect()
 }
 
 /// (y − μ) / √(σ² + c²) in windows, of a square plane of the side of a level.
@@ -273,11 +330,17 @@ impl<const N: usize, const WIDE: usize> Work for Side<'_, N, WIDE> {
         // Samples of a line that are in the window around one of them.
         let inside = |at: usize| ((at + RADIUS + 1).min(N) - at.saturating_sub(RADIUS)) as f32;
         let mut columns = [0.0; N];
-        columns.iter_mut().enumerate().for_each(|(x, column)| *column = inside(x));
+        columns
+            .iter_mut()
+            .enumerate()
+            .for_each(|(x, column)| *column = inside(x));
         for (y, (luma, out)) in luma[..N].iter().zip(&mut out[..N]).enumerate() {
             let rows = inside(y);
             for x in 0..N {
-                let [sum, square] = [window(|k| across[0][y + k][x]), window(|k| across[1][y + k][x])];
+                let [sum, square] = [
+                    window(|k| across[0][y + k][x]),
+                    window(|k| across[1][y + k][x]),
+                ];
                 let n = columns[x] * rows;
                 let mean = sum / n;
                 let variance = square / n - mean * mean;

@@ -1,24 +1,31 @@
-//! Two Pictures → how one lies on the other, and how well what overlaps agrees: the rule by which a pair is decided.
+//! Two Pictures → how one lies on the other, and how well what overlaps agrees: the rule by which a
+//! pair is decided.
 //!
-//! 0. **In place**: a pair that fits where it lies, at 16 × 16, is refined from there and from nowhere else.
-//! 1. **Prefilter** ([`start_score`], 3 µs with AVX-512): one picture at 12 sizes, slid over the other at 16 × 16 (`coarse`), gives up to
-//!    23 places to start from; a pair whose best is below [`START_SCORE`] ends here, which are three in four. So far an [`Outline`] of each
-//!    picture is enough ([`begin`]).
-//! 2. **Refinement** (`refine`): the best four starts by Gauss–Newton steps to an affine map at 16 × 16, the best three of these at 32 × 32, the
-//!    best of these at 64 × 64 (pictures of more than 48 samples a side). Blocks that disagree lose their weight. A pair that scores too little
-//!    at 32 × 32, before or after, ends there.
-//! 3. **Agreement** (`agree`): the picture that is shown larger is laid on the grid of the other, and the structure of luma is compared in
-//!    windows of 5 × 5, each counted by its texture.
+//! 0. **In place**: a pair that fits where it lies, at 16 × 16, is refined from there and from
+//!    nowhere else.
+//! 1. **Prefilter** ([`start_score`], 3 µs with AVX-512): one picture at 12 sizes, slid over the
+//!    other at 16 × 16 (`coarse`), gives up to 23 places to start from; a pair whose best is below
+//!    [`START_SCORE`] ends here, which are three in four. So far an [`Outline`] of each picture is
+//!    enough ([`begin`]).
+//! 2. **Refinement** (`refine`): the best four starts by Gauss–Newton steps to an affine map at 16
+//!    × 16, the best three of these at 32 × 32, the best of these at 64 × 64 (pictures of more than
+//!    48 samples a side). Blocks that disagree lose their weight. A pair that scores too little at
+//!    32 × 32, before or after, ends there.
+//! 3. **Agreement** (`agree`): the picture that is shown larger is laid on the grid of the other,
+//!    and the structure of luma is compared in windows of 5 × 5, each counted by its texture.
 //!
 //! # Similarity
-//! S = (1 + colour) / 2 · A / (T + k): T the textured share of the frame that takes part, A the sum of agreement over it, k = [`PRIOR`]
-//! textured shares that are taken to disagree until shown otherwise; colour is how well chroma agrees, 1 where one picture has none. So a
-//! small overlap, and a picture with little texture, cannot be similar however well they fit: S ≤ T / (T + k). Where that bound is below the
-//! threshold the pair has *too little texture to tell* ([`Alignment::telling`]).
+//! S = (1 + colour) / 2 · A / (T + k): T the textured share of the frame that takes part, A the sum
+//! of agreement over it, k = [`PRIOR`] textured shares that are taken to disagree until shown
+//! otherwise; colour is how well chroma agrees, 1 where one picture has none. So a small overlap,
+//! and a picture with little texture, cannot be similar however well they fit: S ≤ T / (T + k).
+//! Where that bound is below the threshold the pair has *too little texture to tell*
+//! ([`Alignment::telling`]).
 //!
 //! # Symmetry and determinism
-//! A pair is always registered in one order, by a hash of the samples, and the result is turned around for the other; so `register(a, b)` and
-//! `register(b, a)` have the same similarity and opposite maps. Integers and f32 with + − × ÷ √ and comparisons only, every sum in the order in
+//! A pair is always registered in one order, by a hash of the samples, and the result is turned
+//! around for the other; so `register(a, b)` and `register(b, a)` have the same similarity and
+//! opposite maps. Integers and f32 with + − × ÷ √ and comparisons only, every sum in the order in
 //! which it is written, no fused operations: the same bits on every CPU and thread.
 
 mod affine;
@@ -57,10 +64,11 @@ pub const RULE: &str = "registration/6";
 
 /// The score of the prefilter below which a pair is not worth aligning.
 pub const START_SCORE: f32 = 0.5;
-/// Pictures that score this where they lie are aligned from there, and no other start is looked for.
+/// Pictures that score this where they lie are aligned from there, and no other start is looked
+/// for.
 const IN_PLACE: f32 = 0.6;
-/// Two pictures are near-duplicates when their similarity is at least this: what `wsidx calibrate` gives for CIFAR-10 at 2 false ones in 10,000
-/// images (see the record of pairs).
+/// Two pictures are near-duplicates when their similarity is at least this: what `wsidx calibrate`
+/// gives for CIFAR-10 at 2 false ones in 10,000 images (see the record of pairs).
 pub const EDGE_SIMILARITY: f32 = 0.7;
 /// The share of the frame, textured and disagreeing, that every pair is taken to have.
 pub const PRIOR: f32 = 0.1;
@@ -71,8 +79,9 @@ const STARTS: [usize; 3] = [4, 3, 1];
 const STEPS: [usize; 3] = [4, 5, 4];
 /// Two starts are one where no sample is farther apart than this.
 const SAME: f32 = 1.0;
-/// The least score at each level: of the best start before its refinement, and after. Of the pairs that end at a similarity of 0.5 or more,
-/// these lose under one in a thousand; of the others they end half before 32 × 32 is refined, and four in five before 64 × 64.
+/// The least score at each level: of the best start before its refinement, and after. Of the pairs
+/// that end at a similarity of 0.5 or more, these lose under one in a thousand; of the others they
+/// end half before 32 × 32 is refined, and four in five before 64 × 64.
 const HOPE: [[f32; 2]; 3] = [[0.0, 0.0], [0.35, 0.4], [0.0, 0.0]];
 
 /// How one picture lies on another, and how alike they are.
@@ -80,7 +89,8 @@ const HOPE: [[f32; 2]; 3] = [[0.0, 0.0], [0.35, 0.4], [0.0, 0.0]];
 pub struct Alignment {
     /// In [0, 1]; 1 for equal pictures, 0 where no way was found to lay one on the other.
     pub similarity: f32,
-    /// What it would be if all that overlaps agreed: T / (T + k). Below the threshold, there is too little texture to tell.
+    /// What it would be if all that overlaps agreed: T / (T + k). Below the threshold, there is too
+    /// little texture to tell.
     pub telling: f32,
     /// The map from the frame of the first picture to that of the second, the turn included.
     pub map: Affine,
@@ -121,20 +131,35 @@ impl Alignment {
     fn reversed(self) -> Self {
         let [first, second] = self.overlap;
         let map = self.map.inverse().unwrap_or(Affine::IDENTITY);
-        Self { map, turn: self.turn.inverse(), overlap: [second, first], gain: 1.0 / self.gain, brighter: -self.brighter, ..self }
+        Self {
+            map,
+            turn: self.turn.inverse(),
+            overlap: [second, first],
+            gain: 1.0 / self.gain,
+            brighter: -self.brighter,
+            ..self
+        }
     }
 }
 
 /// The score of the prefilter, 0 to 1: that of the best start; symmetric.
 #[must_use]
 pub fn start_score(a: &Outline, b: &Outline) -> f32 {
-    coarse::places(&a.templates, &b.templates).iter().fold(0.0, |best, place| place.score.max(best))
+    coarse::places(&a.templates, &b.templates)
+        .iter()
+        .fold(0.0, |best, place| place.score.max(best))
 }
 
 /// Registers a pair, the first picture turned first. See the module for the method.
 #[must_use]
 pub fn register(a: &Prepared, b: &Prepared, turn: Turn) -> Alignment {
-    begin(&a.outline, &b.outline, turn).map_or(Alignment { turn, ..Alignment::NONE }, |begun| begun.finish(&a.detail, &b.detail))
+    begin(&a.outline, &b.outline, turn).map_or(
+        Alignment {
+            turn,
+            ..Alignment::NONE
+        },
+        |begun| begun.finish(&a.detail, &b.detail),
+    )
 }
 
 /// A pair that is worth aligning.
@@ -152,41 +177,81 @@ pub struct Begun {
 #[must_use]
 pub fn begin(a: &Outline, b: &Outline, turn: Turn) -> Option<Begun> {
     if a.key == b.key && turn == Turn::NONE {
-        return Some(Begun { starts: None, turn, reversed: false });
+        return Some(Begun {
+            starts: None,
+            turn,
+            reversed: false,
+        });
     }
     let reversed = a.key > b.key;
-    let (a, b, turn) = if reversed { (b, a, turn.inverse()) } else { (a, b, turn) };
-    let a = if turn == Turn::NONE { Cow::Borrowed(a) } else { Cow::Owned(a.turned(turn)) };
+    let (a, b, turn) = if reversed {
+        (b, a, turn.inverse())
+    } else {
+        (a, b, turn)
+    };
+    let a = if turn == Turn::NONE {
+        Cow::Borrowed(a)
+    } else {
+        Cow::Owned(a.turned(turn))
+    };
     let in_place = a.templates.in_place(&b.templates);
     if in_place >= IN_PLACE {
-        let starts = Some(vec![Start { map: Affine::IDENTITY, score: in_place }]);
-        return Some(Begun { starts, turn, reversed });
+        let starts = Some(vec![Start {
+            map: Affine::IDENTITY,
+            score: in_place,
+        }]);
+        return Some(Begun {
+            starts,
+            turn,
+            reversed,
+        });
     }
     let places = coarse::places(&a.templates, &b.templates);
     let worth = places.iter().any(|place| place.score >= START_SCORE);
-    worth.then(|| Begun { starts: Some(coarse::starts(&places)), turn, reversed })
+    worth.then(|| Begun {
+        starts: Some(coarse::starts(&places)),
+        turn,
+        reversed,
+    })
 }
 
 impl Begun {
     /// The rest of [`register`], of the same pictures in the same order.
     #[must_use]
     pub fn finish(&self, a: &Detail, b: &Detail) -> Alignment {
-        let Some(starts) = &self.starts else { return equal(a) };
+        let Some(starts) = &self.starts else {
+            return equal(a);
+        };
         let (first, second) = if self.reversed { (b, a) } else { (a, b) };
         let found = if self.turn == Turn::NONE {
             upright(first, second, self.turn, starts)
         } else {
             let found = upright(&first.turned(self.turn), second, self.turn, starts);
-            Alignment { map: found.map.after(&self.turn.inverse().to_original()), ..found }
+            Alignment {
+                map: found.map.after(&self.turn.inverse().to_original()),
+                ..found
+            }
         };
-        if self.reversed { found.reversed() } else { found }
+        if self.reversed {
+            found.reversed()
+        } else {
+            found
+        }
     }
 }
 
 /// How a picture lies on itself.
 #[must_use]
 pub fn equal(picture: &Detail) -> Alignment {
-    let found = with_scratch(|scratch| agreement(picture, picture, picture.levels.len() - 1, &Affine::IDENTITY, scratch));
+    let found = with_scratch(|scratch| {
+        agreement(
+            picture,
+            picture,
+            picture.levels.len() - 1,
+            &Affine::IDENTITY,
+            scratch,
+        )
+    });
     Alignment {
         similarity: 1.0,
         telling: found.telling(),
@@ -198,7 +263,8 @@ pub fn equal(picture: &Detail) -> Alignment {
     }
 }
 
-/// The similarity that a picture has enough texture for. Below the threshold, nothing but the same pixels can be its near-duplicate.
+/// The similarity that a picture has enough texture for. Below the threshold, nothing but the same
+/// pixels can be its near-duplicate.
 #[must_use]
 pub fn telling(picture: &Detail) -> f32 {
     equal(picture).telling
@@ -213,26 +279,59 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
 
 /// Registers two pictures, the first of them turned already.
 fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
-    let Some(fit) = align(a, b, starts) else { return Alignment { turn, ..Alignment::NONE } };
-    let Some(back) = fit.map.inverse() else { return Alignment { turn, ..Alignment::NONE } };
+    let Some(fit) = align(a, b, starts) else {
+        return Alignment {
+            turn,
+            ..Alignment::NONE
+        };
+    };
+    let Some(back) = fit.map.inverse() else {
+        return Alignment {
+            turn,
+            ..Alignment::NONE
+        };
+    };
     let level = a.levels.len().min(b.levels.len()) - 1;
-    // The grid is that of the picture that shows more, so that the other is reduced and not enlarged.
+    // The grid is that of the picture that shows more, so that the other is reduced and not
+    // enlarged.
     let forward = fit.map.determinant() >= 1.0;
-    let (grid, other, map, inverse) = if forward { (a, b, fit.map, back) } else { (b, a, back, fit.map) };
+    let (grid, other, map, inverse) = if forward {
+        (a, b, fit.map, back)
+    } else {
+        (b, a, back, fit.map)
+    };
     let found = with_scratch(|scratch| agreement(grid, other, level, &map, scratch));
-    let needs = needs::needs(&grid.levels[level], &other.levels[level], &map, turn, &found);
+    let needs = needs::needs(
+        &grid.levels[level],
+        &other.levels[level],
+        &map,
+        turn,
+        &found,
+    );
     let covered = covered(&inverse);
     Alignment {
         similarity: found.similarity(),
         telling: found.telling(),
         map: fit.map,
         turn,
-        overlap: if forward { [found.overlap, covered] } else { [covered, found.overlap] },
+        overlap: if forward {
+            [found.overlap, covered]
+        } else {
+            [covered, found.overlap]
+        },
         texture: found.texture,
         agreement: found.agreement(),
         colour: found.colour,
-        gain: if forward { found.gain } else { 1.0 / found.gain },
-        brighter: if forward { found.brighter } else { -found.brighter },
+        gain: if forward {
+            found.gain
+        } else {
+            1.0 / found.gain
+        },
+        brighter: if forward {
+            found.brighter
+        } else {
+            -found.brighter
+        },
         needs,
     }
 }
@@ -240,7 +339,11 @@ fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
 /// The share of a frame that lands in the other, counted on a grid of 32 × 32.
 fn covered(map: &Affine) -> f32 {
     const N: usize = 32;
-    let inside = |i: &usize| map.apply([at(i % N, N), at(i / N, N)]).iter().all(|u| u.abs() <= 1.0);
+    let inside = |i: &usize| {
+        map.apply([at(i % N, N), at(i / N, N)])
+            .iter()
+            .all(|u| u.abs() <= 1.0)
+    };
     (0..N * N).filter(inside).count() as f32 / (N * N) as f32
 }
 
@@ -249,7 +352,13 @@ fn align(a: &Detail, b: &Detail, starts: &[Start]) -> Option<Fit> {
     thread_local! {
         static FIXED: RefCell<Fixed> = RefCell::default();
     }
-    let mut fits: Vec<Fit> = starts.iter().map(|start| Fit { map: start.map, score: start.score }).collect();
+    let mut fits: Vec<Fit> = starts
+        .iter()
+        .map(|start| Fit {
+            map: start.map,
+            score: start.score,
+        })
+        .collect();
     for (level, (a, b)) in a.levels.iter().zip(&b.levels).enumerate() {
         fits.truncate(STARTS[level]);
         fits = FIXED.with_borrow_mut(|fixed| {
@@ -268,7 +377,11 @@ fn refined(fits: &[Fit], fixed: &Fixed, other: &Level, level: usize) -> Option<V
     if looks.iter().all(|look| look.score < before) {
         return None;
     }
-    let mut fits: Vec<Fit> = fits.iter().zip(looks).map(|(fit, look)| fixed.refine(other, fit.map, look, STEPS[level])).collect();
+    let mut fits: Vec<Fit> = fits
+        .iter()
+        .zip(looks)
+        .map(|(fit, look)| fixed.refine(other, fit.map, look, STEPS[level]))
+        .collect();
     fits.sort_by(|a, b| b.score.total_cmp(&a.score));
     (fits[0].score >= after).then_some(fits)
 }
@@ -277,7 +390,10 @@ fn refined(fits: &[Fit], fixed: &Fixed, other: &Level, level: usize) -> Option<V
 fn apart(fits: &[Fit], fixed: &Fixed) -> Vec<Fit> {
     let mut kept: Vec<Fit> = Vec::with_capacity(fits.len());
     for fit in fits {
-        if kept.iter().all(|better| fixed.samples_apart(&better.map, &fit.map) >= SAME) {
+        if kept
+            .iter()
+            .all(|better| fixed.samples_apart(&better.map, &fit.map) >= SAME)
+        {
             kept.push(*fit);
         }
     }

@@ -1,4 +1,5 @@
-//! What it takes to make one picture of a pair into the other; a set, so that a policy can say which changes leave a picture the same.
+//! What it takes to make one picture of a pair into the other; a set, so that a policy can say
+//! which changes leave a picture the same.
 
 use super::{
     affine::{Affine, Turn},
@@ -84,12 +85,18 @@ impl Needs {
 
     /// The change of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, need)| need)
+        Self::NAMES
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, need)| need)
     }
 
     /// The names of what is in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter(move |(_, need)| need.within(self)).map(|(name, _)| name)
+        Self::NAMES
+            .into_iter()
+            .filter(move |(_, need)| need.within(self))
+            .map(|(name, _)| name)
     }
 }
 
@@ -109,9 +116,20 @@ const COVERED: f32 = 0.03;
 const REST_AGREES: f32 = 0.75;
 
 /// What an alignment needed. The map is from the grid's frame to the other's.
-pub(super) fn needs(grid: &Level, other: &Level, map: &Affine, turn: Turn, found: &Agreement) -> Needs {
-    let outside = map.inverse().map_or(Needs::NOTHING, |back| outside(grid, map).and(outside(other, &back)));
-    let [least, most] = [found.chroma[0].min(found.chroma[1]), found.chroma[0].max(found.chroma[1])];
+pub(super) fn needs(
+    grid: &Level,
+    other: &Level,
+    map: &Affine,
+    turn: Turn,
+    found: &Agreement,
+) -> Needs {
+    let outside = map.inverse().map_or(Needs::NOTHING, |back| {
+        outside(grid, map).and(outside(other, &back))
+    });
+    let [least, most] = [
+        found.chroma[0].min(found.chroma[1]),
+        found.chroma[0].max(found.chroma[1]),
+    ];
     let grey = least < COLOURLESS && most > 8.0 * COLOURLESS.max(least);
     let tinted = !grey && found.colour < TINTED;
     let changed = found.gain > GAIN || found.gain * GAIN < 1.0 || found.brighter.abs() > BRIGHTER;
@@ -127,8 +145,9 @@ pub(super) fn needs(grid: &Level, other: &Level, map: &Affine, turn: Turn, found
         .and(Needs::OVERLAY.when(covered > COVERED * found.overlap && rest > REST_AGREES))
 }
 
-/// What the part of a frame that the other picture does not show is: nothing, a flat border, or more of the picture. Samples within one of
-/// the edge are mixed with the picture and not looked at.
+/// What the part of a frame that the other picture does not show is: nothing, a flat border, or
+/// more of the picture. Samples within one of the edge are mixed with the picture and not looked
+/// at.
 fn outside(level: &Level, map: &Affine) -> Needs {
     let n = level.side;
     let edge = 1.0 + 2.0 / n as f32;
@@ -137,26 +156,51 @@ fn outside(level: &Level, map: &Affine) -> Needs {
         let [u, v] = map.apply([x, y]);
         (u.abs() > most) | (v.abs() > most)
     };
-    let missed: u32 = places.iter().map(|&y| places.iter().map(|&x| u32::from(beyond(1.0, x, y))).sum::<u32>()).sum();
+    let missed: u32 = places
+        .iter()
+        .map(|&y| {
+            places
+                .iter()
+                .map(|&x| u32::from(beyond(1.0, x, y)))
+                .sum::<u32>()
+        })
+        .sum();
     if (missed as f32) < MISSES * (n * n) as f32 {
         return Needs::NOTHING;
     }
     let (mut seen, mut flat) = (0usize, 0usize);
     for (y, &v) in places.iter().enumerate() {
-        for (x, _) in places.iter().enumerate().filter(|&(_, &u)| beyond(edge, u, v)) {
+        for (x, _) in places
+            .iter()
+            .enumerate()
+            .filter(|&(_, &u)| beyond(edge, u, v))
+        {
             seen += 1;
             flat += usize::from(is_flat(level, x, y));
         }
     }
-    if seen > 0 && flat * 5 >= seen * 4 { Needs::BORDER } else { Needs::CROP }
+    if seen > 0 && flat * 5 >= seen * 4 {
+        Needs::BORDER
+    } else {
+        Needs::CROP
+    }
 }
 
-/// Whether a sample is within three grey levels of its neighbours to the left and above, or to the right and below, at the border.
+/// Whether a sample is within three grey levels of its neighbours to the left and above, or to the
+/// right and below, at the border.
 fn is_flat(level: &Level, x: usize, y: usize) -> bool {
     let n = level.side;
     let here = level.luma[y * n + x];
-    let across = if 2 * x < n { y * n + x.saturating_sub(1) } else { y * n + (x + 1).min(n - 1) };
-    let down = if 2 * y < n { y.saturating_sub(1) * n + x } else { (y + 1).min(n - 1) * n + x };
+    let across = if 2 * x < n {
+        y * n + x.saturating_sub(1)
+    } else {
+        y * n + (x + 1).min(n - 1)
+    };
+    let down = if 2 * y < n {
+        y.saturating_sub(1) * n + x
+    } else {
+        (y + 1).min(n - 1) * n + x
+    };
     (here - level.luma[across]).abs() <= 3.0 && (here - level.luma[down]).abs() <= 3.0
 }
 
@@ -169,8 +213,18 @@ mod tests {
         let set = Needs::CROP.and(Needs::MIRROR);
         assert_eq!(set.names().collect::<Vec<_>>(), ["crop", "mirror"]);
         assert_eq!(Needs::from_bits(set.bits()), Some(set));
-        assert!(Needs::CROP.within(set) && !set.within(Needs::CROP) && Needs::NOTHING.within(Needs::NOTHING));
+        assert!(
+            Needs::CROP.within(set)
+                && !set.within(Needs::CROP)
+                && Needs::NOTHING.within(Needs::NOTHING)
+        );
         assert_eq!(Needs::from_bits(1 << 8), None);
-        assert_eq!(Needs::NAMES.iter().fold(Needs::NOTHING, |all, (_, need)| all.and(*need)).bits(), 255);
+        assert_eq!(
+            Needs::NAMES
+                .iter()
+                .fold(Needs::NOTHING, |all, (_, need)| all.and(*need))
+                .bits(),
+            255
+        );
     }
 }

@@ -23,13 +23,17 @@ pub(super) fn whole(x: f32) -> u32 {
     (x + WHOLE).to_bits() & 0x7f_ffff
 }
 
-/// Between four samples, linearly, at several places that are all shifted alike; beyond the border its value.
+/// Between four samples, linearly, at several places that are all shifted alike; beyond the border
+/// its value.
 #[inline(always)]
 pub(super) fn samples(plane: &[f32], n: usize, [x, y]: [&Lanes; 2], shift: [f32; 2]) -> Lanes {
     let (most, side) = ((n - 1) as f32, n as f32);
     let (mut p, mut q, mut corner) = ([0f32; LANES], [0f32; LANES], [0u32; LANES]);
     for l in 0..LANES {
-        let (u, v) = ((x[l] + shift[0]).clamp(0.0, most), (y[l] + shift[1]).clamp(0.0, most));
+        let (u, v) = (
+            (x[l] + shift[0]).clamp(0.0, most),
+            (y[l] + shift[1]).clamp(0.0, most),
+        );
         let (left, top) = (below(u, most), below(v, most));
         (p[l], q[l]) = (u - left, v - top);
         corner[l] = whole(top * side + left);
@@ -37,11 +41,15 @@ pub(super) fn samples(plane: &[f32], n: usize, [x, y]: [&Lanes; 2], shift: [f32;
     let mut four = [[0.0; LANES]; 4];
     for l in 0..LANES {
         let window = &plane[corner[l] as usize..][..n + 2];
-        (four[0][l], four[1][l], four[2][l], four[3][l]) = (window[0], window[1], window[n], window[n + 1]);
+        (four[0][l], four[1][l], four[2][l], four[3][l]) =
+            (window[0], window[1], window[n], window[n + 1]);
     }
     let mut out = [0.0; LANES];
     for l in 0..LANES {
-        let (a, b) = (four[0][l] + p[l] * (four[1][l] - four[0][l]), four[2][l] + p[l] * (four[3][l] - four[2][l]));
+        let (a, b) = (
+            four[0][l] + p[l] * (four[1][l] - four[0][l]),
+            four[2][l] + p[l] * (four[3][l] - four[2][l]),
+        );
         out[l] = a + q[l] * (b - a);
     }
     out
@@ -70,7 +78,10 @@ pub(super) mod tests {
         let (p, q) = (x - left as f32, y - top as f32);
         let at = top * n + left;
         let (above, below) = (&plane[at..at + 2], &plane[at + n..at + n + 2]);
-        let (a, b) = (above[0] + p * (above[1] - above[0]), below[0] + p * (below[1] - below[0]));
+        let (a, b) = (
+            above[0] + p * (above[1] - above[0]),
+            below[0] + p * (below[1] - below[0]),
+        );
         a + q * (b - a)
     }
 
@@ -79,11 +90,19 @@ pub(super) mod tests {
         for level in &noise(64, 1).levels {
             let n = level.side;
             for i in 0..4_000 {
-                let place = |k: usize| ((i * 8 + k).wrapping_mul(40_503) & 0xffff) as f32 / 65_536.0 * (n + 4) as f32 - 2.0;
-                let (x, y) = (std::array::from_fn(place), std::array::from_fn(|l| place(l + 9).round()));
+                let place = |k: usize| {
+                    ((i * 8 + k).wrapping_mul(40_503) & 0xffff) as f32 / 65_536.0 * (n + 4) as f32
+                        - 2.0
+                };
+                let (x, y) = (
+                    std::array::from_fn(place),
+                    std::array::from_fn(|l| place(l + 9).round()),
+                );
                 let shift = [place(3) - place(5), if i % 2 == 0 { 0.0 } else { place(7) }];
                 let found = samples(&level.norm, n, [&x, &y], shift);
-                let slow: Lanes = std::array::from_fn(|l| sample(&level.norm, n, x[l] + shift[0], y[l] + shift[1]));
+                let slow: Lanes = std::array::from_fn(|l| {
+                    sample(&level.norm, n, x[l] + shift[0], y[l] + shift[1])
+                });
                 assert_eq!(found.map(f32::to_bits), slow.map(f32::to_bits), "{n} {i}");
             }
         }

@@ -1,6 +1,9 @@
 //! The bytes of a file, mapped or copied. The only unsafe code of the store: a file is mapped here.
 
-#![allow(unsafe_code, reason = "mapping a file is unsafe, and nothing else is done in this file")]
+#![allow(
+    unsafe_code,
+    reason = "mapping a file is unsafe, and nothing else is done in this file"
+)]
 
 use std::{fs::File, io, ops::Deref, sync::Arc};
 
@@ -48,9 +51,11 @@ impl Bytes {
             return Ok(Self::copied(&[]));
         }
         let length = usize::try_from(len).map_err(|_| too_short(has, len))?;
-        // SAFETY: the file is opened for reading and holds `len` bytes. Files of the store only grow, and are removed by name, which
-        // leaves the map in place: no program of ours cuts or overwrites a mapped range. A foreign program that does so breaks the
-        // assumption that the manual states for every memory-mapped store; checksums are taken before the bytes are used.
+        // SAFETY: the file is opened for reading and holds `len` bytes. Files of the store only
+        // grow, and are removed by name, which leaves the map in place: no program of ours cuts or
+        // overwrites a mapped range. A foreign program that does so breaks the assumption that the
+        // manual states for every memory-mapped store; checksums are taken before the bytes are
+        // used.
         let map = unsafe { MmapOptions::new().len(length).map(file)? };
         Ok(Self(Arc::new(Held::Mapped(map))))
     }

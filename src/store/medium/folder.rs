@@ -1,9 +1,13 @@
 //! [`Medium`] over a folder of the file system.
 //!
-//! Every call goes through one handle of the folder and refuses symbolic links and whatever is no regular file, so that nobody can swap
-//! a part of the store for something else by renaming a folder above it or planting a link in it.
+//! Every call goes through one handle of the folder and refuses symbolic links and whatever is no
+//! regular file, so that nobody can swap a part of the store for something else by renaming a
+//! folder above it or planting a link in it.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +27,8 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, open, openat, renameat, unlinkat};
 
 use super::{Bytes, Medium, is_plain, plain, too_long};
 
-/// How many files are kept open for reading: packs of 256 MiB, so 128 GiB are read without opening a file twice.
+/// How many files are kept open for reading: packs of 256 MiB, so 128 GiB are read without opening
+/// a file twice.
 const KEPT_OPEN: usize = 512;
 
 /// A real folder. Files are made with mode 0644 (less the umask).
@@ -48,7 +53,12 @@ impl Folder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = open(path, flags, Mode::empty())?;
-        Ok(Self { path: path.to_owned(), folder, growing: Handles::default(), reading: Handles::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            growing: Handles::default(),
+            reading: Handles::default(),
+        })
     }
 
     /// Opens the folder `name` in a folder; neither is a symbolic link.
@@ -57,17 +67,33 @@ impl Folder {
     /// As [`Folder::open`].
     pub fn open_in(folder: &Path, name: &str) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let inner = openat(open(folder, flags, Mode::empty())?, plain(name)?, flags, Mode::empty())?;
-        Ok(Self { path: folder.join(name), folder: inner, growing: Handles::default(), reading: Handles::default() })
+        let inner = openat(
+            open(folder, flags, Mode::empty())?,
+            plain(name)?,
+            flags,
+            Mode::empty(),
+        )?;
+        Ok(Self {
+            path: folder.join(name),
+            folder: inner,
+            growing: Handles::default(),
+            reading: Handles::default(),
+        })
     }
 
-    /// Opens a regular file of this user. Without O_NONBLOCK a planted FIFO would block for ever. A file that is written to must have no other
-    /// name: with a hard link somebody could lead the bytes elsewhere.
+    /// Opens a regular file of this user. Without O_NONBLOCK a planted FIFO would block for ever. A
+    /// file that is written to must have no other name: with a hard link somebody could lead the
+    /// bytes elsewhere.
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
         let writes = flags.contains(OFlags::WRONLY);
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(openat(&self.folder, plain(name)?, flags, Mode::from_raw_mode(0o644))?);
+        let file = File::from(openat(
+            &self.folder,
+            plain(name)?,
+            flags,
+            Mode::from_raw_mode(0o644),
+        )?);
         let meta = file.metadata()?;
         if !meta.is_file() {
             refused("this is not a regular file")
@@ -133,8 +159,14 @@ impl Medium for Folder {
 
     fn read_whole(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.open_file(name, OFlags::RDONLY)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > most { Err(too_long(most)) } else { Ok(bytes) }
+        self.open_file(name, OFlags::RDONLY)?
+            .take(most.saturating_add(1))
+            .read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            Err(too_long(most))
+        } else {
+            Ok(bytes)
+        }
     }
 
     fn map(&self, name: &str, len: u64) -> io::Result<Bytes> {
@@ -142,7 +174,10 @@ impl Medium for Folder {
     }
 
     fn create(&self, name: &str) -> io::Result<()> {
-        let file = self.open_file(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL)?;
+        let file = self.open_file(
+            name,
+            OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
+        )?;
         self.forget(name);
         held(&self.growing).insert(name.to_owned(), Arc::new(file));
         Ok(())
@@ -159,12 +194,17 @@ impl Medium for Folder {
     fn sync_all<'n>(&self, names: &[&'n str]) -> Result<(), (&'n str, io::Error)> {
         let sync = |name: &'n str| self.sync(name).map_err(|error| (name, error));
         thread::scope(|scope| {
-            let syncing: Vec<_> = names.iter().map(|&name| (name, Builder::new().spawn_scoped(scope, move || sync(name)))).collect();
-            syncing.into_iter().try_for_each(|(name, thread)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                // There is no thread to be had.
-                Err(_) => sync(name),
-            })
+            let syncing: Vec<_> = names
+                .iter()
+                .map(|&name| (name, Builder::new().spawn_scoped(scope, move || sync(name))))
+                .collect();
+            syncing
+                .into_iter()
+                .try_for_each(|(name, thread)| match thread {
+                    Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    // There is no thread to be had.
+                    Err(_) => sync(name),
+                })
         })
     }
 
@@ -187,7 +227,11 @@ impl Medium for Folder {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        if name.is_empty() { self.path.clone() } else { self.path.join(name) }
+        if name.is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(name)
+        }
     }
 }
 
@@ -222,8 +266,14 @@ mod tests {
         let (_dir, folder) = folder();
         folder.create("a").unwrap();
         folder.append("a", b"1234").unwrap();
-        assert_eq!(folder.read("a", 2, &mut [0; 3]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert_eq!(folder.map("a", 5).err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            folder.read("a", 2, &mut [0; 3]).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        assert_eq!(
+            folder.map("a", 5).err().unwrap().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
     }
 
     #[test]
@@ -231,12 +281,19 @@ mod tests {
         let (_dir, folder) = folder();
         folder.create("new").unwrap();
         folder.append("new", b"new").unwrap();
-        assert_eq!(folder.create("new").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            folder.create("new").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         folder.create("old").unwrap();
         assert_eq!(folder.len("old").unwrap(), 0);
         folder.rename("new", "old").unwrap();
         assert_eq!(folder.list().unwrap(), ["old"]);
-        assert_eq!(folder.len("old").unwrap(), 3, "the handle of the replaced file is not used again");
+        assert_eq!(
+            folder.len("old").unwrap(),
+            3,
+            "the handle of the replaced file is not used again"
+        );
         folder.remove("old").unwrap();
         assert!(folder.len("old").is_err() && folder.append("old", b"x").is_err());
     }
@@ -248,13 +305,32 @@ mod tests {
         std::os::unix::fs::symlink("target", dir.path().join("link")).unwrap();
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         std::fs::write(dir.path().join(".hidden"), b"x").unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
-        for name in ["link", "sub", "pipe", "../target", "sub/x", ".hidden", "", ".."] {
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        for name in [
+            "link",
+            "sub",
+            "pipe",
+            "../target",
+            "sub/x",
+            ".hidden",
+            "",
+            "..",
+        ] {
             assert!(folder.read(name, 0, &mut []).is_err(), "{name:?} was read");
         }
         assert!(folder.append("link", b"y").is_err());
         std::fs::hard_link(dir.path().join("target"), dir.path().join("other")).unwrap();
-        assert!(folder.append("target", b"y").is_err(), "a file with another name was written to");
+        assert!(
+            folder.append("target", b"y").is_err(),
+            "a file with another name was written to"
+        );
         std::fs::remove_file(dir.path().join("other")).unwrap();
         folder.append("target", b"y").unwrap();
         assert_eq!(folder.list().unwrap(), ["link", "pipe", "sub", "target"]);

@@ -1,11 +1,17 @@
 //! [`Medium`] in memory, with power cuts: the crash model of the tests.
 //!
-//! It keeps apart what was written and what was synced, for the bytes of each file and for the names of the folder, and can be stopped
-//! at any operation. After that [`Memory::killed`] is what another process finds, and [`Memory::crash`] what a reboot finds under one
-//! of the [`Power::all`] fates of the unsynced part. It models loss in any order and in part, as SQLite's and redb's tests do; it does
-//! not model a disk that lies about a sync, nor bytes that change by themselves (for those: [`Memory::flip`], [`Memory::cut`]).
+//! It keeps apart what was written and what was synced, for the bytes of each file and for the
+//! names of the folder, and can be stopped at any operation. After that [`Memory::killed`] is what
+//! another process finds, and [`Memory::crash`] what a reboot finds under one of the [`Power::all`]
+//! fates of the unsynced part. It models loss in any order and in part, as SQLite's and redb's
+//! tests do; it does not model a disk that lies about a sync, nor bytes that change by themselves
+//! (for those: [`Memory::flip`], [`Memory::cut`]).
 
-#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "all bytes here were written by the test at hand")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "all bytes here were written by the test at hand"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,10 +22,12 @@ use std::{
 
 use super::{Bytes, Medium, plain, too_long, too_short};
 
-/// The unit in which unsynced bytes are lost independently: small, so that small tests see torn records.
+/// The unit in which unsynced bytes are lost independently: small, so that small tests see torn
+/// records.
 const SECTOR: usize = 32;
 
-/// A medium in memory that can be stopped and crashed. For tests only: nothing in it survives the process.
+/// A medium in memory that can be stopped and crashed. For tests only: nothing in it survives the
+/// process.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(std::sync::Arc<Mutex<State>>);
 
@@ -55,7 +63,8 @@ pub enum Data {
     Half,
     /// The length is kept, the second half reads as zeros.
     HalfThenZeros,
-    /// The length is kept, and each sector of 32 bytes by itself is kept or reads as zeros, as the number decides.
+    /// The length is kept, and each sector of 32 bytes by itself is kept or reads as zeros, as the
+    /// number decides.
     Scattered(u64),
 }
 
@@ -88,10 +97,27 @@ impl Power {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let scattered = (1..=4).map(Data::Scattered);
-        let data = [Data::Dropped, Data::Kept, Data::Half, Data::HalfThenZeros].into_iter().chain(scattered);
+        let data = [Data::Dropped, Data::Kept, Data::Half, Data::HalfThenZeros]
+            .into_iter()
+            .chain(scattered);
         let scattered = [1, 2, 3, 4].map(Names::Scattered);
-        let names = [&[Names::Dropped, Names::Kept, Names::OnlyAdded, Names::OnlyRemoved], &scattered[..]].concat();
-        data.flat_map(|data| names.iter().map(move |&names| Self { data, names }).collect::<Vec<_>>()).collect()
+        let names = [
+            &[
+                Names::Dropped,
+                Names::Kept,
+                Names::OnlyAdded,
+                Names::OnlyRemoved,
+            ],
+            &scattered[..],
+        ]
+        .concat();
+        data.flat_map(|data| {
+            names
+                .iter()
+                .map(move |&names| Self { data, names })
+                .collect::<Vec<_>>()
+        })
+        .collect()
     }
 }
 
@@ -112,15 +138,21 @@ impl Memory {
         self.state().operations
     }
 
-    /// Makes changing operation number `at` (from 0) and everything after it fail; if it is an append and `torn`, half of it happens.
+    /// Makes changing operation number `at` (from 0) and everything after it fail; if it is an
+    /// append and `torn`, half of it happens.
     pub fn fail_at(&self, at: u64, torn: bool) {
         self.state().stop = Some(Stop { at, torn });
     }
 
-    /// What the next process finds when this one was killed: all that was written, unsynced parts still unsynced.
+    /// What the next process finds when this one was killed: all that was written, unsynced parts
+    /// still unsynced.
     #[must_use]
     pub fn killed(&self) -> Self {
-        let state = State { operations: 0, stop: None, ..self.state().clone() };
+        let state = State {
+            operations: 0,
+            stop: None,
+            ..self.state().clone()
+        };
         Self(std::sync::Arc::new(Mutex::new(state)))
     }
 
@@ -133,9 +165,23 @@ impl Memory {
             .values()
             .filter_map(|&id| state.files.get(&id).map(|file| (id, file)))
             .map(|(id, file)| (id, bytes_after(file, power.data, id)))
-            .map(|(id, bytes)| (id, Written { synced: bytes.len(), bytes }))
+            .map(|(id, bytes)| {
+                (
+                    id,
+                    Written {
+                        synced: bytes.len(),
+                        bytes,
+                    },
+                )
+            })
             .collect();
-        let state = State { files, durable: names.clone(), names, operations: 0, stop: None };
+        let state = State {
+            files,
+            durable: names.clone(),
+            names,
+            operations: 0,
+            stop: None,
+        };
         Self(std::sync::Arc::new(Mutex::new(state)))
     }
 
@@ -145,7 +191,11 @@ impl Memory {
     /// There is no such file.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Vec<u8> {
-        self.state().file(name).expect("the file exists").bytes.clone()
+        self.state()
+            .file(name)
+            .expect("the file exists")
+            .bytes
+            .clone()
     }
 
     /// Flips the bits of `mask` in one byte.
@@ -172,20 +222,32 @@ impl Memory {
         let mut state = self.state();
         let id = state.fresh(name);
         state.durable.insert(name.to_owned(), id);
-        state.files.insert(id, Written { bytes: bytes.to_vec(), synced: bytes.len() });
+        state.files.insert(
+            id,
+            Written {
+                bytes: bytes.to_vec(),
+                synced: bytes.len(),
+            },
+        );
     }
 }
 
 /// A coin thrown by a key.
 fn is_kept<T: AsRef<[u8]>>(key: &[T]) -> bool {
-    let key: Vec<u8> = key.iter().flat_map(|part| part.as_ref().iter().copied()).collect();
+    let key: Vec<u8> = key
+        .iter()
+        .flat_map(|part| part.as_ref().iter().copied())
+        .collect();
     twox_hash::XxHash3_64::oneshot(&key) & 1 == 1
 }
 
 fn names_after(state: &State, names: Names) -> BTreeMap<String, u64> {
     let all: BTreeSet<_> = state.durable.keys().chain(state.names.keys()).collect();
     let fate = |name: &String| {
-        let (before, now) = (state.durable.get(name).copied(), state.names.get(name).copied());
+        let (before, now) = (
+            state.durable.get(name).copied(),
+            state.names.get(name).copied(),
+        );
         match names {
             Names::Dropped => before,
             Names::Kept => now,
@@ -195,7 +257,9 @@ fn names_after(state: &State, names: Names) -> BTreeMap<String, u64> {
             Names::Scattered(_) => before,
         }
     };
-    all.into_iter().filter_map(|name| fate(name).map(|id| (name.clone(), id))).collect()
+    all.into_iter()
+        .filter_map(|name| fate(name).map(|id| (name.clone(), id)))
+        .collect()
 }
 
 fn bytes_after(file: &Written, data: Data, id: u64) -> Vec<u8> {
@@ -219,8 +283,13 @@ fn bytes_after(file: &Written, data: Data, id: u64) -> Vec<u8> {
 
 impl State {
     fn file(&mut self, name: &str) -> io::Result<&mut Written> {
-        let id = self.names.get(plain(name)?).ok_or(io::ErrorKind::NotFound)?;
-        self.files.get_mut(id).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let id = self
+            .names
+            .get(plain(name)?)
+            .ok_or(io::ErrorKind::NotFound)?;
+        self.files
+            .get_mut(id)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Gives a name to a new number.
@@ -243,7 +312,8 @@ impl State {
         }
     }
 
-    /// Counts an operation that changes something; what is left of it when the process dies: `torn`.
+    /// Counts an operation that changes something; what is left of it when the process dies:
+    /// `torn`.
     fn operate(&mut self, torn: impl FnOnce(&mut Self)) -> io::Result<&mut Self> {
         let this = self.operations;
         self.operations += 1;
@@ -273,7 +343,9 @@ impl Medium for Memory {
         let bytes = &state.alive()?.file(name)?.bytes;
         let end = offset.saturating_add(buf.len() as u64);
         let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
-        let found = range.and_then(|(from, to)| bytes.get(from..to)).ok_or_else(|| too_short(bytes.len() as u64, end))?;
+        let found = range
+            .and_then(|(from, to)| bytes.get(from..to))
+            .ok_or_else(|| too_short(bytes.len() as u64, end))?;
         buf.copy_from_slice(found);
         Ok(())
     }
@@ -281,13 +353,20 @@ impl Medium for Memory {
     fn read_whole(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let mut state = self.state();
         let bytes = &state.alive()?.file(name)?.bytes;
-        if bytes.len() as u64 > most { Err(too_long(most)) } else { Ok(bytes.clone()) }
+        if bytes.len() as u64 > most {
+            Err(too_long(most))
+        } else {
+            Ok(bytes.clone())
+        }
     }
 
     fn map(&self, name: &str, len: u64) -> io::Result<Bytes> {
         let mut state = self.state();
         let bytes = &state.alive()?.file(name)?.bytes;
-        let found = usize::try_from(len).ok().and_then(|len| bytes.get(..len)).ok_or_else(|| too_short(bytes.len() as u64, len))?;
+        let found = usize::try_from(len)
+            .ok()
+            .and_then(|len| bytes.get(..len))
+            .ok_or_else(|| too_short(bytes.len() as u64, len))?;
         Ok(Bytes::copied(found))
     }
 
@@ -331,7 +410,10 @@ impl Medium for Memory {
         plain(to)?;
         let mut state = self.state();
         let state = state.operate(|_| ())?;
-        let id = state.names.remove(plain(from)?).ok_or(io::ErrorKind::NotFound)?;
+        let id = state
+            .names
+            .remove(plain(from)?)
+            .ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), id);
         Ok(())
     }
@@ -339,7 +421,11 @@ impl Medium for Memory {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         let state = state.operate(|_| ())?;
-        state.names.remove(plain(name)?).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        state
+            .names
+            .remove(plain(name)?)
+            .map(|_| ())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -368,11 +454,17 @@ mod tests {
         assert_eq!(after(Data::Dropped, Names::Dropped).bytes("a"), b"safe");
         assert_eq!(after(Data::Kept, Names::Dropped).bytes("a"), b"safelost");
         assert_eq!(after(Data::Half, Names::Dropped).bytes("a"), b"safelo");
-        assert_eq!(after(Data::HalfThenZeros, Names::Dropped).bytes("a"), b"safelo\0\0");
+        assert_eq!(
+            after(Data::HalfThenZeros, Names::Dropped).bytes("a"),
+            b"safelo\0\0"
+        );
         assert_eq!(after(Data::Kept, Names::Dropped).list().unwrap(), ["a"]);
         assert_eq!(after(Data::Kept, Names::Kept).list().unwrap(), ["a", "b"]);
         for power in Power::all() {
-            assert!(half_synced().crash(power).bytes("a").starts_with(b"safe"), "{power:?}");
+            assert!(
+                half_synced().crash(power).bytes("a").starts_with(b"safe"),
+                "{power:?}"
+            );
         }
     }
 
@@ -380,7 +472,15 @@ mod tests {
     fn names_may_be_lost_in_either_direction() {
         let memory = half_synced();
         memory.remove("a").unwrap();
-        let names = |names| memory.crash(Power { data: Data::Kept, names }).list().unwrap();
+        let names = |names| {
+            memory
+                .crash(Power {
+                    data: Data::Kept,
+                    names,
+                })
+                .list()
+                .unwrap()
+        };
         assert_eq!(names(Names::OnlyAdded), ["a", "b"]);
         assert_eq!(names(Names::OnlyRemoved), [""; 0]);
         assert_eq!(memory.killed().list().unwrap(), ["b"]);
@@ -393,6 +493,14 @@ mod tests {
         assert!(memory.append("a", b"torn").is_err());
         assert!(memory.sync("a").is_err() && memory.list().is_err() && memory.len("a").is_err());
         assert_eq!(memory.killed().bytes("a"), b"safelostto");
-        assert_eq!(memory.crash(Power { data: Data::Dropped, names: Names::Kept }).bytes("a"), b"safe");
+        assert_eq!(
+            memory
+                .crash(Power {
+                    data: Data::Dropped,
+                    names: Names::Kept
+                })
+                .bytes("a"),
+            b"safe"
+        );
     }
 }

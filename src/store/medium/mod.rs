@@ -1,16 +1,21 @@
 //! The narrow interface between the store and the disk: a flat folder of files that only grow.
 //!
-//! Everything the store needs of a file system stands in [`Medium`], so that tests can put [`Memory`] in its place, stop it after any
-//! operation and cut the power. [`Folder`] is the real one.
+//! Everything the store needs of a file system stands in [`Medium`], so that tests can put
+//! [`Memory`] in its place, stop it after any operation and cut the power. [`Folder`] is the real
+//! one.
 //!
-//! What a medium promises, and all that the store relies on (the assumptions of redb's design page, for files that only grow):
-//! bytes are durable once [`Medium::sync`] has returned, entries of the folder (names made, renamed, removed) once
-//! [`Medium::sync_folder`] has; a rename is seen whole or not at all; bytes once durable are not touched by later appends. Between two
-//! syncs *anything* may be lost, in any order and in part.
+//! What a medium promises, and all that the store relies on (the assumptions of redb's design page,
+//! for files that only grow): bytes are durable once [`Medium::sync`] has returned, entries of the
+//! folder (names made, renamed, removed) once [`Medium::sync_folder`] has; a rename is seen whole
+//! or not at all; bytes once durable are not touched by later appends. Between two syncs *anything*
+//! may be lost, in any order and in part.
 //!
 //! What the bytes mean is left to [`crate::store::packs`] and the published view.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 mod bytes;
 mod folder;
@@ -22,10 +27,11 @@ pub use bytes::Bytes;
 pub use folder::Folder;
 pub use memory::{Data, Memory, Names, Power};
 
-/// A flat folder of append-only files, named by short ASCII names (letters, digits, `.`, `_`, `-`; no leading dot; at most 64 bytes).
+/// A flat folder of append-only files, named by short ASCII names (letters, digits, `.`, `_`, `-`;
+/// no leading dot; at most 64 bytes).
 ///
-/// Any number of threads may read; the caller sees to it that one writes. Every method fails with [`io::ErrorKind::InvalidInput`] on a
-/// name of another form, and as the system does.
+/// Any number of threads may read; the caller sees to it that one writes. Every method fails with
+/// [`io::ErrorKind::InvalidInput`] on a name of another form, and as the system does.
 pub trait Medium: Send + Sync {
     /// The names of all files whose name has the form above, sorted by bytes.
     ///
@@ -45,13 +51,15 @@ pub trait Medium: Send + Sync {
     /// [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     fn read(&self, name: &str, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// All bytes of a small file, as it is now: also one that was renamed into the place of another since it was last read.
+    /// All bytes of a small file, as it is now: also one that was renamed into the place of another
+    /// since it was last read.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if it is longer than `most`.
     fn read_whole(&self, name: &str, most: u64) -> io::Result<Vec<u8>>;
 
-    /// The first `len` bytes of a file, to be read without copying where the medium can. They must not be changed or cut while held.
+    /// The first `len` bytes of a file, to be read without copying where the medium can. They must
+    /// not be changed or cut while held.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter.
@@ -69,19 +77,23 @@ pub trait Medium: Send + Sync {
     /// There is no such file, or no space.
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes all bytes of a file durable. After an error nothing is known about any of them: do not try again, open anew.
+    /// Makes all bytes of a file durable. After an error nothing is known about any of them: do not
+    /// try again, open anew.
     ///
     /// # Errors
     /// The system could not write.
     fn sync(&self, name: &str) -> io::Result<()>;
 
-    /// Makes all bytes of several files durable, at once where the medium can: a file system with a journal then writes it once or twice for
-    /// all of them. After an error, as for [`Medium::sync`].
+    /// Makes all bytes of several files durable, at once where the medium can: a file system with a
+    /// journal then writes it once or twice for all of them. After an error, as for
+    /// [`Medium::sync`].
     ///
     /// # Errors
     /// That of the first file that could not be written, with its name.
     fn sync_all<'n>(&self, names: &[&'n str]) -> Result<(), (&'n str, io::Error)> {
-        names.iter().try_for_each(|&name| self.sync(name).map_err(|error| (name, error)))
+        names
+            .iter()
+            .try_for_each(|&name| self.sync(name).map_err(|error| (name, error)))
     }
 
     /// Makes all names of the folder durable. After an error, as for [`Medium::sync`].
@@ -114,15 +126,28 @@ fn is_plain(name: &str) -> bool {
 
 /// Refuses a name of another form.
 fn plain(name: &str) -> io::Result<&str> {
-    if is_plain(name) { Ok(name) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot name a stored file"))) }
+    if is_plain(name) {
+        Ok(name)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{name:?} cannot name a stored file"),
+        ))
+    }
 }
 
 /// What a file says that is longer than it can be.
 fn too_long(most: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the file is longer than {most} bytes"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the file is longer than {most} bytes"),
+    )
 }
 
 /// What a file that ends too soon says.
 fn too_short(has: u64, wanted: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, format!("the file has {has} bytes, {wanted} were expected"))
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        format!("the file has {has} bytes, {wanted} were expected"),
+    )
 }

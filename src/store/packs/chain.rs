@@ -1,10 +1,14 @@
 //! Pack files → the stretch of each that counts, oldest first.
 //!
-//! The newest pack with a sound batch is the top. From there each header names the pack before it and how many bytes of that one count,
-//! down to the base. Where a header is lost twice over (header and preface), the next older pack is taken and judged by itself, and
-//! what cannot be judged is reported as damage. Reading the stretches is left to [`super::replay`].
+//! The newest pack with a sound batch is the top. From there each header names the pack before it
+//! and how many bytes of that one count, down to the base. Where a header is lost twice over
+//! (header and preface), the next older pack is taken and judged by itself, and what cannot be
+//! judged is reported as damage. Reading the stretches is left to [`super::replay`].
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use std::collections::BTreeMap;
 
@@ -53,9 +57,15 @@ pub(super) struct Span {
 /// Reads the preface: the copy of the header, and the settings.
 fn preface(medium: &dyn Medium, pack: u32) -> Result<Option<(Header, Vec<u8>)>> {
     let mut window = Window::open(medium, pack)?;
-    let head = window.get(HEADER, HEAD)?.and_then(|bytes| Head::decode(bytes, pack, HEADER));
-    let Some(head) = head.filter(|head| head.kind == kind::PREFACE) else { return Ok(None) };
-    let payload = window.get(HEADER.saturating_add(HEAD), u64::from(head.len))?.filter(|payload| head.fits(payload));
+    let head = window
+        .get(HEADER, HEAD)?
+        .and_then(|bytes| Head::decode(bytes, pack, HEADER));
+    let Some(head) = head.filter(|head| head.kind == kind::PREFACE) else {
+        return Ok(None);
+    };
+    let payload = window
+        .get(HEADER.saturating_add(HEAD), u64::from(head.len))?
+        .filter(|payload| head.fits(payload));
     Ok(payload.and_then(|payload| {
         let header = Header::decode(payload, pack).ok()?;
         Some((header, payload.get(64..)?.to_vec()))
@@ -65,8 +75,14 @@ fn preface(medium: &dyn Medium, pack: u32) -> Result<Option<(Header, Vec<u8>)>> 
 fn front(medium: &dyn Medium, pack: u32) -> Result<Front> {
     let mut window = Window::open(medium, pack)?;
     match Header::decode(window.get(0, HEADER)?.unwrap_or_default(), pack) {
-        Ok(header) => Ok(Front { header: Some(header), flaw: None }),
-        Err(flaw) => Ok(Front { header: preface(medium, pack)?.map(|(header, _)| header), flaw: Some(flaw) }),
+        Ok(header) => Ok(Front {
+            header: Some(header),
+            flaw: None,
+        }),
+        Err(flaw) => Ok(Front {
+            header: preface(medium, pack)?.map(|(header, _)| header),
+            flaw: Some(flaw),
+        }),
     }
 }
 
@@ -76,8 +92,15 @@ pub(super) fn fronts(medium: &dyn Medium, packs: &[u32]) -> Result<BTreeMap<u32,
     for &pack in packs {
         let front = front(medium, pack)?;
         if let Some(Flaw::Version(found)) = front.flaw {
-            let what = format!("{} has format version {found}, this wsidx reads {}", pack_name(pack), super::layout::VERSION);
-            return Err(Error::Version { what, mend: super::MOVE_AWAY });
+            let what = format!(
+                "{} has format version {found}, this wsidx reads {}",
+                pack_name(pack),
+                super::layout::VERSION
+            );
+            return Err(Error::Version {
+                what,
+                mend: super::MOVE_AWAY,
+            });
         }
         fronts.insert(pack, front);
     }
@@ -92,14 +115,29 @@ pub(super) fn settings(medium: &dyn Medium, fronts: &BTreeMap<u32, Front>) -> Re
         }
     }
     let folder = medium.path("").display().to_string();
-    if !fronts.is_empty() && fronts.values().all(|front| front.flaw == Some(Flaw::Foreign)) {
-        return Err(Error::Version { what: format!("the .pack files in {folder} are not wsidx's"), mend: super::MOVE_AWAY });
+    if !fronts.is_empty()
+        && fronts
+            .values()
+            .all(|front| front.flaw == Some(Flaw::Foreign))
+    {
+        return Err(Error::Version {
+            what: format!("the .pack files in {folder} are not wsidx's"),
+            mend: super::MOVE_AWAY,
+        });
     }
-    let what = if fronts.is_empty() { "no pack is left" } else { "no pack with settings is left" };
-    Err(Error::Damaged { what: format!("{what} in {folder}"), mend: READ_AGAIN })
+    let what = if fronts.is_empty() {
+        "no pack is left"
+    } else {
+        "no pack with settings is left"
+    };
+    Err(Error::Damaged {
+        what: format!("{what} in {folder}"),
+        mend: READ_AGAIN,
+    })
 }
 
-/// Whether a file holds nothing that can be read: no preface, no record; so making it was never acknowledged.
+/// Whether a file holds nothing that can be read: no preface, no record; so making it was never
+/// acknowledged.
 pub(super) fn is_void(medium: &dyn Medium, pack: u32) -> Result<bool> {
     if let Some(Flaw::Version(_)) = front(medium, pack)?.flaw {
         return Ok(false);
@@ -123,8 +161,9 @@ struct Last {
 
 /// Where the last sound batch of a pack ends that is read from `from` on; `None` if there is none.
 ///
-/// The batch of the very last commit must be whole, else it was being written when the power went, and only the batches before it
-/// count. But if the file goes on behind that commit, a later write had begun, so it had been acknowledged.
+/// The batch of the very last commit must be whole, else it was being written when the power went,
+/// and only the batches before it count. But if the file goes on behind that commit, a later write
+/// had begun, so it had been acknowledged.
 fn survey(medium: &dyn Medium, pack: u32, from: u64, header_sound: bool) -> Result<Option<u64>> {
     let len = Window::open(medium, pack)?.len();
     let mut scan = Scan::new(medium, pack, from, len)?;
@@ -139,9 +178,16 @@ fn survey(medium: &dyn Medium, pack: u32, from: u64, header_sound: bool) -> Resu
             Step::Record(found) if found.head.kind == kind::COMMIT => found,
             Step::Record(_) => continue,
         };
-        let start = access::<ArchivedSealed>(Scan::payload(window, found)?).map(|sealed| sealed.start.to_native());
+        let start = access::<ArchivedSealed>(Scan::payload(window, found)?)
+            .map(|sealed| sealed.start.to_native());
         match start.filter(|&start| start <= found.offset && start.is_multiple_of(STEP)) {
-            Some(start) => last = Some(Last { start, end: found.next(), intact: damaged_to <= start }),
+            Some(start) => {
+                last = Some(Last {
+                    start,
+                    end: found.next(),
+                    intact: damaged_to <= start,
+                })
+            }
             None => damaged_to = found.next(),
         }
     }
@@ -167,34 +213,57 @@ impl Chain<'_> {
     }
 
     fn header_sound(&self, pack: u32) -> bool {
-        self.fronts.get(&pack).is_some_and(|front| front.flaw.is_none())
+        self.fronts
+            .get(&pack)
+            .is_some_and(|front| front.flaw.is_none())
     }
 
     /// Length of a pack's file; 0 if there is none.
     pub(super) fn file_len(&self, pack: u32) -> Result<u64> {
-        if self.fronts.contains_key(&pack) { Ok(Window::open(self.medium, pack)?.len()) } else { Ok(0) }
+        if self.fronts.contains_key(&pack) {
+            Ok(Window::open(self.medium, pack)?.len())
+        } else {
+            Ok(0)
+        }
     }
 
-    /// Finds the end of what counts. A position where a reader once stopped spares reading the pack before it.
+    /// Finds the end of what counts. A position where a reader once stopped spares reading the pack
+    /// before it.
     ///
-    /// Packs above without a sound batch were begun and never acknowledged, but they are witnesses: they were begun only after all
-    /// that their headers count had become durable.
+    /// Packs above without a sound batch were begun and never acknowledged, but they are witnesses:
+    /// they were begun only after all that their headers count had become durable.
     pub(super) fn top(&self, known: Option<Position>) -> Result<Top> {
         let mut witness: Option<(u32, u64)> = None;
         for &pack in self.fronts.keys().rev() {
             if let Some((named, end)) = witness
                 && named >= pack
             {
-                return Ok(Top { pack: named, end, clean: false, bare: false });
+                return Ok(Top {
+                    pack: named,
+                    end,
+                    clean: false,
+                    bare: false,
+                });
             }
             let len = self.file_len(pack)?;
-            let from = known.filter(|known| known.pack == pack && known.offset <= len).map_or(HEADER, |known| known.offset);
+            let from = known
+                .filter(|known| known.pack == pack && known.offset <= len)
+                .map_or(HEADER, |known| known.offset);
             if let Some(end) = survey(self.medium, pack, from, self.header_sound(pack))? {
                 let clean = end == len && self.is_newest(pack) && self.header_sound(pack);
-                return Ok(Top { pack, end, clean, bare: false });
+                return Ok(Top {
+                    pack,
+                    end,
+                    clean,
+                    bare: false,
+                });
             }
-            let append = self.header(pack).filter(|header| !header.snapshot && header.previous != 0);
-            witness = append.map(|header| (header.previous, header.previous_end)).or(witness);
+            let append = self
+                .header(pack)
+                .filter(|header| !header.snapshot && header.previous != 0);
+            witness = append
+                .map(|header| (header.previous, header.previous_end))
+                .or(witness);
         }
         self.bare_top(witness)
     }
@@ -206,35 +275,64 @@ impl Chain<'_> {
     /// The top of packs without any batch.
     fn bare_top(&self, witness: Option<(u32, u64)>) -> Result<Top> {
         if let Some((pack, end)) = witness {
-            return Ok(Top { pack, end, clean: false, bare: false });
+            return Ok(Top {
+                pack,
+                end,
+                clean: false,
+                bare: false,
+            });
         }
         if self.header(1).is_none_or(|header| header.snapshot) {
             let what = format!("no commit is left in {}", self.medium.path("").display());
-            return Err(Error::Damaged { what, mend: READ_AGAIN });
+            return Err(Error::Damaged {
+                what,
+                mend: READ_AGAIN,
+            });
         }
         let len = self.file_len(1)?;
         let mut scan = Scan::new(self.medium, 1, HEADER, len)?;
-        let sound = if let Some((Step::Record(found), _)) = scan.step()? { Some(found.next()) } else { None };
+        let sound = if let Some((Step::Record(found), _)) = scan.step()? {
+            Some(found.next())
+        } else {
+            None
+        };
         let clean = sound == Some(len) && self.is_newest(1) && self.header_sound(1);
-        Ok(Top { pack: 1, end: sound.unwrap_or(HEADER), clean, bare: true })
+        Ok(Top {
+            pack: 1,
+            end: sound.unwrap_or(HEADER),
+            clean,
+            bare: true,
+        })
     }
 
     /// Number of the first pack that counts below this top.
     pub(super) fn base(&self, top: Top) -> u32 {
-        let nearest = self.fronts.range(..=top.pack).rev().find_map(|(_, front)| front.header);
+        let nearest = self
+            .fronts
+            .range(..=top.pack)
+            .rev()
+            .find_map(|(_, front)| front.header);
         nearest.map_or(1, |header| header.base)
     }
 
     /// The spans from the pack `stop` (or the base) to the top, oldest first.
     pub(super) fn spans(&self, top: Top, stop: Option<u32>) -> Result<Vec<Span>> {
         let base = self.base(top);
-        let mut spans = vec![Span { pack: top.pack, end: top.end, doubtful: 0 }];
+        let mut spans = vec![Span {
+            pack: top.pack,
+            end: top.end,
+            doubtful: 0,
+        }];
         while let Some(&Span { pack, .. }) = spans.last()
             && stop != Some(pack)
         {
             let next = match self.header(pack) {
                 Some(header) if header.previous == 0 => break,
-                Some(header) => Span { pack: header.previous, end: header.previous_end, doubtful: 0 },
+                Some(header) => Span {
+                    pack: header.previous,
+                    end: header.previous_end,
+                    doubtful: 0,
+                },
                 None => match self.fronts.range(base..pack).next_back() {
                     Some((&older, _)) => self.unlinked(older, base)?,
                     None => break,
@@ -249,15 +347,28 @@ impl Chain<'_> {
     /// What counts of a pack whose successor is lost.
     fn unlinked(&self, pack: u32, base: u32) -> Result<Span> {
         let len = self.file_len(pack)?;
-        let in_rewrite = self.header(pack).is_some_and(|header| header.snapshot && header.base == base);
-        let end = if in_rewrite { len } else { survey(self.medium, pack, HEADER, self.header_sound(pack))?.unwrap_or(0) };
-        Ok(Span { pack, end, doubtful: len.saturating_sub(end) })
+        let in_rewrite = self
+            .header(pack)
+            .is_some_and(|header| header.snapshot && header.base == base);
+        let end = if in_rewrite {
+            len
+        } else {
+            survey(self.medium, pack, HEADER, self.header_sound(pack))?.unwrap_or(0)
+        };
+        Ok(Span {
+            pack,
+            end,
+            doubtful: len.saturating_sub(end),
+        })
     }
 
     /// Where a torn tail begins, if there is one.
     pub(super) fn torn(&self, top: Top) -> Result<Option<Position>> {
         if self.file_len(top.pack)? > top.end {
-            return Ok(Some(Position { pack: top.pack, offset: top.end }));
+            return Ok(Some(Position {
+                pack: top.pack,
+                offset: top.end,
+            }));
         }
         let above = self.fronts.keys().find(|&&pack| pack > top.pack);
         Ok(above.map(|&pack| Position { pack, offset: 0 }))
@@ -266,6 +377,10 @@ impl Chain<'_> {
     /// What is wrong with the first 64 bytes of a pack that counts.
     pub(super) fn header_damage(&self, pack: u32) -> Option<Damage> {
         let flawed = self.fronts.contains_key(&pack) && !self.header_sound(pack);
-        flawed.then_some(Damage { pack, offset: 0, len: HEADER })
+        flawed.then_some(Damage {
+            pack,
+            offset: 0,
+            len: HEADER,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! Tests: every byte flipped, every length cut, files lost or foreign. Never a panic, a wrong record, or silence where there was a loss.
+//! Tests: every byte flipped, every length cut, files lost or foreign. Never a panic, a wrong
+//! record, or silence where there was a loss.
 
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ pub(super) struct Small {
 /// Several packs of several batches.
 pub(super) fn appended() -> Small {
     let memory = Memory::new();
-    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap().with_max_pack_bytes(1400);
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings")
+        .unwrap()
+        .with_max_pack_bytes(1400);
     let (mut random, mut all) = (Random(11), Vec::new());
     let mut prefixes = vec![Vec::new()];
     for generation in 0..7 {
@@ -33,18 +36,30 @@ pub(super) fn appended() -> Small {
         prefixes.push(all.clone());
     }
     assert!(memory.list().unwrap().len() >= 3 && all.len() > 8);
-    Small { memory, all, prefixes }
+    Small {
+        memory,
+        all,
+        prefixes,
+    }
 }
 
 /// Several packs of one rewrite, nothing else.
 pub(super) fn rewritten() -> Small {
     let memory = Memory::new();
-    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings").unwrap().with_max_pack_bytes(1000);
+    let mut packs = Packs::create(Arc::new(memory.clone()), b"settings")
+        .unwrap()
+        .with_max_pack_bytes(1000);
     let all: Vec<_> = (0..10).map(|seed| Random(seed + 60).record()).collect();
-    packs.rewrite(&mut all.iter().cloned().map(Ok), &commit(1)).unwrap();
+    packs
+        .rewrite(&mut all.iter().cloned().map(Ok), &commit(1))
+        .unwrap();
     packs.clear().unwrap();
     assert!(memory.list().unwrap().len() >= 2 && !memory.list().unwrap().contains(&pack_name(1)));
-    Small { memory, prefixes: vec![all.clone()], all }
+    Small {
+        memory,
+        prefixes: vec![all.clone()],
+        all,
+    }
 }
 
 pub(super) fn copy(memory: &Memory) -> Memory {
@@ -85,7 +100,10 @@ fn judge(small: &Small, memory: &Memory, what: &str) -> Seen {
     if !replay.damage.is_empty() {
         return Seen::Reported;
     }
-    assert!(small.prefixes.contains(&found), "{what}: no committed state, and no damage reported");
+    assert!(
+        small.prefixes.contains(&found),
+        "{what}: no committed state, and no damage reported"
+    );
     match (found == small.all, replay.torn) {
         (true, _) => Seen::AllThere,
         (false, Some(_)) => Seen::Torn,
@@ -94,12 +112,19 @@ fn judge(small: &Small, memory: &Memory, what: &str) -> Seen {
 }
 
 fn goes_on(mut packs: Packs, found: &[Record], damage: &[Damage], what: &str) {
-    packs.append(&contents(), &commit(50)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    packs
+        .append(&contents(), &commit(50))
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
     let (replay, after, _) = visited(&mut packs, None).unwrap();
-    assert_eq!(replay.damage, damage, "{what}: damage neither comes nor goes by writing on");
+    assert_eq!(
+        replay.damage, damage,
+        "{what}: damage neither comes nor goes by writing on"
+    );
     let after: Vec<_> = after.into_iter().map(|(_, record)| record).collect();
     assert_eq!(after, [found, &contents()].concat(), "{what}");
-    packs.rewrite(&mut after.iter().cloned().map(Ok), &commit(51)).unwrap();
+    packs
+        .rewrite(&mut after.iter().cloned().map(Ok), &commit(51))
+        .unwrap();
     packs.clear().unwrap();
     assert_eq!(records(&mut packs), after, "{what}: a rewrite mends");
 }
@@ -122,7 +147,10 @@ fn flip_everything(small: &Small) -> [usize; 4] {
 fn every_flipped_byte_is_harmless_or_reported() {
     let [right, reported, torn, silent] = flip_everything(&appended());
     assert_eq!(silent, 0);
-    assert!(right > 0 && reported > 20 * right && torn > 0, "{right} in padding, {reported} reported, {torn} in the last batch");
+    assert!(
+        right > 0 && reported > 20 * right && torn > 0,
+        "{right} in padding, {reported} reported, {torn} in the last batch"
+    );
 }
 
 #[test]
@@ -137,7 +165,11 @@ fn every_flipped_byte_of_a_rewrite_is_harmless_or_reported_and_loses_at_most_one
             memory.flip(&name, at, 0x10);
             let mut packs = Packs::open(Arc::new(memory)).unwrap();
             let (_, found, _) = visited(&mut packs, None).unwrap();
-            assert!(found.len() + 1 >= small.all.len(), "{name} byte {at}: {} records left", found.len());
+            assert!(
+                found.len() + 1 >= small.all.len(),
+                "{name} byte {at}: {} records left",
+                found.len()
+            );
         }
     }
 }
@@ -153,8 +185,12 @@ fn a_flipped_byte_in_an_older_batch_loses_at_most_one_record() {
             let mut packs = Packs::open(Arc::new(memory)).unwrap();
             let (replay, found, _) = visited(&mut packs, None).unwrap();
             assert!(found.len() + 1 >= small.all.len(), "{name} byte {at}");
-            assert!(found.len() == small.all.len() || replay.damage.len() == 1, "{name} byte {at}");
-            assert!(replay.damage.iter().all(|d| pack_name(d.pack) == *name && (d.offset..d.offset + d.len).contains(&(at as u64))));
+            assert!(
+                found.len() == small.all.len() || replay.damage.len() == 1,
+                "{name} byte {at}"
+            );
+            assert!(replay.damage.iter().all(|d| pack_name(d.pack) == *name
+                && (d.offset..d.offset + d.len).contains(&(at as u64))));
         }
     }
 }
@@ -174,7 +210,11 @@ fn every_cut_is_reported_except_between_the_batches_of_the_newest_pack() {
                 Seen::Reported => continue,
                 Seen::AllThere => assert_eq!(len % 16, 15, "only padding may be cut"),
             }
-            assert_eq!(Some(name), names.last(), "an older pack cut to {len} without a report");
+            assert_eq!(
+                Some(name),
+                names.last(),
+                "an older pack cut to {len} without a report"
+            );
         }
     }
     assert!(torn > 100 && silent <= 3, "{torn} torn, {silent} silent");
@@ -190,9 +230,14 @@ fn a_silent_cut_is_noticed_by_the_position_reached_before() {
     for len in 0..small.memory.bytes(&newest).len() {
         let memory = copy(&small.memory);
         memory.cut(&newest, len);
-        let Ok(mut packs) = Packs::open(Arc::new(memory)) else { continue };
+        let Ok(mut packs) = Packs::open(Arc::new(memory)) else {
+            continue;
+        };
         assert!(!packs.reaches(end).unwrap(), "cut to {len}");
-        assert!(matches!(visited(&mut packs, Some(end)), Err(Error::Damaged { .. })));
+        assert!(matches!(
+            visited(&mut packs, Some(end)),
+            Err(Error::Damaged { .. })
+        ));
     }
 }
 
@@ -229,7 +274,10 @@ fn lose_header_and_preface(memory: &Memory, pack: u32) {
 pub(super) fn found(memory: &Memory) -> (Replay, Vec<Record>) {
     let mut packs = Packs::open(Arc::new(memory.clone())).unwrap();
     let (replay, found, _) = visited(&mut packs, None).unwrap();
-    (replay, found.into_iter().map(|(_, record)| record).collect())
+    (
+        replay,
+        found.into_iter().map(|(_, record)| record).collect(),
+    )
 }
 
 /// Two batches in pack 1, of which the second ends in a torn write; nothing is damaged.
@@ -251,7 +299,11 @@ fn header_and_preface_lost_of_one_pack_lose_no_record_but_those_of_a_lone_last_b
             let memory = copy(&small.memory);
             lose_header_and_preface(&memory, super::layout::pack_number(name).unwrap());
             match judge(&small, &memory, name) {
-                Seen::Reported => assert_eq!(found(&memory).1.len(), small.all.len() + contents().len(), "{name}, and what judge added"),
+                Seen::Reported => assert_eq!(
+                    found(&memory).1.len(),
+                    small.all.len() + contents().len(),
+                    "{name}, and what judge added"
+                ),
                 seen => assert_eq!((seen, Some(name)), (Seen::Torn, names.last())),
             }
         }
@@ -263,7 +315,10 @@ fn damage_in_the_last_batch_is_damage_if_a_later_write_had_begun() {
     let (memory, all, inside) = torn_after_two();
     memory.flip(&pack_name(1), inside, 1);
     let (replay, found) = found(&memory);
-    assert_eq!((found.len(), replay.damage.len(), replay.torn.is_some()), (all.len() - 1, 1, true));
+    assert_eq!(
+        (found.len(), replay.damage.len(), replay.torn.is_some()),
+        (all.len() - 1, 1, true)
+    );
 }
 
 #[test]
@@ -276,7 +331,10 @@ fn a_pack_that_was_begun_and_not_finished_witnesses_the_one_before() {
     memory.cut(&pack_name(1), end.offset as usize);
     memory.flip(&pack_name(1), inside, 1);
     let (replay, found) = found(&memory);
-    assert_eq!((found.len(), replay.damage.len(), replay.end), (all.len() - 1, 1, end));
+    assert_eq!(
+        (found.len(), replay.damage.len(), replay.end),
+        (all.len() - 1, 1, end)
+    );
 }
 
 #[test]
@@ -290,7 +348,14 @@ fn bytes_of_which_nobody_knows_whether_they_counted_are_reported() {
     lose_header_and_preface(&memory, 2);
     let (replay, found) = found(&memory);
     assert_eq!(found, [all, contents()].concat());
-    assert_eq!(replay.damage[0], Damage { pack: 1, offset: end.offset, len: 13 });
+    assert_eq!(
+        replay.damage[0],
+        Damage {
+            pack: 1,
+            offset: end.offset,
+            len: 13
+        }
+    );
 }
 
 #[test]
@@ -299,7 +364,9 @@ fn a_rewrite_with_a_damaged_header_is_not_mixed_with_packs_that_it_replaced() {
     let mut packs = Packs::open(Arc::new(before.memory.clone())).unwrap();
     let old = before.memory.killed();
     let kept = &before.all[..3];
-    packs.rewrite(&mut kept.iter().cloned().map(Ok), &commit(9)).unwrap();
+    packs
+        .rewrite(&mut kept.iter().cloned().map(Ok), &commit(9))
+        .unwrap();
     packs.clear().unwrap();
     let new = before.memory.list().unwrap();
     let mut bytes = before.memory.bytes(&new[0]);
@@ -307,7 +374,12 @@ fn a_rewrite_with_a_damaged_header_is_not_mixed_with_packs_that_it_replaced() {
     old.plant(&new[0], &bytes);
     let (replay, found) = found(&old);
     assert_eq!((new.len(), &found[..], replay.damage.len()), (1, kept, 1));
-    goes_on(Packs::open(Arc::new(old)).unwrap(), &found, &replay.damage, "left-overs");
+    goes_on(
+        Packs::open(Arc::new(old)).unwrap(),
+        &found,
+        &replay.damage,
+        "left-overs",
+    );
 }
 
 #[test]
@@ -325,7 +397,9 @@ fn wiped_and_overwritten_stretches_never_give_a_wrong_record() {
                 let source = random.below((bytes.len() - (to - from)) as u64 + 1) as usize;
                 match random.below(3) {
                     0 => bytes[from..to].fill(0),
-                    1 => bytes[from..to].iter_mut().for_each(|b| *b = random.below(256) as u8),
+                    1 => bytes[from..to]
+                        .iter_mut()
+                        .for_each(|b| *b = random.below(256) as u8),
                     _ => bytes.copy_within(source..source + (to - from), from),
                 }
                 memory.plant(name, &bytes);
@@ -360,7 +434,10 @@ fn noise_and_forged_lengths_are_survived() {
         memory.plant(&pack_name(2), &bytes);
         let mut packs = Packs::open(Arc::new(memory)).unwrap();
         let _: Result<_> = visited(&mut packs, None);
-        let at = Position { pack: random.below(4) as u32, offset: random.below(2000) * 16 };
+        let at = Position {
+            pack: random.below(4) as u32,
+            offset: random.below(2000) * 16,
+        };
         let _: Result<_> = visited(&mut packs, Some(at));
         let _ = packs.append(&contents(), &commit(3));
     }

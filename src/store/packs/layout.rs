@@ -1,9 +1,13 @@
-//! Pack bytes ⇄ numbers: the header of a pack, the head of a record, names of files. The only place that packs integers.
+//! Pack bytes ⇄ numbers: the header of a pack, the head of a record, names of files. The only place
+//! that packs integers.
 //!
-//! `store/format.md`, section "Packs", describes the bytes. All integers are little-endian. What the records hold is left to
-//! [`super::record`].
+//! `store/format.md`, section "Packs", describes the bytes. All integers are little-endian. What
+//! the records hold is left to [`super::record`].
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use twox_hash::XxHash3_64;
 
@@ -45,7 +49,9 @@ pub(super) fn pack_name(pack: u32) -> String {
 
 /// The number of the pack with this name, if it is one.
 pub(super) fn pack_number(name: &str) -> Option<u32> {
-    let digits = name.strip_suffix(".pack").filter(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = name
+        .strip_suffix(".pack")
+        .filter(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok().filter(|&n| n > 0)
 }
 
@@ -109,9 +115,13 @@ impl Header {
         bytes
     }
 
-    /// Checks a header found in the pack of this number. The place of version and checksum is the same in all versions.
+    /// Checks a header found in the pack of this number. The place of version and checksum is the
+    /// same in all versions.
     pub(super) fn decode(bytes: &[u8], pack: u32) -> Result<Self, Flaw> {
-        let (body, sum) = bytes.get(..64).and_then(<[u8]>::split_last_chunk::<8>).ok_or(Flaw::Broken)?;
+        let (body, sum) = bytes
+            .get(..64)
+            .and_then(<[u8]>::split_last_chunk::<8>)
+            .ok_or(Flaw::Broken)?;
         let mut body_fields = Cursor(body);
         if body_fields.take() != Some(MAGIC) {
             return Err(Flaw::Foreign);
@@ -120,7 +130,9 @@ impl Header {
             return Err(Flaw::Broken);
         }
         match body_fields.u32() {
-            Some(VERSION) => Self::fields(&mut body_fields).filter(|h| h.is_plausible(pack)).ok_or(Flaw::Broken),
+            Some(VERSION) => Self::fields(&mut body_fields)
+                .filter(|h| h.is_plausible(pack))
+                .ok_or(Flaw::Broken),
             other => Err(Flaw::Version(other.unwrap_or_default())),
         }
     }
@@ -129,11 +141,18 @@ impl Header {
         let (pack, base, previous) = (from.u32()?, from.u32()?, from.u32()?);
         let previous_end = from.u64()?;
         let flags = from.u32()?;
-        Some(Self { pack, base, previous, previous_end, snapshot: flags & SNAPSHOT != 0 })
+        Some(Self {
+            pack,
+            base,
+            previous,
+            previous_end,
+            snapshot: flags & SNAPSHOT != 0,
+        })
     }
 
     fn is_plausible(self, pack: u32) -> bool {
-        let follows = self.previous == 0 || (self.base <= self.previous && self.previous < self.pack);
+        let follows =
+            self.previous == 0 || (self.base <= self.previous && self.previous < self.pack);
         self.pack == pack && self.base <= pack && self.base > 0 && follows
     }
 }
@@ -160,8 +179,14 @@ fn head_sum(front: &[u8], pack: u32, offset: u64) -> u64 {
 impl Head {
     /// The head of a payload. `None` if it is larger than a record may be.
     pub(super) fn of(kind: u8, payload: &[u8]) -> Option<Self> {
-        let len = u32::try_from(payload.len()).ok().filter(|&len| u64::from(len) <= MAX_PAYLOAD)?;
-        Some(Self { kind, len, sum: XxHash3_64::oneshot(payload) })
+        let len = u32::try_from(payload.len())
+            .ok()
+            .filter(|&len| u64::from(len) <= MAX_PAYLOAD)?;
+        Some(Self {
+            kind,
+            len,
+            sum: XxHash3_64::oneshot(payload),
+        })
     }
 
     /// The 32 bytes of the head for a record at this place.
@@ -179,7 +204,9 @@ impl Head {
     pub(super) fn decode(bytes: &[u8], pack: u32, offset: u64) -> Option<Self> {
         let (front, sum) = bytes.get(..32)?.split_last_chunk::<8>()?;
         let mut fields = Cursor(front);
-        if fields.take() != Some(MARKER) || head_sum(front, pack, offset) != u64::from_le_bytes(*sum) {
+        if fields.take() != Some(MARKER)
+            || head_sum(front, pack, offset) != u64::from_le_bytes(*sum)
+        {
             return None;
         }
         let [kind, ..] = fields.take::<4>()?;
@@ -197,7 +224,13 @@ impl Head {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header { pack: 7, base: 2, previous: 5, previous_end: 1 << 40, snapshot: true };
+    const HEADER: Header = Header {
+        pack: 7,
+        base: 2,
+        previous: 5,
+        previous_end: 1 << 40,
+        snapshot: true,
+    };
 
     #[test]
     fn headers_and_heads_come_back() {
@@ -210,7 +243,10 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let (header, head) = (HEADER.encode(), Head::of(3, b"payload").unwrap().encode(7, 64));
+        let (header, head) = (
+            HEADER.encode(),
+            Head::of(3, b"payload").unwrap().encode(7, 64),
+        );
         for bit in 0..64 * 8 {
             let mut bad = header.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -248,7 +284,13 @@ mod tests {
     fn names_have_eight_digits() {
         assert_eq!(pack_number(&pack_name(1)), Some(1));
         assert_eq!(pack_number(&pack_name(MAX_PACK)), Some(MAX_PACK));
-        for name in ["00000000.pack", "1.pack", "+0000001.pack", "00000001.pac", "000000001.pack"] {
+        for name in [
+            "00000000.pack",
+            "1.pack",
+            "+0000001.pack",
+            "00000001.pac",
+            "000000001.pack",
+        ] {
             assert_eq!(pack_number(name), None, "{name}");
         }
     }

@@ -1,21 +1,29 @@
-//! The truth on disk: records appended to numbered pack files, each batch sealed by a commit and synced before it is acknowledged.
+//! The truth on disk: records appended to numbered pack files, each batch sealed by a commit and
+//! synced before it is acknowledged.
 //!
-//! A log of segments as in Bitcask or git's packs. `store/format.md`, section "Packs", gives the bytes, the rules of recovery and the
-//! assumptions about the medium. In short:
+//! A log of segments as in Bitcask or git's packs. `store/format.md`, section "Packs", gives the
+//! bytes, the rules of recovery and the assumptions about the medium. In short:
 //!
-//! - A **batch** is some records and one [`Commit`], wholly within one pack. [`Packs::append`] returns when it is durable.
-//! - Each pack's header says how many bytes of the pack before it count. So in all packs but the newest one, damage and what a crash
-//!   left behind are told apart for certain.
-//! - In the newest pack, all up to the last sound batch counts. What follows is a **torn tail**: a batch that was never acknowledged.
-//!   An acknowledged batch at the very end looks the same once it is cut off or damaged; that is the one loss that is not reported as
-//!   damage. Its reader can notice: the commits carry a generation, counts and a hash, and the position that was reached before is
-//!   [beyond the end](Packs::reaches).
-//! - Checksums (XXH3) find accidents, not forgeries: who may write to the folder may write what he likes.
+//! - A **batch** is some records and one [`Commit`], wholly within one pack. [`Packs::append`]
+//!   returns when it is durable.
+//! - Each pack's header says how many bytes of the pack before it count. So in all packs but the
+//!   newest one, damage and what a crash left behind are told apart for certain.
+//! - In the newest pack, all up to the last sound batch counts. What follows is a **torn tail**: a
+//!   batch that was never acknowledged. An acknowledged batch at the very end looks the same once
+//!   it is cut off or damaged; that is the one loss that is not reported as damage. Its reader can
+//!   notice: the commits carry a generation, counts and a hash, and the position that was reached
+//!   before is [beyond the end](Packs::reaches).
+//! - Checksums (XXH3) find accidents, not forgeries: who may write to the folder may write what he
+//!   likes.
 //!
-//! `layout` packs integers, [`record`] archives records, `scan` finds them in a pack, `chain` finds the packs that count,
-//! `replay` visits, `write` appends and compacts. Locking, and what the records mean, are left to the callers: one handle writes.
+//! `layout` packs integers, [`record`] archives records, `scan` finds them in a pack, `chain` finds
+//! the packs that count, `replay` visits, `write` appends and compacts. Locking, and what the
+//! records mean, are left to the callers: one handle writes.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 mod chain;
 mod layout;
@@ -46,11 +54,14 @@ pub use replay::{Reader, Replay};
 use super::medium::Medium;
 use crate::{Error, Result};
 
-/// What mends damage in packs: reading them from end to end tells what is lost, and the images have it.
-const MEND: &str = "run `wsidx verify`, which finds all that is damaged, then `wsidx sync`, which reads it again";
+/// What mends damage in packs: reading them from end to end tells what is lost, and the images have
+/// it.
+const MEND: &str =
+    "run `wsidx verify`, which finds all that is damaged, then `wsidx sync`, which reads it again";
 
 /// What to do with files that this version cannot use: whoever can keeps them.
-const MOVE_AWAY: &str = "use the wsidx that wrote it, or move the index folder away and run `wsidx sync --init`";
+const MOVE_AWAY: &str =
+    "use the wsidx that wrote it, or move the index folder away and run `wsidx sync --init`";
 
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,7 +98,10 @@ impl Place {
     /// The point behind the record: where to go on if it was a commit.
     #[must_use]
     pub fn end(self) -> Position {
-        Position { pack: self.pack, offset: self.offset.saturating_add(record_bytes(self.len)) }
+        Position {
+            pack: self.pack,
+            offset: self.offset.saturating_add(record_bytes(self.len)),
+        }
     }
 }
 
@@ -112,15 +126,21 @@ impl Packs {
     /// A pack is closed rather than made larger than this: 256 MiB.
     pub const MAX_PACK_BYTES: u64 = 256 << 20;
 
-    /// Makes the first pack in a folder that has none. What a crash in an earlier `create` left is removed.
+    /// Makes the first pack in a folder that has none. What a crash in an earlier `create` left is
+    /// removed.
     ///
-    /// `settings` are bytes of the caller, at most 1 MiB; every pack repeats them. Durable on return.
+    /// `settings` are bytes of the caller, at most 1 MiB; every pack repeats them. Durable on
+    /// return.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] if there are packs, [`Error::Input`] if the settings are too long, [`Error::Io`].
+    /// [`Error::AlreadyExists`] if there are packs, [`Error::Input`] if the settings are too long,
+    /// [`Error::Io`].
     pub fn create(medium: Arc<dyn Medium>, settings: &[u8]) -> Result<Self> {
         if settings.len() > MAX_SETTINGS {
-            return Err(Error::Input(format!("settings of {} bytes are too long; at most {MAX_SETTINGS} are kept", settings.len())));
+            return Err(Error::Input(format!(
+                "settings of {} bytes are too long; at most {MAX_SETTINGS} are kept",
+                settings.len()
+            )));
         }
         let left = numbers(&*medium)?;
         let path = medium.path("");
@@ -130,25 +150,37 @@ impl Packs {
             }
         }
         for &pack in &left {
-            medium.remove(&pack_name(pack)).map_err(Error::io("removing", &medium.path(&pack_name(pack))))?;
+            medium
+                .remove(&pack_name(pack))
+                .map_err(Error::io("removing", &medium.path(&pack_name(pack))))?;
         }
         write::first_pack(&*medium, settings)?;
         Self::open(medium)
     }
 
-    /// Lists the packs and reads their headers: 64 bytes of each, and the settings from the newest pack that has them.
+    /// Lists the packs and reads their headers: 64 bytes of each, and the settings from the newest
+    /// pack that has them.
     ///
     /// # Errors
-    /// [`Error::Version`] if a pack is of another version or the files are no packs, [`Error::Damaged`] if there is no pack or no
-    /// settings are left in any, [`Error::Io`].
+    /// [`Error::Version`] if a pack is of another version or the files are no packs,
+    /// [`Error::Damaged`] if there is no pack or no settings are left in any, [`Error::Io`].
     pub fn open(medium: Arc<dyn Medium>) -> Result<Self> {
         let fronts = chain::fronts(&*medium, &numbers(&*medium)?)?;
         let settings = chain::settings(&*medium, &fronts)?;
         let max_pack_bytes = Self::MAX_PACK_BYTES;
-        Ok(Self { medium, settings, max_pack_bytes, fronts, top: None, settled: false, poisoned: false })
+        Ok(Self {
+            medium,
+            settings,
+            max_pack_bytes,
+            fronts,
+            top: None,
+            settled: false,
+            poisoned: false,
+        })
     }
 
-    /// Sets after how many bytes a new pack is begun; a batch or record that is larger has a pack of its own.
+    /// Sets after how many bytes a new pack is begun; a batch or record that is larger has a pack
+    /// of its own.
     #[must_use]
     pub fn with_max_pack_bytes(mut self, bytes: u64) -> Self {
         self.max_pack_bytes = bytes;
@@ -170,10 +202,15 @@ impl Packs {
     /// Whether the pack of a place is there, and is long enough for it.
     #[must_use]
     pub fn holds(&self, place: Place) -> bool {
-        self.fronts.contains_key(&place.pack) && self.chain().file_len(place.pack).is_ok_and(|len| place.end().offset <= len)
+        self.fronts.contains_key(&place.pack)
+            && self
+                .chain()
+                .file_len(place.pack)
+                .is_ok_and(|len| place.end().offset <= len)
     }
 
-    /// Whether [`Packs::holds`] is true of all places. Of each pack only the last place is looked at.
+    /// Whether [`Packs::holds`] is true of all places. Of each pack only the last place is looked
+    /// at.
     #[must_use]
     pub fn hold_all(&self, places: impl IntoIterator<Item = Place>) -> bool {
         let mut ends = BTreeMap::new();
@@ -197,7 +234,11 @@ impl Packs {
     fn sound(&self) -> Result<()> {
         if self.poisoned {
             let source = std::io::Error::other("an earlier write failed; open the index again");
-            return Err(Error::Io { doing: "using", path: self.medium.path(""), source });
+            return Err(Error::Io {
+                doing: "using",
+                path: self.medium.path(""),
+                source,
+            });
         }
         Ok(())
     }
@@ -205,6 +246,8 @@ impl Packs {
 
 /// The numbers of all packs, ascending.
 fn numbers(medium: &dyn Medium) -> Result<Vec<u32>> {
-    let names = medium.list().map_err(Error::io("listing", &medium.path("")))?;
+    let names = medium
+        .list()
+        .map_err(Error::io("listing", &medium.path("")))?;
     Ok(names.iter().filter_map(|name| pack_number(name)).collect())
 }

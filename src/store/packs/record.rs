@@ -1,9 +1,14 @@
-//! Records ⇄ payloads: what the packs hold, as rkyv archives that are checked whenever they are read.
+//! Records ⇄ payloads: what the packs hold, as rkyv archives that are checked whenever they are
+//! read.
 //!
-//! One archive per record; the kind in the record's head says which type. Archives are little-endian with 32-bit offsets, and the
-//! payload begins at a multiple of 16, so that they are read in place. Checksums and places are left to `layout`.
+//! One archive per record; the kind in the record's head says which type. Archives are
+//! little-endian with 32-bit offsets, and the payload begins at a multiple of 16, so that they are
+//! read in place. Checksums and places are left to `layout`.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use rkyv::{
     Archive, Deserialize, Portable, Serialize,
@@ -88,7 +93,8 @@ pub struct Aliases {
     pub aliases: Vec<u8>,
 }
 
-/// Something that was told to whoever listens, such as a verdict: durable together with what it tells of.
+/// Something that was told to whoever listens, such as a verdict: durable together with what it
+/// tells of.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its number: 1, 2, 3 and so on, without a gap.
@@ -130,7 +136,8 @@ pub struct Commit {
 pub(super) struct Sealed {
     /// The commit of the caller.
     pub(super) commit: Commit,
-    /// Where its batch begins; 0 for the first batch of a pack: it needs a sound header and preface, too.
+    /// Where its batch begins; 0 for the first batch of a pack: it needs a sound header and
+    /// preface, too.
     pub(super) start: u64,
 }
 
@@ -166,7 +173,8 @@ pub enum View<'a> {
     Aliases(&'a ArchivedAliases),
     /// Something was told.
     Event(&'a ArchivedEvent),
-    /// All records before this one are one consistent state. A rewrite ends in the same commit twice.
+    /// All records before this one are one consistent state. A rewrite ends in the same commit
+    /// twice.
     Commit(&'a ArchivedCommit),
 }
 
@@ -189,7 +197,9 @@ fn archive<T: for<'a> Serialize<Writer<'a>>>(value: &T) -> Result<AlignedVec, St
 }
 
 /// Checks an archive; `None` if it is none of this type.
-pub(super) fn access<T: Portable + for<'a> CheckBytes<HighValidator<'a, BoxedError>>>(payload: &[u8]) -> Option<&T> {
+pub(super) fn access<T: Portable + for<'a> CheckBytes<HighValidator<'a, BoxedError>>>(
+    payload: &[u8],
+) -> Option<&T> {
     rkyv::access::<T, BoxedError>(payload).ok()
 }
 
@@ -222,8 +232,15 @@ impl Record {
             Self::Aliases(it) => it.aliases.len(),
             Self::Event(it) => it.text.len(),
             Self::Path(it) => {
-                let reason = if let State::Undecodable(reason) = &it.state { reason.len() } else { 0 };
-                it.path.len().saturating_add(reason).saturating_add(it.label.as_ref().map_or(0, Vec::len))
+                let reason = if let State::Undecodable(reason) = &it.state {
+                    reason.len()
+                } else {
+                    0
+                };
+                it.path
+                    .len()
+                    .saturating_add(reason)
+                    .saturating_add(it.label.as_ref().map_or(0, Vec::len))
             }
         };
         (variable as u64).saturating_add(256)
@@ -297,7 +314,9 @@ pub(super) mod tests {
         }
 
         fn bytes(&mut self, most: u64) -> Vec<u8> {
-            (0..self.below(most)).map(|_| self.below(256) as u8).collect()
+            (0..self.below(most))
+                .map(|_| self.below(256) as u8)
+                .collect()
         }
 
         fn id(&mut self) -> [u8; 32] {
@@ -317,16 +336,50 @@ pub(super) mod tests {
                 2 => {
                     let id = self.id();
                     let unreadable = self.below(2) == 0;
-                    let state = if unreadable { State::Undecodable("the file ends too soon".into()) } else { State::Present };
-                    let stat = Stat { size: self.below(99), mtime_ns: -5, ctime_ns: 7, inode: u64::MAX };
-                    let label = if self.below(2) == 0 { Some(self.bytes(9)) } else { None };
-                    Record::Path(Seen { path: self.bytes(30), id, state, stat, label, split: self.below(4) as u8 })
+                    let state = if unreadable {
+                        State::Undecodable("the file ends too soon".into())
+                    } else {
+                        State::Present
+                    };
+                    let stat = Stat {
+                        size: self.below(99),
+                        mtime_ns: -5,
+                        ctime_ns: 7,
+                        inode: u64::MAX,
+                    };
+                    let label = if self.below(2) == 0 {
+                        Some(self.bytes(9))
+                    } else {
+                        None
+                    };
+                    Record::Path(Seen {
+                        path: self.bytes(30),
+                        id,
+                        state,
+                        stat,
+                        label,
+                        split: self.below(4) as u8,
+                    })
                 }
-                3 => Record::Gone(Gone { path: self.bytes(30), at: 1_700_000_000 }),
+                3 => Record::Gone(Gone {
+                    path: self.bytes(30),
+                    at: 1_700_000_000,
+                }),
                 _ => match (self.below(9) as u32, self.id()) {
-                    (n, fingerprint) if n % 2 == 0 => Record::Basis(Basis { columns: (0..n).collect(), scale: 3, fingerprint }),
-                    (n, _) if n % 4 == 3 => Record::Event(Event { seq: n.into(), at: -7, text: vec![n as u8; 4 * n as usize] }),
-                    (n, id) => Record::Aliases(Aliases { id, aliases: vec![n as u8; 4 * n as usize] }),
+                    (n, fingerprint) if n % 2 == 0 => Record::Basis(Basis {
+                        columns: (0..n).collect(),
+                        scale: 3,
+                        fingerprint,
+                    }),
+                    (n, _) if n % 4 == 3 => Record::Event(Event {
+                        seq: n.into(),
+                        at: -7,
+                        text: vec![n as u8; 4 * n as usize],
+                    }),
+                    (n, id) => Record::Aliases(Aliases {
+                        id,
+                        aliases: vec![n as u8; 4 * n as usize],
+                    }),
                 },
             }
         }
@@ -342,28 +395,57 @@ pub(super) mod tests {
         for _ in 0..500 {
             let record = random.record();
             let (kind, payload) = record.encode().unwrap();
-            assert!(payload.len() as u64 <= record.weight(), "{record:?} takes {} bytes", payload.len());
-            assert_eq!(View::decode(kind, &payload).and_then(View::to_record), Some(record));
+            assert!(
+                payload.len() as u64 <= record.weight(),
+                "{record:?} takes {} bytes",
+                payload.len()
+            );
+            assert_eq!(
+                View::decode(kind, &payload).and_then(View::to_record),
+                Some(record)
+            );
         }
     }
 
     #[test]
     fn cut_or_misnamed_archives_are_not_read() {
-        let content = Content { id: [1; 32], bytes: 5, format: 1, width: 2, height: 3, code: vec![7; 100] };
+        let content = Content {
+            id: [1; 32],
+            bytes: 5,
+            format: 1,
+            width: 2,
+            height: 3,
+            code: vec![7; 100],
+        };
         let (kind, payload) = Record::Content(content).encode().unwrap();
         for len in 0..payload.len() {
             let mut cut = AlignedVec::<16>::new();
             cut.extend_from_slice(&payload[..len]);
             assert!(View::decode(kind, &cut).is_none(), "{len} bytes");
         }
-        assert!(View::decode(kind::PREFACE, &payload).is_none() && View::decode(99, &payload).is_none());
+        assert!(
+            View::decode(kind::PREFACE, &payload).is_none() && View::decode(99, &payload).is_none()
+        );
     }
 
     #[test]
     fn commits_come_back() {
-        let commit = Commit { generation: 9, at: -1, contents: 3, paths: 4, state: u128::MAX - 5 };
-        let payload = Sealed { commit: commit.clone(), start: 64 }.encode().unwrap();
-        let Some(View::Commit(view)) = View::decode(kind::COMMIT, &payload) else { panic!("a commit is read") };
+        let commit = Commit {
+            generation: 9,
+            at: -1,
+            contents: 3,
+            paths: 4,
+            state: u128::MAX - 5,
+        };
+        let payload = Sealed {
+            commit: commit.clone(),
+            start: 64,
+        }
+        .encode()
+        .unwrap();
+        let Some(View::Commit(view)) = View::decode(kind::COMMIT, &payload) else {
+            panic!("a commit is read")
+        };
         assert_eq!(view.to_commit(), commit);
     }
 }

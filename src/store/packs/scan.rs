@@ -1,9 +1,14 @@
-//! One pack → its records in order, and where there are none: reads on behind damage at the next valid record.
+//! One pack → its records in order, and where there are none: reads on behind damage at the next
+//! valid record.
 //!
-//! Read through a window of bounded size and not through a map, so that a bad sector is an error and not a signal. Each byte is hashed
-//! at most once, whatever the bytes are: a head carries its own checksum, so that candidates are told apart without their payload.
+//! Read through a window of bounded size and not through a map, so that a bad sector is an error
+//! and not a signal. Each byte is hashed at most once, whatever the bytes are: a head carries its
+//! own checksum, so that candidates are told apart without their payload.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 use rkyv::util::AlignedVec;
 
@@ -29,8 +34,16 @@ impl<'m> Window<'m> {
     /// Opens a pack.
     pub(super) fn open(medium: &'m dyn Medium, pack: u32) -> Result<Self> {
         let name = pack_name(pack);
-        let len = medium.len(&name).map_err(Error::stored("reading", &medium.path(&name), MEND))?;
-        Ok(Self { medium, name, len, start: 0, buffer: AlignedVec::new() })
+        let len = medium
+            .len(&name)
+            .map_err(Error::stored("reading", &medium.path(&name), MEND))?;
+        Ok(Self {
+            medium,
+            name,
+            len,
+            start: 0,
+            buffer: AlignedVec::new(),
+        })
     }
 
     /// Length of the file in bytes.
@@ -38,7 +51,8 @@ impl<'m> Window<'m> {
         self.len
     }
 
-    /// `want` bytes at `offset`, a multiple of 16, aligned to 16 in memory; `None` if the file ends before.
+    /// `want` bytes at `offset`, a multiple of 16, aligned to 16 in memory; `None` if the file ends
+    /// before.
     pub(super) fn get(&mut self, offset: u64, want: u64) -> Result<Option<&[u8]>> {
         if offset.checked_add(want).is_none_or(|end| end > self.len) {
             return Ok(None);
@@ -46,7 +60,9 @@ impl<'m> Window<'m> {
         if self.range(offset, want).is_none() {
             self.fill(offset, want)?;
         }
-        Ok(self.range(offset, want).and_then(|range| self.buffer.get(range)))
+        Ok(self
+            .range(offset, want)
+            .and_then(|range| self.buffer.get(range)))
     }
 
     fn range(&self, offset: u64, want: u64) -> Option<std::ops::Range<usize>> {
@@ -57,14 +73,19 @@ impl<'m> Window<'m> {
 
     fn fill(&mut self, offset: u64, want: u64) -> Result<()> {
         let len = want.max(WINDOW).min(self.len.saturating_sub(offset));
-        let len = usize::try_from(len).map_err(|_| Error::Input("a record is larger than the address space".into()))?;
+        let len = usize::try_from(len)
+            .map_err(|_| Error::Input("a record is larger than the address space".into()))?;
         self.start = offset;
         self.buffer.resize(len, 0);
         let read = self.medium.read(&self.name, offset, &mut self.buffer);
         if read.is_err() {
             self.buffer.clear();
         }
-        read.map_err(Error::stored("reading", &self.medium.path(&self.name), MEND))
+        read.map_err(Error::stored(
+            "reading",
+            &self.medium.path(&self.name),
+            MEND,
+        ))
     }
 }
 
@@ -101,9 +122,15 @@ pub(super) struct Scan<'m> {
 }
 
 impl<'m> Scan<'m> {
-    /// From `from` (a multiple of 16) to `end`, which may lie beyond the end of the file: then what is missing is damage.
+    /// From `from` (a multiple of 16) to `end`, which may lie beyond the end of the file: then what
+    /// is missing is damage.
     pub(super) fn new(medium: &'m dyn Medium, pack: u32, from: u64, end: u64) -> Result<Self> {
-        Ok(Self { window: Window::open(medium, pack)?, pack, at: from, end })
+        Ok(Self {
+            window: Window::open(medium, pack)?,
+            pack,
+            at: from,
+            end,
+        })
     }
 
     /// The next thing, with the window to read it from; `None` at the end.
@@ -117,7 +144,11 @@ impl<'m> Scan<'m> {
             return Ok(Some((Step::Record(found), &mut self.window)));
         }
         self.at = self.behind_damage(start)?;
-        let damage = Damage { pack: self.pack, offset: start, len: self.at.saturating_sub(start) };
+        let damage = Damage {
+            pack: self.pack,
+            offset: start,
+            len: self.at.saturating_sub(start),
+        };
         Ok(Some((Step::Damage(damage), &mut self.window)))
     }
 
@@ -129,15 +160,26 @@ impl<'m> Scan<'m> {
 
     fn head(&mut self, offset: u64) -> Result<Option<Found>> {
         let pack = self.pack;
-        let head = self.window.get(offset, HEAD)?.and_then(|bytes| Head::decode(bytes, pack, offset));
+        let head = self
+            .window
+            .get(offset, HEAD)?
+            .and_then(|bytes| Head::decode(bytes, pack, offset));
         let end = self.end;
-        Ok(head.map(|head| Found { offset, head }).filter(|found| found.next() <= end))
+        Ok(head
+            .map(|head| Found { offset, head })
+            .filter(|found| found.next() <= end))
     }
 
     fn sound_record(&mut self, offset: u64) -> Result<Option<Found>> {
-        let Some(found) = self.head(offset)? else { return Ok(None) };
-        let payload = self.window.get(offset.saturating_add(HEAD), u64::from(found.head.len))?;
-        Ok(payload.is_some_and(|payload| found.head.fits(payload)).then_some(found))
+        let Some(found) = self.head(offset)? else {
+            return Ok(None);
+        };
+        let payload = self
+            .window
+            .get(offset.saturating_add(HEAD), u64::from(found.head.len))?;
+        Ok(payload
+            .is_some_and(|payload| found.head.fits(payload))
+            .then_some(found))
     }
 
     /// Where to read on: behind the record if its head is sound, else at the next sound head.

@@ -1,7 +1,8 @@
 //! A mapped file of the view → slices whose blocks have been checked.
 //!
-//! Every block of 64 KiB has an XXH3-64 in the manifest and is checked before its first use; a whole file costs about a tenth of a
-//! millisecond a megabyte, once. The last block's checksum covers the published length only, so a file can grow behind it.
+//! Every block of 64 KiB has an XXH3-64 in the manifest and is checked before its first use; a
+//! whole file costs about a tenth of a millisecond a megabyte, once. The last block's checksum
+//! covers the published length only, so a file can grow behind it.
 
 use std::{
     ops::Range,
@@ -33,7 +34,11 @@ pub struct FileEntry {
 impl FileEntry {
     /// Of a file with this content.
     pub fn of(name: String, bytes: &[u8]) -> Self {
-        Self { name, len: bytes.len() as u64, sums: bytes.par_chunks(BLOCK).map(XxHash3_64::oneshot).collect() }
+        Self {
+            name,
+            len: bytes.len() as u64,
+            sums: bytes.par_chunks(BLOCK).map(XxHash3_64::oneshot).collect(),
+        }
     }
 }
 
@@ -55,14 +60,19 @@ pub(super) struct Opening<'a> {
 impl<'a> Opening<'a> {
     /// For the first time.
     pub(super) fn anew(medium: &'a dyn Medium) -> Self {
-        Self { medium, known: &|_| None }
+        Self {
+            medium,
+            known: &|_| None,
+        }
     }
 
     /// What was found good before is not checked again: published bytes are never written again.
     pub(super) fn open(self, entry: &FileEntry) -> Result<Checked> {
         match (self.known)(&entry.name) {
             Some(known) if known.entry == *entry => Ok(known.again()),
-            Some(known) => Checked::open(self.medium, entry).inspect(|opened| opened.believe(known)),
+            Some(known) => {
+                Checked::open(self.medium, entry).inspect(|opened| opened.believe(known))
+            }
             None => Checked::open(self.medium, entry),
         }
     }
@@ -72,22 +82,49 @@ impl Checked {
     fn open(medium: &dyn Medium, entry: &FileEntry) -> Result<Self> {
         let blocks = entry.len.div_ceil(BLOCK as u64);
         if blocks != entry.sums.len() as u64 {
-            return Err(damaged(&format!("{} has {} checksums for {blocks} blocks", entry.name, entry.sums.len())));
+            return Err(damaged(&format!(
+                "{} has {} checksums for {blocks} blocks",
+                entry.name,
+                entry.sums.len()
+            )));
         }
-        let bytes = medium.map(&entry.name, entry.len).map_err(Error::stored("mapping", &medium.path(&entry.name), MEND))?;
-        let good = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { bytes, entry: entry.clone(), good })
+        let bytes = medium.map(&entry.name, entry.len).map_err(Error::stored(
+            "mapping",
+            &medium.path(&entry.name),
+            MEND,
+        ))?;
+        let good = (0..blocks.div_ceil(64))
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        Ok(Self {
+            bytes,
+            entry: entry.clone(),
+            good,
+        })
     }
 
     /// The same map.
     fn again(&self) -> Self {
-        let good = self.good.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect();
-        Self { bytes: self.bytes.clone(), entry: self.entry.clone(), good }
+        let good = self
+            .good
+            .iter()
+            .map(|word| AtomicU64::new(word.load(Ordering::Relaxed)))
+            .collect();
+        Self {
+            bytes: self.bytes.clone(),
+            entry: self.entry.clone(),
+            good,
+        }
     }
 
     /// Takes the full blocks for good that an earlier map of the file has found to be so.
     fn believe(&self, earlier: &Self) {
-        let full = earlier.entry.sums.iter().take(earlier.entry.len as usize / BLOCK).zip(&self.entry.sums);
+        let full = earlier
+            .entry
+            .sums
+            .iter()
+            .take(earlier.entry.len as usize / BLOCK)
+            .zip(&self.entry.sums);
         for (block, _) in full.enumerate().filter(|(_, (before, now))| before == now) {
             let bit = earlier.good[block / 64].load(Ordering::Relaxed) & (1 << (block % 64));
             self.good[block / 64].fetch_or(bit, Ordering::Relaxed);
@@ -105,10 +142,15 @@ impl Checked {
 
     /// The bytes of a range, every block of it checked.
     pub(super) fn get(&self, range: Range<usize>) -> Result<&[u8]> {
-        let slice = self.bytes.get(range.clone()).ok_or_else(|| damaged(&format!("{} is too short", self.entry.name)))?;
+        let slice = self
+            .bytes
+            .get(range.clone())
+            .ok_or_else(|| damaged(&format!("{} is too short", self.entry.name)))?;
         let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
         if blocks.len() > 16 {
-            blocks.into_par_iter().try_for_each(|block| self.check(block))?;
+            blocks
+                .into_par_iter()
+                .try_for_each(|block| self.check(block))?;
         } else {
             blocks.into_iter().try_for_each(|block| self.check(block))?;
         }
@@ -132,7 +174,10 @@ impl Checked {
         let start = block * BLOCK;
         let end = (start + BLOCK).min(self.bytes.len());
         if XxHash3_64::oneshot(&self.bytes[start..end]) != self.entry.sums[block] {
-            return Err(damaged(&format!("block {block} of {} does not match its checksum", self.entry.name)));
+            return Err(damaged(&format!(
+                "block {block} of {} does not match its checksum",
+                self.entry.name
+            )));
         }
         word.fetch_or(bit, Ordering::Relaxed);
         Ok(())
@@ -144,7 +189,10 @@ pub(super) const MEND: &str = "run `wsidx rebuild`";
 
 /// An error that sends the reader to the writer.
 pub(super) fn damaged(what: &str) -> Error {
-    Error::Damaged { what: format!("view: {what}"), mend: MEND }
+    Error::Damaged {
+        what: format!("view: {what}"),
+        mend: MEND,
+    }
 }
 
 #[cfg(test)]
@@ -158,15 +206,29 @@ mod tests {
         let bytes: Vec<u8> = (0..3 * BLOCK + 9).map(|i| ((i * i) >> 7) as u8).collect();
         medium.create("f-1").unwrap();
         medium.append("f-1", &bytes[..BLOCK + 5]).unwrap();
-        let [first, grown] = [&bytes[..BLOCK + 5], &bytes].map(|bytes| FileEntry::of("f-1".into(), bytes));
+        let [first, grown] =
+            [&bytes[..BLOCK + 5], &bytes].map(|bytes| FileEntry::of("f-1".into(), bytes));
         let opened = Opening::anew(&medium).open(&first).unwrap();
         let good = |file: &Checked| file.good[0].load(Ordering::Relaxed);
-        let again = |entry: &FileEntry| Opening { medium: &medium, known: &|name| (name == opened.name()).then_some(&opened) }.open(entry);
+        let again = |entry: &FileEntry| {
+            Opening {
+                medium: &medium,
+                known: &|name| (name == opened.name()).then_some(&opened),
+            }
+            .open(entry)
+        };
         medium.append("f-1", &bytes[BLOCK + 5..]).unwrap();
-        assert_eq!((good(&again(&first).unwrap()), good(&again(&grown).unwrap())), (0, 0), "nothing was checked yet");
+        assert_eq!(
+            (good(&again(&first).unwrap()), good(&again(&grown).unwrap())),
+            (0, 0),
+            "nothing was checked yet"
+        );
         opened.all().unwrap();
         // The second block has grown, and is another one now.
-        assert_eq!((good(&again(&first).unwrap()), good(&again(&grown).unwrap())), (0b11, 0b1));
+        assert_eq!(
+            (good(&again(&first).unwrap()), good(&again(&grown).unwrap())),
+            (0b11, 0b1)
+        );
         assert_eq!(again(&grown).unwrap().all().unwrap(), bytes);
         let mut other = grown.clone();
         other.sums[0] ^= 1;

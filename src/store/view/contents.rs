@@ -1,8 +1,9 @@
 //! Row number ⇄ content: the id and the place of every row, and the rows in the order of their ids.
 //!
-//! `contents` has a record of fixed length for each row and only grows. The order is kept in runs of row numbers, each sorted by the ids of
-//! its rows; a change adds a run of the new rows, merged with the runs before it as those of a table are (`table`). So a content costs 52
-//! bytes, and nothing of a run is read but what a look-up touches.
+//! `contents` has a record of fixed length for each row and only grows. The order is kept in runs
+//! of row numbers, each sorted by the ids of its rows; a change adds a run of the new rows, merged
+//! with the runs before it as those of a table are (`table`). So a content costs 52 bytes, and
+//! nothing of a run is read but what a look-up touches.
 
 use rayon::prelude::*;
 
@@ -40,11 +41,19 @@ pub(super) fn id_in(contents: &[u8], row: u32) -> Option<&ContentId> {
 /// The record of a row.
 pub(super) fn content(file: &Checked, row: u32) -> Result<(ContentId, Place)> {
     let start = row as usize * RECORD;
-    unpack_content(Unpacker(file.get(start..start + RECORD)?)).ok_or_else(|| damaged("a content is malformed"))
+    unpack_content(Unpacker(file.get(start..start + RECORD)?))
+        .ok_or_else(|| damaged("a content is malformed"))
 }
 
 fn unpack_content(mut record: Unpacker<'_>) -> Option<(ContentId, Place)> {
-    Some((record.array()?, Place { pack: record.u32()?, offset: record.u64()?, len: record.u32()? }))
+    Some((
+        record.array()?,
+        Place {
+            pack: record.u32()?,
+            offset: record.u64()?,
+            len: record.u32()?,
+        },
+    ))
 }
 
 /// The rows in the order of their ids, in a few runs.
@@ -54,7 +63,10 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn open(from: Opening<'_>, entries: &[FileEntry]) -> Result<Self> {
-        let runs = entries.iter().map(|entry| from.open(entry)).collect::<Result<Vec<_>>>()?;
+        let runs = entries
+            .iter()
+            .map(|entry| from.open(entry))
+            .collect::<Result<Vec<_>>>()?;
         match runs.iter().all(|run| run.len().is_multiple_of(4)) {
             true => Ok(Self { runs }),
             false => Err(damaged("an order of rows is cut")),
@@ -67,8 +79,11 @@ impl Order {
             let (mut low, mut high) = (0, run.len() / 4);
             while low < high {
                 let middle = usize::midpoint(low, high);
-                let row =
-                    u32::from_le_bytes(run.get(4 * middle..4 * middle + 4)?.try_into().map_err(|_| damaged("a row number is malformed"))?);
+                let row = u32::from_le_bytes(
+                    run.get(4 * middle..4 * middle + 4)?
+                        .try_into()
+                        .map_err(|_| damaged("a row number is malformed"))?,
+                );
                 let start = row as usize * RECORD;
                 let found = contents.get(start..start + 32)?;
                 match found.cmp(id) {
@@ -85,13 +100,24 @@ impl Order {
         &self.runs
     }
 
-    /// The rows of the run that takes in the rows `new`, sorted by their ids in `contents`, and how many of the oldest runs stay before it.
-    pub(super) fn with(&self, new: std::ops::Range<u32>, contents: &[u8]) -> Result<(usize, Vec<u32>)> {
+    /// The rows of the run that takes in the rows `new`, sorted by their ids in `contents`, and how
+    /// many of the oldest runs stay before it.
+    pub(super) fn with(
+        &self,
+        new: std::ops::Range<u32>,
+        contents: &[u8],
+    ) -> Result<(usize, Vec<u32>)> {
         let counts: Vec<usize> = self.runs.iter().map(|run| run.len() / 4).collect();
         let stay = stay(&counts, new.len());
         let mut rows: Vec<u32> = new.collect();
         for run in &self.runs[stay..] {
-            rows.extend(run.all()?.as_chunks().0.iter().map(|&row| u32::from_le_bytes(row)));
+            rows.extend(
+                run.all()?
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&row| u32::from_le_bytes(row)),
+            );
         }
         rows.par_sort_unstable_by_key(|&row| id_in(contents, row));
         Ok((stay, rows))

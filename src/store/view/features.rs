@@ -1,5 +1,6 @@
-//! Features of rows ⇄ three files of the view: high bytes, low bytes, norms. Those of whole pictures are always there, those of their crops
-//! where they are kept: a fixed number of rows for each content, one behind the other, in the order of the contents' rows.
+//! Features of rows ⇄ three files of the view: high bytes, low bytes, norms. Those of whole
+//! pictures are always there, those of their crops where they are kept: a fixed number of rows for
+//! each content, one behind the other, in the order of the contents' rows.
 
 use std::{
     ops::Range,
@@ -35,12 +36,20 @@ pub struct Features {
 
 impl Features {
     /// The features of `rows` rows, of `columns` columns each.
-    pub(super) fn open(from: Opening<'_>, entries: &[FileEntry; FILES], rows: usize, columns: usize) -> Result<Self> {
+    pub(super) fn open(
+        from: Opening<'_>,
+        entries: &[FileEntry; FILES],
+        rows: usize,
+        columns: usize,
+    ) -> Result<Self> {
         let stride = stride_of(columns);
         let open = |i: usize| from.open(&entries[i]);
         let files = [open(HIGH)?, open(LOW)?, open(NORMS)?];
         let bytes = rows.checked_mul(stride);
-        match bytes == Some(files[HIGH].len()) && bytes == Some(files[LOW].len()) && files[NORMS].len() == rows * size_of::<Norms>() {
+        match bytes == Some(files[HIGH].len())
+            && bytes == Some(files[LOW].len())
+            && files[NORMS].len() == rows * size_of::<Norms>()
+        {
             true => Ok(Self { stride, files }),
             false => Err(damaged("the files of rows do not fit together")),
         }
@@ -60,17 +69,24 @@ impl Features {
         planes(self.stride, high.all()?, low.all()?, norms.all()?)
     }
 
-    /// What a search makes of them. Their blocks are checked as the search comes to read them, so that it reads nothing twice and of the low
-    /// bytes next to nothing.
+    /// What a search makes of them. Their blocks are checked as the search comes to read them, so
+    /// that it reads nothing twice and of the low bytes next to nothing.
     ///
     /// # Errors
     /// As [`Features::planes`], where the search met a damaged block; what it found is dropped.
     pub fn search<T>(&self, search: impl FnOnce(Planes<'_>) -> T) -> Result<T> {
         let [high, low, norms] = self.files.each_ref().map(Checked::unchecked);
         let planes = planes(self.stride, high, low, norms)?;
-        let checking = Checking { features: self, damage: Mutex::new(None) };
+        let checking = Checking {
+            features: self,
+            damage: Mutex::new(None),
+        };
         let found = search(planes.guarded(&checking));
-        match checking.damage.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match checking
+            .damage
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             Some(damage) => Err(damage),
             None => Ok(found),
         }
@@ -82,8 +98,15 @@ impl Features {
     /// As [`Features::planes`]; also where there is no such row.
     pub fn row(&self, row: u32) -> Result<Row<'_>> {
         let start = row as usize * self.stride;
-        let bytes = |i: usize| Ok(bytemuck::cast_slice(self.files[i].get(start..start + self.stride)?));
-        Ok(Row { high: bytes(HIGH)?, low: bytes(LOW)? })
+        let bytes = |i: usize| {
+            Ok(bytemuck::cast_slice(
+                self.files[i].get(start..start + self.stride)?,
+            ))
+        };
+        Ok(Row {
+            high: bytes(HIGH)?,
+            low: bytes(LOW)?,
+        })
     }
 
     pub(super) fn files(&self) -> &[Checked] {
@@ -117,12 +140,31 @@ impl Guard for Checking<'_> {
 }
 
 /// Features as they stand in the files.
-pub(super) fn planes<'a>(stride: usize, high: &'a [u8], low: &'a [u8], norms: &'a [u8]) -> Result<Planes<'a>> {
-    const { assert!(cfg!(target_endian = "little"), "norms are mapped as they are stored") };
+pub(super) fn planes<'a>(
+    stride: usize,
+    high: &'a [u8],
+    low: &'a [u8],
+    norms: &'a [u8],
+) -> Result<Planes<'a>> {
+    const {
+        assert!(
+            cfg!(target_endian = "little"),
+            "norms are mapped as they are stored"
+        )
+    };
     // The map of an empty file is nowhere, and so need not be aligned.
-    let norms = if norms.is_empty() { Ok(&[][..]) } else { bytemuck::try_cast_slice(norms) };
+    let norms = if norms.is_empty() {
+        Ok(&[][..])
+    } else {
+        bytemuck::try_cast_slice(norms)
+    };
     let norms: &[Norms] = norms.map_err(|_| damaged("the norms are cut"))?;
-    Planes::new(stride, bytemuck::cast_slice(high), bytemuck::cast_slice(low), norms)
+    Planes::new(
+        stride,
+        bytemuck::cast_slice(high),
+        bytemuck::cast_slice(low),
+        norms,
+    )
 }
 
 /// Features being added, behind those of a generation or from nothing.
@@ -140,8 +182,18 @@ impl<'a> GrowingFeatures<'a> {
         serial: u64,
         columns: usize,
     ) -> Result<Self> {
-        let file = |i: usize| behind(medium, old.map(|(entries, old)| (&entries[i], &old.files[i])), names[i], serial);
-        Ok(Self { stride: stride_of(columns), files: [file(HIGH)?, file(LOW)?, file(NORMS)?] })
+        let file = |i: usize| {
+            behind(
+                medium,
+                old.map(|(entries, old)| (&entries[i], &old.files[i])),
+                names[i],
+                serial,
+            )
+        };
+        Ok(Self {
+            stride: stride_of(columns),
+            files: [file(HIGH)?, file(LOW)?, file(NORMS)?],
+        })
     }
 
     /// Adds rows.
@@ -171,12 +223,27 @@ impl<'a> GrowingFeatures<'a> {
 }
 
 /// A file that goes on behind a published one, or a new one.
-pub(super) fn behind<'a>(medium: &'a dyn Medium, old: Option<(&FileEntry, &Checked)>, name: &str, serial: u64) -> Result<Writing<'a>> {
+pub(super) fn behind<'a>(
+    medium: &'a dyn Medium,
+    old: Option<(&FileEntry, &Checked)>,
+    name: &str,
+    serial: u64,
+) -> Result<Writing<'a>> {
     let mut new = Writing::new(medium, format!("{name}-{serial:012}"));
-    let Some((entry, bytes)) = old else { return Ok(new) };
-    if medium.len(&entry.name).map_err(failed(medium, &entry.name))? == entry.len {
+    let Some((entry, bytes)) = old else {
+        return Ok(new);
+    };
+    if medium
+        .len(&entry.name)
+        .map_err(failed(medium, &entry.name))?
+        == entry.len
+    {
         let len = bytes.len();
-        return Ok(Writing::behind(medium, entry, bytes.get(len / BLOCK * BLOCK..len)?));
+        return Ok(Writing::behind(
+            medium,
+            entry,
+            bytes.get(len / BLOCK * BLOCK..len)?,
+        ));
     }
     // Something follows that was never published.
     for start in (0..bytes.len()).step_by(64 * BLOCK) {

@@ -34,7 +34,13 @@ pub enum TableKind {
 
 impl TableKind {
     /// All, in order.
-    pub const ALL: [Self; TABLES] = [Self::Names, Self::Paths, Self::Lists, Self::Edges, Self::Aliases];
+    pub const ALL: [Self; TABLES] = [
+        Self::Names,
+        Self::Paths,
+        Self::Lists,
+        Self::Edges,
+        Self::Aliases,
+    ];
 
     /// The beginning of its file names.
     pub fn name(self) -> &'static str {
@@ -82,7 +88,8 @@ pub struct Manifest {
     pub undecodable: u64,
     /// Whether stored contents were lost and wait for a `sync` that reads their files again.
     pub incomplete: bool,
-    /// What there is of every row, in this order: high bytes, low bytes, norms, contents, live. All but the last only grow.
+    /// What there is of every row, in this order: high bytes, low bytes, norms, contents, live. All
+    /// but the last only grow.
     pub columns: [FileEntry; 5],
     /// Rows of crops, where they are kept.
     pub crops: Option<CropRows>,
@@ -101,10 +108,15 @@ impl Manifest {
     /// All files that the manifest names.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
         let crops = self.crops.iter().flat_map(|crops| &crops.files);
-        self.columns.iter().chain(crops).chain(&self.order).chain(self.tables.iter().flatten())
+        self.columns
+            .iter()
+            .chain(crops)
+            .chain(&self.order)
+            .chain(self.tables.iter().flatten())
     }
 
-    /// The bytes of the file: magic, version, length of the body, XXH3-64 of version and body, body.
+    /// The bytes of the file: magic, version, length of the body, XXH3-64 of version and body,
+    /// body.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Packer::default();
         body.u64(self.generation);
@@ -118,7 +130,9 @@ impl Manifest {
         body.u64(self.paths);
         body.u64(self.undecodable);
         body.u8(u8::from(self.incomplete));
-        self.columns.iter().for_each(|file| pack_file(&mut body, file));
+        self.columns
+            .iter()
+            .for_each(|file| pack_file(&mut body, file));
         for runs in [&self.order].into_iter().chain(&self.tables) {
             body.u32(runs.len() as u32);
             runs.iter().for_each(|file| pack_file(&mut body, file));
@@ -126,7 +140,10 @@ impl Manifest {
         if let Some(crops) = &self.crops {
             body.bytes(&crops.rule);
             body.u32(crops.places);
-            crops.files.iter().for_each(|file| pack_file(&mut body, file));
+            crops
+                .files
+                .iter()
+                .for_each(|file| pack_file(&mut body, file));
         }
         let version = VERSIONS[usize::from(self.crops.is_some())];
         let mut out = Packer::default();
@@ -141,7 +158,8 @@ impl Manifest {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Version`] for another format, [`Error::Damaged`] for anything else that is not what [`Manifest::to_bytes`] wrote.
+    /// [`Error::Version`] for another format, [`Error::Damaged`] for anything else that is not what
+    /// [`Manifest::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut bytes = Unpacker(bytes);
         let bad = || damaged("the manifest is malformed");
@@ -156,7 +174,9 @@ impl Manifest {
         let Some(with_crops) = VERSIONS.iter().position(|known| *known == version) else {
             let [least, most] = VERSIONS;
             return Err(Error::Version {
-                what: format!("the view has format {version}, this wsidx reads formats {least} and {most}"),
+                what: format!(
+                    "the view has format {version}, this wsidx reads formats {least} and {most}"
+                ),
                 mend: "run `wsidx rebuild` with the version that you want to use",
             });
         };
@@ -179,12 +199,21 @@ impl Manifest {
         for file in &mut manifest.columns {
             *file = unpack_file(&mut b)?;
         }
-        for runs in [&mut manifest.order].into_iter().chain(&mut manifest.tables) {
+        for runs in [&mut manifest.order]
+            .into_iter()
+            .chain(&mut manifest.tables)
+        {
             let count = b.count(16)?;
-            *runs = (0..count).map(|_| unpack_file(&mut b)).collect::<Option<_>>()?;
+            *runs = (0..count)
+                .map(|_| unpack_file(&mut b))
+                .collect::<Option<_>>()?;
         }
         if with_crops {
-            let mut crops = CropRows { rule: b.bytes()?.to_vec(), places: b.u32()?, ..CropRows::default() };
+            let mut crops = CropRows {
+                rule: b.bytes()?.to_vec(),
+                places: b.u32()?,
+                ..CropRows::default()
+            };
             for file in &mut crops.files {
                 *file = unpack_file(&mut b)?;
             }

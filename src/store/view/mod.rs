@@ -1,12 +1,15 @@
 //! The published view: what readers need, in files that they map.
 //!
-//! What there is of every row (features, content, whether it is live; features of crops, if the dataset asks for them) and five tables, named by a small manifest that one atomic rename
-//! replaces. Published bytes are never overwritten or cut: rows are added behind their published length, tables take their changes in as small
-//! runs, and only the bitmap of live rows is written anew. So a reader needs no lock, waits
-//! for nobody and sees whole generations; files that no manifest names go, and leave the disk when their last reader does.
+//! What there is of every row (features, content, whether it is live; features of crops, if the
+//! dataset asks for them) and five tables, named by a small manifest that one atomic rename
+//! replaces. Published bytes are never overwritten or cut: rows are added behind their published
+//! length, tables take their changes in as small runs, and only the bitmap of live rows is written
+//! anew. So a reader needs no lock, waits for nobody and sees whole generations; files that no
+//! manifest names go, and leave the disk when their last reader does.
 //!
-//! The view is derived from the packs and can be built from them without decoding an image. It is the one home of row numbers and
-//! neighbour lists, edges. The format is described in [`crate::store::format`].
+//! The view is derived from the packs and can be built from them without decoding an image. It is
+//! the one home of row numbers and neighbour lists, edges. The format is described in
+//! [`crate::store::format`].
 
 mod blocks;
 mod contents;
@@ -59,7 +62,8 @@ pub struct View {
 }
 
 impl View {
-    /// Opens the generation that is published now. Where the writer replaces it at that moment, the next one is opened.
+    /// Opens the generation that is published now. Where the writer replaces it at that moment, the
+    /// next one is opened.
     ///
     /// # Errors
     /// [`Error::Damaged`] or [`Error::Io`] where there is no whole view.
@@ -67,13 +71,18 @@ impl View {
         Self::open_with(Opening::anew(medium))
     }
 
-    /// The same after an earlier generation: blocks that were found good there are not checked again.
+    /// The same after an earlier generation: blocks that were found good there are not checked
+    /// again.
     ///
     /// # Errors
     /// As [`View::open`].
     pub fn open_after(medium: &dyn Medium, earlier: &Self) -> Result<Self> {
-        let files: HashMap<&str, &Checked> = earlier.files().map(|file| (file.name(), file)).collect();
-        Self::open_with(Opening { medium, known: &|name| files.get(name).copied() })
+        let files: HashMap<&str, &Checked> =
+            earlier.files().map(|file| (file.name(), file)).collect();
+        Self::open_with(Opening {
+            medium,
+            known: &|name| files.get(name).copied(),
+        })
     }
 
     fn open_with(from: Opening<'_>) -> Result<Self> {
@@ -81,7 +90,15 @@ impl View {
         let mut manifest = read_manifest(medium)?;
         loop {
             let missing = match Self::map(from, manifest.clone()) {
-                Err(Error::Io { source, path, doing }) if source.kind() == io::ErrorKind::NotFound => Error::Io { doing, path, source },
+                Err(Error::Io {
+                    source,
+                    path,
+                    doing,
+                }) if source.kind() == io::ErrorKind::NotFound => Error::Io {
+                    doing,
+                    path,
+                    source,
+                },
                 other => return other,
             };
             let now = read_manifest(medium)?;
@@ -100,14 +117,41 @@ impl View {
         if (contents.len(), live.len()) != (rows * contents::RECORD, rows.div_ceil(64) * 8) {
             return Err(damaged("the files of rows do not fit together"));
         }
-        let of_crops = |crops: &CropRows| Features::open(from, &crops.files, rows.saturating_mul(crops.places as usize), columns);
+        let of_crops = |crops: &CropRows| {
+            Features::open(
+                from,
+                &crops.files,
+                rows.saturating_mul(crops.places as usize),
+                columns,
+            )
+        };
         let crops = manifest.crops.as_ref().map(of_crops).transpose()?;
         let order = Order::open(from, &manifest.order)?;
         let table = |kind: TableKind| Table::open(from, &manifest.tables[kind as usize]);
-        let [names, paths, lists] = [table(TableKind::Names)?, table(TableKind::Paths)?, table(TableKind::Lists)?];
-        let tables = [names, paths, lists, table(TableKind::Edges)?, table(TableKind::Aliases)?];
-        let neighbors = Settings::from_text(&manifest.settings).map_or(usize::MAX, |settings| settings.neighbors.into());
-        Ok(Self { manifest, features, contents, live, crops, order, tables, neighbors })
+        let [names, paths, lists] = [
+            table(TableKind::Names)?,
+            table(TableKind::Paths)?,
+            table(TableKind::Lists)?,
+        ];
+        let tables = [
+            names,
+            paths,
+            lists,
+            table(TableKind::Edges)?,
+            table(TableKind::Aliases)?,
+        ];
+        let neighbors = Settings::from_text(&manifest.settings)
+            .map_or(usize::MAX, |settings| settings.neighbors.into());
+        Ok(Self {
+            manifest,
+            features,
+            contents,
+            live,
+            crops,
+            order,
+            tables,
+            neighbors,
+        })
     }
 
     /// Whether this generation is still the one that is published.
@@ -125,7 +169,10 @@ impl View {
 
     /// The search basis.
     pub fn basis(&self) -> Basis {
-        Basis { columns: self.manifest.basis.clone(), fitted: self.manifest.fitted }
+        Basis {
+            columns: self.manifest.basis.clone(),
+            fitted: self.manifest.fitted,
+        }
     }
 
     /// Rows, dead ones included.
@@ -162,7 +209,11 @@ impl View {
     /// # Panics
     /// If the feature is of another length.
     pub fn distance(&self, feature: &Feature, row: u32) -> Result<u32> {
-        assert_eq!(feature.0.len(), self.manifest.basis.len(), "columns of a feature");
+        assert_eq!(
+            feature.0.len(),
+            self.manifest.basis.len(),
+            "columns of a feature"
+        );
         Ok(feature.squared_distance(self.features.row(row)?.values()))
     }
 
@@ -172,7 +223,12 @@ impl View {
     /// As [`View::row`].
     pub fn feature(&self, row: u32) -> Result<Feature> {
         let row = self.features.row(row)?;
-        Ok(Feature(row.values().take(self.manifest.basis.len()).map(|value| value as i16).collect()))
+        Ok(Feature(
+            row.values()
+                .take(self.manifest.basis.len())
+                .map(|value| value as i16)
+                .collect(),
+        ))
     }
 
     /// One bit for each row, set where its content has a path; 64 rows a word.
@@ -181,7 +237,9 @@ impl View {
     /// As [`View::open`].
     pub fn live_words(&self) -> Result<Vec<u64>> {
         let words = self.live.all()?.chunks_exact(8);
-        Ok(words.map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes"))).collect())
+        Ok(words
+            .map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes")))
+            .collect())
     }
 
     /// A table.
@@ -197,8 +255,13 @@ impl View {
         let (id, place) = self.content(row)?;
         let names = self.table(TableKind::Names).get(&row_key(row))?;
         let occurrences = names.map_or(Some(Vec::new()), record::unpack_names);
-        let occurrences = occurrences.ok_or_else(|| damaged(&format!("the names of row {row} are malformed")))?;
-        Ok(RowRecord { id, place, occurrences })
+        let occurrences =
+            occurrences.ok_or_else(|| damaged(&format!("the names of row {row} are malformed")))?;
+        Ok(RowRecord {
+            id,
+            place,
+            occurrences,
+        })
     }
 
     /// The content of a row, and where the packs hold it.
@@ -222,18 +285,28 @@ impl View {
     /// # Errors
     /// As [`View::open`].
     pub fn path(&self, path: &[u8]) -> Result<Option<PathRecord>> {
-        let Some(bytes) = self.table(TableKind::Paths).get(path)? else { return Ok(None) };
-        PathRecord::unpack(bytes).map(Some).ok_or_else(|| damaged("the record of a path is malformed"))
+        let Some(bytes) = self.table(TableKind::Paths).get(path)? else {
+            return Ok(None);
+        };
+        PathRecord::unpack(bytes)
+            .map(Some)
+            .ok_or_else(|| damaged("the record of a path is malformed"))
     }
 
-    /// The rows of those of some sorted aliases that are known, with the place of each in `sorted`: one pass over the table where there are many.
+    /// The rows of those of some sorted aliases that are known, with the place of each in `sorted`:
+    /// one pass over the table where there are many.
     ///
     /// # Errors
     /// As [`View::open`].
     pub fn rows_of_aliases(&self, sorted: &[Alias]) -> Result<Vec<(usize, u32)>> {
         let table = self.table(TableKind::Aliases);
         let mut found = Vec::new();
-        let row_in = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).map_err(|_| damaged("the row of an alias is malformed"));
+        let row_in = |bytes: &[u8]| {
+            bytes
+                .try_into()
+                .map(u32::from_le_bytes)
+                .map_err(|_| damaged("the row of an alias is malformed"))
+        };
         if sorted.len() < FEW_ALIASES {
             for (at, alias) in sorted.iter().enumerate() {
                 if let Some(row) = table.get(&alias.to_bytes())? {
@@ -269,25 +342,35 @@ impl View {
     /// As [`View::open`].
     pub fn distance_in_list(&self, row: u32, place: usize) -> Result<Option<u32>> {
         let bytes = self.table(TableKind::Lists).get(&row_key(row))?;
-        Ok(bytes.filter(|_| place < self.neighbors).and_then(|bytes| record::distance_of(bytes, place)))
+        Ok(bytes
+            .filter(|_| place < self.neighbors)
+            .and_then(|bytes| record::distance_of(bytes, place)))
     }
 
-    /// The list of a row with the neighbours that are kept beyond those that count, so that it can lose some.
+    /// The list of a row with the neighbours that are kept beyond those that count, so that it can
+    /// lose some.
     ///
     /// # Errors
     /// As [`View::open`].
     pub fn whole_list(&self, row: u32) -> Result<Vec<Neighbor>> {
-        let Some(bytes) = self.table(TableKind::Lists).get(&row_key(row))? else { return Ok(Vec::new()) };
-        record::unpack_list(bytes).ok_or_else(|| damaged(&format!("the list of row {row} is malformed")))
+        let Some(bytes) = self.table(TableKind::Lists).get(&row_key(row))? else {
+            return Ok(Vec::new());
+        };
+        record::unpack_list(bytes)
+            .ok_or_else(|| damaged(&format!("the list of row {row} is malformed")))
     }
 
-    /// The similar pairs of a row: of those rows that are in its list, or have it in theirs, whose similarity with it is kept; by row.
+    /// The similar pairs of a row: of those rows that are in its list, or have it in theirs, whose
+    /// similarity with it is kept; by row.
     ///
     /// # Errors
     /// As [`View::open`].
     pub fn edges(&self, row: u32) -> Result<Vec<Edge>> {
-        let Some(bytes) = self.table(TableKind::Edges).get(&row_key(row))? else { return Ok(Vec::new()) };
-        record::unpack_edges(bytes).ok_or_else(|| damaged(&format!("the edges of row {row} are malformed")))
+        let Some(bytes) = self.table(TableKind::Edges).get(&row_key(row))? else {
+            return Ok(Vec::new());
+        };
+        record::unpack_edges(bytes)
+            .ok_or_else(|| damaged(&format!("the edges of row {row} are malformed")))
     }
 
     /// Checks every block of every file.
@@ -300,19 +383,29 @@ impl View {
 
     fn files(&self) -> impl Iterator<Item = &Checked> {
         let of_crops = self.crops.iter().flat_map(Features::files);
-        let of_rows = self.features.files().iter().chain([&self.contents, &self.live]).chain(of_crops);
-        of_rows.chain(self.order.runs()).chain(self.tables.iter().flat_map(Table::files))
+        let of_rows = self
+            .features
+            .files()
+            .iter()
+            .chain([&self.contents, &self.live])
+            .chain(of_crops);
+        of_rows
+            .chain(self.order.runs())
+            .chain(self.tables.iter().flat_map(Table::files))
     }
 }
 
-/// The manifest of the generation that is published now. It may be sound where a file that it names is not.
+/// The manifest of the generation that is published now. It may be sound where a file that it names
+/// is not.
 ///
 /// # Errors
 /// [`Error::Damaged`] or [`Error::Io`] where there is no sound manifest.
 pub fn read_manifest(medium: &dyn Medium) -> Result<Manifest> {
-    let bytes = medium.read_whole(manifest::NAME, LONGEST_MANIFEST).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => damaged("the manifest is too long, or no file"),
-        _ => Error::stored("reading", &medium.path(manifest::NAME), MEND)(source),
-    })?;
+    let bytes = medium
+        .read_whole(manifest::NAME, LONGEST_MANIFEST)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => damaged("the manifest is too long, or no file"),
+            _ => Error::stored("reading", &medium.path(manifest::NAME), MEND)(source),
+        })?;
     Manifest::from_bytes(&bytes)
 }

@@ -37,7 +37,8 @@ pub struct Draft<'a> {
     pub changes: [Changes<'a>; TABLES],
 }
 
-/// Rows being added: features and contents of new rows behind those of the old generation, or from nothing.
+/// Rows being added: features and contents of new rows behind those of the old generation, or from
+/// nothing.
 pub struct Growing<'a> {
     medium: &'a dyn Medium,
     features: GrowingFeatures<'a>,
@@ -47,20 +48,38 @@ pub struct Growing<'a> {
 }
 
 impl<'a> Growing<'a> {
-    /// Goes on behind the rows of `old`, with a feature of `columns` columns. Rows in `moved` have another place in the packs.
+    /// Goes on behind the rows of `old`, with a feature of `columns` columns. Rows in `moved` have
+    /// another place in the packs.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Damaged`]; the old generation then stands.
-    pub fn new(medium: &'a dyn Medium, old: Option<&View>, columns: usize, moved: &BTreeMap<u32, Place>) -> Result<Self> {
+    pub fn new(
+        medium: &'a dyn Medium,
+        old: Option<&View>,
+        columns: usize,
+        moved: &BTreeMap<u32, Place>,
+    ) -> Result<Self> {
         let serial = next_serial(medium)?;
         let base = old.map_or(0, View::rows) as u32;
-        let pictures = old.map(|view| (&view.manifest.columns[..OF_PICTURES.len()], &view.features));
+        let pictures =
+            old.map(|view| (&view.manifest.columns[..OF_PICTURES.len()], &view.features));
         let features = GrowingFeatures::new(medium, pictures, OF_PICTURES, serial, columns)?;
         let contents = match old.filter(|_| !moved.is_empty()) {
             Some(view) => moved_contents(view, moved, behind(medium, None, CONTENTS, serial)?)?,
-            None => behind(medium, old.map(|view| (&view.manifest.columns[3], &view.contents)), CONTENTS, serial)?,
+            None => behind(
+                medium,
+                old.map(|view| (&view.manifest.columns[3], &view.contents)),
+                CONTENTS,
+                serial,
+            )?,
         };
-        Ok(Self { medium, features, contents, columns, rows: base..base })
+        Ok(Self {
+            medium,
+            features,
+            contents,
+            columns,
+            rows: base..base,
+        })
     }
 
     /// Adds rows.
@@ -71,9 +90,15 @@ impl<'a> Growing<'a> {
     /// # Panics
     /// If the features are of another length, or there is not one for each content.
     pub fn push(&mut self, features: &OwnedPlanes, contents: &[(ContentId, Place)]) -> Result<()> {
-        assert_eq!(features.as_planes().rows(), contents.len(), "a feature for each content");
+        assert_eq!(
+            features.as_planes().rows(),
+            contents.len(),
+            "a feature for each content"
+        );
         let mut records = Vec::with_capacity(contents.len() * RECORD);
-        contents.iter().for_each(|(id, place)| pack_content(id, *place, &mut records));
+        contents
+            .iter()
+            .for_each(|(id, place)| pack_content(id, *place, &mut records));
         self.features.push(features)?;
         self.contents.push(&records)?;
         self.rows.end += contents.len() as u32;
@@ -89,9 +114,18 @@ impl<'a> Growing<'a> {
         let files = [high, low, norms, contents];
         let map = |i: usize| -> Result<Bytes> {
             let FileEntry { name, len, .. } = &files[i];
-            self.medium.map(name, *len).map_err(|source| Error::Io { doing: "mapping", path: self.medium.path(name), source })
+            self.medium.map(name, *len).map_err(|source| Error::Io {
+                doing: "mapping",
+                path: self.medium.path(name),
+                source,
+            })
         };
-        Ok(Grown { columns: self.columns, new: self.rows, bytes: [map(0)?, map(1)?, map(2)?, map(3)?], files })
+        Ok(Grown {
+            columns: self.columns,
+            new: self.rows,
+            bytes: [map(0)?, map(1)?, map(2)?, map(3)?],
+            files,
+        })
     }
 }
 
@@ -99,13 +133,22 @@ impl<'a> Growing<'a> {
 ///
 /// # Errors
 /// As [`Growing::new`].
-pub fn growing_crops<'a>(medium: &'a dyn Medium, old: Option<&View>, columns: usize) -> Result<GrowingFeatures<'a>> {
-    let files = old.and_then(|view| Some((&view.manifest.crops.as_ref()?.files[..], view.crops()?)));
+pub fn growing_crops<'a>(
+    medium: &'a dyn Medium,
+    old: Option<&View>,
+    columns: usize,
+) -> Result<GrowingFeatures<'a>> {
+    let files =
+        old.and_then(|view| Some((&view.manifest.crops.as_ref()?.files[..], view.crops()?)));
     GrowingFeatures::new(medium, files, OF_CROPS, next_serial(medium)?, columns)
 }
 
 /// The contents of `old` written anew, some with other places.
-fn moved_contents<'a>(old: &View, moved: &BTreeMap<u32, Place>, mut file: Writing<'a>) -> Result<Writing<'a>> {
+fn moved_contents<'a>(
+    old: &View,
+    moved: &BTreeMap<u32, Place>,
+    mut file: Writing<'a>,
+) -> Result<Writing<'a>> {
     let mut record = Vec::with_capacity(RECORD);
     for row in 0..old.rows() as u32 {
         let (id, place) = old.content(row)?;
@@ -130,7 +173,12 @@ impl Grown {
     /// # Errors
     /// [`Error::Damaged`] where the files do not fit together.
     pub fn planes(&self) -> Result<Planes<'_>> {
-        planes(stride_of(self.columns), &self.bytes[0], &self.bytes[1], &self.bytes[2])
+        planes(
+            stride_of(self.columns),
+            &self.bytes[0],
+            &self.bytes[1],
+            &self.bytes[2],
+        )
     }
 
     /// Number of rows, old and new.
@@ -144,21 +192,43 @@ impl Grown {
     }
 }
 
-/// Writes the next generation, on top of `old` or, where that is `None`, from nothing, and makes it visible. Returns when it is durable.
+/// Writes the next generation, on top of `old` or, where that is `None`, from nothing, and makes it
+/// visible. Returns when it is durable.
 ///
 /// # Errors
 /// [`Error::Io`], and what the changes give; the old generation then stands.
-pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Draft<'_>) -> Result<()> {
-    let folder = Publisher { medium, serial: next_serial(medium)? };
-    let Draft { mut manifest, live, changes } = draft;
+pub fn publish(
+    medium: &dyn Medium,
+    old: Option<&View>,
+    grown: Grown,
+    draft: Draft<'_>,
+) -> Result<()> {
+    let folder = Publisher {
+        medium,
+        serial: next_serial(medium)?,
+    };
+    let Draft {
+        mut manifest,
+        live,
+        changes,
+    } = draft;
     let live: Vec<u8> = live.iter().flat_map(|word| word.to_le_bytes()).collect();
     manifest.order = folder.order(old, &grown)?;
     let [high, low, norms, contents] = grown.files;
     manifest.columns = [high, low, norms, contents, folder.write(LIVE, &live)?];
-    let tables = manifest.tables.par_iter_mut().zip(TableKind::ALL).zip(changes);
+    let tables = manifest
+        .tables
+        .par_iter_mut()
+        .zip(TableKind::ALL)
+        .zip(changes);
     tables.try_for_each(|((files, kind), changes)| {
         let nothing = Table::open(Opening::anew(medium), &[])?;
-        let (table, runs) = old.map_or((&nothing, &[][..]), |view| (view.table(kind), view.manifest.tables[kind as usize].as_slice()));
+        let (table, runs) = old.map_or((&nothing, &[][..]), |view| {
+            (
+                view.table(kind),
+                view.manifest.tables[kind as usize].as_slice(),
+            )
+        });
         let (stay, run) = table.write(changes, medium, folder.name(kind.name()))?;
         *files = runs[..stay].iter().cloned().chain(run).collect();
         Ok::<_, Error>(())
@@ -166,10 +236,17 @@ pub fn publish(medium: &dyn Medium, old: Option<&View>, grown: Grown, draft: Dra
     folder.commit(old, &manifest)
 }
 
-/// One more than the number at the end of any file name, so that no file that a reader may have mapped is ever written again.
+/// One more than the number at the end of any file name, so that no file that a reader may have
+/// mapped is ever written again.
 fn next_serial(medium: &dyn Medium) -> Result<u64> {
-    let names = medium.list().map_err(|source| Error::Io { doing: "listing", path: medium.path(""), source })?;
-    let serials = names.iter().filter_map(|name| name.rsplit_once('-')?.1.parse::<u64>().ok());
+    let names = medium.list().map_err(|source| Error::Io {
+        doing: "listing",
+        path: medium.path(""),
+        source,
+    })?;
+    let serials = names
+        .iter()
+        .filter_map(|name| name.rsplit_once('-')?.1.parse::<u64>().ok());
     Ok(serials.max().unwrap_or(0).saturating_add(1))
 }
 
@@ -201,7 +278,9 @@ impl Publisher<'_> {
     /// The runs of the order of rows, with the new ones.
     fn order(&self, old: Option<&View>, grown: &Grown) -> Result<Vec<FileEntry>> {
         let nothing = Order::open(Opening::anew(self.medium), &[])?;
-        let (order, runs) = old.map_or((&nothing, &[][..]), |view| (&view.order, view.manifest.order.as_slice()));
+        let (order, runs) = old.map_or((&nothing, &[][..]), |view| {
+            (&view.order, view.manifest.order.as_slice())
+        });
         if grown.new.is_empty() {
             return Ok(runs.to_vec());
         }
@@ -214,11 +293,22 @@ impl Publisher<'_> {
     /// Makes a manifest and the files that `old` has not the published ones.
     fn commit(&self, old: Option<&View>, manifest: &Manifest) -> Result<()> {
         let written = self.write_as(NEW.to_owned(), &manifest.to_bytes())?;
-        let is_new = |file: &&FileEntry| !old.is_some_and(|view| view.manifest.files().any(|old| old == *file));
-        let names: Vec<&str> = manifest.files().filter(is_new).chain([&written]).map(|file| file.name.as_str()).collect();
-        self.medium.sync_all(&names).map_err(|(name, error)| self.io(name)(error))?;
+        let is_new = |file: &&FileEntry| {
+            !old.is_some_and(|view| view.manifest.files().any(|old| old == *file))
+        };
+        let names: Vec<&str> = manifest
+            .files()
+            .filter(is_new)
+            .chain([&written])
+            .map(|file| file.name.as_str())
+            .collect();
+        self.medium
+            .sync_all(&names)
+            .map_err(|(name, error)| self.io(name)(error))?;
         self.medium.sync_folder().map_err(self.io(NEW))?;
-        self.medium.rename(NEW, manifest::NAME).map_err(self.io(NEW))?;
+        self.medium
+            .rename(NEW, manifest::NAME)
+            .map_err(self.io(NEW))?;
         self.medium.sync_folder().map_err(self.io(manifest::NAME))?;
         remove_unnamed(self.medium, manifest)
     }
@@ -229,20 +319,27 @@ const NEW: &str = "manifest-new";
 
 /// Whether a file of a view may have this name.
 pub fn is_part(name: &str) -> bool {
-    let is_number = |digits: &str| digits.len() >= 12 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let is_numbered = |name: &str| name.rsplit_once('-').is_some_and(|(kind, digits)| !kind.is_empty() && is_number(digits));
+    let is_number =
+        |digits: &str| digits.len() >= 12 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let is_numbered = |name: &str| {
+        name.rsplit_once('-')
+            .is_some_and(|(kind, digits)| !kind.is_empty() && is_number(digits))
+    };
     name == manifest::NAME || name == NEW || is_numbered(name)
 }
 
-/// Removes files that the manifest does not name: of generations before, or of one that was never published. One that cannot be removed now is
-/// tried again next time.
+/// Removes files that the manifest does not name: of generations before, or of one that was never
+/// published. One that cannot be removed now is tried again next time.
 ///
 /// # Errors
 /// [`Error::Io`] where the folder cannot be listed.
 pub fn remove_unnamed(medium: &dyn Medium, manifest: &Manifest) -> Result<()> {
     for name in medium.list().map_err(failed(medium, manifest::NAME))? {
         // What has another name is a file of the user.
-        if name != manifest::NAME && is_part(&name) && !manifest.files().any(|file| file.name == name) {
+        if name != manifest::NAME
+            && is_part(&name)
+            && !manifest.files().any(|file| file.name == name)
+        {
             let _ = medium.remove(&name);
         }
     }
@@ -262,27 +359,59 @@ mod tests {
 
     /// Publishes a generation whose rows, lists and number of rows are told by its number.
     fn generation(medium: &Memory, number: u64) -> Result<()> {
-        let old = if number == 1 { None } else { Some(View::open(medium)?) };
+        let old = if number == 1 {
+            None
+        } else {
+            Some(View::open(medium)?)
+        };
         let old_rows = old.as_ref().map_or(0, View::rows);
         let mut features = OwnedPlanes::new(8);
         (0..3).for_each(|i| features.push(&[100 * number as i16, i, 3, 4, 5, 6, 7, 8]));
         // Every other generation has its first row at another place.
-        let moved = if number.is_multiple_of(2) { BTreeMap::from([(0, place(number))]) } else { BTreeMap::new() };
+        let moved = if number.is_multiple_of(2) {
+            BTreeMap::from([(0, place(number))])
+        } else {
+            BTreeMap::new()
+        };
         let mut growing = Growing::new(medium, old.as_ref(), 8, &moved)?;
-        growing.push(&features, &[0, 1, 2].map(|i| (id(old_rows as u32 + i), place(number))))?;
+        growing.push(
+            &features,
+            &[0, 1, 2].map(|i| (id(old_rows as u32 + i), place(number))),
+        )?;
         let grown = growing.finish()?;
         let mut crops = growing_crops(medium, old.as_ref(), 8)?;
         crops.push(&features)?;
         crops.push(&features)?;
-        let crops = Some(CropRows { rule: b"two of each".to_vec(), places: 2, files: crops.finish()? });
-        let manifest = Manifest { generation: number, basis: (0..8).collect(), crops, ..Manifest::default() };
+        let crops = Some(CropRows {
+            rule: b"two of each".to_vec(),
+            places: 2,
+            files: crops.finish()?,
+        });
+        let manifest = Manifest {
+            generation: number,
+            basis: (0..8).collect(),
+            crops,
+            ..Manifest::default()
+        };
         let lists = Changes::new(old_rows + 3, |visit| {
-            let list = pack_list(&[Neighbor { row: 7, distance: number as u32 }]);
+            let list = pack_list(&[Neighbor {
+                row: 7,
+                distance: number as u32,
+            }]);
             (0..old_rows as u32 + 3).try_for_each(|row| visit(&row_key(row), Some(&list)))
         });
         let none = || Changes::new(0, |_| Ok(()));
         let changes = [none(), none(), lists, none(), none()];
-        publish(medium, old.as_ref(), grown, Draft { manifest, live: vec![(1 << (old_rows + 3)) - 1], changes })
+        publish(
+            medium,
+            old.as_ref(),
+            grown,
+            Draft {
+                manifest,
+                live: vec![(1 << (old_rows + 3)) - 1],
+                changes,
+            },
+        )
     }
 
     /// Ids in another order than rows.
@@ -291,7 +420,11 @@ mod tests {
     }
 
     fn place(number: u64) -> Place {
-        Place { pack: 1, offset: number, len: 9 }
+        Place {
+            pack: 1,
+            offset: number,
+            len: 9,
+        }
     }
 
     /// Everything of the view that is there belongs to one generation.
@@ -299,21 +432,44 @@ mod tests {
         let view = View::open(medium).unwrap();
         view.check().unwrap();
         let number = view.manifest().generation;
-        assert_eq!((view.rows() as u64, view.planes().unwrap().rows() as u64), (3 * number, 3 * number));
+        assert_eq!(
+            (view.rows() as u64, view.planes().unwrap().rows() as u64),
+            (3 * number, 3 * number)
+        );
         assert_eq!(view.live_words().unwrap(), [(1 << (3 * number)) - 1]);
         for row in 0..3 * number as u32 {
-            assert_eq!(view.list(row).unwrap(), [Neighbor { row: 7, distance: number as u32 }]);
-            assert_eq!([0, 1].map(|place| view.distance_in_list(row, place).unwrap()), [Some(number as u32), None]);
+            assert_eq!(
+                view.list(row).unwrap(),
+                [Neighbor {
+                    row: 7,
+                    distance: number as u32
+                }]
+            );
+            assert_eq!(
+                [0, 1].map(|place| view.distance_in_list(row, place).unwrap()),
+                [Some(number as u32), None]
+            );
             let moved = if row == 0 { number / 2 * 2 } else { 0 };
-            assert_eq!(view.content(row).unwrap(), (id(row), place(moved.max(u64::from(row) / 3 + 1))));
+            assert_eq!(
+                view.content(row).unwrap(),
+                (id(row), place(moved.max(u64::from(row) / 3 + 1)))
+            );
             assert_eq!(view.row_of(&id(row)).unwrap(), Some(row));
             let values: Vec<i32> = view.planes().unwrap().row(row).values().take(2).collect();
             assert_eq!(values, [100 * (row as i32 / 3 + 1), row as i32 % 3]);
         }
         let crops = view.crops().unwrap();
-        let of_crop = |row: u32| crops.row(row).unwrap().values().take(2).collect::<Vec<i32>>();
+        let of_crop = |row: u32| {
+            crops
+                .row(row)
+                .unwrap()
+                .values()
+                .take(2)
+                .collect::<Vec<i32>>()
+        };
         assert_eq!(crops.rows() as u64, 6 * number);
-        (0..6 * number as u32).for_each(|row| assert_eq!(of_crop(row), [100 * (row as i32 / 6 + 1), row as i32 % 3]));
+        (0..6 * number as u32)
+            .for_each(|row| assert_eq!(of_crop(row), [100 * (row as i32 / 6 + 1), row as i32 % 3]));
         assert_eq!(view.row_of(&[255; 32]).unwrap(), None);
         number
     }
@@ -336,7 +492,11 @@ mod tests {
                 medium.fail_at(medium.operations() + at, torn);
                 // The last operations only remove what nobody names, and may fail.
                 let _ = generation(&medium, 3);
-                for after in Power::all().into_iter().map(|power| medium.crash(power)).chain([medium.killed()]) {
+                for after in Power::all()
+                    .into_iter()
+                    .map(|power| medium.crash(power))
+                    .chain([medium.killed()])
+                {
                     let number = shown(&after);
                     seen[number as usize] += 1;
                     if number == 2 {
@@ -355,12 +515,19 @@ mod tests {
         let medium = Memory::new();
         generation(&medium, 1).unwrap();
         let first = View::open(&medium).unwrap();
-        let names: Vec<String> = first.manifest().files().map(|file| file.name.clone()).collect();
+        let names: Vec<String> = first
+            .manifest()
+            .files()
+            .map(|file| file.name.clone())
+            .collect();
         (2..9).for_each(|number| generation(&medium, number).unwrap());
         first.check().unwrap();
         assert_eq!((first.rows(), first.list(2).unwrap()[0].distance), (3, 1));
         assert_eq!(shown(&medium), 8);
         let left = medium.list().unwrap();
-        assert!(left.len() < 17 && names.iter().any(|name| !left.contains(name)), "{left:?}");
+        assert!(
+            left.len() < 17 && names.iter().any(|name| !left.contains(name)),
+            "{left:?}"
+        );
     }
 }

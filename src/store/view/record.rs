@@ -44,7 +44,9 @@ pub fn pack_names(occurrences: &[Occurrence]) -> Vec<u8> {
 pub(super) fn unpack_names(bytes: &[u8]) -> Option<Vec<Occurrence>> {
     let mut b = Unpacker(bytes);
     let count = b.count(5)?;
-    let occurrences = (0..count).map(|_| unpack_occurrence(&mut b)).collect::<Option<_>>()?;
+    let occurrences = (0..count)
+        .map(|_| unpack_occurrence(&mut b))
+        .collect::<Option<_>>()?;
     b.end()?;
     Some(occurrences)
 }
@@ -52,8 +54,16 @@ pub(super) fn unpack_names(bytes: &[u8]) -> Option<Vec<Occurrence>> {
 fn unpack_occurrence(b: &mut Unpacker<'_>) -> Option<Occurrence> {
     let flags = b.u8()?;
     let split = Split::from_code(flags >> 1)?;
-    let label = if flags & 1 == 1 { Some(b.bytes()?.into()) } else { None };
-    Some(Occurrence { path: b.bytes()?.into(), label, split })
+    let label = if flags & 1 == 1 {
+        Some(b.bytes()?.into())
+    } else {
+        None
+    };
+    Some(Occurrence {
+        path: b.bytes()?.into(),
+        label,
+        split,
+    })
 }
 
 /// What is known of a path.
@@ -107,16 +117,24 @@ pub fn pack_list(list: &[Neighbor]) -> Vec<u8> {
 
 pub(super) fn unpack_list(bytes: &[u8]) -> Option<Vec<Neighbor>> {
     let (pairs, rest) = bytes.as_chunks();
-    rest.is_empty().then(|| pairs.iter().map(neighbor).collect())
+    rest.is_empty()
+        .then(|| pairs.iter().map(neighbor).collect())
 }
 
 /// The squared distance of a member of a list, if it has so many.
 pub(super) fn distance_of(bytes: &[u8], place: usize) -> Option<u32> {
-    bytes.as_chunks().0.get(place).map(|pair| neighbor(pair).distance)
+    bytes
+        .as_chunks()
+        .0
+        .get(place)
+        .map(|pair| neighbor(pair).distance)
 }
 
 fn neighbor(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> Neighbor {
-    Neighbor { row: u32::from_le_bytes([a, b, c, d]), distance: u32::from_le_bytes([e, f, g, h]) }
+    Neighbor {
+        row: u32::from_le_bytes([a, b, c, d]),
+        distance: u32::from_le_bytes([e, f, g, h]),
+    }
 }
 
 /// The edges of a row: of each the other row, the bits of the similarity, and what it needs.
@@ -135,7 +153,11 @@ pub(super) fn unpack_edges(bytes: &[u8]) -> Option<Vec<Edge>> {
     let edge = |_| {
         let (row, similarity) = (b.u32()?, f32::from_bits(b.u32()?));
         let needs = Needs::from_bits(u16::try_from(b.u32()?).ok()?)?;
-        (0.0..=1.0).contains(&similarity).then_some(Edge { row, similarity, needs })
+        (0.0..=1.0).contains(&similarity).then_some(Edge {
+            row,
+            similarity,
+            needs,
+        })
     };
     let edges = (0..bytes.len() / 12).map(edge).collect::<Option<_>>()?;
     b.end()?;

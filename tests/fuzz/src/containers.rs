@@ -1,6 +1,7 @@
 //! Files that hold many images → their items: tar, Parquet, IDX, CIFAR as binary and as pickle.
 //!
-//! Held: every item is found again by its name; what is read of one is within the limit; label and split can be told.
+//! Held: every item is found again by its name; what is read of one is within the limit; label and
+//! split can be told.
 
 use std::{fs, io::Write as _, path::PathBuf};
 

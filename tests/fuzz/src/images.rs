@@ -1,7 +1,8 @@
 //! Bytes of an image file → a picture, in every format.
 //!
-//! Held: the same bytes give the same picture or the same reason, again and on another thread; the picture has the shape that was wanted, its
-//! file the sides that its header tells; memory stays within a few times the limit.
+//! Held: the same bytes give the same picture or the same reason, again and on another thread; the
+//! picture has the shape that was wanted, its file the sides that its header tells; memory stays
+//! within a few times the limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,9 +10,11 @@ use wsidx::picture::{Format, Limits, Shape, decode, decode_frame, probe};
 
 use crate::{samples, within};
 
-/// Small, so that many inputs a second can be tried; the code that holds limits is the same for all.
+/// Small, so that many inputs a second can be tried; the code that holds limits is the same for
+/// all.
 pub(crate) const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_side: 65_535, max_alloc: 16 << 20 };
-/// Four times what one allocation may be: the decoder's own, the samples, and two for what is made of them.
+/// Four times what one allocation may be: the decoder's own, the samples, and two for what is made
+/// of them.
 pub(crate) const MEMORY: usize = 64 << 20;
 
 const SIZES: [u16; 4] = [8, 32, 64, 256];

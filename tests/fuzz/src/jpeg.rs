@@ -1,9 +1,10 @@
-//! JPEGs, decoded in three ways: the library's own decoder at a reduced scale, zune-jpeg at the whole, and libjpeg-turbo (with the feature
-//! `libjpeg-turbo`).
+//! JPEGs, decoded in three ways: the library's own decoder at a reduced scale, zune-jpeg at the
+//! whole, and libjpeg-turbo (with the feature `libjpeg-turbo`).
 //!
-//! Half of the inputs are files as they are, half are parameters of a valid baseline JPEG that [`File::write`] makes: sampling, restart
-//! intervals, quantization and coefficients whose samples stay within 0..=255, so that the decoders may differ by rounding only.
-//! Held: where two ways give a picture, it is the same within the bounds of [`BOUNDS`].
+//! Half of the inputs are files as they are, half are parameters of a valid baseline JPEG that
+//! [`File::write`] makes: sampling, restart intervals, quantization and coefficients whose samples
+//! stay within 0..=255, so that the decoders may differ by rounding only. Held: where two ways give
+//! a picture, it is the same within the bounds of [`BOUNDS`].
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +15,9 @@ use wsidx::picture::{Format, Limits, Shape, decode, decode_frame};
 
 use crate::{images::LIMITS, images::MEMORY, joined, samples, within};
 
-/// Mean absolute differences in grey levels that are allowed, by what is compared. zune-jpeg interpolates chroma in pictures of one or two
-/// columns, too, where libjpeg-turbo repeats it; our decoder of smaller pictures takes the means of chroma as it is stored, which the two others
+/// Mean absolute differences in grey levels that are allowed, by what is compared. zune-jpeg
+/// interpolates chroma in pictures of one or two columns, too, where libjpeg-turbo repeats it; our
+/// decoder of smaller pictures takes the means of chroma as it is stored, which the two others
 /// interpolate.
 const BOUNDS: &[(&str, f64)] = &[
     ("made, zune and libjpeg-turbo", 6.0),
@@ -26,7 +28,8 @@ const BOUNDS: &[(&str, f64)] = &[
     ("file, own and zune", 16.0),
 ];
 
-/// The largest difference so far and the number of comparisons, by what is compared; new ones are printed.
+/// The largest difference so far and the number of comparisons, by what is compared; new ones are
+/// printed.
 static SEEN: Mutex<BTreeMap<&'static str, (f64, u64)>> = Mutex::new(BTreeMap::new());
 
 /// The first byte selects: whether the rest is a file or its parameters, and the size.
@@ -92,8 +95,10 @@ fn with_reference(
     }
 }
 
-/// Whether many samples were outside 0..=255 and were cut off. A decoder that makes a smaller picture cuts off means, and not what they are means
-/// of; libjpeg-turbo's own smaller pictures then differ from the means of its whole one by as much as ours. Decoders also differ in what their numbers can hold.
+/// Whether many samples were outside 0..=255 and were cut off. A decoder that makes a smaller
+/// picture cuts off means, and not what they are means of; libjpeg-turbo's own smaller pictures
+/// then differ from the means of its whole one by as much as ours. Decoders also differ in what
+/// their numbers can hold.
 fn is_saturated(samples: &[u8]) -> bool {
     samples.iter().filter(|sample| matches!(sample, 0 | 255)).count() > samples.len() / 20
 }
@@ -126,7 +131,8 @@ fn note(what: &'static str, one: &[u8], other: &[u8]) {
     assert!(mean <= bound, "{what} differ by {mean:.3} grey levels; the bound is {bound}");
 }
 
-/// How far samples of Y, Cb and Cr may be from 128, so that red, green and blue stay within 0..=255: 80 + 1.772 · 24 < 128.
+/// How far samples of Y, Cb and Cr may be from 128, so that red, green and blue stay within
+/// 0..=255: 80 + 1.772 · 24 < 128.
 const MOST: [i32; 3] = [80, 24, 24];
 
 /// Parameters of a baseline JPEG.
@@ -162,7 +168,8 @@ impl Bits {
         }
     }
 
-    /// A symbol of a table whose codes all have `length` bits, then the bits of a number (T.81 §F.1.2).
+    /// A symbol of a table whose codes all have `length` bits, then the bits of a number (T.81
+    /// §F.1.2).
     fn number(&mut self, symbol: u32, length: u32, value: i32, size: u32) {
         self.push(symbol, length);
         let bits = if value < 0 { value - 1 } else { value };
@@ -203,7 +210,8 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The bytes of the file. Codes of the tables: 4 bits for the twelve sizes of DC, 8 for all of AC.
+    /// The bytes of the file. Codes of the tables: 4 bits for the twelve sizes of DC, 8 for all of
+    /// AC.
     fn write(&self) -> Vec<u8> {
         let mut out = vec![0xff, 0xd8];
         let mut segment = |marker: u8, payload: &[u8]| {
@@ -234,7 +242,8 @@ impl<'a> File<'a> {
     fn scan(&self) -> Vec<u8> {
         let most = |shift: u32| self.sampling.iter().map(|f| usize::from(f >> shift & 15)).max().unwrap_or(1);
         let single = self.sampling.len() == 1;
-        // A scan of one component is not interleaved: its units are blocks, whatever its factors (T.81 §A.2.2).
+        // A scan of one component is not interleaved: its units are blocks, whatever its factors
+        // (T.81 §A.2.2).
         let (across, down) = if single { (1, 1) } else { (most(4), most(0)) };
         let mcus = usize::from(self.width).div_ceil(8 * across) * usize::from(self.height).div_ceil(8 * down);
         let (mut bits, mut source, mut before) = (Bits::default(), self.coefficients.iter().copied(), [0; 3]);
@@ -253,7 +262,8 @@ impl<'a> File<'a> {
         bits.out
     }
 
-    /// One block whose samples are at most `most` from 128: a coefficient adds at most a quarter of itself to any sample, and DC an eighth.
+    /// One block whose samples are at most `most` from 128: a coefficient adds at most a quarter of
+    /// itself to any sample, and DC an eighth.
     fn block(&self, bits: &mut Bits, source: &mut impl Iterator<Item = u8>, before: &mut i32, most: i32) {
         let mut next = || source.next().unwrap_or_default();
         let level = i32::from(next() as i8) * most / 128;

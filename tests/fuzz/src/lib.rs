@@ -1,6 +1,8 @@
-//! The fuzz targets of wsidx: each takes bytes, reads them as something that comes from outside, and panics if a property does not hold.
+//! The fuzz targets of wsidx: each takes bytes, reads them as something that comes from outside,
+//! and panics if a property does not hold.
 //!
-//! Beyond "no panic" every target holds that one input takes bounded memory and time ([`within`]). What else holds is said in each module.
+//! Beyond "no panic" every target holds that one input takes bounded memory and time ([`within`]).
+//! What else holds is said in each module.
 
 pub mod containers;
 pub mod embeddings;
@@ -26,7 +28,8 @@ use rustix::time::{ClockId, clock_gettime};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// The most seconds that one input may take: of the processor, so that a busy machine is no finding.
+/// The most seconds that one input may take: of the processor, so that a busy machine is no
+/// finding.
 const LONGEST: i64 = 10;
 
 /// Where decoders panicked inside the library's guard, and how often.
@@ -40,9 +43,11 @@ macro_rules! target {
     };
 }
 
-/// Runs once, before the first input. With `WSIDX_FUZZ_SEEDS=FOLDER` it writes the seeds there and ends the process.
+/// Runs once, before the first input. With `WSIDX_FUZZ_SEEDS=FOLDER` it writes the seeds there and
+/// ends the process.
 ///
-/// The fuzzer aborts on every panic. The panics of decoders that the library catches are counted instead, and each place is printed once.
+/// The fuzzer aborts on every panic. The panics of decoders that the library catches are counted
+/// instead, and each place is printed once.
 pub fn begin(seeds: fn() -> Vec<Vec<u8>>) {
     if let Some(folder) = std::env::var_os("WSIDX_FUZZ_SEEDS") {
         let folder = PathBuf::from(folder);
@@ -67,7 +72,8 @@ pub fn begin(seeds: fn() -> Vec<Vec<u8>>) {
     }));
 }
 
-/// Runs `act`, and panics if it took more than `most` bytes of memory beyond what was held before, or more than ten seconds.
+/// Runs `act`, and panics if it took more than `most` bytes of memory beyond what was held before,
+/// or more than ten seconds.
 pub fn within<T>(most: usize, act: impl FnOnce() -> T) -> T {
     let seconds = || clock_gettime(ClockId::ProcessCPUTime).tv_sec;
     let (before, start) = (ALLOCATOR.current_usage(), seconds());
@@ -115,7 +121,8 @@ fn samples(folder: &str, ends: &[&str]) -> Vec<(String, Vec<u8>)> {
     names.into_iter().map(|name| (name.clone(), fs::read(folder.join(&name)).expect("a sample can be read"))).collect()
 }
 
-/// A folder of this process for files that are opened by their path, in memory where the system has such a place.
+/// A folder of this process for files that are opened by their path, in memory where the system has
+/// such a place.
 fn folder() -> &'static std::path::Path {
     static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| {

@@ -26,11 +26,13 @@ unsafe extern "C" {
     ) -> std::ffi::c_long;
 }
 
-/// Decodes a file; `None` where it is refused, has four components or more than a quarter of a million pixels.
+/// Decodes a file; `None` where it is refused, has four components or more than a quarter of a
+/// million pixels.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Reference> {
     let mut samples = vec![0; ROOM];
     let (mut width, mut height, mut channels) = (0, 0, 0);
-    // SAFETY: all pointers are to live memory of the lengths that are given, and nothing keeps them.
+    // SAFETY: all pointers are to live memory of the lengths that are given, and nothing keeps
+    // them.
     let warnings = unsafe {
         wsidx_libjpeg(bytes.as_ptr(), bytes.len(), samples.as_mut_ptr(), ROOM, &raw mut width, &raw mut height, &raw mut channels)
     };

@@ -1,6 +1,8 @@
-//! The texts that a repository holds for wsidx: `wsidx.toml`, `.wsidx-allow`, `.wsidx-baseline.json`, and the settings of an index.
+//! The texts that a repository holds for wsidx: `wsidx.toml`, `.wsidx-allow`,
+//! `.wsidx-baseline.json`, and the settings of an index.
 //!
-//! Held: what is read and written again is read as the same; a policy that is edited says the new and keeps the rest.
+//! Held: what is read and written again is read as the same; a policy that is edited says the new
+//! and keeps the rest.
 
 use wsidx::{
     similarity::EdgeRule,

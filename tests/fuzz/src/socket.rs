@@ -1,6 +1,7 @@
 //! Bytes to the socket of a running `wsidx watch`, the program that `WSIDX_FUZZ_PROGRAM` names.
 //!
-//! Held: every client is answered or left within ten seconds, an answer is one line of JSON, and the watcher goes on in bounded memory.
+//! Held: every client is answered or left within ten seconds, an answer is one line of JSON, and
+//! the watcher goes on in bounded memory.
 
 use std::{
     fs,

@@ -1,7 +1,9 @@
-//! What an index holds: packs and their records, the manifest and files of the view, the code of cached pictures.
+//! What an index holds: packs and their records, the manifest and files of the view, the code of
+//! cached pictures.
 //!
-//! Checksums are made right, so that what is behind them is reached: whoever may write to the folder can do the same.
-//! Held: what is read and written again is read as the same; damage is an error or reported, and readers of every table survive it.
+//! Checksums are made right, so that what is behind them is reached: whoever may write to the
+//! folder can do the same. Held: what is read and written again is read as the same; damage is an
+//! error or reported, and readers of every table survive it.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +34,8 @@ use crate::{joined, within};
 
 const MEMORY: usize = 128 << 20;
 const PACK: &str = "00000001.pack";
-/// Bytes of a record's head, and of a pack's header (see the description of the format in the library).
+/// Bytes of a record's head, and of a pack's header (see the description of the format in the
+/// library).
 const HEAD: usize = 32;
 
 /// The first byte selects what is read.
@@ -200,7 +203,8 @@ fn made(medium: &Memory) -> wsidx::Result<()> {
     publish(medium, None, grown, Draft { manifest, live: vec![3], changes })
 }
 
-/// Files of a view with some bytes changed, named by a manifest with right checksums. The first byte selects the file.
+/// Files of a view with some bytes changed, named by a manifest with right checksums. The first
+/// byte selects the file.
 fn view(data: &[u8]) {
     let Some((&select, edits)) = data.split_first() else { return };
     let (Base { manifest, files }, medium) = (base(), Memory::new());

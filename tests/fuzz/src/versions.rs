@@ -1,6 +1,8 @@
-//! What version control says: pointers of git-lfs, output of git, files of DVC, tables of labels, and what hooks are given.
+//! What version control says: pointers of git-lfs, output of git, files of DVC, tables of labels,
+//! and what hooks are given.
 //!
-//! Held: what is read and written again is read as the same; no path of DVC or of a table leads outside.
+//! Held: what is read and written again is read as the same; no path of DVC or of a table leads
+//! outside.
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -5,7 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use clap::ValueEnum;
 use wsidx::{
     Error,
-    index::{ClusterOptions, Columns, GapRule, GraphMethod, HowMany, IndexedImage, Method, Reader, Transform},
+    index::{
+        ClusterOptions, Columns, GapRule, GraphMethod, HowMany, IndexedImage, Method, Reader,
+        Transform,
+    },
     monitor::Monitor,
     similarity::{EdgeRule, Measure},
     spectral::{LaplacianKind, PAPER_GAMMA},
@@ -31,9 +34,11 @@ pub(crate) enum MethodName {
 /// Which columns k-means compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColumnsName {
-    /// Raw coefficients, those that rank-revealing QR of the selected images puts first (the paper's)
+    /// Raw coefficients, those that rank-revealing QR of the selected images puts first (the
+    /// paper's)
     Analysis,
-    /// The normalised features by which the index searches: fewer columns, and contrast does not count
+    /// The normalised features by which the index searches: fewer columns, and contrast does not
+    /// count
     Search,
 }
 
@@ -66,10 +71,12 @@ pub(crate) struct Clusters {
     /// The gap between eigenvalues that counts, for --eigengap paper and printed
     #[arg(long, value_name = "GAP", default_value_t = PAPER_GAMMA, requires = "eigengap")]
     pub(crate) gamma: f64,
-    /// Compare embeddings of your own instead of wavelet coefficients, for kmeans and complete-linkage: a .npy, or a .npz or .parquet with their paths
+    /// Compare embeddings of your own instead of wavelet coefficients, for kmeans and
+    /// complete-linkage: a .npy, or a .npz or .parquet with their paths
     #[arg(long, value_name = "FILE", conflicts_with_all = ["columns", "tau", "eigengap", "measure", "laplacian"])]
     pub(crate) embeddings: Option<PathBuf>,
-    /// Whose the embeddings are: their paths in the dataset, one a line, or a .csv with a column `file_name`
+    /// Whose the embeddings are: their paths in the dataset, one a line, or a .csv with a column
+    /// `file_name`
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     pub(crate) ids: Option<PathBuf>,
     /// The columns by which k-means and complete linkage compare images
@@ -81,7 +88,8 @@ pub(crate) struct Clusters {
     /// The similarity, for spectral clustering and --eigengap: see `wsidx similarity --help`
     #[arg(long, value_name = "NAME[:SETTING,…]", default_value = "ssim")]
     pub(crate) measure: Measure,
-    /// The graph Laplacian: unnormalized, symmetric or random-walk [default: symmetric to cluster, unnormalized for --eigengap]
+    /// The graph Laplacian: unnormalized, symmetric or random-walk [default: symmetric to cluster,
+    /// unnormalized for --eigengap]
     #[arg(long, value_name = "KIND")]
     pub(crate) laplacian: Option<LaplacianKind>,
     /// Of what is random: the same seed gives the same clusters
@@ -99,7 +107,9 @@ impl Clusters {
         monitor: &dyn Monitor,
     ) -> Result<ClusterOptions, Error> {
         if self.gamma.is_nan() || self.gamma < 0.0 || self.tau.is_nan() || self.tau <= 1.0 {
-            return Err(Error::Input("--gamma is at least 0, and --tau more than 1".into()));
+            return Err(Error::Input(
+                "--gamma is at least 0, and --tau more than 1".into(),
+            ));
         }
         let how_many = match (self.clusters, self.redundant, self.eigengap) {
             (Some(number), ..) => Some(HowMany::Clusters(number)),
@@ -109,25 +119,46 @@ impl Clusters {
             (.., Some(Eigengap::Largest)) => Some(HowMany::Gaps(GapRule::Largest)),
             _ => None,
         };
-        if self.embeddings.is_some() && !matches!(self.method, MethodName::Kmeans | MethodName::CompleteLinkage) {
+        if self.embeddings.is_some()
+            && !matches!(
+                self.method,
+                MethodName::Kmeans | MethodName::CompleteLinkage
+            )
+        {
             return Err(Error::Input(
                 "--embeddings are compared by --method kmeans and complete-linkage; the others compare pictures".into(),
             ));
         }
         let columns = match (&self.embeddings, self.columns) {
-            (Some(file), _) => Columns::Embeddings(Arc::new(reader.embeddings(images, file, self.ids.as_deref(), monitor)?)),
-            (None, ColumnsName::Analysis) => Columns::Analysis { tau: self.tau, transform: Transform::default() },
+            (Some(file), _) => Columns::Embeddings(Arc::new(reader.embeddings(
+                images,
+                file,
+                self.ids.as_deref(),
+                monitor,
+            )?)),
+            (None, ColumnsName::Analysis) => Columns::Analysis {
+                tau: self.tau,
+                transform: Transform::default(),
+            },
             (None, ColumnsName::Search) => Columns::Search,
         };
         let method = match self.method {
             MethodName::Kmeans => Method::KMeans(columns),
-            MethodName::Spectral => Method::Spectral(self.laplacian.unwrap_or(LaplacianKind::Symmetric)),
+            MethodName::Spectral => {
+                Method::Spectral(self.laplacian.unwrap_or(LaplacianKind::Symmetric))
+            }
             MethodName::CompleteLinkage => Method::CompleteLinkage(columns),
             MethodName::Communities => Method::Communities(rule),
             MethodName::Threshold => Method::Threshold(rule),
         };
         let gaps_of = self.laplacian.unwrap_or(LaplacianKind::Unnormalized);
-        Ok(ClusterOptions { method, how_many, measure: self.measure, gaps_of, seed: self.seed })
+        Ok(ClusterOptions {
+            method,
+            how_many,
+            measure: self.measure,
+            gaps_of,
+            seed: self.seed,
+        })
     }
 }
 
@@ -199,7 +230,8 @@ pub(crate) enum ClusterFormat {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The near-duplicates that `wsidx sync` keeps are a graph; each of its connected components is clustered by itself:
+#[command(
+    after_help = "The near-duplicates that `wsidx sync` keeps are a graph; each of its connected components is clustered by itself:
 
   spectral      by its Laplacian, into as many clusters as come before the largest gap of the eigenvalues; components of more than
                 256 contents are cut into communities first
@@ -215,7 +247,8 @@ more than 2,048 contents. The whole dataset is clustered; a selection says which
 Examples:
   wsidx cluster                                 all clusters, those of most images first
   wsidx cluster --label cat --graph cats.svg    those with a cat in them, drawn
-  wsidx cluster --format csv > clusters.csv     every image with its cluster")]
+  wsidx cluster --format csv > clusters.csv     every image with its cluster"
+)]
 pub(crate) struct Cluster {
     #[command(flatten)]
     pub(crate) select: Select,

@@ -30,7 +30,8 @@ pub(crate) enum Stage {
         #[arg(long)]
         all: bool,
     },
-    /// Factorise the coefficients of a selection by rank-revealing QR: condition number, rank, chosen columns by subband
+    /// Factorise the coefficients of a selection by rank-revealing QR: condition number, rank,
+    /// chosen columns by subband
     #[command(after_help = "Example:
   wsidx debug basis --split train")]
     Basis {

@@ -47,7 +47,8 @@ Examples:
   wsidx calibrate --write               put the threshold into wsidx.toml"
 )]
 pub(crate) struct Calibrate {
-    /// Of images checked that have no copy in the dataset, the share that may be taken for near-duplicates
+    /// Of images checked that have no copy in the dataset, the share that may be taken for
+    /// near-duplicates
     #[arg(long, value_name = "SHARE", default_value_t = 0.001)]
     pub(crate) rate: f64,
     /// Put the threshold into wsidx.toml; all else in it stays

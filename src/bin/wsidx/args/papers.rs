@@ -1,4 +1,5 @@
-//! The arguments of the analyses of the papers: `similarity` and `spectrum`, and the selection of images that they share.
+//! The arguments of the analyses of the papers: `similarity` and `spectrum`, and the selection of
+//! images that they share.
 
 use std::path::PathBuf;
 
@@ -50,7 +51,8 @@ pub(crate) struct Similarity {
     /// The similarity, and its settings
     #[arg(long, value_name = "NAME[:SETTING,…]", default_value = "ssim")]
     pub(crate) measure: Measure,
-    /// Compare with the images of another split (of the same label and paths) instead of with each other
+    /// Compare with the images of another split (of the same label and paths) instead of with each
+    /// other
     #[arg(long, value_name = "SPLIT")]
     pub(crate) against: Option<String>,
     /// Read the files and compare them at this size, instead of the stored pictures
@@ -66,7 +68,12 @@ pub(crate) struct Similarity {
     #[arg(long, value_name = "FILE.svg", conflicts_with = "against")]
     pub(crate) graph: Option<PathBuf>,
     /// What is similar enough for a line [default: three standard deviations above the mean]
-    #[arg(long, value_name = "SIMILARITY", requires = "graph", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "SIMILARITY",
+        requires = "graph",
+        allow_negative_numbers = true
+    )]
     pub(crate) above: Option<f64>,
     /// How many of the most and the least similar pairs to show
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -94,7 +101,12 @@ pub(crate) struct Spectrum {
     #[command(flatten)]
     pub(crate) select: Select,
     /// The similarity, and its settings; see `wsidx similarity --help`
-    #[arg(long, value_name = "NAME[:SETTING,…]", default_value = "ssim", conflicts_with = "edges")]
+    #[arg(
+        long,
+        value_name = "NAME[:SETTING,…]",
+        default_value = "ssim",
+        conflicts_with = "edges"
+    )]
     pub(crate) measure: Measure,
     /// The graph of near-duplicates instead of all similarities
     #[arg(long)]
@@ -123,7 +135,11 @@ impl std::str::FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let sides = text.split_once(['x', '×']).and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
-        sides.map(Self).ok_or_else(|| "a width and a height in pixels are needed, as in 662x512".to_owned())
+        let sides = text
+            .split_once(['x', '×'])
+            .and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
+        sides
+            .map(Self)
+            .ok_or_else(|| "a width and a height in pixels are needed, as in 662x512".to_owned())
     }
 }

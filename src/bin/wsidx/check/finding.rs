@@ -1,4 +1,5 @@
-//! Verdicts → findings under the rules that machine formats name: one for the verdict, and one for a leak beside it.
+//! Verdicts → findings under the rules that machine formats name: one for the verdict, and one for
+//! a leak beside it.
 
 use wsidx::{
     index::Checked,
@@ -17,13 +18,41 @@ pub(crate) struct Rule {
 
 /// All rules, in the order of their ids.
 pub(crate) const RULES: [Rule; 7] = [
-    Rule { id: "WSIDX001", name: "redundant", meaning: "A near-duplicate of an image whose label does not conflict" },
-    Rule { id: "WSIDX002", name: "exact-copy", meaning: "The same bytes as an image whose label does not conflict" },
-    Rule { id: "WSIDX003", name: "anomaly", meaning: "Like nothing in the dataset" },
-    Rule { id: "WSIDX004", name: "influential", meaning: "A near-duplicate of an image under another label" },
-    Rule { id: "WSIDX005", name: "undecodable", meaning: "Cannot be read as an image" },
-    Rule { id: "WSIDX006", name: "leak", meaning: "A near-duplicate of an image in another split" },
-    Rule { id: "WSIDX007", name: "missing", meaning: "Version control names an image whose bytes are not here" },
+    Rule {
+        id: "WSIDX001",
+        name: "redundant",
+        meaning: "A near-duplicate of an image whose label does not conflict",
+    },
+    Rule {
+        id: "WSIDX002",
+        name: "exact-copy",
+        meaning: "The same bytes as an image whose label does not conflict",
+    },
+    Rule {
+        id: "WSIDX003",
+        name: "anomaly",
+        meaning: "Like nothing in the dataset",
+    },
+    Rule {
+        id: "WSIDX004",
+        name: "influential",
+        meaning: "A near-duplicate of an image under another label",
+    },
+    Rule {
+        id: "WSIDX005",
+        name: "undecodable",
+        meaning: "Cannot be read as an image",
+    },
+    Rule {
+        id: "WSIDX006",
+        name: "leak",
+        meaning: "A near-duplicate of an image in another split",
+    },
+    Rule {
+        id: "WSIDX007",
+        name: "missing",
+        meaning: "Version control names an image whose bytes are not here",
+    },
 ];
 
 /// A finding on one file.
@@ -40,8 +69,14 @@ pub(crate) struct Found<'a> {
 
 /// What the policy rejects or warns of; what is allowed is among it.
 pub(crate) fn findings<'a>(checked: &'a [Checked], policy: &Policy) -> Vec<Found<'a>> {
-    let of_all = checked.iter().flat_map(|checked| of_verdict(checked, policy).into_iter().chain(of_leak(checked, policy)));
-    of_all.filter(|found| found.action != Action::Pass).collect()
+    let of_all = checked.iter().flat_map(|checked| {
+        of_verdict(checked, policy)
+            .into_iter()
+            .chain(of_leak(checked, policy))
+    });
+    of_all
+        .filter(|found| found.action != Action::Pass)
+        .collect()
 }
 
 fn of_verdict<'a>(checked: &'a Checked, policy: &Policy) -> Option<Found<'a>> {
@@ -58,13 +93,25 @@ fn of_verdict<'a>(checked: &'a Checked, policy: &Policy) -> Option<Found<'a>> {
         message::Deciding::Same(occurrences) => occurrences.first(),
         message::Deciding::Near(matched) => matched.occurrences.first(),
     });
-    Some(Found { rule, action: policy.action_of(finding), checked, other, message: message::message(checked) })
+    Some(Found {
+        rule,
+        action: policy.action_of(finding),
+        checked,
+        other,
+        message: message::message(checked),
+    })
 }
 
 fn of_leak<'a>(checked: &'a Checked, policy: &Policy) -> Option<Found<'a>> {
     let other = message::leaked(checked).filter(|_| checked.judgement.leak)?;
     let message = message::leak(checked)?;
-    Some(Found { rule: 5, action: policy.action_of(Finding::Leak), checked, other: Some(other), message })
+    Some(Found {
+        rule: 5,
+        action: policy.action_of(Finding::Leak),
+        checked,
+        other: Some(other),
+        message,
+    })
 }
 
 #[cfg(test)]

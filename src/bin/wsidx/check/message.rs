@@ -2,7 +2,10 @@
 
 use wsidx::{
     index::{Checked, Match, Texture},
-    verdict::{Occurrence, Verdict, conflicts_with, image_fingerprint, leaks_into, pair_fingerprint, path_fingerprint},
+    verdict::{
+        Occurrence, Verdict, conflicts_with, image_fingerprint, leaks_into, pair_fingerprint,
+        path_fingerprint,
+    },
 };
 
 use crate::{json::short, term};
@@ -15,14 +18,21 @@ pub(crate) enum Deciding<'a> {
     Near(&'a Match),
 }
 
-/// The content that decides: one in conflict if there is any, and of those the same bytes before near ones.
+/// The content that decides: one in conflict if there is any, and of those the same bytes before
+/// near ones.
 pub(crate) fn deciding(checked: &Checked) -> Option<Deciding<'_>> {
-    let conflicts = |occurrences: &[Occurrence]| conflicts_with(checked.label.as_ref(), occurrences);
-    let wanted = |occurrences: &[Occurrence]| checked.judgement.conflicts == 0 || conflicts(occurrences);
+    let conflicts =
+        |occurrences: &[Occurrence]| conflicts_with(checked.label.as_ref(), occurrences);
+    let wanted =
+        |occurrences: &[Occurrence]| checked.judgement.conflicts == 0 || conflicts(occurrences);
     if !checked.same.is_empty() && wanted(&checked.same) {
         return Some(Deciding::Same(&checked.same));
     }
-    checked.edges.iter().find(|edge| wanted(&edge.occurrences)).map(Deciding::Near)
+    checked
+        .edges
+        .iter()
+        .find(|edge| wanted(&edge.occurrences))
+        .map(Deciding::Near)
 }
 
 /// What names a finding for good, whatever its files are called; none where there is no finding.
@@ -44,12 +54,23 @@ pub(crate) fn message(checked: &Checked) -> String {
     let judgement = &checked.judgement;
     match judgement.verdict {
         Verdict::Undecodable => {
-            format!("cannot be read as an image: {}", checked.reason.as_deref().map_or_else(String::new, term::escape_text))
+            format!(
+                "cannot be read as an image: {}",
+                checked
+                    .reason
+                    .as_deref()
+                    .map_or_else(String::new, term::escape_text)
+            )
         }
-        Verdict::Missing => checked.reason.as_deref().map_or_else(String::new, term::escape_text),
+        Verdict::Missing => checked
+            .reason
+            .as_deref()
+            .map_or_else(String::new, term::escape_text),
         Verdict::Influential | Verdict::Redundant => evidence(checked),
         Verdict::Anomaly => match judgement.percentile {
-            Some(percentile) => format!("unlike anything in the dataset: farther from its neighbours than {percentile:.1} % of the images"),
+            Some(percentile) => format!(
+                "unlike anything in the dataset: farther from its neighbours than {percentile:.1} % of the images"
+            ),
             None => "unlike anything in the dataset".to_owned(),
         },
         Verdict::Novel => novel(checked),
@@ -73,8 +94,16 @@ fn novel(checked: &Checked) -> String {
 
 fn evidence(checked: &Checked) -> String {
     let mut text = match deciding(checked) {
-        Some(Deciding::Same(same)) => format!("same bytes as {}", place_of(same, checked.same_paths)),
-        Some(Deciding::Near(Match { occurrences, paths, similarity, pair, .. })) => {
+        Some(Deciding::Same(same)) => {
+            format!("same bytes as {}", place_of(same, checked.same_paths))
+        }
+        Some(Deciding::Near(Match {
+            occurrences,
+            paths,
+            similarity,
+            pair,
+            ..
+        })) => {
             format!(
                 "similarity {similarity:.3} with {}: {}",
                 place_of(occurrences, *paths),
@@ -84,14 +113,21 @@ fn evidence(checked: &Checked) -> String {
         None => String::new(),
     };
     if let Some(Texture::Flat(others)) = checked.texture {
-        text.push_str(&format!("; flat, like {} of the dataset", term::counted(others as u64, "content", "contents")));
+        text.push_str(&format!(
+            "; flat, like {} of the dataset",
+            term::counted(others as u64, "content", "contents")
+        ));
     }
     let others = (checked.judgement.duplicates + checked.judgement.conflicts).saturating_sub(1);
     if others > 0 {
         text.push_str(&format!(", and {} more", term::count(others as u64)));
     }
     if let Some(cluster) = checked.cluster() {
-        text.push_str(&format!("; cluster {} of {}", short(&cluster.id), term::counted(cluster.images, "image", "images")));
+        text.push_str(&format!(
+            "; cluster {} of {}",
+            short(&cluster.id),
+            term::counted(cluster.images, "image", "images")
+        ));
     }
     if let Some(leak) = leak(checked) {
         text.push_str(&format!("; leak: {leak}"));
@@ -102,23 +138,40 @@ fn evidence(checked: &Checked) -> String {
 /// Where the other split's copy is; none without a leak.
 pub(crate) fn leak(checked: &Checked) -> Option<String> {
     let other = leaked(checked)?;
-    Some(format!("{} is in {}", term::escape(&other.path), other.split?))
+    Some(format!(
+        "{} is in {}",
+        term::escape(&other.path),
+        other.split?
+    ))
 }
 
 /// The first copy in another split.
 pub(crate) fn leaked(checked: &Checked) -> Option<&Occurrence> {
-    let all = checked.same.iter().chain(checked.edges.iter().flat_map(|edge| &edge.occurrences));
-    all.into_iter().find(|o| leaks_into(checked.split, std::slice::from_ref(o)))
+    let all = checked
+        .same
+        .iter()
+        .chain(checked.edges.iter().flat_map(|edge| &edge.occurrences));
+    all.into_iter()
+        .find(|o| leaks_into(checked.split, std::slice::from_ref(o)))
 }
 
 /// The first of so many paths, with its label and split.
 fn place_of(occurrences: &[Occurrence], paths: usize) -> String {
-    let Some(first) = occurrences.first() else { return "a file of this request".to_owned() };
+    let Some(first) = occurrences.first() else {
+        return "a file of this request".to_owned();
+    };
     let more = paths.saturating_sub(1);
-    let label = first.label.as_deref().map(|label| format!("label {}", term::escape(label)));
+    let label = first
+        .label
+        .as_deref()
+        .map(|label| format!("label {}", term::escape(label)));
     let split = first.split.map(|split| split.name().to_owned());
     let more = (more > 0).then(|| format!("{} more", term::counted(more as u64, "path", "paths")));
     let known: Vec<String> = label.into_iter().chain(split).chain(more).collect();
-    let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
+    let known = if known.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", known.join(", "))
+    };
     format!("{}{known}", term::escape(&first.path))
 }

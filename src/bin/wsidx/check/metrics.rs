@@ -1,6 +1,8 @@
-//! Verdicts → two files to follow over time, as DVC's `metrics` and `plots`: numbers as JSON, and how far the images are from each other as CSV.
+//! Verdicts → two files to follow over time, as DVC's `metrics` and `plots`: numbers as JSON, and
+//! how far the images are from each other as CSV.
 //!
-//! Both hold nothing but what the verdicts say, no time and no path, in a fixed order: the same verdicts give the same bytes.
+//! Both hold nothing but what the verdicts say, no time and no path, in a fixed order: the same
+//! verdicts give the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -48,14 +50,28 @@ struct Quantiles {
 impl Quantiles {
     /// The nearest ranks; none of no distances.
     fn of(ascending: &[f64]) -> Option<Self> {
-        let at = |percent: usize| ascending.get((ascending.len() * percent).div_ceil(100).saturating_sub(1)).copied().map(Decimal);
-        Some(Self { p01: at(1)?, p10: at(10)?, p50: at(50)?, p90: at(90)?, p99: at(99)? })
+        let at = |percent: usize| {
+            ascending
+                .get((ascending.len() * percent).div_ceil(100).saturating_sub(1))
+                .copied()
+                .map(Decimal)
+        };
+        Some(Self {
+            p01: at(1)?,
+            p10: at(10)?,
+            p50: at(50)?,
+            p90: at(90)?,
+            p99: at(99)?,
+        })
     }
 }
 
 /// The distance of each content from its nearest, ascending.
 fn distances(checked: &[Checked]) -> Vec<f64> {
-    let of_contents: BTreeMap<_, f64> = checked.iter().filter_map(|checked| Some((checked.id?, checked.apart?))).collect();
+    let of_contents: BTreeMap<_, f64> = checked
+        .iter()
+        .filter_map(|checked| Some((checked.id?, checked.apart?)))
+        .collect();
     let mut distances: Vec<f64> = of_contents.into_values().collect();
     distances.sort_by(f64::total_cmp);
     distances
@@ -63,8 +79,16 @@ fn distances(checked: &[Checked]) -> Vec<f64> {
 
 /// Writes how many images have which verdict, and how near they are to each other.
 pub(super) fn write_metrics(file: &Output, checked: &[Checked], actions: &[Action]) -> Result<()> {
-    let of = |verdict: Verdict| checked.iter().filter(|checked| checked.judgement.verdict == verdict).count();
-    let mut ids: Vec<_> = checked.iter().filter_map(|checked| checked.id.as_ref().map(hex)).collect();
+    let of = |verdict: Verdict| {
+        checked
+            .iter()
+            .filter(|checked| checked.judgement.verdict == verdict)
+            .count()
+    };
+    let mut ids: Vec<_> = checked
+        .iter()
+        .filter_map(|checked| checked.id.as_ref().map(hex))
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     let metrics = Metrics {
@@ -75,9 +99,18 @@ pub(super) fn write_metrics(file: &Output, checked: &[Checked], actions: &[Actio
         influential: of(Verdict::Influential),
         anomaly: of(Verdict::Anomaly),
         undecodable: of(Verdict::Undecodable),
-        leak: checked.iter().filter(|checked| checked.judgement.leak).count(),
-        rejected: actions.iter().filter(|action| **action == Action::Reject).count(),
-        allowed: checked.iter().filter(|checked| checked.allowed.is_some()).count(),
+        leak: checked
+            .iter()
+            .filter(|checked| checked.judgement.leak)
+            .count(),
+        rejected: actions
+            .iter()
+            .filter(|action| **action == Action::Reject)
+            .count(),
+        allowed: checked
+            .iter()
+            .filter(|checked| checked.allowed.is_some())
+            .count(),
         redundant_fraction: Decimal(of(Verdict::Redundant) as f64 / checked.len().max(1) as f64),
         nearest_distance: Quantiles::of(&distances(checked)),
     };
@@ -91,7 +124,10 @@ pub(super) fn write_plots(file: &Output, checked: &[Checked]) -> Result<()> {
     for distance in distances(checked) {
         counts[((distance * STEPS_IN_ONE) as usize).min(STEPS - 1)] += 1;
     }
-    let rows = counts.iter().enumerate().map(|(step, count)| format!("{:.2},{count}\n", step as f64 / STEPS_IN_ONE));
+    let rows = counts
+        .iter()
+        .enumerate()
+        .map(|(step, count)| format!("{:.2},{count}\n", step as f64 / STEPS_IN_ONE));
     file.write(("distance,images\n".to_owned() + &rows.collect::<String>()).as_bytes())
 }
 
@@ -101,7 +137,10 @@ mod tests {
 
     #[test]
     fn quantiles_are_nearest_ranks() {
-        let of = |n: usize| Quantiles::of(&(1..=n).map(|i| i as f64).collect::<Vec<_>>()).map(|q| [q.p01, q.p10, q.p50, q.p90, q.p99]);
+        let of = |n: usize| {
+            Quantiles::of(&(1..=n).map(|i| i as f64).collect::<Vec<_>>())
+                .map(|q| [q.p01, q.p10, q.p50, q.p90, q.p99])
+        };
         assert_eq!(of(0), None);
         assert_eq!(of(1), Some([1.0; 5].map(Decimal)));
         assert_eq!(of(200), Some([2.0, 20.0, 100.0, 180.0, 198.0].map(Decimal)));

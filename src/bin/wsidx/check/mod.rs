@@ -76,10 +76,24 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
         tell_unused(&judged.unused)?;
         tell_added(&judged.added)?;
     }
-    let occasion = if args.staged { Occasion::Commit } else { Occasion::Files };
-    let report = Report { root: &judged.root, rules: &judged.rules, format: args.format, verbose: args.verbose, occasion };
+    let occasion = if args.staged {
+        Occasion::Commit
+    } else {
+        Occasion::Files
+    };
+    let report = Report {
+        root: &judged.root,
+        rules: &judged.rules,
+        format: args.format,
+        verbose: args.verbose,
+        occasion,
+    };
     if let Some(file) = &metrics {
-        let actions: Vec<Action> = judged.checked.iter().map(|checked| action(&judged.rules.check, checked)).collect();
+        let actions: Vec<Action> = judged
+            .checked
+            .iter()
+            .map(|checked| action(&judged.rules.check, checked))
+            .collect();
         metrics::write_metrics(file, &judged.checked, &actions)?;
     }
     if let Some(file) = &plots {
@@ -109,18 +123,33 @@ fn files(session: &Session, args: &Check, monitor: &dyn Monitor) -> wsidx::Resul
     };
     let mut checked = reader.check(items, &options, monitor)?;
     let mut unused = except(&mut checked, &exceptions);
-    if !paths.iter().any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty())) {
+    if !paths
+        .iter()
+        .any(|path| place::inside(reader.root(), path).is_ok_and(|path| path.is_empty()))
+    {
         unused.clear();
     }
-    Ok(Judged { checked, rules, unused, added: (Vec::new(), 0), root: reader.root().to_owned() })
+    Ok(Judged {
+        checked,
+        rules,
+        unused,
+        added: (Vec::new(), 0),
+        root: reader.root().to_owned(),
+    })
 }
 
-/// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was judged.
+/// Names the lines of `.wsidx-allow` that accepted nothing, where all that they could accept was
+/// judged.
 fn tell_unused(unused: &[Exception]) -> io::Result<()> {
     let mut talk = anstream::stderr();
     unused.iter().try_for_each(|exception| {
         let line = exception.subject.line(&exception.reason);
-        writeln!(talk, "{ALLOW_FILE}:{}: accepts nothing any more, and can go: {}", exception.line, term::escape_text(&line))
+        writeln!(
+            talk,
+            "{ALLOW_FILE}:{}: accepts nothing any more, and can go: {}",
+            exception.line,
+            term::escape_text(&line)
+        )
     })
 }
 
@@ -129,15 +158,27 @@ fn tell_added((lines, pairs): &(Vec<Exception>, usize)) -> io::Result<()> {
     let mut talk = anstream::stderr();
     let findings = term::counted(lines.len() as u64, "exception", "exceptions");
     if !lines.is_empty() {
-        writeln!(talk, "wsidx: the change adds {findings}; whoever takes it in accepts:")?;
+        writeln!(
+            talk,
+            "wsidx: the change adds {findings}; whoever takes it in accepts:"
+        )?;
     }
     for exception in lines {
         let line = exception.subject.line(&exception.reason);
-        writeln!(talk, "{ALLOW_FILE}:{}: {}", exception.line, term::escape_text(&line))?;
+        writeln!(
+            talk,
+            "{ALLOW_FILE}:{}: {}",
+            exception.line,
+            term::escape_text(&line)
+        )?;
     }
     match *pairs as u64 {
         0 => Ok(()),
-        pairs => writeln!(talk, "wsidx: the change adds {} to {BASELINE_FILE}", term::counted(pairs, "pair", "pairs")),
+        pairs => writeln!(
+            talk,
+            "wsidx: the change adds {} to {BASELINE_FILE}",
+            term::counted(pairs, "pair", "pairs")
+        ),
     }
 }
 
@@ -159,7 +200,11 @@ pub(crate) enum ReportFormat {
 impl ReportFormat {
     /// Whether people read it or machines.
     pub(crate) fn plain(self) -> Format {
-        if self == Self::Text { Format::Text } else { Format::Json }
+        if self == Self::Text {
+            Format::Text
+        } else {
+            Format::Json
+        }
     }
 }
 
@@ -190,12 +235,17 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// Writes the verdicts, and says whether the policy rejects any.
     pub(crate) fn write(&self, session: &Session, checked: &[Checked]) -> Outcome {
-        let actions: Vec<Action> = checked.iter().map(|checked| action(&self.rules.check, checked)).collect();
+        let actions: Vec<Action> = checked
+            .iter()
+            .map(|checked| action(&self.rules.check, checked))
+            .collect();
         let top = place::top(self.root);
         match self.format {
             ReportFormat::Text => {
                 if self.occasion != Occasion::Files && !self.verbose {
-                    text::change(self.occasion, checked, &actions, session.quiet, &|path| place::from_top(&top, self.root, path))?;
+                    text::change(self.occasion, checked, &actions, session.quiet, &|path| {
+                        place::from_top(&top, self.root, path)
+                    })?;
                 } else {
                     text::findings(checked, &actions, self.verbose)?;
                     if !session.quiet {
@@ -207,12 +257,23 @@ impl Report<'_> {
             ReportFormat::Jsonl => self.json(checked, &actions, Format::Jsonl)?,
             ReportFormat::Sarif | ReportFormat::Github => self.findings(checked)?,
         }
-        Ok(if actions.contains(&Action::Reject) { Exit::Findings } else { Exit::Fine })
+        Ok(if actions.contains(&Action::Reject) {
+            Exit::Findings
+        } else {
+            Exit::Fine
+        })
     }
 
     fn json(&self, checked: &[Checked], actions: &[Action], format: Format) -> io::Result<()> {
         let calibrated = self.rules.is_calibrated();
-        json::write_all(&checked.iter().zip(actions).map(|(c, a)| to_json(c, *a, calibrated)).collect::<Vec<_>>(), format)
+        json::write_all(
+            &checked
+                .iter()
+                .zip(actions)
+                .map(|(c, a)| to_json(c, *a, calibrated))
+                .collect::<Vec<_>>(),
+            format,
+        )
     }
 
     fn findings(&self, checked: &[Checked]) -> io::Result<()> {
@@ -230,13 +291,22 @@ impl Report<'_> {
 
 /// What a policy makes of a verdict; what is allowed passes.
 pub(crate) fn action(policy: &Policy, checked: &Checked) -> Action {
-    if checked.allowed.is_some() { Action::Pass } else { policy.action(&checked.judgement) }
+    if checked.allowed.is_some() {
+        Action::Pass
+    } else {
+        policy.action(&checked.judgement)
+    }
 }
 
 /// The JSON of a verdict; whether the threshold was `calibrated` for the dataset.
 pub(crate) fn to_json(checked: &Checked, action: Action, calibrated: bool) -> CheckJson {
     let judgement = &checked.judgement;
-    let best = checked.nearest.iter().chain(&checked.edges).map(|m| m.similarity).max_by(f64::total_cmp);
+    let best = checked
+        .nearest
+        .iter()
+        .chain(&checked.edges)
+        .map(|m| m.similarity)
+        .max_by(f64::total_cmp);
     CheckJson {
         schema: "wsidx.check/1",
         path: PathJson::new(&checked.item.path),
@@ -253,7 +323,11 @@ pub(crate) fn to_json(checked: &Checked, action: Action, calibrated: bool) -> Ch
         fingerprint: fingerprint(checked),
         calibrated,
         rule: RULE,
-        similarity: if judgement.exact { Some(Decimal(1.0)) } else { best.map(Decimal) },
+        similarity: if judgement.exact {
+            Some(Decimal(1.0))
+        } else {
+            best.map(Decimal)
+        },
         percentile: judgement.percentile.map(Decimal),
         texture: checked.texture.map(Texture::name),
         cluster: checked.cluster().map(ClusterJson::new),

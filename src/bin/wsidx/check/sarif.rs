@@ -1,7 +1,8 @@
 //! Findings → SARIF 2.1.0 (OASIS, 2020), as code scanning services read it.
 //!
-//! Each finding stands under a rule whose id never changes, at a path relative to the top of the repository, with the other image of the
-//! pair among the related locations and a fingerprint that renames do not change. What is allowed is there too, as suppressed.
+//! Each finding stands under a rule whose id never changes, at a path relative to the top of the
+//! repository, with the other image of the pair among the related locations and a fingerprint that
+//! renames do not change. What is allowed is there too, as suppressed.
 
 use std::io::{self, Write};
 
@@ -14,7 +15,11 @@ use super::{
 };
 
 /// Writes one log; `place` gives a file's path in the repository, as bytes.
-pub(super) fn write(out: &mut dyn Write, findings: &[Found<'_>], place: &dyn Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
+pub(super) fn write(
+    out: &mut dyn Write,
+    findings: &[Found<'_>],
+    place: &dyn Fn(&[u8]) -> Vec<u8>,
+) -> io::Result<()> {
     let rule = |rule: &super::finding::Rule| json!({ "id": rule.id, "name": rule.name, "shortDescription": { "text": rule.meaning } });
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -69,7 +74,9 @@ fn percent_encoded(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for &byte in path {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(char::from(byte))
+            }
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -82,7 +89,13 @@ mod tests {
 
     #[test]
     fn paths_become_relative_references_that_no_byte_can_break() {
-        assert_eq!(percent_encoded(b"train/a b%\xff\n:x.png"), "train/a%20b%25%FF%0A%3Ax.png");
-        assert_eq!(location(b"a.png")["physicalLocation"]["artifactLocation"]["uriBaseId"], "%SRCROOT%");
+        assert_eq!(
+            percent_encoded(b"train/a b%\xff\n:x.png"),
+            "train/a%20b%25%FF%0A%3Ax.png"
+        );
+        assert_eq!(
+            location(b"a.png")["physicalLocation"]["artifactLocation"]["uriBaseId"],
+            "%SRCROOT%"
+        );
     }
 }

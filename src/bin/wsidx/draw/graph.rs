@@ -1,8 +1,9 @@
-//! Similar images → an SVG of their graph, as in Figure 17 of Yousefzadeh 2020: a numbered point for each image, a line for each pair that is
-//! similar, and a colour for each cluster.
+//! Similar images → an SVG of their graph, as in Figure 17 of Yousefzadeh 2020: a numbered point
+//! for each image, a line for each pair that is similar, and a colour for each cluster.
 //!
-//! Points with lines are placed by forces: Fruchterman and Reingold 1991, "Graph drawing by force-directed placement" (points repel each other
-//! with k²/d, lines draw with d²/k times their similarity, moves are limited by a temperature that falls). Points without lines stand in rows
+//! Points with lines are placed by forces: Fruchterman and Reingold 1991, "Graph drawing by
+//! force-directed placement" (points repel each other with k²/d, lines draw with d²/k times their
+//! similarity, moves are limited by a temperature that falls). Points without lines stand in rows
 //! beneath. The start is a spiral, so a graph is always drawn alike.
 
 use std::fmt::Write as _;
@@ -21,7 +22,9 @@ const ROUNDS: usize = 200;
 const APART: f64 = 34.0;
 const MARGIN: f64 = 40.0;
 /// Colours of clusters, in turn (Paul Tol's bright scheme, made for colour-blind eyes).
-const COLOURS: [&str; 7] = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"];
+const COLOURS: [&str; 7] = [
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb",
+];
 
 type Point = [f64; 2];
 
@@ -47,7 +50,8 @@ pub(crate) fn graph_svg(graph: &Graph<'_>, title: &str) -> Result<String, Error>
         )));
     }
     let points = place(n, graph.edges);
-    let sides = [0, 1].map(|axis| points.iter().map(|p| p[axis]).fold(0.0, f64::max) + 2.0 * MARGIN);
+    let sides =
+        [0, 1].map(|axis| points.iter().map(|p| p[axis]).fold(0.0, f64::max) + 2.0 * MARGIN);
     let mut svg = super::open_svg([sides[0].max(320.0), sides[1]], title);
     let at = |i: usize| points[i].map(|v| v + MARGIN);
     for &(a, b, similarity) in graph.edges {
@@ -62,11 +66,22 @@ pub(crate) fn graph_svg(graph: &Graph<'_>, title: &str) -> Result<String, Error>
     }
     for (i, name) in graph.names.iter().enumerate() {
         let [x, y] = at(i);
-        let colour = COLOURS[graph.clusters.get(i).map_or(0, |&cluster| cluster as usize % COLOURS.len())];
-        let _ =
-            writeln!(svg, r##"<g><title>{}: {}</title><circle cx="{x:.1}" cy="{y:.1}" r="8" fill="{colour}"/>"##, i + 1, escape_xml(name));
-        let _ =
-            writeln!(svg, r##"<text x="{x:.1}" y="{:.1}" text-anchor="middle" font-size="7" fill="#fff">{}</text></g>"##, y + 2.5, i + 1);
+        let colour = COLOURS[graph
+            .clusters
+            .get(i)
+            .map_or(0, |&cluster| cluster as usize % COLOURS.len())];
+        let _ = writeln!(
+            svg,
+            r##"<g><title>{}: {}</title><circle cx="{x:.1}" cy="{y:.1}" r="8" fill="{colour}"/>"##,
+            i + 1,
+            escape_xml(name)
+        );
+        let _ = writeln!(
+            svg,
+            r##"<text x="{x:.1}" y="{:.1}" text-anchor="middle" font-size="7" fill="#fff">{}</text></g>"##,
+            y + 2.5,
+            i + 1
+        );
     }
     Ok(svg + "</svg>\n")
 }
@@ -74,19 +89,31 @@ pub(crate) fn graph_svg(graph: &Graph<'_>, title: &str) -> Result<String, Error>
 /// Where the points are, from (0, 0).
 fn place(n: usize, edges: &[(u32, u32, f64)]) -> Vec<Point> {
     let mut linked = vec![false; n];
-    edges.iter().for_each(|&(a, b, _)| [a, b].iter().for_each(|&v| linked[v as usize] = true));
+    edges
+        .iter()
+        .for_each(|&(a, b, _)| [a, b].iter().for_each(|&v| linked[v as usize] = true));
     let inside: Vec<usize> = (0..n).filter(|&i| linked[i]).collect();
     let mut places = vec![[0.0; 2]; n];
     let mut numbers = vec![0; n];
     inside.iter().enumerate().for_each(|(k, &i)| numbers[i] = k);
-    let pairs: Vec<(usize, usize, f64)> = edges.iter().map(|&(a, b, s)| (numbers[a as usize], numbers[b as usize], s)).collect();
+    let pairs: Vec<(usize, usize, f64)> = edges
+        .iter()
+        .map(|&(a, b, s)| (numbers[a as usize], numbers[b as usize], s))
+        .collect();
     let drawn = by_forces(inside.len(), &pairs);
     let least = [0, 1].map(|axis| drawn.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min));
-    inside.iter().zip(&drawn).for_each(|(&i, p)| places[i] = [p[0] - least[0], p[1] - least[1]]);
-    let bottom = places.iter().map(|p| p[1]).fold(0.0, f64::max) + if inside.is_empty() { 0.0 } else { 1.5 * APART };
+    inside
+        .iter()
+        .zip(&drawn)
+        .for_each(|(&i, p)| places[i] = [p[0] - least[0], p[1] - least[1]]);
+    let bottom = places.iter().map(|p| p[1]).fold(0.0, f64::max)
+        + if inside.is_empty() { 0.0 } else { 1.5 * APART };
     let in_row = ((n as f64).sqrt() as usize * 2).max(8);
     for (k, i) in (0..n).filter(|&i| !linked[i]).enumerate() {
-        places[i] = [(k % in_row) as f64 * APART * 0.75, bottom + (k / in_row) as f64 * APART * 0.75];
+        places[i] = [
+            (k % in_row) as f64 * APART * 0.75,
+            bottom + (k / in_row) as f64 * APART * 0.75,
+        ];
     }
     places
 }
@@ -111,7 +138,13 @@ fn by_forces(n: usize, edges: &[(usize, usize, f64)]) -> Vec<Point> {
         }
         for &(a, b, similarity) in edges {
             let (between, square) = apart(points[a], points[b]);
-            push(&mut forces, a, b, between, -square.sqrt() / APART * (0.2 + similarity));
+            push(
+                &mut forces,
+                a,
+                b,
+                between,
+                -square.sqrt() / APART * (0.2 + similarity),
+            );
         }
         let heat = 3.0 * APART * (1.0 - round as f64 / ROUNDS as f64);
         for (point, force) in points.iter_mut().zip(&forces) {
@@ -145,7 +178,9 @@ mod tests {
         let points = place(7, &edges);
         let distance = |i: usize, j: usize| apart(points[i], points[j]).1.sqrt();
         for (a, b) in [(0, 1), (1, 2), (0, 2), (3, 4)] {
-            assert!((0..3).all(|i| distance(i, 3) > distance(a, b) && distance(i, 4) > distance(a, b)));
+            assert!(
+                (0..3).all(|i| distance(i, 3) > distance(a, b) && distance(i, 4) > distance(a, b))
+            );
         }
         assert!((0..7).all(|i| (0..i).all(|j| distance(i, j) > 10.0)));
         assert!(points.iter().flatten().all(|v| *v >= 0.0));
@@ -154,11 +189,46 @@ mod tests {
     #[test]
     fn names_are_escaped_and_too_many_points_refused() {
         let names = ["<b>&\"".to_owned(), "b\u{1b}[0m".to_owned()];
-        let svg = graph_svg(&Graph { names: &names, edges: &[(0, 1, 0.5)], clusters: &[0, 1] }, "t<t").unwrap();
-        assert!(svg.contains("1: &lt;b&gt;&amp;&quot;") && svg.contains("t&lt;t") && !svg.contains('\u{1b}'));
-        assert_eq!((svg.matches("<circle").count(), svg.matches("<line").count()), (2, 1));
+        let svg = graph_svg(
+            &Graph {
+                names: &names,
+                edges: &[(0, 1, 0.5)],
+                clusters: &[0, 1],
+            },
+            "t<t",
+        )
+        .unwrap();
+        assert!(
+            svg.contains("1: &lt;b&gt;&amp;&quot;")
+                && svg.contains("t&lt;t")
+                && !svg.contains('\u{1b}')
+        );
+        assert_eq!(
+            (svg.matches("<circle").count(), svg.matches("<line").count()),
+            (2, 1)
+        );
         let many = vec![String::new(); MOST_POINTS + 1];
-        assert!(matches!(graph_svg(&Graph { names: &many, edges: &[], clusters: &[] }, ""), Err(Error::Input(_))));
-        assert!(graph_svg(&Graph { names: &[], edges: &[], clusters: &[] }, "").is_ok());
+        assert!(matches!(
+            graph_svg(
+                &Graph {
+                    names: &many,
+                    edges: &[],
+                    clusters: &[]
+                },
+                ""
+            ),
+            Err(Error::Input(_))
+        ));
+        assert!(
+            graph_svg(
+                &Graph {
+                    names: &[],
+                    edges: &[],
+                    clusters: &[]
+                },
+                ""
+            )
+            .is_ok()
+        );
     }
 }

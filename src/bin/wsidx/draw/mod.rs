@@ -22,11 +22,14 @@ use crate::term;
 /// As [`Output::write`].
 pub(crate) fn write_png(out: &Output, image: &image::DynamicImage) -> Result<(), Error> {
     let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, image::ImageFormat::Png).map_err(|e| Error::Input(format!("the drawing cannot be made a PNG: {e}")))?;
+    image
+        .write_to(&mut png, image::ImageFormat::Png)
+        .map_err(|e| Error::Input(format!("the drawing cannot be made a PNG: {e}")))?;
     out.write(png.get_ref())
 }
 
-/// A text within an SVG: controls are escaped as in a terminal, since they have no place in XML either.
+/// A text within an SVG: controls are escaped as in a terminal, since they have no place in XML
+/// either.
 fn escape_xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in term::escape_text(text).chars() {

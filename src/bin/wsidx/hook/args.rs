@@ -21,12 +21,14 @@ pub(crate) enum HookCommand {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A hook that is there already is never changed: it is named, with three ways out.
+#[command(
+    after_help = "A hook that is there already is never changed: it is named, with three ways out.
 
 Examples:
   wsidx hook install                          before commits and merges; in a bare repository, before it receives
   wsidx hook install pre-commit --mode chain  before the hook that is there
-  WSIDX_SKIP=1 git commit                     skips it once")]
+  WSIDX_SKIP=1 git commit                     skips it once"
+)]
 pub(crate) struct HookInstall {
     /// The events [default: pre-commit and pre-merge-commit; pre-receive in a bare repository]
     #[arg(value_name = "EVENT")]
@@ -65,7 +67,12 @@ pub(crate) enum Event {
 
 impl Event {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush, Self::PreReceive];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::PreCommit,
+        Self::PreMergeCommit,
+        Self::PrePush,
+        Self::PreReceive,
+    ];
 
     /// As git calls it.
     pub(crate) fn name(self) -> &'static str {

@@ -39,13 +39,21 @@ fn status(session: &Session) -> Outcome {
     let mut table = Table::new([Column::left(""), Column::left("")]);
     for event in Event::ALL {
         let runs = runs(&repository, event)?;
-        let runs = if runs.is_empty() { "nothing".to_owned() } else { runs.join(", then ") };
+        let runs = if runs.is_empty() {
+            "nothing".to_owned()
+        } else {
+            runs.join(", then ")
+        };
         table.row([event.name().into(), runs.into()]);
     }
     table.write(&mut anstream::stdout().lock(), None)?;
     if !session.quiet {
         let hooks = term::escape_os(&repository.hooks);
-        writeln!(anstream::stderr(), "hooks are in {hooks}; git {}", term::escape_text(repository.version()))?;
+        writeln!(
+            anstream::stderr(),
+            "hooks are in {hooks}; git {}",
+            term::escape_text(repository.version())
+        )?;
     }
     Ok(Exit::Fine)
 }
@@ -53,9 +61,20 @@ fn status(session: &Session) -> Outcome {
 fn runs(repository: &Repository, event: Event) -> wsidx::Result<Vec<String>> {
     let mut runs = Vec::new();
     for name in repository.config_hooks(event.name())? {
-        let ignored = if repository.has_config_hooks() { "" } else { ", which this git ignores" };
-        let off = if repository.is_off(&name, event.name())? { ", which is off" } else { "" };
-        runs.push(format!("{} (settings{ignored}{off})", term::escape(name.as_bytes())));
+        let ignored = if repository.has_config_hooks() {
+            ""
+        } else {
+            ", which this git ignores"
+        };
+        let off = if repository.is_off(&name, event.name())? {
+            ", which is off"
+        } else {
+            ""
+        };
+        runs.push(format!(
+            "{} (settings{ignored}{off})",
+            term::escape(name.as_bytes())
+        ));
     }
     match standing(&repository.hooks.join(event.name()), event.name())? {
         Standing::Nothing => {}

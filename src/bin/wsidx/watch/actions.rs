@@ -1,4 +1,5 @@
-//! A redundant file → moved away, linked or handed to a program, after its verdict was told. Never deleted, and nothing is ever replaced.
+//! A redundant file → moved away, linked or handed to a program, after its verdict was told. Never
+//! deleted, and nothing is ever replaced.
 
 use std::{
     collections::HashMap,
@@ -51,7 +52,12 @@ impl Actions {
             }
             _ => None,
         };
-        Self { root: root.to_owned(), action, programs, log }
+        Self {
+            root: root.to_owned(),
+            action,
+            programs,
+            log,
+        }
     }
 
     pub(super) fn name(&self) -> Option<&'static str> {
@@ -66,16 +72,24 @@ impl Actions {
             OnRedundant::Move(folder) => place(&file, folder, &redundant, &|from, to| {
                 renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
             }),
-            OnRedundant::Hardlink(folder) => place(&file, folder, &redundant, &|from, to| fs::hard_link(from, to)),
+            OnRedundant::Hardlink(folder) => place(&file, folder, &redundant, &|from, to| {
+                fs::hard_link(from, to)
+            }),
             OnRedundant::Exec(_) => {
-                self.programs.as_ref().map(|programs| programs.send((redundant, file)));
+                self.programs
+                    .as_ref()
+                    .map(|programs| programs.send((redundant, file)));
                 return;
             }
         };
         let name = String::from_utf8_lossy(&redundant.path);
         match done {
-            Ok(to) => self.log.info(&format!("{name} is redundant: now {}", to.display())),
-            Err(e) => self.log.warn(&format!("{name} is redundant and stays: {e}")),
+            Ok(to) => self
+                .log
+                .info(&format!("{name} is redundant: now {}", to.display())),
+            Err(e) => self
+                .log
+                .warn(&format!("{name} is redundant and stays: {e}")),
         }
     }
 
@@ -101,7 +115,13 @@ impl Actions {
             }
             Ok(())
         })?;
-        let mut all: Vec<Redundant> = open.into_iter().map(|(path, line)| Redundant { path: path.into(), line }).collect();
+        let mut all: Vec<Redundant> = open
+            .into_iter()
+            .map(|(path, line)| Redundant {
+                path: path.into(),
+                line,
+            })
+            .collect();
         all.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(all)
     }
@@ -130,8 +150,14 @@ impl Named {
     }
 }
 
-/// Puts a file into a folder under its path in the dataset, with its line beside it; where the name is taken, under the next one that is free.
-fn place(file: &Path, folder: &Path, redundant: &Redundant, put: &dyn Fn(&Path, &Path) -> io::Result<()>) -> io::Result<PathBuf> {
+/// Puts a file into a folder under its path in the dataset, with its line beside it; where the name
+/// is taken, under the next one that is free.
+fn place(
+    file: &Path,
+    folder: &Path,
+    redundant: &Redundant,
+    put: &dyn Fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let wanted = to_path(folder, &redundant.path);
     if let Some(parent) = wanted.parent() {
         fs::create_dir_all(parent)?;
@@ -151,7 +177,10 @@ fn place(file: &Path, folder: &Path, redundant: &Redundant, put: &dyn Fn(&Path, 
             Ok(()) => return Ok(to),
         }
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{NAMES} names like {} are taken", wanted.display())))
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!("{NAMES} names like {} are taken", wanted.display()),
+    ))
 }
 
 /// Whether the words stand there now: they were written, or were there already.
@@ -188,14 +217,22 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 fn run_each(command: &OsString, files: &Receiver<(Redundant, PathBuf)>, log: Log) {
     for (redundant, file) in files {
         if let Err(e) = run(command, &redundant, &file) {
-            log.warn(&format!("the program for {} failed: {e}", String::from_utf8_lossy(&redundant.path)));
+            log.warn(&format!(
+                "the program for {} failed: {e}",
+                String::from_utf8_lossy(&redundant.path)
+            ));
         }
     }
 }
 
 fn run(command: &OsStr, redundant: &Redundant, file: &Path) -> io::Result<()> {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).env("WSIDX_PATH", file).stdin(Stdio::piped()).stdout(io::stderr());
+    shell
+        .arg("-c")
+        .arg(command)
+        .env("WSIDX_PATH", file)
+        .stdin(Stdio::piped())
+        .stdout(io::stderr());
     let mut child = shell.spawn()?;
     if let Some(mut words) = child.stdin.take() {
         // It need not read them.
@@ -209,7 +246,10 @@ fn run(command: &OsStr, redundant: &Redundant, file: &Path) -> io::Result<()> {
             None if Instant::now() > end => {
                 child.kill()?;
                 child.wait()?;
-                return Err(io::Error::other(format!("it took over {} seconds and was ended", LONGEST.as_secs())));
+                return Err(io::Error::other(format!(
+                    "it took over {} seconds and was ended",
+                    LONGEST.as_secs()
+                )));
             }
             None => thread::sleep(Duration::from_millis(20)),
         }

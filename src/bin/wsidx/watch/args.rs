@@ -47,10 +47,12 @@ pub(crate) struct Watch {
     /// First give again what was told after this number
     #[arg(long, value_name = "SEQ")]
     pub(super) since: Option<u64>,
-    /// What to do with redundant files: report, move:DIR, hardlink:DIR or exec:COMMAND (gets the line on standard input) [default: report]
+    /// What to do with redundant files: report, move:DIR, hardlink:DIR or exec:COMMAND (gets the
+    /// line on standard input) [default: report]
     #[arg(long, value_name = "ACTION")]
     pub(super) on_redundant: Option<OnRedundant>,
-    /// Seconds without a change after which a file counts as whole that nobody was seen to close [default: 2]
+    /// Seconds without a change after which a file counts as whole that nobody was seen to close
+    /// [default: 2]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) settle: Option<Duration>,
     /// Seconds between two looks at everything [default: 3600]
@@ -164,7 +166,9 @@ impl FromStr for OnRedundant {
 }
 
 fn seconds(text: &str) -> std::result::Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
     match (0.01..=31_536_000.0).contains(&seconds) {
         true => Ok(Duration::from_secs_f64(seconds)),
         false => Err("out of range; allowed are 0.01 to 31536000 seconds".into()),
@@ -172,8 +176,14 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
 }
 
 fn loopback(text: &str) -> std::result::Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "not an address and a port, such as 127.0.0.1:9184".to_owned())?;
-    if address.ip().is_loopback() { Ok(address) } else { Err("only addresses of this machine are served, such as 127.0.0.1:9184".into()) }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "not an address and a port, such as 127.0.0.1:9184".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("only addresses of this machine are served, such as 127.0.0.1:9184".into())
+    }
 }
 
 /// What can be changed while it runs.
@@ -199,7 +209,8 @@ impl Settings {
     /// Options, then the file, then what is usual.
     ///
     /// # Errors
-    /// [`Error::Input`] for a file that cannot be used, [`Error::Io`] for a named one that cannot be read.
+    /// [`Error::Input`] for a file that cannot be used, [`Error::Io`] for a named one that cannot
+    /// be read.
     pub(super) fn read(args: &Watch, root: &Path) -> Result<Self> {
         let (file, name) = match (&args.config, usual_file()) {
             (Some(named), _) => (read(named)?, named.clone()),
@@ -214,7 +225,9 @@ impl Settings {
         };
         let on_redundant = match (&args.on_redundant, &file.on_redundant) {
             (Some(option), _) => option.clone(),
-            (None, Some(own)) => own.parse().map_err(|e: String| bad(&format!("on-redundant: {e}")))?,
+            (None, Some(own)) => own
+                .parse()
+                .map_err(|e: String| bad(&format!("on-redundant: {e}")))?,
             (None, None) => OnRedundant::Report,
         };
         Ok(Self {
@@ -227,7 +240,9 @@ impl Settings {
 }
 
 fn usual_file() -> Option<PathBuf> {
-    let folder = match std::env::var_os("XDG_CONFIG_HOME").filter(|folder| Path::new(folder).is_absolute()) {
+    let folder = match std::env::var_os("XDG_CONFIG_HOME")
+        .filter(|folder| Path::new(folder).is_absolute())
+    {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(std::env::var_os("HOME")?).join(".config"),
     };
@@ -237,28 +252,49 @@ fn usual_file() -> Option<PathBuf> {
 fn read(file: &Path) -> Result<File> {
     let bytes = read_named(file, LONGEST_SETTINGS)?;
     let bad = |what: &str| Error::Input(format!("{}: {what}", file.display()));
-    let text = str::from_utf8(&bytes).map_err(|_| bad("not UTF-8, which TOML is; save it as UTF-8"))?;
-    toml::from_str(text).map_err(|e| bad(&format!("{}; mend that line", toml_problem(text, e.span(), e.message()))))
+    let text =
+        str::from_utf8(&bytes).map_err(|_| bad("not UTF-8, which TOML is; save it as UTF-8"))?;
+    toml::from_str(text).map_err(|e| {
+        bad(&format!(
+            "{}; mend that line",
+            toml_problem(text, e.span(), e.message())
+        ))
+    })
 }
 
 /// With its folder made and absolute. Files must be moved there in one step and not be found again.
 fn checked(action: OnRedundant, args: &Watch, root: &Path) -> Result<OnRedundant> {
     let folder = |folder: &Path| -> Result<PathBuf> {
-        let io = |source| Error::Io { doing: "making", path: folder.to_owned(), source };
+        let io = |source| Error::Io {
+            doing: "making",
+            path: folder.to_owned(),
+            source,
+        };
         refuse_in_index(folder)?;
         std::fs::create_dir_all(folder).map_err(io)?;
         let full = std::fs::canonicalize(folder).map_err(io)?;
-        let device = |path: &Path| std::fs::metadata(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).ok();
+        let device = |path: &Path| {
+            std::fs::metadata(path)
+                .map(|meta| std::os::unix::fs::MetadataExt::dev(&meta))
+                .ok()
+        };
         for watched in &args.dirs {
             let watched = std::fs::canonicalize(watched).map_err(io)?;
-            let below = full.strip_prefix(&watched).ok().map(|below| below.as_os_str().as_bytes().to_vec());
+            let below = full
+                .strip_prefix(&watched)
+                .ok()
+                .map(|below| below.as_os_str().as_bytes().to_vec());
             if below.is_some_and(|below| !wsidx::dataset::is_hidden(&below)) {
                 let (folder, watched) = (folder.display(), watched.display());
-                return Err(Error::Input(format!("{folder} is in {watched}, which is watched; what is moved there would be judged again")));
+                return Err(Error::Input(format!(
+                    "{folder} is in {watched}, which is watched; what is moved there would be judged again"
+                )));
             }
             if device(&watched) != device(&full) {
                 let (folder, watched) = (folder.display(), watched.display());
-                return Err(Error::Input(format!("{folder} is on another file system than {watched}; name a folder on the same one")));
+                return Err(Error::Input(format!(
+                    "{folder} is on another file system than {watched}; name a folder on the same one"
+                )));
             }
         }
         let _ = root;

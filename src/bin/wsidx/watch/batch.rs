@@ -1,4 +1,5 @@
-//! Files that have settled → the library → lines and actions: one batch after the other, and what becomes of it on a full disk.
+//! Files that have settled → the library → lines and actions: one batch after the other, and what
+//! becomes of it on a full disk.
 
 use std::{
     collections::HashMap,
@@ -25,18 +26,21 @@ use crate::Failure;
 
 /// Files that are taken in at once: what a crash can make be read again.
 const BATCH_FILES: usize = 1_024;
-/// A path that has left waits for a file to which it may have moved: a moment for the other half of the news, and at the most so long while files
-/// are waiting to be read.
+/// A path that has left waits for a file to which it may have moved: a moment for the other half of
+/// the news, and at the most so long while files are waiting to be read.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 const MOVE: Duration = Duration::from_secs(2);
 /// While the disk is full.
 const RETRY: Duration = Duration::from_secs(5);
-/// Room that must have come since a write failed, where there was none: every try that fails leaves a begun pack.
+/// Room that must have come since a write failed, where there was none: every try that fails leaves
+/// a begun pack.
 const MORE_ROOM: u64 = 1 << 20;
-/// With so much room it was not the room that was lacking, but a quota or a limit, of which nothing can be known beforehand.
+/// With so much room it was not the room that was lacking, but a quota or a limit, of which nothing
+/// can be known beforehand.
 const ROOM: u64 = 64 << 20;
 
-/// Of each file of a batch: how often it was tried, since when it is as it is, and since when it could be taken.
+/// Of each file of a batch: how often it was tried, since when it is as it is, and since when it
+/// could be taken.
 type Settled = HashMap<Name, (u32, Instant, Instant)>;
 
 /// Files that were read before their turn.
@@ -62,7 +66,11 @@ pub(super) struct Full {
 
 impl Full {
     fn new(root: &Path, why: String, now: Instant) -> Self {
-        Self { why, room: room(root), next_try: now + RETRY }
+        Self {
+            why,
+            room: room(root),
+            next_try: now + RETRY,
+        }
     }
 
     /// Whether a write may succeed now; if not, that is asked again later.
@@ -77,7 +85,9 @@ impl Full {
 
 /// Bytes that are free for the index of `root`; plenty where the system does not say.
 fn room(root: &Path) -> u64 {
-    rustix::fs::statvfs(index_folder(root)).map_or(u64::MAX, |system| system.f_bavail.saturating_mul(system.f_frsize))
+    rustix::fs::statvfs(index_folder(root)).map_or(u64::MAX, |system| {
+        system.f_bavail.saturating_mul(system.f_frsize)
+    })
 }
 
 impl Daemon<'_> {
@@ -87,43 +97,78 @@ impl Daemon<'_> {
             return Ok(());
         }
         let now = Instant::now();
-        let (ahead, mut settled) = self.next.take().map_or_else(Default::default, |Next { ahead, settled }| (Some(ahead), settled));
+        let (ahead, mut settled) = self
+            .next
+            .take()
+            .map_or_else(Default::default, |Next { ahead, settled }| {
+                (Some(ahead), settled)
+            });
         let (files, more) = self.settled(BATCH_FILES.saturating_sub(settled.len()), now);
         settled.extend(more);
         let (next, settled_next) = self.settled(BATCH_FILES, now);
-        let mut arrivals = Arrivals { files, ahead, next, ..Arrivals::default() };
+        let mut arrivals = Arrivals {
+            files,
+            ahead,
+            next,
+            ..Arrivals::default()
+        };
         self.add_gone(&mut arrivals, now)?;
         if settled.is_empty() && !arrivals.leave {
             return Ok(());
         }
         let gone = arrivals.gone.clone();
-        let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
+        let Some(Store { writer, intake }) = &mut self.store else {
+            return Ok(());
+        };
         let (mut verdicts, mut redundant) = (Vec::new(), Vec::new());
         let rules = intake.rules().clone();
         let action = self.actions.name();
         let mut words = |seq: u64, told: &Told<'_>| {
             let mut took = Duration::ZERO;
             if let Told::Verdict(checked) = told {
-                took = settled.get(&checked.item.path).map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
+                took = settled
+                    .get(&checked.item.path)
+                    .map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
                 verdicts.push((checked.judgement.verdict, took));
             }
-            let line = lines::event(seq, told, &rules, action, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            let line = lines::event(
+                seq,
+                told,
+                &rules,
+                action,
+                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            );
             if let Told::Verdict(checked) = told
                 && lines::is_acted_on(checked)
             {
-                redundant.push(Redundant { path: checked.item.path.clone(), line: line.clone() });
+                redundant.push(Redundant {
+                    path: checked.item.path.clone(),
+                    line: line.clone(),
+                });
             }
             line
         };
         let names: Vec<Name> = settled.keys().chain(settled_next.keys()).cloned().collect();
-        let monitor = Working { log: self.log, notice: &self.notice, stop: None };
-        let mut taken = match writer.take_arrivals(intake, arrivals, clock::seconds(), &mut words, &monitor) {
-            Ok(taken) => taken,
-            Err(e) => return self.give_back(names, e, now),
+        let monitor = Working {
+            log: self.log,
+            notice: &self.notice,
+            stop: None,
         };
+        let mut taken =
+            match writer.take_arrivals(intake, arrivals, clock::seconds(), &mut words, &monitor) {
+                Ok(taken) => taken,
+                Err(e) => return self.give_back(names, e, now),
+            };
         match taken.ahead.take() {
-            Some(ahead) => self.next = Some(Next { ahead, settled: settled_next }),
-            None => settled_next.into_keys().for_each(|path| self.queue.found(path, now)),
+            Some(ahead) => {
+                self.next = Some(Next {
+                    ahead,
+                    settled: settled_next,
+                })
+            }
+            None => settled_next
+                .into_keys()
+                .for_each(|path| self.queue.found(path, now)),
         }
         for (verdict, took) in verdicts {
             self.numbers().count(verdict, took);
@@ -132,7 +177,9 @@ impl Daemon<'_> {
         if self.actions.name().is_some() && !redundant.is_empty() {
             // What is done with a file is told before it is done.
             self.line_writer.wait()?;
-            redundant.into_iter().for_each(|redundant| self.actions.act(redundant));
+            redundant
+                .into_iter()
+                .for_each(|redundant| self.actions.act(redundant));
         }
         Ok(())
     }
@@ -140,11 +187,18 @@ impl Daemon<'_> {
     /// Files that have settled, up to a number.
     fn settled(&mut self, most: usize, now: Instant) -> (Vec<Arrival>, Settled) {
         let (mut files, mut settled) = (Vec::new(), HashMap::new());
-        let Some(Store { writer, .. }) = &self.store else { return (files, settled) };
+        let Some(Store { writer, .. }) = &self.store else {
+            return (files, settled);
+        };
         let (root, known) = (self.root.clone(), writer.state().paths());
         while files.len() < most {
-            let look = |path: &[u8]| stat_of_file(&root, path).map(|stat| (stat, clock::age(stat.mtime_ns)));
-            let Some((path, tries, changed, due)) = self.queue.pop(now, self.settings.settle, look) else { break };
+            let look = |path: &[u8]| {
+                stat_of_file(&root, path).map(|stat| (stat, clock::age(stat.mtime_ns)))
+            };
+            let Some((path, tries, changed, due)) = self.queue.pop(now, self.settings.settle, look)
+            else {
+                break;
+            };
             match due {
                 Some(Due::Wait) => {}
                 None if known.contains_key(&path) => self.queue.left(path, now),
@@ -171,13 +225,21 @@ impl Daemon<'_> {
             return Ok(());
         }
         self.turn_mounts()?;
-        let hidden: Vec<Name> = self.queue.gone().map(|(path, _)| path.clone()).filter(|path| self.mounts.hide(path)).collect();
+        let hidden: Vec<Name> = self
+            .queue
+            .gone()
+            .map(|(path, _)| path.clone())
+            .filter(|path| self.mounts.hide(path))
+            .collect();
         // The look when the file system is back finds what is true.
         hidden.iter().for_each(|path| self.queue.settle_gone(path));
         arrivals.gone = self.queue.gone().map(|(path, _)| path.clone()).collect();
-        let waited = |time: Duration| move |(_, since): (&Name, &Instant)| now.duration_since(*since) >= time;
+        let waited = |time: Duration| {
+            move |(_, since): (&Name, &Instant)| now.duration_since(*since) >= time
+        };
         let more = !arrivals.next.is_empty() || self.queue.next().is_some_and(|due| due <= now);
-        arrivals.leave = self.queue.gone().any(waited(MOVE)) || (!more && self.queue.gone().all(waited(MOMENT)));
+        arrivals.leave =
+            self.queue.gone().any(waited(MOVE)) || (!more && self.queue.gone().all(waited(MOMENT)));
         arrivals.leave &= !arrivals.gone.is_empty();
         if arrivals.leave {
             self.verify_gone(&mut arrivals.gone, now)?;
@@ -186,19 +248,26 @@ impl Daemon<'_> {
         Ok(())
     }
 
-    /// Keeps the paths that are gone at this moment, from folders that are there. That they are there is asked last: what was gone by then was
-    /// gone from them.
+    /// Keeps the paths that are gone at this moment, from folders that are there. That they are
+    /// there is asked last: what was gone by then was gone from them.
     fn verify_gone(&mut self, gone: &mut Vec<Name>, now: Instant) -> Result<(), Failure> {
         let settle = self.settings.settle;
         gone.retain(|path| {
             let there = stat_of_file(&self.root, path);
-            there.into_iter().for_each(|stat| self.queue.seen(path.clone(), stat, now, settle));
+            there
+                .into_iter()
+                .for_each(|stat| self.queue.seen(path.clone(), stat, now, settle));
             there.is_none()
         });
         self.turn_mounts()?;
         let sound: Vec<bool> = self.roots.iter().map(Root::is_sound).collect();
         gone.retain(|path| {
-            let there = self.roots.iter().zip(&sound).any(|(root, sound)| *sound && root.contains(path)) && !self.mounts.hide(path);
+            let there = self
+                .roots
+                .iter()
+                .zip(&sound)
+                .any(|(root, sound)| *sound && root.contains(path))
+                && !self.mounts.hide(path);
             if !there {
                 // The next look at everything finds what is true.
                 self.queue.settle_gone(path);
@@ -209,8 +278,15 @@ impl Daemon<'_> {
     }
 
     /// After a batch that could not be written: nothing of it was told.
-    pub(super) fn give_back(&mut self, files: Vec<Name>, error: Error, now: Instant) -> Result<(), Failure> {
-        files.into_iter().for_each(|path| self.queue.closed(path, now));
+    pub(super) fn give_back(
+        &mut self,
+        files: Vec<Name>,
+        error: Error,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        files
+            .into_iter()
+            .for_each(|path| self.queue.closed(path, now));
         self.give_up_next(now);
         if !is_full(&error) {
             return Err(error.into());
@@ -218,12 +294,16 @@ impl Daemon<'_> {
         // What the disk holds is read again when there is room.
         self.store = None;
         self.full = Some(Full::new(&self.root, error.to_string(), now));
-        self.degraded(&format!("the disk is full, and nothing is taken in: {error}"))
+        self.degraded(&format!(
+            "the disk is full, and nothing is taken in: {error}"
+        ))
     }
 
     /// Whether the index can be written to; one that was closed for want of space is opened again.
     fn is_open(&mut self) -> Result<bool, Failure> {
-        let Some(full) = &mut self.full else { return Ok(true) };
+        let Some(full) = &mut self.full else {
+            return Ok(true);
+        };
         if !full.may_end(Instant::now(), || room(&self.root)) {
             return Ok(false);
         }
@@ -246,21 +326,45 @@ impl Daemon<'_> {
         }
     }
 
-    fn told(&mut self, taken: &Taken, gone: Vec<Name>, settled: &Settled, now: Instant) -> Result<(), Failure> {
+    fn told(
+        &mut self,
+        taken: &Taken,
+        gone: Vec<Name>,
+        settled: &Settled,
+        now: Instant,
+    ) -> Result<(), Failure> {
         for unsettled in &taken.unsettled {
-            let (tries, changed, _) = settled.get(&unsettled.path).copied().unwrap_or((0, now, now));
-            self.queue.again(unsettled.path.clone(), changed, tries, now, self.settings.settle);
+            let (tries, changed, _) = settled
+                .get(&unsettled.path)
+                .copied()
+                .unwrap_or((0, now, now));
+            self.queue.again(
+                unsettled.path.clone(),
+                changed,
+                tries,
+                now,
+                self.settings.settle,
+            );
         }
-        taken.left.iter().for_each(|path| self.queue.settle_gone(path));
+        taken
+            .left
+            .iter()
+            .for_each(|path| self.queue.settle_gone(path));
         if let Some(Store { writer, .. }) = &self.store {
-            gone.iter().filter(|path| !writer.state().paths().contains_key(*path)).for_each(|path| self.queue.settle_gone(path));
+            gone.iter()
+                .filter(|path| !writer.state().paths().contains_key(*path))
+                .for_each(|path| self.queue.settle_gone(path));
         }
         if !taken.events.is_empty() || taken.published.written {
             self.unsaved = Some(Instant::now());
             self.numbers().committed = clock::seconds();
         }
         self.told = taken.events.last().map_or(self.told, |(seq, _)| *seq);
-        let lines: Vec<&[u8]> = taken.events.iter().map(|(_, line)| line.as_slice()).collect();
+        let lines: Vec<&[u8]> = taken
+            .events
+            .iter()
+            .map(|(_, line)| line.as_slice())
+            .collect();
         self.tell(&lines)
     }
 }
@@ -278,14 +382,22 @@ mod tests {
     #[test]
     fn a_full_disk_is_tried_again_when_there_is_more_room_and_a_quota_every_so_often() {
         let start = Instant::now();
-        let mut full = Full { why: String::new(), room: 4_096, next_try: start + RETRY };
+        let mut full = Full {
+            why: String::new(),
+            room: 4_096,
+            next_try: start + RETRY,
+        };
         assert!(!full.may_end(start, || panic!("it is too early to ask")));
         for step in 1..100 {
             assert!(!full.may_end(start + RETRY * step, || 4_096 + MORE_ROOM - 1));
         }
         assert!(!full.may_end(start + RETRY * 99, || panic!("it was asked just now")));
         assert!(full.may_end(start + RETRY * 100, || 4_096 + MORE_ROOM));
-        let mut quota = Full { why: String::new(), room: ROOM, next_try: start };
+        let mut quota = Full {
+            why: String::new(),
+            room: ROOM,
+            next_try: start,
+        };
         assert!(quota.may_end(start, || 0));
         assert!(!quota.may_end(start, || 0));
     }

@@ -1,7 +1,8 @@
-//! Clients of a socket → each served by a thread of its own, so that one that says nothing holds up nobody.
+//! Clients of a socket → each served by a thread of its own, so that one that says nothing holds up
+//! nobody.
 //!
-//! A client has a few seconds for all that it says, and there are only so many at once: where more come, the one that has been silent longest is
-//! sent away.
+//! A client has a few seconds for all that it says, and there are only so many at once: where more
+//! come, the one that has been silent longest is sent away.
 
 use std::{
     io,
@@ -68,7 +69,11 @@ impl<S: Stream> Client<S> {
     ///
     /// # Errors
     /// Those of the system; the client is too slow.
-    pub(super) fn read(&self, most: usize, is_whole: impl Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
+    pub(super) fn read(
+        &self,
+        most: usize,
+        is_whole: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Vec<u8>> {
         let end = Instant::now() + PATIENCE;
         let (mut bytes, mut len) = (vec![0; most], 0);
         while len < most && !is_whole(&bytes[..len]) {
@@ -104,11 +109,19 @@ pub(super) fn serve<S: Stream>(
             thread::sleep(PAUSE);
             continue;
         };
-        let client = Arc::new(Client { stream, heard: AtomicBool::new(false) });
+        let client = Arc::new(Client {
+            stream,
+            heard: AtomicBool::new(false),
+        });
         let mut clients = present.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MOST {
             // Those that wait for an answer are waiting for us.
-            let Some(silent) = clients.iter().position(|client| !client.heard.load(Ordering::Relaxed)) else { continue };
+            let Some(silent) = clients
+                .iter()
+                .position(|client| !client.heard.load(Ordering::Relaxed))
+            else {
+                continue;
+            };
             clients.remove(silent).stream.close();
         }
         clients.push(Arc::clone(&client));
@@ -116,9 +129,15 @@ pub(super) fn serve<S: Stream>(
         let (answer, all) = (Arc::clone(&answer), Arc::clone(&present));
         let work = move || {
             let _ = answer(&client);
-            all.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &client));
+            all.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|other| !Arc::ptr_eq(other, &client));
         };
-        if thread::Builder::new().name("client".into()).spawn(work).is_err() {
+        if thread::Builder::new()
+            .name("client".into())
+            .spawn(work)
+            .is_err()
+        {
             thread::sleep(PAUSE);
         }
     }
@@ -141,7 +160,8 @@ mod tests {
         let connect = || {
             let (near, far) = UnixStream::pair().unwrap();
             send.send(Ok(far)).unwrap();
-            near.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            near.set_read_timeout(Some(Duration::from_secs(60)))
+                .unwrap();
             near
         };
         let began = Instant::now();
@@ -150,9 +170,17 @@ mod tests {
         let speaks = connect();
         speaks.write_all(b"hello\n").unwrap();
         (&speaks).read_exact(&mut text).unwrap();
-        assert!(&text == b"hello\n" && began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        assert!(
+            &text == b"hello\n" && began.elapsed() < PATIENCE,
+            "{:?}",
+            began.elapsed()
+        );
         // The eleven that came first were sent away, and the last is still listened to.
-        assert!(silent[..11].iter().all(|stream| matches!(stream.read(&mut text), Ok(0))));
+        assert!(
+            silent[..11]
+                .iter()
+                .all(|stream| matches!(stream.read(&mut text), Ok(0)))
+        );
         silent[MOST + 9].write_all(b"later\n").unwrap();
         (&silent[MOST + 9]).read_exact(&mut text).unwrap();
         assert_eq!(&text, b"later\n");

@@ -34,7 +34,8 @@ use super::{
 };
 use crate::{Exit, Failure, Outcome, place, progress::Interrupt, session::Session};
 
-/// So long after the last change the catalog is written, and where changes never end at least so often; what it lacks after a crash is replayed.
+/// So long after the last change the catalog is written, and where changes never end at least so
+/// often; what it lacks after a crash is replayed.
 const REST: Duration = Duration::from_secs(1);
 const SAVE: Duration = Duration::from_secs(60);
 
@@ -87,27 +88,55 @@ impl<'a> Daemon<'a> {
     /// Opens the index and begins to listen.
     pub(super) fn start(session: &Session, args: &'a Watch) -> Result<Self> {
         let root = session.root(args.dirs.first().map(PathBuf::as_path))?;
-        let scopes = args.dirs.iter().map(|dir| place::inside(&root, dir)).collect::<Result<BTreeSet<_>>>()?;
+        let scopes = args
+            .dirs
+            .iter()
+            .map(|dir| place::inside(&root, dir))
+            .collect::<Result<BTreeSet<_>>>()?;
         if let Some(scope) = scopes.iter().find(|scope| is_hidden(scope)) {
             let shown = String::from_utf8_lossy(scope);
-            return Err(Error::Input(format!("{shown} is passed over for its name, which begins with a dot; watch another folder")));
+            return Err(Error::Input(format!(
+                "{shown} is passed over for its name, which begins with a dot; watch another folder"
+            )));
         }
         let (inbox, now) = (Arc::new(Inbox::default()), Instant::now());
         let interrupt = session.interrupt();
         signals::listen(Arc::clone(&inbox), interrupt.clone())?;
         let settings = Settings::read(args, &root)?;
-        let (log, notice) = (Log { format: args.log_format, quiet: session.quiet }, Notice::from_environment());
+        let (log, notice) = (
+            Log {
+                format: args.log_format,
+                quiet: session.quiet,
+            },
+            Notice::from_environment(),
+        );
         let numbers = Arc::new(Mutex::new(Numbers::default()));
-        let store = open(&root, &session.who(), args.wait, log, &notice, Some(&interrupt))?;
+        let store = open(
+            &root,
+            &session.who(),
+            args.wait,
+            log,
+            &notice,
+            Some(&interrupt),
+        )?;
         session.vouch(&root)?;
         let socket = Socket::listen(&root, Arc::clone(&inbox))?;
         if let Some(address) = args.metrics {
-            log.info(&format!("metrics are at http://{}/metrics", metrics::serve(address, Arc::clone(&numbers))?));
+            log.info(&format!(
+                "metrics are at http://{}/metrics",
+                metrics::serve(address, Arc::clone(&numbers))?
+            ));
         }
-        let line_writer =
-            LineWriter::start(Arc::clone(&inbox)).map_err(|source| Error::Io { doing: "watching", path: root.clone(), source })?;
+        let line_writer = LineWriter::start(Arc::clone(&inbox)).map_err(|source| Error::Io {
+            doing: "watching",
+            path: root.clone(),
+            source,
+        })?;
         let mounts = Mounts::new(&root, scopes.iter().cloned().collect());
-        let roots = scopes.into_iter().map(|scope| Root::new(&root, scope, args.backend, now)).collect();
+        let roots = scopes
+            .into_iter()
+            .map(|scope| Root::new(&root, scope, args.backend, now))
+            .collect();
         Ok(Self {
             args,
             who: session.who(),
@@ -171,17 +200,32 @@ impl<'a> Daemon<'a> {
     /// When there is something to do, if nobody says anything.
     fn deadline(&self) -> Instant {
         let works = self.ready && !self.paused && self.full.is_none();
-        let waits = self.next.as_ref().map(|_| Instant::now()).or_else(|| self.queue.next());
+        let waits = self
+            .next
+            .as_ref()
+            .map(|_| Instant::now())
+            .or_else(|| self.queue.next());
         let due = waits.filter(|_| works).unwrap_or(self.next_turn);
         let rest = self.unsaved.map_or(self.next_turn, |since| since + REST);
-        let gone = self.queue.gone().next().filter(|_| works).map_or(self.next_turn, |_| Instant::now() + MOMENT);
+        let gone = self
+            .queue
+            .gone()
+            .next()
+            .filter(|_| works)
+            .map_or(self.next_turn, |_| Instant::now() + MOMENT);
         due.min(rest).min(gone).min(self.next_turn)
     }
 
     fn hear(&mut self, waiting: Waiting) -> Result<(), Failure> {
-        let Waiting { hints, lost, errors, requests } = waiting;
+        let Waiting {
+            hints,
+            lost,
+            errors,
+            requests,
+        } = waiting;
         for error in errors {
-            self.log.warn(&format!("an event could not be read: {error}"));
+            self.log
+                .warn(&format!("an event could not be read: {error}"));
             self.rescan = true;
         }
         if lost > 0 {
@@ -209,7 +253,10 @@ impl<'a> Daemon<'a> {
             Request::Pause | Request::Resume => {
                 self.paused = matches!(request, Request::Pause);
                 self.give_up_next(Instant::now());
-                self.tell(&[&lines::news(if self.paused { "paused" } else { "resumed" }, &Nothing {})])?;
+                self.tell(&[&lines::news(
+                    if self.paused { "paused" } else { "resumed" },
+                    &Nothing {},
+                )])?;
             }
             Request::Reload => self.reload(),
             Request::Scanned(scanned) => self.scanned(*scanned)?,
@@ -224,7 +271,8 @@ impl<'a> Daemon<'a> {
         match Settings::read(self.args, &self.root) {
             Ok(settings) => {
                 if settings.on_redundant != self.settings.on_redundant {
-                    self.actions = Actions::new(&self.root, settings.on_redundant.clone(), self.log);
+                    self.actions =
+                        Actions::new(&self.root, settings.on_redundant.clone(), self.log);
                 }
                 self.settings = settings;
                 self.log.info("settings were read again");
@@ -239,12 +287,19 @@ impl<'a> Daemon<'a> {
     /// What a crash cut short.
     pub(super) fn finish_moves(&mut self) -> Result<(), Failure> {
         for redundant in self.actions.unfinished()? {
-            let known = self.store.as_ref().and_then(|store| store.writer.state().paths().get(&redundant.path).map(|entry| entry.stat));
+            let known = self.store.as_ref().and_then(|store| {
+                store
+                    .writer
+                    .state()
+                    .paths()
+                    .get(&redundant.path)
+                    .map(|entry| entry.stat)
+            });
             let there = stat_of_file(&self.root, &redundant.path);
-            if known
-                .zip(there)
-                .is_some_and(|(known, there)| (known.size, known.mtime_ns, known.inode) == (there.size, there.mtime_ns, there.inode))
-            {
+            if known.zip(there).is_some_and(|(known, there)| {
+                (known.size, known.mtime_ns, known.inode)
+                    == (there.size, there.mtime_ns, there.inode)
+            }) {
                 self.actions.act(redundant);
             }
         }
@@ -254,7 +309,9 @@ impl<'a> Daemon<'a> {
     /// When nothing waits: the catalog, and clusters of what has changed.
     fn idle(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
-        let is_due = |since: Instant| now.duration_since(since) >= REST || now.duration_since(self.saved) >= SAVE;
+        let is_due = |since: Instant| {
+            now.duration_since(since) >= REST || now.duration_since(self.saved) >= SAVE
+        };
         if self.unsaved.is_some_and(is_due)
             && let Some(Store { writer, .. }) = &mut self.store
         {
@@ -282,7 +339,14 @@ impl<'a> Daemon<'a> {
     }
 }
 
-pub(super) fn open(root: &Path, who: &str, wait: bool, log: Log, notice: &Notice, stop: Option<&Interrupt>) -> Result<Store> {
+pub(super) fn open(
+    root: &Path,
+    who: &str,
+    wait: bool,
+    log: Log,
+    notice: &Notice,
+    stop: Option<&Interrupt>,
+) -> Result<Store> {
     let monitor = Working { log, notice, stop };
     let mut writer = Writer::open(root, who, wait, &monitor)?;
     writer.require_complete()?;

@@ -1,7 +1,9 @@
-//! Words of other threads (the system's events, signals, the socket, the scanner) → the one loop that works.
+//! Words of other threads (the system's events, signals, the socket, the scanner) → the one loop
+//! that works.
 //!
-//! Events of files are hints: each says that a path should be looked at. They are kept once a path and up to a number; beyond it, and where
-//! the system says that it lost some, all that is left of them is that everything should be looked at.
+//! Events of files are hints: each says that a path should be looked at. They are kept once a path
+//! and up to a number; beyond it, and where the system says that it lost some, all that is left of
+//! them is that everything should be looked at.
 
 use std::{
     collections::HashMap,
@@ -56,7 +58,10 @@ pub(super) struct Waiting {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.hints.is_empty() && self.lost == 0 && self.errors.is_empty() && self.requests.is_empty()
+        self.hints.is_empty()
+            && self.lost == 0
+            && self.errors.is_empty()
+            && self.requests.is_empty()
     }
 }
 
@@ -99,7 +104,11 @@ impl Inbox {
             if left < Duration::from_micros(1) {
                 break;
             }
-            waiting = self.bell.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self
+                .bell
+                .wait_timeout(waiting, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         std::mem::take(&mut *waiting)
     }
@@ -151,7 +160,14 @@ mod tests {
         inbox.hint(Path::new("/a"), Hint::Touched);
         inbox.hint(Path::new("/a"), Hint::Whole);
         let waiting = inbox.take(Instant::now());
-        assert_eq!((waiting.hints.get(Path::new("/a")), waiting.hints.len(), waiting.lost), (Some(&Hint::Whole), 1, 0));
+        assert_eq!(
+            (
+                waiting.hints.get(Path::new("/a")),
+                waiting.hints.len(),
+                waiting.lost
+            ),
+            (Some(&Hint::Whole), 1, 0)
+        );
         for i in 0..=MOST {
             inbox.hint(&PathBuf::from(format!("/{i}")), Hint::Whole);
         }

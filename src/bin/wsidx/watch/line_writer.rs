@@ -1,5 +1,5 @@
-//! Lines → standard output, on a separate thread: a slow reader of the lines of one batch does not delay the judging of the next batch. The
-//! lines of a third batch wait.
+//! Lines → standard output, on a separate thread: a slow reader of the lines of one batch does not
+//! delay the judging of the next batch. The lines of a third batch wait.
 
 use std::{
     io::{self, Write as _},
@@ -28,7 +28,10 @@ impl LineWriter {
         let (send, texts) = sync_channel(0);
         let work = move || write_all(&texts).inspect_err(|_| inbox.ask(Request::Unheard));
         let thread = thread::Builder::new().name("lines".into()).spawn(work)?;
-        Ok(Self { texts: Some(send), thread: Some(thread) })
+        Ok(Self {
+            texts: Some(send),
+            thread: Some(thread),
+        })
     }
 
     /// Queues a text. Waits until the texts before it are written.
@@ -57,7 +60,9 @@ impl LineWriter {
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.texts = None;
         let broken = || Err(io::ErrorKind::BrokenPipe.into());
-        self.thread.take().map_or_else(broken, |thread| thread.join().unwrap_or_else(|_| broken()))
+        self.thread
+            .take()
+            .map_or_else(broken, |thread| thread.join().unwrap_or_else(|_| broken()))
     }
 }
 

@@ -26,7 +26,12 @@ struct Head {
 
 impl Head {
     fn new(seq: Option<u64>, kind: &'static str) -> Self {
-        Self { v: 1, seq, ts: clock::now(), kind }
+        Self {
+            v: 1,
+            seq,
+            ts: clock::now(),
+            kind,
+        }
     }
 }
 
@@ -64,22 +69,46 @@ struct RemovedLine {
 
 /// Whether something is done with a file beside telling of it; what is in a container stays there.
 pub(super) fn is_acted_on(checked: &Checked) -> bool {
-    checked.judgement.verdict == Verdict::Redundant && checked.allowed.is_none() && container_of(&checked.item.file).is_none()
+    checked.judgement.verdict == Verdict::Redundant
+        && checked.allowed.is_none()
+        && container_of(&checked.item.file).is_none()
 }
 
 /// The line of an event.
-pub(super) fn event(seq: u64, told: &Told<'_>, rules: &Rules, action: Option<&'static str>, ms: u64) -> Vec<u8> {
+pub(super) fn event(
+    seq: u64,
+    told: &Told<'_>,
+    rules: &Rules,
+    action: Option<&'static str>,
+    ms: u64,
+) -> Vec<u8> {
     let seq = Some(seq);
     match told {
         Told::Verdict(checked) => {
             let action = action.filter(|_| is_acted_on(checked));
-            let check = check::to_json(checked, check::action(&rules.check, checked), rules.is_calibrated());
-            bytes(&VerdictLine { head: Head::new(seq, "verdict"), ms, action, check })
+            let check = check::to_json(
+                checked,
+                check::action(&rules.check, checked),
+                rules.is_calibrated(),
+            );
+            bytes(&VerdictLine {
+                head: Head::new(seq, "verdict"),
+                ms,
+                action,
+                check,
+            })
         }
-        Told::Moved { from, to, id } => {
-            bytes(&MovedLine { head: Head::new(seq, "moved"), path: PathJson::new(to), from: PathJson::new(from), id: hex(id) })
-        }
-        Told::Removed { path, id } => bytes(&RemovedLine { head: Head::new(seq, "removed"), path: PathJson::new(path), id: id.map(hex) }),
+        Told::Moved { from, to, id } => bytes(&MovedLine {
+            head: Head::new(seq, "moved"),
+            path: PathJson::new(to),
+            from: PathJson::new(from),
+            id: hex(id),
+        }),
+        Told::Removed { path, id } => bytes(&RemovedLine {
+            head: Head::new(seq, "removed"),
+            path: PathJson::new(path),
+            id: id.map(hex),
+        }),
     }
 }
 
@@ -93,7 +122,10 @@ struct NewsLine<'a, T> {
 
 /// A line about the watch itself, without a number.
 pub(super) fn news<T: Serialize>(kind: &'static str, news: &T) -> Vec<u8> {
-    bytes(&NewsLine { head: Head::new(None, kind), news })
+    bytes(&NewsLine {
+        head: Head::new(None, kind),
+        news,
+    })
 }
 
 fn bytes<T: Serialize>(line: &T) -> Vec<u8> {

@@ -31,10 +31,19 @@ impl Log {
         if self.quiet && level == Level::Info {
             return;
         }
-        let level = if level == Level::Info { "info" } else { "warning" };
+        let level = if level == Level::Info {
+            "info"
+        } else {
+            "warning"
+        };
         let line = match self.format {
             LogFormat::Text => format!("wsidx watch: {}", term::escape_text(message)),
-            LogFormat::Json => serde_json::to_string(&Line { ts: clock::now(), level, message }).unwrap_or_default(),
+            LogFormat::Json => serde_json::to_string(&Line {
+                ts: clock::now(),
+                level,
+                message,
+            })
+            .unwrap_or_default(),
         };
         let _ = writeln!(std::io::stderr(), "{line}");
     }
@@ -48,7 +57,8 @@ impl Log {
     }
 }
 
-/// The monitor of work that is always finished: each piece of it tells the service manager that the work goes on.
+/// The monitor of work that is always finished: each piece of it tells the service manager that the
+/// work goes on.
 pub(super) struct Working<'a> {
     pub(super) log: Log,
     pub(super) notice: &'a Notice,

@@ -1,9 +1,12 @@
-//! `wsidx watch`: a folder into which files come → a verdict for each, seconds after it has settled, for weeks.
+//! `wsidx watch`: a folder into which files come → a verdict for each, seconds after it has
+//! settled, for weeks.
 //!
-//! What the system tells of files are hints, and a look at everything, at the start and every so often, is the truth; both end in the same
-//! queue, in which a file waits until it has settled. One loop takes batches from there to the library, which judges, commits and publishes
-//! them, and reads the next meanwhile; then they are told. The order of the lines is that of the store, and a line is written after all that it
-//! says is durable and visible. Lines are written by a thread of their own: who reads them slowly holds up the batch after the next.
+//! What the system tells of files are hints, and a look at everything, at the start and every so
+//! often, is the truth; both end in the same queue, in which a file waits until it has settled. One
+//! loop takes batches from there to the library, which judges, commits and publishes them, and
+//! reads the next meanwhile; then they are told. The order of the lines is that of the store, and a
+//! line is written after all that it says is durable and visible. Lines are written by a thread of
+//! their own: who reads them slowly holds up the batch after the next.
 
 mod actions;
 mod args;
@@ -62,11 +65,14 @@ fn ask(session: &Session, word: &str) -> Outcome {
 fn status(session: &Session, format: Format) -> Outcome {
     let text = socket::ask(&session.root(None)?, "status")?;
     let mut out = anstream::stdout().lock();
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| Error::Input(format!("the answer was not understood: {e}")))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|e| Error::Input(format!("the answer was not understood: {e}")))?;
     match (format, value.as_object()) {
         (Format::Text, Some(fields)) => {
             for (name, value) in fields.iter().filter(|(name, _)| *name != "schema") {
-                let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let shown = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 writeln!(out, "{name:15} {}", term::escape_text(&shown))?;
             }
         }
@@ -81,10 +87,12 @@ fn told(root: &std::path::Path, since: u64) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut failed = None;
     let visited = events(root, since, &mut |_, text| {
-        out.write_all(text).and_then(|()| out.write_all(b"\n")).map_err(|e| {
-            failed = Some(e);
-            Error::Interrupted
-        })
+        out.write_all(text)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(|e| {
+                failed = Some(e);
+                Error::Interrupted
+            })
     });
     match failed {
         Some(e) => Err(e.into()),

@@ -1,6 +1,8 @@
-//! Files that may have changed → those that have settled, when they have: the only place where waiting is decided.
+//! Files that may have changed → those that have settled, when they have: the only place where
+//! waiting is decided.
 //!
-//! The time is handed in and runs evenly, so a clock that is set, forwards or back, neither loses a file nor holds one for ever.
+//! The time is handed in and runs evenly, so a clock that is set, forwards or back, neither loses a
+//! file nor holds one for ever.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -12,7 +14,8 @@ use wsidx::store::state::Stat;
 
 /// Between two looks at a file that cannot be read yet, at the most.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// For so many settle times after its last change a file that cannot be read is taken for one that is being written.
+/// For so many settle times after its last change a file that cannot be read is taken for one that
+/// is being written.
 const PATIENCE: u32 = 30;
 
 /// A path of the dataset.
@@ -22,7 +25,8 @@ pub(super) type Name = Arc<[u8]>;
 struct Waiting {
     due: Instant,
     order: u64,
-    /// What the file was when it was looked at last; none if it was closed or moved in, and need not be looked at again.
+    /// What the file was when it was looked at last; none if it was closed or moved in, and need
+    /// not be looked at again.
     seen: Option<Stat>,
     /// When it was last seen to change, or found.
     changed: Instant,
@@ -60,15 +64,34 @@ impl Queue {
 
     /// A file was closed after writing, or moved in: it is due now.
     pub(super) fn closed(&mut self, path: Name, now: Instant) {
-        self.put(path, Waiting { due: now, order: 0, seen: None, changed: now, tries: 0 });
+        self.put(
+            path,
+            Waiting {
+                due: now,
+                order: 0,
+                seen: None,
+                changed: now,
+                tries: 0,
+            },
+        );
     }
 
     /// A file is there and may be changing: it is due when it has not changed for the settle time.
     pub(super) fn seen(&mut self, path: Name, stat: Stat, now: Instant, settle: Duration) {
-        self.put(path, Waiting { due: now + settle, order: 0, seen: Some(stat), changed: now, tries: 0 });
+        self.put(
+            path,
+            Waiting {
+                due: now + settle,
+                order: 0,
+                seen: Some(stat),
+                changed: now,
+                tries: 0,
+            },
+        );
     }
 
-    /// A file was found that has not changed for long: it is due now. One that waits already goes on waiting.
+    /// A file was found that has not changed for long: it is due now. One that waits already goes
+    /// on waiting.
     pub(super) fn found(&mut self, path: Name, now: Instant) {
         if !self.files.contains_key(&path) {
             self.closed(path, now);
@@ -84,12 +107,28 @@ impl Queue {
     }
 
     /// A file could not be read: it is looked at again, later each time.
-    pub(super) fn again(&mut self, path: Name, changed: Instant, tries: u32, now: Instant, settle: Duration) {
+    pub(super) fn again(
+        &mut self,
+        path: Name,
+        changed: Instant,
+        tries: u32,
+        now: Instant,
+        settle: Duration,
+    ) {
         if self.files.contains_key(&path) {
             return; // something has happened to it in the meantime
         }
         let wait = settle.saturating_mul(1 << tries.min(16)).min(LONGEST_WAIT);
-        self.put(path, Waiting { due: now + wait, order: 0, seen: None, changed, tries: tries + 1 });
+        self.put(
+            path,
+            Waiting {
+                due: now + wait,
+                order: 0,
+                seen: None,
+                changed,
+                tries: tries + 1,
+            },
+        );
     }
 
     /// A path is no more.
@@ -108,7 +147,8 @@ impl Queue {
         self.gone.iter()
     }
 
-    /// Takes the next file that is due; `look` says what it is now, and `age` how long ago it changed by its own word, if it is there.
+    /// Takes the next file that is due; `look` says what it is now, and `age` how long ago it
+    /// changed by its own word, if it is there.
     pub(super) fn pop(
         &mut self,
         now: Instant,
@@ -118,14 +158,25 @@ impl Queue {
         let (due, order, path) = self.due.first().filter(|(due, ..)| *due <= now)?.clone();
         self.due.remove(&(due, order, path.clone()));
         let waiting = self.files.remove(&path)?;
-        let Some((stat, age)) = look(&path) else { return Some((path, waiting.tries, waiting.changed, None)) };
+        let Some((stat, age)) = look(&path) else {
+            return Some((path, waiting.tries, waiting.changed, None));
+        };
         if waiting.seen.is_some_and(|seen| seen != stat) {
             self.seen(path.clone(), stat, now, settle);
             return Some((path, 0, now, Some(Due::Wait)));
         }
         let patience = settle.saturating_mul(PATIENCE);
-        let growing = age.is_none_or(|age| age < patience) && now.duration_since(waiting.changed) < patience;
-        Some((path, waiting.tries, waiting.changed, Some(Due::Take { growing, since: due })))
+        let growing =
+            age.is_none_or(|age| age < patience) && now.duration_since(waiting.changed) < patience;
+        Some((
+            path,
+            waiting.tries,
+            waiting.changed,
+            Some(Due::Take {
+                growing,
+                since: due,
+            }),
+        ))
     }
 
     /// When the next file is due.
@@ -160,14 +211,22 @@ mod tests {
     }
 
     fn stat(size: u64) -> Stat {
-        Stat { size, ..Stat::default() }
+        Stat {
+            size,
+            ..Stat::default()
+        }
     }
 
     /// What is due at a time: the file, and whether it is taken.
     fn due(queue: &mut Queue, now: Instant, size: u64) -> Vec<(String, bool)> {
         let mut all = Vec::new();
-        while let Some((path, _, _, due)) = queue.pop(now, SETTLE, |_| Some((stat(size), Some(Duration::ZERO)))) {
-            all.push((String::from_utf8(path.to_vec()).unwrap_or_default(), matches!(due, Some(Due::Take { .. }))));
+        while let Some((path, _, _, due)) =
+            queue.pop(now, SETTLE, |_| Some((stat(size), Some(Duration::ZERO))))
+        {
+            all.push((
+                String::from_utf8(path.to_vec()).unwrap_or_default(),
+                matches!(due, Some(Due::Take { .. })),
+            ));
         }
         all
     }
@@ -188,10 +247,17 @@ mod tests {
         let (mut queue, start) = (Queue::default(), Instant::now());
         queue.seen(name("a"), stat(1), start, SETTLE);
         for step in 1..100 {
-            assert_eq!(due(&mut queue, start + SETTLE * step, 1 + u64::from(step)), [("a".to_owned(), false)]);
+            assert_eq!(
+                due(&mut queue, start + SETTLE * step, 1 + u64::from(step)),
+                [("a".to_owned(), false)]
+            );
         }
-        assert_eq!(due(&mut queue, start + SETTLE * 100, 100), [("a".to_owned(), true)]);
-        // A look in between that finds it as it was does not put it off; one that finds it changed does.
+        assert_eq!(
+            due(&mut queue, start + SETTLE * 100, 100),
+            [("a".to_owned(), true)]
+        );
+        // A look in between that finds it as it was does not put it off; one that finds it changed
+        // does.
         queue.seen(name("a"), stat(1), start, SETTLE);
         queue.noticed(name("a"), stat(1), start + SETTLE / 2, SETTLE);
         assert_eq!(queue.next(), Some(start + SETTLE));
@@ -205,7 +271,9 @@ mod tests {
         queue.closed(name("a"), start);
         let (mut now, mut waits) = (start, Vec::new());
         loop {
-            let Some((path, tries, changed, Some(Due::Take { growing, .. }))) = queue.pop(now, SETTLE, |_| Some((stat(1), None))) else {
+            let Some((path, tries, changed, Some(Due::Take { growing, .. }))) =
+                queue.pop(now, SETTLE, |_| Some((stat(1), None)))
+            else {
                 panic!("it is due")
             };
             if !growing {
@@ -230,16 +298,27 @@ mod tests {
         assert_eq!((queue.len(), queue.gone().count()), (1, 0));
     }
 
-    /// How long files wait, seen at first and then unreadable, if their times are so long ago at each look.
+    /// How long files wait, seen at first and then unreadable, if their times are so long ago at
+    /// each look.
     fn waits(ages: [Option<Duration>; 8]) -> Vec<u64> {
         let (mut queue, start) = (Queue::default(), Instant::now());
         queue.seen(name("a"), stat(1), start, SETTLE);
         let mut waits = Vec::new();
         for age in ages {
             let Some(now) = queue.next() else { break };
-            assert!(queue.pop(now - Duration::from_millis(1), SETTLE, |_| Some((stat(1), age))).is_none(), "it is not due yet");
+            assert!(
+                queue
+                    .pop(now - Duration::from_millis(1), SETTLE, |_| Some((
+                        stat(1),
+                        age
+                    )))
+                    .is_none(),
+                "it is not due yet"
+            );
             let popped = queue.pop(now, SETTLE, |_| Some((stat(1), age)));
-            let Some((path, tries, changed, Some(Due::Take { growing, .. }))) = popped else { panic!("it is due") };
+            let Some((path, tries, changed, Some(Due::Take { growing, .. }))) = popped else {
+                panic!("it is due")
+            };
             waits.push((now - start).as_secs());
             if growing {
                 queue.again(path, changed, tries, now, SETTLE);
@@ -255,8 +334,12 @@ mod tests {
         assert_eq!(waits(steady), [2, 4, 8, 16, 32, 64]);
         // Set back, for all the time or for a while: the times of the file lie in the future.
         assert_eq!(waits([None; 8]), waits(steady));
-        assert_eq!(waits([now, None, None, now, now, None, now, now]), waits(steady));
-        // Set forward: an unreadable file is taken for what it is at the next look, and never before it has settled.
+        assert_eq!(
+            waits([now, None, None, now, now, None, now, now]),
+            waits(steady)
+        );
+        // Set forward: an unreadable file is taken for what it is at the next look, and never
+        // before it has settled.
         assert_eq!(waits([now, now, hour, now, now, now, now, now]), [2, 4, 8]);
         assert_eq!(waits([hour; 8]), [2]);
     }

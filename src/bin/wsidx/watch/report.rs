@@ -1,4 +1,5 @@
-//! What the watch says of itself: lines without a number, its status, its numbers, and clusters of what has changed.
+//! What the watch says of itself: lines without a number, its status, its numbers, and clusters of
+//! what has changed.
 
 use std::time::Instant;
 
@@ -22,7 +23,8 @@ struct Reason<'a> {
 #[derive(Serialize)]
 pub(super) struct Nothing {}
 
-/// The components of the similarity graph that changed, their clusters, and what it took to make them.
+/// The components of the similarity graph that changed, their clusters, and what it took to make
+/// them.
 #[derive(Serialize)]
 struct Clustered {
     components: usize,
@@ -35,7 +37,11 @@ struct Clustered {
 impl Daemon<'_> {
     /// Has lines written, all at once, after those that were told before.
     pub(super) fn tell(&mut self, lines: &[&[u8]]) -> Result<(), Failure> {
-        let text = lines.iter().flat_map(|line| [*line, b"\n"]).collect::<Vec<_>>().concat();
+        let text = lines
+            .iter()
+            .flat_map(|line| [*line, b"\n"])
+            .collect::<Vec<_>>()
+            .concat();
         Ok(self.line_writer.write(text)?)
     }
 
@@ -53,21 +59,36 @@ impl Daemon<'_> {
     /// Spectral clusters of the components that changed, with what they cost.
     pub(super) fn recluster(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        let monitor = Working { log: self.log, notice: &self.notice, stop: None };
-        let Some(Store { writer, intake }) = &mut self.store else { return Ok(()) };
+        let monitor = Working {
+            log: self.log,
+            notice: &self.notice,
+            stop: None,
+        };
+        let Some(Store { writer, intake }) = &mut self.store else {
+            return Ok(());
+        };
         let components = writer.changed_components(&intake.rules().edges, &monitor)?;
         if components.is_empty() {
             return Ok(());
         }
-        let of_each = components.iter().map(|component| Ok(component.clusters(GraphMethod::Spectral)?.count()));
+        let of_each = components
+            .iter()
+            .map(|component| Ok(component.clusters(GraphMethod::Spectral)?.count()));
         let clusters = match of_each.sum::<Result<usize, Error>>() {
             Ok(clusters) => clusters,
             Err(error) => return self.degraded(&format!("clustering what has changed: {error}")),
         };
         let clustered = Clustered {
             components: components.len(),
-            contents: components.iter().map(|component| component.contents.len()).sum(),
-            largest: components.iter().map(|component| component.contents.len()).max().unwrap_or(0),
+            contents: components
+                .iter()
+                .map(|component| component.contents.len())
+                .sum(),
+            largest: components
+                .iter()
+                .map(|component| component.contents.len())
+                .max()
+                .unwrap_or(0),
             clusters,
             ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
@@ -96,15 +117,32 @@ impl Daemon<'_> {
     /// What hinders the watch now.
     fn hindrances(&self) -> impl Iterator<Item = String> {
         let of_roots = self.roots.iter().flat_map(|root| {
-            let name = if root.scope.is_empty() { ".".into() } else { String::from_utf8_lossy(&root.scope).into_owned() };
+            let name = if root.scope.is_empty() {
+                ".".into()
+            } else {
+                String::from_utf8_lossy(&root.scope).into_owned()
+            };
             let trouble = root.trouble.iter().map({
                 let name = name.clone();
                 move |why| format!("{name}: {why}")
             });
-            trouble.chain(root.polled.iter().map(move |why| format!("{name} is polled: {why}"))).collect::<Vec<_>>()
+            trouble
+                .chain(
+                    root.polled
+                        .iter()
+                        .map(move |why| format!("{name} is polled: {why}")),
+                )
+                .collect::<Vec<_>>()
         });
-        let of_mounts = self.mounts.troubles().map(|(folder, why)| format!("{}: {why}", String::from_utf8_lossy(folder)));
-        of_roots.chain(of_mounts).chain(self.full.iter().map(|full| format!("the disk is full: {}", full.why)))
+        let of_mounts = self
+            .mounts
+            .troubles()
+            .map(|(folder, why)| format!("{}: {why}", String::from_utf8_lossy(folder)));
+        of_roots.chain(of_mounts).chain(
+            self.full
+                .iter()
+                .map(|full| format!("the disk is full: {}", full.why)),
+        )
     }
 
     pub(super) fn status(&self) -> String {
@@ -125,13 +163,23 @@ impl Daemon<'_> {
             () if !self.ready => "starting",
             () => "watching",
         };
-        let folders = self
-            .roots
-            .iter()
-            .map(|root| if root.scope.is_empty() { ".".into() } else { String::from_utf8_lossy(&root.scope).into_owned() });
+        let folders = self.roots.iter().map(|root| {
+            if root.scope.is_empty() {
+                ".".into()
+            } else {
+                String::from_utf8_lossy(&root.scope).into_owned()
+            }
+        });
         let numbers = self.numbers().clone();
         let (process, degraded) = (std::process::id(), self.hindrances().collect());
-        let status = Status { schema: "wsidx.watch-status/1", state, process, folders: folders.collect(), degraded, numbers };
+        let status = Status {
+            schema: "wsidx.watch-status/1",
+            state,
+            process,
+            folders: folders.collect(),
+            degraded,
+            numbers,
+        };
         serde_json::to_string(&status).unwrap_or_default()
     }
 }

@@ -1,7 +1,8 @@
 //! Watched folders → whether they are still there, and how changes in them are noticed.
 //!
-//! A folder that is gone, or on which a file system was mounted or unmounted, looks empty; nothing below it is then taken for removed until it is
-//! back as it was. What counts is whether it is the top of a mounted file system, not which one: numbers of devices change.
+//! A folder that is gone, or on which a file system was mounted or unmounted, looks empty; nothing
+//! below it is then taken for removed until it is back as it was. What counts is whether it is the
+//! top of a mounted file system, not which one: numbers of devices change.
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -42,34 +43,59 @@ pub(super) enum Turn {
 impl Root {
     pub(super) fn new(dataset: &Path, scope: Vec<u8>, backend: Backend, now: Instant) -> Self {
         let path = to_path(dataset, &scope);
-        let path = if scope.is_empty() { dataset.to_owned() } else { path };
+        let path = if scope.is_empty() {
+            dataset.to_owned()
+        } else {
+            path
+        };
         let polled = match backend {
             Backend::Native => None,
             Backend::Poll => Some("as asked".to_owned()),
-            Backend::Auto => network(&path).map(|kind| format!("{kind} tells nothing of what other machines do")),
+            Backend::Auto => {
+                network(&path).map(|kind| format!("{kind} tells nothing of what other machines do"))
+            }
         };
         let (mounted, identity) = (is_top(&path), identity(&path));
-        Self { scope, path, backend, mounted, identity, polled, trouble: None, next_look: now }
+        Self {
+            scope,
+            path,
+            backend,
+            mounted,
+            identity,
+            polled,
+            trouble: None,
+            next_look: now,
+        }
     }
 
-    /// Polls the folder if a file system below it does not tell of changes by others; the reason, where it was not polled before.
+    /// Polls the folder if a file system below it does not tell of changes by others; the reason,
+    /// where it was not polled before.
     pub(super) fn poll_for(&mut self, below: &Path) -> Option<String> {
         if self.polled.is_some() || self.backend != Backend::Auto {
             return None;
         }
-        self.polled = network(below).map(|kind| format!("{kind} tells nothing of what other machines do"));
+        self.polled =
+            network(below).map(|kind| format!("{kind} tells nothing of what other machines do"));
         self.next_look = Instant::now();
         self.polled.clone()
     }
 
     pub(super) fn scope(&self) -> Scope {
-        Scope { path: self.scope.clone(), watch: self.polled.is_none() }
+        Scope {
+            path: self.scope.clone(),
+            watch: self.polled.is_none(),
+        }
     }
 
     /// When to look at all of it: every so often, and where it is polled far more often.
     pub(super) fn looked(&mut self, now: Instant, rescan: Duration, settle: Duration) {
         // Two looks and a half within the time that a file must rest.
-        self.next_look = now + if self.polled.is_some() { rescan.min(settle * 5 / 2) } else { rescan };
+        self.next_look = now
+            + if self.polled.is_some() {
+                rescan.min(settle * 5 / 2)
+            } else {
+                rescan
+            };
     }
 
     /// Looks whether it is there.
@@ -92,7 +118,9 @@ impl Root {
 
     /// Whether it is there at this moment, as it was.
     pub(super) fn is_sound(&self) -> bool {
-        self.trouble.is_none() && identity(&self.path) == self.identity && is_top(&self.path) == self.mounted
+        self.trouble.is_none()
+            && identity(&self.path) == self.identity
+            && is_top(&self.path) == self.mounted
     }
 
     pub(super) fn contains(&self, path: &[u8]) -> bool {
@@ -101,7 +129,10 @@ impl Root {
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir).map(|meta| (meta.dev(), meta.ino()))
+    std::fs::symlink_metadata(path)
+        .ok()
+        .filter(std::fs::Metadata::is_dir)
+        .map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Whether a folder is the top of a file system.
@@ -145,11 +176,26 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn file_systems_that_others_write_to_are_polled_and_those_of_this_machine_are_not() {
-        for kind in [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x0bd0_0bd0] {
+        for kind in [
+            0x6969,
+            0xff53_4d42,
+            0xfe53_4d42,
+            0x6573_5546,
+            0x0102_1997,
+            0x00c3_6400,
+            0x0bd0_0bd0,
+        ] {
             assert!(named(kind).is_some(), "{kind:#x}");
         }
         // ext4, tmpfs, XFS, Btrfs, overlay, ZFS.
-        for kind in [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0x794c_7630, 0x2fc1_2fc1] {
+        for kind in [
+            0xef53,
+            0x0102_1994,
+            0x5846_5342,
+            0x9123_683e,
+            0x794c_7630,
+            0x2fc1_2fc1,
+        ] {
             assert_eq!(named(kind), None, "{kind:#x}");
         }
         let folder = tempfile::tempdir().unwrap();
@@ -157,7 +203,10 @@ mod tests {
         assert_eq!(asked(Backend::Native).polled, None);
         assert!(asked(Backend::Poll).polled.is_some());
         // Signed numbers of types are those of the table, too.
-        assert_eq!(asked(Backend::Auto).polled.is_some(), network(folder.path()).is_some());
+        assert_eq!(
+            asked(Backend::Auto).polled.is_some(),
+            network(folder.path()).is_some()
+        );
     }
 
     #[test]
@@ -168,7 +217,10 @@ mod tests {
             root.looked(now, Duration::from_secs(300), Duration::from_secs(2));
             root.next_look - now
         };
-        assert_eq!((next(Backend::Poll), next(Backend::Native)), (Duration::from_secs(5), Duration::from_secs(300)));
+        assert_eq!(
+            (next(Backend::Poll), next(Backend::Native)),
+            (Duration::from_secs(5), Duration::from_secs(300))
+        );
     }
 
     #[test]
@@ -179,7 +231,10 @@ mod tests {
         assert_eq!((root.turn(), root.is_sound()), (Turn::Same, true));
         fs::rename(folder.path().join("in"), folder.path().join("out")).unwrap();
         assert!(!root.is_sound());
-        assert_eq!((root.turn(), root.turn(), root.is_sound()), (Turn::Lost, Turn::Same, false));
+        assert_eq!(
+            (root.turn(), root.turn(), root.is_sound()),
+            (Turn::Lost, Turn::Same, false)
+        );
         fs::write(folder.path().join("in"), b"no folder").unwrap();
         assert_eq!(root.turn(), Turn::Same);
         fs::remove_file(folder.path().join("in")).unwrap();

@@ -1,7 +1,9 @@
-//! Folders → watches on them and, after those stand, a list of what is in them: on a thread of its own, since a large tree takes a while.
+//! Folders → watches on them and, after those stand, a list of what is in them: on a thread of its
+//! own, since a large tree takes a while.
 //!
-//! The system tells nothing of what came into a folder before it was watched, so every folder is watched first and listed then. Watches are set
-//! folder by folder, never recursively: a limit that is reached is then an answer here and not a silence there.
+//! The system tells nothing of what came into a folder before it was watched, so every folder is
+//! watched first and listed then. Watches are set folder by folder, never recursively: a limit that
+//! is reached is then an answer here and not a silence there.
 
 use std::{
     path::{Path, PathBuf},
@@ -57,13 +59,20 @@ pub(super) struct Scanner {
 impl Scanner {
     /// Begins to listen; the results go to the inbox.
     pub(super) fn start(root: PathBuf, inbox: Arc<Inbox>) -> Result<Self, Error> {
-        let failed =
-            |e: &dyn std::fmt::Display| Error::Io { doing: "watching", path: root.clone(), source: std::io::Error::other(e.to_string()) };
+        let failed = |e: &dyn std::fmt::Display| Error::Io {
+            doing: "watching",
+            path: root.clone(),
+            source: std::io::Error::other(e.to_string()),
+        };
         let config = notify::Config::default().with_follow_symlinks(false);
-        let watcher = RecommendedWatcher::new(Ear(Arc::clone(&inbox)), config).map_err(|e| failed(&e))?;
+        let watcher =
+            RecommendedWatcher::new(Ear(Arc::clone(&inbox)), config).map_err(|e| failed(&e))?;
         let (jobs, waiting) = channel();
         let at = root.clone();
-        thread::Builder::new().name("scanner".into()).spawn(move || work(&at, watcher, &waiting, &inbox)).map_err(|e| failed(&e))?;
+        thread::Builder::new()
+            .name("scanner".into())
+            .spawn(move || work(&at, watcher, &waiting, &inbox))
+            .map_err(|e| failed(&e))?;
         Ok(Self { jobs })
     }
 
@@ -77,20 +86,35 @@ fn work(root: &Path, mut watcher: RecommendedWatcher, jobs: &Receiver<Job>, inbo
     for job in jobs {
         let (mut folders, mut troubles, mut listings) = (0, Vec::new(), Vec::new());
         for scope in &job.scopes {
-            let (set, trouble) = if scope.watch { watch(root, &scope.path, &mut watcher) } else { (0, None) };
+            let (set, trouble) = if scope.watch {
+                watch(root, &scope.path, &mut watcher)
+            } else {
+                (0, None)
+            };
             folders += set;
             troubles.push(trouble);
             listings.push(dataset::list(root, &scope.path, &|| false));
         }
-        inbox.ask(Request::Scanned(Box::new(Scanned { job, listings, troubles, folders })));
+        inbox.ask(Request::Scanned(Box::new(Scanned {
+            job,
+            listings,
+            troubles,
+            folders,
+        })));
     }
 }
 
 /// Watches a folder and all below it.
 fn watch(root: &Path, scope: &[u8], watcher: &mut RecommendedWatcher) -> (usize, Option<String>) {
-    let hidden = |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
+    let hidden = |entry: &walkdir::DirEntry| {
+        entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".")
+    };
     let mut set = 0;
-    for entry in WalkDir::new(to_path(root, scope)).into_iter().filter_entry(|entry| !hidden(entry)).flatten() {
+    for entry in WalkDir::new(to_path(root, scope))
+        .into_iter()
+        .filter_entry(|entry| !hidden(entry))
+        .flatten()
+    {
         if !entry.file_type().is_dir() {
             continue;
         }
@@ -108,8 +132,14 @@ fn watch(root: &Path, scope: &[u8], watcher: &mut RecommendedWatcher) -> (usize,
 }
 
 fn limit_reached() -> String {
-    let limit = read_named(Path::new("/proc/sys/fs/inotify/max_user_watches"), 64).unwrap_or_default();
-    let limit = String::from_utf8_lossy(&limit).trim().parse::<u64>().unwrap_or(65_536);
+    let limit =
+        read_named(Path::new("/proc/sys/fs/inotify/max_user_watches"), 64).unwrap_or_default();
+    let limit = String::from_utf8_lossy(&limit)
+        .trim()
+        .parse::<u64>()
+        .unwrap_or(65_536);
     let more = limit.saturating_mul(4);
-    format!("the limit of watched folders is reached ({limit}); raise it with `sysctl fs.inotify.max_user_watches={more}`")
+    format!(
+        "the limit of watched folders is reached ({limit}); raise it with `sysctl fs.inotify.max_user_watches={more}`"
+    )
 }

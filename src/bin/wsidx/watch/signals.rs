@@ -16,7 +16,11 @@ use crate::progress::Interrupt;
 /// # Errors
 /// [`Error::Io`] where the system refuses a handler.
 pub(super) fn listen(inbox: Arc<Inbox>, interrupt: Interrupt) -> Result<()> {
-    let io = |source| Error::Io { doing: "listening for", path: "signals".into(), source };
+    let io = |source| Error::Io {
+        doing: "listening for",
+        path: "signals".into(),
+        source,
+    };
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map_err(io)?;
     let each = move || {
         for signal in signals.forever() {
@@ -28,6 +32,9 @@ pub(super) fn listen(inbox: Arc<Inbox>, interrupt: Interrupt) -> Result<()> {
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(each).map_err(io)?;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(each)
+        .map_err(io)?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `wsidx watch status|pause|resume|rescan|stop`: words over a socket in the index folder, which only its owner can open.
+//! `wsidx watch status|pause|resume|rescan|stop`: words over a socket in the index folder, which
+//! only its owner can open.
 
 use std::{
     fs,
@@ -39,10 +40,15 @@ impl Drop for Socket {
 }
 
 impl Socket {
-    /// Listens in the index of `root`, whose lock is held: so a socket that is there is a left-over.
+    /// Listens in the index of `root`, whose lock is held: so a socket that is there is a
+    /// left-over.
     pub(super) fn listen(root: &Path, inbox: Arc<Inbox>) -> Result<Self> {
         let path = index_folder(root).join(NAME);
-        let io = |source| Error::Io { doing: "listening at", path: path.clone(), source };
+        let io = |source| Error::Io {
+            doing: "listening at",
+            path: path.clone(),
+            source,
+        };
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(e)),
             _ => {}
@@ -51,8 +57,13 @@ impl Socket {
         let bound = with_short(&path, &|path| UnixListener::bind(path));
         rustix::process::umask(before);
         let listener = bound.map_err(io)?;
-        let each = move |client: &Client<UnixStream>| client.write(format!("{}\n", answer(client, &inbox)?).as_bytes());
-        thread::Builder::new().name("socket".into()).spawn(move || clients::serve(listener.incoming(), each)).map_err(io)?;
+        let each = move |client: &Client<UnixStream>| {
+            client.write(format!("{}\n", answer(client, &inbox)?).as_bytes())
+        };
+        thread::Builder::new()
+            .name("socket".into())
+            .spawn(move || clients::serve(listener.incoming(), each))
+            .map_err(io)?;
         Ok(Self(path))
     }
 }
@@ -63,7 +74,9 @@ fn with_short<T>(path: &Path, act: &dyn Fn(&Path) -> io::Result<T>) -> io::Resul
         return act(path);
     }
     let folder = open_folder(path.parent().unwrap_or(path))?;
-    act(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(NAME).as_path())
+    act(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd()))
+        .join(NAME)
+        .as_path())
 }
 
 fn answer(client: &Client<UnixStream>, inbox: &Inbox) -> io::Result<String> {
@@ -90,21 +103,37 @@ fn answer(client: &Client<UnixStream>, inbox: &Inbox) -> io::Result<String> {
 /// [`Error::Input`] where nobody watches, [`Error::Io`].
 pub(super) fn ask(root: &Path, word: &str) -> Result<String> {
     let path = index_folder(root).join(NAME);
-    let io = |source| Error::Io { doing: "asking", path: path.clone(), source };
+    let io = |source| Error::Io {
+        doing: "asking",
+        path: path.clone(),
+        source,
+    };
     // A link in an index that came from elsewhere would have another program asked.
-    if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.file_type().is_socket() || meta.uid() != rustix::process::geteuid().as_raw()) {
-        return Err(Error::Refused(format!("{} is not a socket of yours; remove it", path.display())));
+    if fs::symlink_metadata(&path).is_ok_and(|meta| {
+        !meta.file_type().is_socket() || meta.uid() != rustix::process::geteuid().as_raw()
+    }) {
+        return Err(Error::Refused(format!(
+            "{} is not a socket of yours; remove it",
+            path.display()
+        )));
     }
-    let stream = with_short(&path, &|path| UnixStream::connect(path)).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            Error::Input(format!("nobody watches {}; start with `wsidx watch DIR`", root.display()))
-        }
-        _ => io(e),
-    })?;
+    let stream =
+        with_short(&path, &|path| UnixStream::connect(path)).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::Input(format!(
+                "nobody watches {}; start with `wsidx watch DIR`",
+                root.display()
+            )),
+            _ => io(e),
+        })?;
     let mut text = String::new();
-    writeln!(&stream, "{word}").and_then(|()| (&stream).take(LONGEST_ANSWER).read_to_string(&mut text)).map_err(io)?;
+    writeln!(&stream, "{word}")
+        .and_then(|()| (&stream).take(LONGEST_ANSWER).read_to_string(&mut text))
+        .map_err(io)?;
     match text.is_empty() {
-        true => Err(Error::Input(format!("the one that watches {} is busy and gave no answer; try again", root.display()))),
+        true => Err(Error::Input(format!(
+            "the one that watches {} is busy and gave no answer; try again",
+            root.display()
+        ))),
         false => Ok(text),
     }
 }
