@@ -98,12 +98,15 @@ impl Error {
         path: &'a Path,
         mend: &'static str,
     ) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| match is_at_fault(&source) {
-            true => Self::Damaged {
-                what: format!("{doing} {}: {source}", path.display()),
-                mend,
-            },
-            false => Self::io(doing, path)(source),
+        move |source| {
+            if is_at_fault(&source) {
+                Self::Damaged {
+                    what: format!("{doing} {}: {source}", path.display()),
+                    mend,
+                }
+            } else {
+                Self::io(doing, path)(source)
+            }
         }
     }
 

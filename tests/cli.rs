@@ -659,7 +659,7 @@ fn a_full_disk_leaves_the_old_state() {
             tree.path(),
             &format!("train/cow/{seed}.ppm"),
             &ppm(seed, 16),
-        )
+        );
     });
     // A limit on the size of files stands in for a disk without space: writes fail in the middle.
     // 2,048 blocks let sled's file be.

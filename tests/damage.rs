@@ -201,7 +201,7 @@ fn sync_mends_a_damaged_view_and_damaged_packs_from_the_files() {
                 }
                 match sync(tree.path()) {
                     Ok(paths) => {
-                        assert_eq!((paths, answers(tree.path()).unwrap()), (6, right.clone()))
+                        assert_eq!((paths, answers(tree.path()).unwrap()), (6, right.clone()));
                     }
                     Err(e) => assert!(name == "packs" && e.to_string().contains("damaged"), "{e}"),
                 }

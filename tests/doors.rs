@@ -387,12 +387,13 @@ fn no_result_is_written_into_an_index_or_over_an_input_of_the_dataset_and_each_h
         );
         for _ in 0..2 {
             soon(&root, &[*arguments, &[&name[..]]].concat()).expect(0);
-            match first.exists() {
-                true => assert!(
+            if first.exists() {
+                assert!(
                     fs::read(&first).unwrap() == fs::read(root.join(&name)).unwrap(),
                     "{arguments:?}"
-                ),
-                false => fs::rename(root.join(&name), &first).unwrap(),
+                );
+            } else {
+                fs::rename(root.join(&name), &first).unwrap();
             }
         }
         soon(&root, &[*arguments, &[&name[..]]].concat()).expect(0);

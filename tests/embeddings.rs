@@ -43,7 +43,7 @@ fn dataset() -> tempfile::TempDir {
                 tree.path(),
                 &format!("{label}/{i:02}.ppm"),
                 &ppm(from + i, 16),
-            )
+            );
         });
     }
     wsidx(tree.path(), ["sync", "--init"]).expect(0);

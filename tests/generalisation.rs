@@ -310,7 +310,7 @@ fn in_a_dataset_of_one_class_its_outliers_are_those_of_the_dataset() {
             tree.path(),
             &format!("cat/{seed}.ppm"),
             &near(seed % 5, seed),
-        )
+        );
     });
     init(tree.path());
     for by in ["distance", "lof"] {

@@ -511,7 +511,7 @@ fn a_partial_clone_fetches_nothing_and_says_what_it_could_not_compare() {
             seen.path(),
             &format!("train/cat/{seed}.ppm"),
             &ppm(seed, 16),
-        )
+        );
     });
     for entry in fs::read_dir(seen.path().join("train/cat")).unwrap() {
         let path = entry.unwrap().path();

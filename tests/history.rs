@@ -236,7 +236,7 @@ fn a_writer_that_stays_gives_what_a_new_one_gives() {
         match numbers.below(5) {
             0 => there.drain(..).for_each(remove),
             1 if !there.is_empty() => {
-                remove(there.swap_remove(numbers.below(there.len() as u64) as usize))
+                remove(there.swap_remove(numbers.below(there.len() as u64) as usize));
             }
             _ => {
                 let seed = numbers.below(6);
@@ -298,13 +298,13 @@ fn the_published_files_are_the_same_for_any_number_of_threads() {
                 tree.path(),
                 &format!("train/cat/{seed}.ppm"),
                 &ppm(seed % 1_050, 16),
-            )
+            );
         });
         pool.install(|| {
             init(tree.path());
             sync(tree.path(), Vec::new());
             (0..40).for_each(|seed| {
-                fs::remove_file(tree.path().join(format!("train/cat/{}.ppm", seed * 7))).unwrap()
+                fs::remove_file(tree.path().join(format!("train/cat/{}.ppm", seed * 7))).unwrap();
             });
             sync(tree.path(), Vec::new());
         });

@@ -127,7 +127,7 @@ fn the_verdicts_of_batches_are_those_of_a_check_and_the_index_is_that_of_a_sync(
             root,
             &format!("train/{}/{seed}.ppm", seed % 3),
             &ppm(seed, SIDE),
-        )
+        );
     });
     let mut writer = index(root);
     writer.sync(&SyncOptions::default(), &Silent).unwrap();

@@ -50,7 +50,7 @@ fn dataset(more: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
             tree.path(),
             &format!("train/cat/{seed}.ppm"),
             &ppm(seed, 16),
-        )
+        );
     });
     more.iter()
         .for_each(|(name, bytes)| write(tree.path(), name, bytes));
@@ -406,7 +406,7 @@ fn flat_pictures_in_thousands_take_neither_time_nor_room() {
             tree.path(),
             &format!("train/blank/{i:04}.ppm"),
             &flat(255, i),
-        )
+        );
     });
     (0..1_500).for_each(|i| write(tree.path(), &format!("train/black/{i:04}.ppm"), &flat(0, 0)));
     wsidx(tree.path(), ["sync"]).expect(0);

@@ -36,7 +36,7 @@ fn set(root: &Path, state: usize) {
                     root,
                     &format!("{folder}/{seed}.ppm"),
                     &ppm(100 * (bit as u64 + 1) + seed, SIDE),
-                )
+                );
             });
         }
     }

@@ -20,7 +20,7 @@ fn blocks(readme: &str, title: &str) -> Vec<String> {
     for line in readme.lines() {
         match (fence, line.trim_end()) {
             (None, line) if line.starts_with("# ") || line.starts_with("## ") => {
-                here = line.strip_prefix("## ") == Some(title)
+                here = line.strip_prefix("## ") == Some(title);
             }
             (None, line) if line.starts_with("```") => {
                 fence = Some(here && line == "```sh");

@@ -123,7 +123,7 @@ fn killed_at_any_moment_a_rebuild_leaves_the_old_index_or_the_new_one() {
     (40..50).for_each(|seed| {
         ["cat", "dog"]
             .iter()
-            .for_each(|class| write(&root, &format!("{class}/{seed}.ppm"), &ppm(seed, 32)))
+            .for_each(|class| write(&root, &format!("{class}/{seed}.ppm"), &ppm(seed, 32)));
     });
     let kept = folder.path().join("kept");
     copy_folder(&root.join(".wsidx"), &kept, &[]);
@@ -247,7 +247,7 @@ fn files_of_the_user_in_the_folder_of_an_own_index_survive_every_command_that_wr
     for arguments in [&["sync"][..], &["rebuild"], &["gc", "--older-than", "0"]] {
         wsidx(&root, arguments).expect(0);
         mine.iter().for_each(|path| {
-            assert_eq!(fs::read_to_string(path).unwrap(), "mine", "{arguments:?}")
+            assert_eq!(fs::read_to_string(path).unwrap(), "mine", "{arguments:?}");
         });
     }
 }
@@ -457,9 +457,9 @@ fn an_own_index_that_is_empty_or_half_made_is_filled_and_it_is_said() {
             for part in parts {
                 let path = index.join(part);
                 if path.is_dir() {
-                    fs::remove_dir_all(path).unwrap()
+                    fs::remove_dir_all(path).unwrap();
                 } else {
-                    fs::remove_file(path).unwrap()
+                    fs::remove_file(path).unwrap();
                 }
             }
             // Killed before the first commit.
@@ -524,7 +524,7 @@ fn the_index_of_a_bare_repository_is_replaced_by_one_of_its_branches() {
             &folder.path().join("work"),
             &format!("cat/{seed}.ppm"),
             &ppm(seed, 16),
-        )
+        );
     });
     let mut shell = command("sh", folder.path());
     shell.args([

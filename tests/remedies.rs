@@ -194,7 +194,7 @@ impl Campaign {
                 // The last batch, cut off, looks like one that was never finished: of events fewer
                 // may be told.
                 Ok(answer) if name == "watch events" && self.right[i].starts_with(&answer) => {
-                    count[0] += 1
+                    count[0] += 1;
                 }
                 Ok(_) => self
                     .failures
@@ -202,12 +202,13 @@ impl Campaign {
                 Err(error) => {
                     count[1] += 1;
                     let error = error.to_string();
-                    match names_a_remedy(&error) && !commands_in(&error).is_empty() {
-                        true => drop(to_mend.insert(error)),
-                        false => self.failures.push(format!(
+                    if names_a_remedy(&error) && !commands_in(&error).is_empty() {
+                        to_mend.insert(error);
+                    } else {
+                        self.failures.push(format!(
                             "{} {what}: {name} names no command: {error}",
                             file.display()
-                        )),
+                        ));
                     }
                 }
             }
@@ -368,9 +369,9 @@ fn sync_makes_again_whatever_part_of_the_index_is_gone() {
     let remove = |part: &str| {
         let path = campaign.index().join(part);
         if path.is_dir() {
-            fs::remove_dir_all(path).unwrap()
+            fs::remove_dir_all(path).unwrap();
         } else {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }
     };
     let several = [

@@ -236,7 +236,7 @@ fn a_push_is_not_judged_by_an_index_that_the_server_did_not_make() {
             &folder.path().join("work"),
             &format!("cat/{seed}.ppm"),
             &ppm(seed, 16),
-        )
+        );
     });
     shell(
         folder.path(),

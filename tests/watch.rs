@@ -156,7 +156,7 @@ fn dataset() -> tempfile::TempDir {
             tree.path(),
             &format!("{}/{seed}.ppm", ["cat", "dog"][seed as usize % 2]),
             &ppm(seed, SIDE),
-        )
+        );
     });
     fs::create_dir(tree.path().join("in")).unwrap();
     wsidx(tree.path(), ["sync", "--init", "--quiet"]).expect(0);
@@ -430,7 +430,7 @@ fn whatever_way_a_file_comes_it_is_told_once() {
             outside.path(),
             &format!("many/deep/{i}.ppm"),
             &picture(100 + i),
-        )
+        );
     });
     fs::rename(outside.path().join("many"), root.join("in/many")).unwrap();
     (0..20).for_each(|i| write(root, &format!("in/quick/{i}/x.ppm"), &picture(200 + i)));

@@ -161,7 +161,7 @@ fn a_full_disk_pauses_and_says_so_and_goes_on_when_there_is_room() {
             inside.join(format!("in/.{i}")),
             inside.join(format!("in/{i}.ppm")),
         )
-        .unwrap()
+        .unwrap();
     });
     watch.until("degraded", "the disk is full");
     // Its room is free once nobody has it open.
@@ -173,7 +173,7 @@ fn a_full_disk_pauses_and_says_so_and_goes_on_when_there_is_room() {
             inside.join(format!("in/.{i}")),
             inside.join(format!("in/{i}.ppm")),
         )
-        .unwrap()
+        .unwrap();
     });
     let mut told = std::collections::BTreeSet::new();
     while told.len() < 40 {

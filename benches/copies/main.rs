@@ -28,10 +28,10 @@ fn main() {
     match arguments[..] {
         ["photos", folder, ref options @ ..] => photos::run(Path::new(folder), options),
         ["cifar", folder, pairs, ref options @ ..] => {
-            cifar::run(Path::new(folder), Path::new(pairs), options)
+            cifar::run(Path::new(folder), Path::new(pairs), options);
         }
         ["candidates", folder, distractors] => {
-            candidates::run(Path::new(folder), Path::new(distractors))
+            candidates::run(Path::new(folder), Path::new(distractors));
         }
         ["columns", folder, distractors] => columns::run(Path::new(folder), Path::new(distractors)),
         ["crops", folder, distractors] => crops::run(Path::new(folder), Path::new(distractors)),

@@ -98,11 +98,12 @@ pub fn kmeans(
 /// Refuses a number of clusters that makes no sense.
 pub(crate) fn check_number(n: usize, k: usize) -> Result<()> {
     let most = n.saturating_sub(1);
-    match k > 0 && k < n {
-        true => Ok(()),
-        false => Err(Error::Input(format!(
+    if k > 0 && k < n {
+        Ok(())
+    } else {
+        Err(Error::Input(format!(
             "{k} clusters of {n} images would be of no use: ask for 1 to {most}"
-        ))),
+        )))
     }
 }
 
@@ -153,14 +154,15 @@ impl Moves {
             .filter(|(_, by)| **by > 0.0)
             .map(|(centre, _)| centre)
             .collect();
-        let most =
-            (0..).zip(&by).fold(
-                (0, 0.0, 0.0),
-                |most: (u32, f64, f64), (centre, &by)| match by > most.1 {
-                    true => (centre, by, most.1),
-                    false => (most.0, most.1, most.2.max(by)),
-                },
-            );
+        let most = (0..)
+            .zip(&by)
+            .fold((0, 0.0, 0.0), |most: (u32, f64, f64), (centre, &by)| {
+                if by > most.1 {
+                    (centre, by, most.1)
+                } else {
+                    (most.0, most.1, most.2.max(by))
+                }
+            });
         Self { by, moved, most }
     }
 

@@ -192,9 +192,10 @@ impl Labels {
             _ => {}
         }
         self.table += 1;
-        match table.ends_with(b".jsonl") {
-            true => self.parse_lines(source, folder, most_lines),
-            false => self.parse(source, folder, most_lines),
+        if table.ends_with(b".jsonl") {
+            self.parse_lines(source, folder, most_lines)
+        } else {
+            self.parse(source, folder, most_lines)
         }
     }
 

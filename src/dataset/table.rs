@@ -58,15 +58,16 @@ pub(super) fn is_end(record: &csv::ByteRecord) -> bool {
 /// Whether the table went on after a record.
 pub(super) fn check_closed(record: &csv::ByteRecord, line: u64) -> Result<(), String> {
     // The cells of a header are trimmed.
-    match record
+    if record
         .as_slice()
         .trim_ascii_end()
         .ends_with(END.trim_ascii_end())
     {
-        true => Err(format!(
+        Err(format!(
             "line {line}: a quotation mark is never closed; close it, or write it twice where it is part of the text"
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }
 
@@ -129,10 +130,11 @@ pub(super) fn too_long() -> String {
 }
 
 pub(super) fn check_lines(line: u64, most: u64) -> Result<(), String> {
-    match line > most {
-        true => Err(format!(
+    if line > most {
+        Err(format!(
             "it has more than {most} lines: raise `table_lines` under [limits] in wsidx.toml, or split the table by folders"
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }

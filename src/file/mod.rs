@@ -143,14 +143,15 @@ fn bounded(source: &mut dyn Read, expected: u64, limit: u64) -> Result<Vec<u8>, 
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(Problem::System)?;
-    match bytes.len() as u64 > limit {
-        // It has grown since, or it has no end.
-        true => Err(Problem::TooLong {
-            bytes: bytes.len() as u64,
+    // The file may have grown since its size was read, or it has no end.
+    let bytes_read = bytes.len() as u64;
+    if bytes_read > limit {
+        return Err(Problem::TooLong {
+            bytes: bytes_read,
             limit,
-        }),
-        false => Ok(bytes),
+        });
     }
+    Ok(bytes)
 }
 
 /// Reads a regular file of at most `max_bytes` bytes that a repository or a dataset holds. Symbolic

@@ -292,9 +292,10 @@ impl Calibrating<'_> {
                 break;
             }
             let picture = self.reader.picture_of_row(row)?;
-            match telling(&Detail::of(&picture)) >= self.rule.threshold {
-                true => tell.push((row, picture)),
-                false => passed_over += 1,
+            if telling(&Detail::of(&picture)) >= self.rule.threshold {
+                tell.push((row, picture));
+            } else {
+                passed_over += 1;
             }
         }
         let planes = self.reader.settings.planes;

@@ -92,11 +92,12 @@ impl Reader {
             }));
         }
         images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        match images.is_empty() {
-            true => Err(Error::Input(
+        if images.is_empty() {
+            Err(Error::Input(
                 "no image is in this selection; see `wsidx status` for what there is".into(),
-            )),
-            false => Ok(images),
+            ))
+        } else {
+            Ok(images)
         }
     }
 

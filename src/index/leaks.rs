@@ -228,16 +228,16 @@ impl Reader {
         let norms = self.view.planes()?.norms();
         let from_list = |held_out: &mut HeldOut| {
             held_out.nearest =
-                match train.contains(held_out.row) && !norms[held_out.row as usize].is_zero() {
-                    true => Some(Neighbor {
+                if train.contains(held_out.row) && !norms[held_out.row as usize].is_zero() {
+                    Some(Neighbor {
                         row: held_out.row,
                         distance: 0,
-                    }),
-                    false => self
-                        .view
+                    })
+                } else {
+                    self.view
                         .list(held_out.row)?
                         .into_iter()
-                        .find(|neighbor| train.contains(neighbor.row)),
+                        .find(|neighbor| train.contains(neighbor.row))
                 };
             Ok(())
         };

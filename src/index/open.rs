@@ -412,9 +412,10 @@ impl Writer {
             Some((_, unpublished)) => unpublished.extend(&touched),
             None => {}
         }
-        match self.unsaved.is_empty() {
-            true => self.unsaved = touched,
-            false => self.unsaved.extend(&touched),
+        if self.unsaved.is_empty() {
+            self.unsaved = touched;
+        } else {
+            self.unsaved.extend(&touched);
         }
     }
 
@@ -451,9 +452,10 @@ impl Writer {
     /// # Errors
     /// [`Error::Damaged`].
     pub fn require_complete(&self) -> Result<()> {
-        match self.mark.incomplete {
-            true => Err(incomplete()),
-            false => Ok(()),
+        if self.mark.incomplete {
+            Err(incomplete())
+        } else {
+            Ok(())
         }
     }
 }

@@ -109,9 +109,10 @@ impl Reader {
             registrations: None,
             k_distances: None,
         };
-        match reader.view.manifest().incomplete {
-            true => Err(incomplete()),
-            false => Ok(reader),
+        if reader.view.manifest().incomplete {
+            Err(incomplete())
+        } else {
+            Ok(reader)
         }
     }
 
@@ -177,12 +178,13 @@ impl Reader {
 
     fn read(&self, place: Place, id: &ContentId) -> Result<Content> {
         let content = self.content(place)?;
-        match content.id == *id {
-            true => Ok(content),
-            false => Err(Error::Damaged {
+        if content.id == *id {
+            Ok(content)
+        } else {
+            Err(Error::Damaged {
                 what: "a stored content is not where the view says".into(),
                 mend: "run `wsidx rebuild`",
-            }),
+            })
         }
     }
 

@@ -264,9 +264,10 @@ impl Beside {
             let is_index = (name == NEW_INDEX || name == OLD_INDEX) && kind.is_dir();
             let is_file = kind.is_file()
                 && (name == CLAIM || MARKERS.iter().any(|(marker, _)| name == *marker));
-            let foreign = match is_index {
-                true => foreign_entries(&entry.path())?.into_iter().next(),
-                false => (!is_file).then(|| entry.path()),
+            let foreign = if is_index {
+                foreign_entries(&entry.path())?.into_iter().next()
+            } else {
+                (!is_file).then(|| entry.path())
             };
             if let Some(foreign) = foreign {
                 return Ok(Self::Foreign(format!("{} is in it", foreign.display())));

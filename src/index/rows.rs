@@ -90,7 +90,7 @@ impl<'a> Rows<'a> {
             self.touched.extend(row.map(|row| (row, id)));
             match (row, state.content(&id)) {
                 (Some(row), Some(entry)) if view.content(row)?.1 != entry.place => {
-                    drop(self.moved.insert(row, entry.place))
+                    self.moved.insert(row, entry.place);
                 }
                 (None, Some(entry)) => new.push((id, entry.place)),
                 _ => {}

@@ -375,18 +375,22 @@ impl Writer {
             None => Vec::new(),
         };
         // While a batch is committed, the state is not there to be asked.
-        let mut known: HashSet<ContentId> = match batches.has_more() {
-            true => self.state.contents().map(|(id, _)| *id).collect(),
-            false => HashSet::new(),
+        let mut known: HashSet<ContentId> = if batches.has_more() {
+            self.state.contents().map(|(id, _)| *id).collect()
+        } else {
+            HashSet::new()
         };
         while !outcomes.is_empty() {
             let records = self.take(outcomes, labels, &mut known, &mut leaving, summary);
             let next = batches.next().filter(|_| !monitor.cancelled());
             let committed;
             (committed, outcomes) = std::thread::scope(|scope| {
-                let commit = scope.spawn(|| match records.is_empty() {
-                    true => Ok(()),
-                    false => self.commit(&records, options.at),
+                let commit = scope.spawn(|| {
+                    if records.is_empty() {
+                        Ok(())
+                    } else {
+                        self.commit(&records, options.at)
+                    }
                 });
                 let next = next
                     .map(|batch| reader.read(&batch, &|id| known.contains(id), monitor))
@@ -433,7 +437,7 @@ impl Writer {
                     if (&old.holds, &old.label, old.split)
                         == (&entry.holds, &entry.label, entry.split) =>
                 {
-                    summary.unchanged += 1
+                    summary.unchanged += 1;
                 }
                 Some(_) => summary.changed += 1,
                 None if entry.content().is_some_and(|id| leaving.took(id)) => summary.moved += 1,
@@ -483,9 +487,10 @@ impl Writer {
         let records: Vec<Record> = relabelled.chain(gone).collect();
         summary.changed += plan.relabel.len() as u64;
         summary.removed = (plan.gone.len() as u64).saturating_sub(summary.moved);
-        match records.is_empty() {
-            true => Ok(()),
-            false => self.commit(&records, at),
+        if records.is_empty() {
+            Ok(())
+        } else {
+            self.commit(&records, at)
         }
     }
 

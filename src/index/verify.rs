@@ -240,9 +240,10 @@ impl Reader {
         {
             return wrong("its feature is not that of its picture");
         }
-        match self.has_crops_of(row, &picture)? {
-            true => Ok(None),
-            false => wrong("the features of its crops are not those of its picture"),
+        if self.has_crops_of(row, &picture)? {
+            Ok(None)
+        } else {
+            wrong("the features of its crops are not those of its picture")
         }
     }
 

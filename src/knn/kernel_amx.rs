@@ -101,7 +101,7 @@ impl Tiles {
             // SAFETY: a `Kernel` of this kind exists only if `detected`; 64 bytes are read, and
             // registers that nothing else here uses change.
             unsafe {
-                asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly, preserves_flags))
+                asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly, preserves_flags));
             };
         }
         Self { here: PhantomData }
@@ -197,7 +197,7 @@ mod tests {
             let mut shapes = Shapes([0; 64]);
             // SAFETY: 64 bytes are written.
             unsafe {
-                asm!("sttilecfg [{}]", in(reg) &raw mut shapes, options(nostack, preserves_flags))
+                asm!("sttilecfg [{}]", in(reg) &raw mut shapes, options(nostack, preserves_flags));
             };
             shapes.0[0]
         };

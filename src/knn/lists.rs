@@ -201,7 +201,7 @@ pub fn update_lists_with(
                             row,
                             distance: other.distance,
                         },
-                    )
+                    );
                 });
             });
         course.advance((change.added.len() * change.rest.len()) as u64);

@@ -42,7 +42,7 @@ impl QueryBlock {
             let flip = u32::from_le_bytes([offset(kernel); 4]);
             match kernel.form() {
                 Form::Rows => each_word(Form::Rows, high, |step, word| {
-                    lines[place * (steps / 16) + step / 16].0[step % 16] = word
+                    lines[place * (steps / 16) + step / 16].0[step % 16] = word;
                 }),
                 form => each_word(form, high, |step, word| lines[step].0[place] = word ^ flip),
             }

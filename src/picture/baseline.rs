@@ -199,9 +199,12 @@ fn read_quantization(mut payload: &[u8], frame: &mut Frame) -> Option<()> {
     while let Some((&kind, rest)) = payload.split_first() {
         let wide = kind >> 4 != 0;
         let (values, rest) = rest.split_at_checked(if wide { 128 } else { 64 })?;
-        let value = |k: usize| match wide {
-            true => u16::from_be_bytes([values[2 * k], values[2 * k + 1]]),
-            false => values[k].into(),
+        let value = |k: usize| {
+            if wide {
+                u16::from_be_bytes([values[2 * k], values[2 * k + 1]])
+            } else {
+                values[k].into()
+            }
         };
         *frame.quantization.get_mut(usize::from(kind & 15))? = Some(std::array::from_fn(value));
         payload = rest;

@@ -72,7 +72,7 @@ impl Head {
                     ));
                 }
                 0xee if payload.starts_with(b"Adobe") => {
-                    adobe = payload.get(11).map(|&t| (at.saturating_add(11), t))
+                    adobe = payload.get(11).map(|&t| (at.saturating_add(11), t));
                 }
                 0xe1 => {
                     if let Some(found) = payload

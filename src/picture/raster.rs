@@ -160,7 +160,7 @@ fn eight_bits(color: ColorType, samples: &mut Vec<u8>) -> Option<usize> {
         ColorType::L8 | ColorType::Rgb8 => {}
         ColorType::La8 => compact::<2, 1>(samples, |[l, a]| [over_grey(l, a)]),
         ColorType::Rgba8 => {
-            compact::<4, 3>(samples, |[r, g, b, a]| [r, g, b].map(|c| over_grey(c, a)))
+            compact::<4, 3>(samples, |[r, g, b, a]| [r, g, b].map(|c| over_grey(c, a)));
         }
         ColorType::L16 | ColorType::Rgb16 => compact::<2, 1>(samples, |[h, l]| [word(h, l)]),
         ColorType::La16 => compact::<4, 1>(samples, |[h, l, ah, al]| {

@@ -62,11 +62,12 @@ impl EdgeRule {
 
 fn threshold<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
     let threshold = f32::deserialize(from)?;
-    match (KEPT_SIMILARITY..=1.0).contains(&threshold) {
-        true => Ok(threshold),
-        false => Err(D::Error::custom(format!(
+    if (KEPT_SIMILARITY..=1.0).contains(&threshold) {
+        Ok(threshold)
+    } else {
+        Err(D::Error::custom(format!(
             "a threshold of {threshold} is not from {KEPT_SIMILARITY} to 1"
-        ))),
+        )))
     }
 }
 

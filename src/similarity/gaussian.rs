@@ -13,12 +13,13 @@ use crate::{Error, Result};
 /// The median of squared distances: of those above the diagonal, or of all; of an even number the
 /// upper one of the middle two. None where there are none.
 pub(super) fn median(squares: &Array2<f32>, symmetric: bool) -> Option<f32> {
-    let mut all: Vec<f32> = match symmetric {
-        true => (0..squares.nrows())
+    let mut all: Vec<f32> = if symmetric {
+        (0..squares.nrows())
             .flat_map(|i| (i + 1..squares.nrows()).map(move |j| (i, j)))
             .map(|at| squares[at])
-            .collect(),
-        false => squares.iter().copied().collect(),
+            .collect()
+    } else {
+        squares.iter().copied().collect()
     };
     let middle = all.len() / 2;
     (!all.is_empty()).then(|| *all.select_nth_unstable_by(middle, f32::total_cmp).1)

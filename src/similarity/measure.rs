@@ -169,7 +169,7 @@ impl FromStr for Measure {
             match &mut measure {
                 Self::Ssim(ssim) => set(ssim, key, value).ok_or_else(unknown)?,
                 Self::Gaussian { width } if key == "width" => {
-                    *width = Some(positive(value).ok_or_else(unknown)?)
+                    *width = Some(positive(value).ok_or_else(unknown)?);
                 }
                 _ => return Err(unknown()),
             }
@@ -197,14 +197,14 @@ fn set(ssim: &mut Ssim, key: &str, value: &str) -> Option<()> {
         ("like", "wang") => *ssim = Ssim::WANG,
         ("like", "scikit-image") => *ssim = Ssim::SCIKIT_IMAGE,
         ("gaussian", sigma) => {
-            ssim.window = Window::Gaussian(positive(sigma).filter(|sigma| *sigma <= 50.0)?)
+            ssim.window = Window::Gaussian(positive(sigma).filter(|sigma| *sigma <= 50.0)?);
         }
         ("uniform", side) => {
             ssim.window = Window::Uniform(
                 side.parse()
                     .ok()
                     .filter(|side| side % 2 == 1 && (3..=255).contains(side))?,
-            )
+            );
         }
         ("border", "inside") => ssim.border = Border::Inside,
         ("border", "repeat") => ssim.border = Border::Repeat,

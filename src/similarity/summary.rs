@@ -56,7 +56,7 @@ pub fn summarise(matrix: ArrayView2<'_, f32>, symmetric: bool, extremes: usize) 
         summary.mean = sum / summary.pairs as f64;
         let mut squares = 0.0;
         each(matrix, symmetric, |pair| {
-            squares += (f64::from(pair.similarity) - summary.mean).powi(2)
+            squares += (f64::from(pair.similarity) - summary.mean).powi(2);
         });
         summary.sd = (squares / summary.pairs as f64).sqrt();
     }

@@ -76,10 +76,12 @@ impl Alignment {
                 .has(Needs::OVERLAY)
                 .then(|| "partly covered".to_owned()),
         );
-        match words.is_empty() {
-            true if self.similarity >= 1.0 => "the same picture".to_owned(),
-            true => "the same frame".to_owned(),
-            false => words.join(", "),
+        if !words.is_empty() {
+            words.join(", ")
+        } else if self.similarity >= 1.0 {
+            "the same picture".to_owned()
+        } else {
+            "the same frame".to_owned()
         }
     }
 
@@ -170,9 +172,10 @@ impl fmt::Display for Alignment {
 
 /// "85 %", or width and height.
 fn sides([across, down]: [f32; 2]) -> String {
-    match (across - down).abs() <= ALIKE {
-        true => format!("{:.0} %", 50.0 * (across + down)),
-        false => format!("{:.0} % × {:.0} %", 100.0 * across, 100.0 * down),
+    if (across - down).abs() <= ALIKE {
+        format!("{:.0} %", 50.0 * (across + down))
+    } else {
+        format!("{:.0} % × {:.0} %", 100.0 * across, 100.0 * down)
     }
 }
 

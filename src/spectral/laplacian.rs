@@ -288,7 +288,7 @@ impl Laplacian {
             match &self.weights {
                 Weights::Dense(weights) => (0..n).for_each(|j| matrix[(i, j)] = -weights[[i, j]]),
                 Weights::Sparse(rows) => {
-                    rows.row(i).for_each(|(j, weight)| matrix[(i, j)] = -weight)
+                    rows.row(i).for_each(|(j, weight)| matrix[(i, j)] = -weight);
                 }
             }
             matrix[(i, i)] = self.diagonal[i];

@@ -107,7 +107,7 @@ mod tests {
                 unpack_aliases(&bytes[..len]).is_some(),
                 whole.contains(&len),
                 "{len}"
-            )
+            );
         });
         assert_eq!(unpack_aliases(&[5; 40]), None);
     }

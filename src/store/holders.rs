@@ -32,11 +32,13 @@ impl Holders {
     pub(super) fn add(&mut self, path: Arc<[u8]>) {
         match self {
             Self::One(first) if *first != path => {
-                *self = Self::Many(Box::new([first.clone(), path].into()))
+                *self = Self::Many(Box::new([first.clone(), path].into()));
             }
             Self::One(_) => {}
             Self::Many(paths) if paths.is_empty() => *self = Self::One(path),
-            Self::Many(paths) => drop(paths.insert(path)),
+            Self::Many(paths) => {
+                paths.insert(path);
+            }
         }
     }
 
@@ -44,7 +46,9 @@ impl Holders {
         match self {
             Self::One(only) if **only == *path => *self = Self::default(),
             Self::One(_) => {}
-            Self::Many(paths) => drop(paths.remove(path)),
+            Self::Many(paths) => {
+                paths.remove(path);
+            }
         }
     }
 }

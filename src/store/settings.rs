@@ -66,15 +66,16 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         Shape::new(self.size, self.planes)?;
         self.wavelet.parse::<Wavelet>()?;
-        let range = |name: &str, value: u16, allowed: std::ops::RangeInclusive<u16>| match allowed
-            .contains(&value)
-        {
-            true => Ok(()),
-            false => Err(Error::Input(format!(
-                "{name} = {value} is out of range; allowed are {} to {}",
-                allowed.start(),
-                allowed.end()
-            ))),
+        let range = |name: &str, value: u16, allowed: std::ops::RangeInclusive<u16>| {
+            if allowed.contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::Input(format!(
+                    "{name} = {value} is out of range; allowed are {} to {}",
+                    allowed.start(),
+                    allowed.end()
+                )))
+            }
         };
         range("neighbors", self.neighbors, 5..=256)?;
         range("max_features", self.max_features, 8..=1024)

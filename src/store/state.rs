@@ -406,7 +406,9 @@ impl State {
             self.held -= 1;
             match &mut known.stored {
                 Some(content) => content.unheld_since = Some(at),
-                None => drop(self.contents.remove(id)),
+                None => {
+                    self.contents.remove(id);
+                }
             }
         }
     }

@@ -130,8 +130,12 @@ impl Exceptions {
     ) -> std::result::Result<(), String> {
         let place = self.all.len();
         match &exception.subject {
-            Subject::Pair(a, b) => drop(self.pairs.insert((*a, *b), place)),
-            Subject::Image(id) => drop(self.images.insert(*id, place)),
+            Subject::Pair(a, b) => {
+                self.pairs.insert((*a, *b), place);
+            }
+            Subject::Image(id) => {
+                self.images.insert(*id, place);
+            }
             Subject::Path(glob) => {
                 globs.1 += glob.len();
                 if globs.1 > GLOB_BYTES {

@@ -93,7 +93,9 @@ fn gather<'a, L: Iterator<Item = &'a Label>>(
         for label in labels {
             match by_label.get_mut(label) {
                 Some(scores) => scores.push(score),
-                None => drop(by_label.insert(label.clone(), vec![score])),
+                None => {
+                    by_label.insert(label.clone(), vec![score]);
+                }
             }
         }
     }

@@ -107,12 +107,13 @@ impl Baseline {
         let text = serde_json::to_string_pretty(&Stored::new(rule, pairs))
             .map_err(|e| Error::Input(e.to_string()))?
             + "\n";
-        match text.len() as u64 <= LONGEST_EXCEPTIONS {
-            true => Ok(text),
-            false => Err(Error::Input(format!(
+        if text.len() as u64 <= LONGEST_EXCEPTIONS {
+            Ok(text)
+        } else {
+            Err(Error::Input(format!(
                 "{} pairs are too many for a baseline",
                 self.len()
-            ))),
+            )))
         }
     }
 }

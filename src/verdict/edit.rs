@@ -54,11 +54,12 @@ pub fn set_calibration(text: &str, threshold: f32, rate: f64) -> Result<String> 
     );
     rules.calibration = Some(calibration);
     let text = document.to_string();
-    match Rules::from_toml(&text)? == rules {
-        true => Ok(text),
-        false => Err(Error::Input(format!(
+    if Rules::from_toml(&text)? == rules {
+        Ok(text)
+    } else {
+        Err(Error::Input(format!(
             "wsidx.toml cannot be edited here; write `threshold = {threshold}` under `[edges]` yourself"
-        ))),
+        )))
     }
 }
 

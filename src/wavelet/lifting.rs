@@ -235,7 +235,7 @@ fn lift(plane: &mut [i16], side: usize, work: &mut Work) {
         predict_in_rows(ll, hl, n, i16::wrapping_sub);
         lift_rows(high, n, lh, hh);
         each_band_row(plane, side, n, [hl, lh, hh], |row, band| {
-            row.copy_from_slice(band)
+            row.copy_from_slice(band);
         });
     }
     plane[0] = work.square[0];

@@ -66,10 +66,10 @@ pub fn dwt2<T: Real>(
     match wavelet {
         Wavelet::Haar => forward(plane, size, levels, scratch, haar_forward),
         Wavelet::Daubechies4Taps => forward(plane, size, levels, scratch, |s, n, m, p| {
-            filter_forward(&DAUBECHIES_4, s, n, m, p)
+            filter_forward(&DAUBECHIES_4, s, n, m, p);
         }),
         Wavelet::Daubechies8Taps => forward(plane, size, levels, scratch, |s, n, m, p| {
-            filter_forward(&DAUBECHIES_8, s, n, m, p)
+            filter_forward(&DAUBECHIES_8, s, n, m, p);
         }),
     }
 }
@@ -89,10 +89,10 @@ pub fn idwt2<T: Real>(
     match wavelet {
         Wavelet::Haar => backward(plane, size, levels, scratch, haar_backward),
         Wavelet::Daubechies4Taps => backward(plane, size, levels, scratch, |p, s, n, m, o| {
-            filter_backward(&DAUBECHIES_4, p, s, n, m, o)
+            filter_backward(&DAUBECHIES_4, p, s, n, m, o);
         }),
         Wavelet::Daubechies8Taps => backward(plane, size, levels, scratch, |p, s, n, m, o| {
-            filter_backward(&DAUBECHIES_8, p, s, n, m, o)
+            filter_backward(&DAUBECHIES_8, p, s, n, m, o);
         }),
     }
 }

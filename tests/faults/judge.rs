@@ -240,7 +240,7 @@ impl Point<'_> {
             KILLED if self.fault == Fault::Kill => {}
             2 if self.fault != Fault::Kill && names_a_remedy(&met.stderr) => {}
             2 if self.fault != Fault::Kill => {
-                failures.push(format!("no remedy in: {}", met.stderr.trim()))
+                failures.push(format!("no remedy in: {}", met.stderr.trim()));
             }
             _ if went_on => {}
             status => failures.push(format!("it ended with {status}: {}", met.stderr.trim())),

@@ -93,9 +93,11 @@ pub(crate) fn shown(view: &View) -> wsidx::Result<Observed> {
     for path in paths {
         match view.path(&path)? {
             Some(PathRecord::Row(row)) => {
-                drop(observed.insert(path, number(&view.content(row)?.0)))
+                observed.insert(path, number(&view.content(row)?.0));
             }
-            Some(PathRecord::Undecodable(_)) => drop(observed.insert(path, UNREAD)),
+            Some(PathRecord::Undecodable(_)) => {
+                observed.insert(path, UNREAD);
+            }
             None => {}
         }
     }
@@ -205,7 +207,9 @@ impl Model {
                         .entry(path)
                         .or_insert_with(|| BTreeSet::from([None]))
                         .extend(may),
-                    _ => drop(possible.insert(path, may)),
+                    _ => {
+                        possible.insert(path, may);
+                    }
                 }
             }
         }

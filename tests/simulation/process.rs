@@ -92,11 +92,12 @@ impl Storage for Simulated {
     }
 
     fn lock(&self, _who: &str, wait: bool) -> Result<Box<dyn Held>> {
-        match self.0.sim.lock(self.0.me(), wait).map_err(failed("lock"))? {
-            true => Ok(Box::new(SimulatedLock(Arc::clone(&self.0)))),
-            false => Err(Error::Locked {
+        if self.0.sim.lock(self.0.me(), wait).map_err(failed("lock"))? {
+            Ok(Box::new(SimulatedLock(Arc::clone(&self.0))))
+        } else {
+            Err(Error::Locked {
                 holder: "another process".into(),
-            }),
+            })
         }
     }
 

@@ -130,7 +130,8 @@ impl Sled {
         match numbers.below(4) {
             0 => self.now = None,
             1 if !self.older.is_empty() => {
-                self.now = Some(self.older[numbers.below(self.older.len() as u64) as usize].clone())
+                self.now =
+                    Some(self.older[numbers.below(self.older.len() as u64) as usize].clone());
             }
             _ => {}
         }
@@ -341,7 +342,7 @@ impl Sim {
                         .build()
                         .expect("a pool of this thread");
                     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        pool.install(actor)
+                        pool.install(actor);
                     }));
                     self.finish(at, ended.is_err());
                 });

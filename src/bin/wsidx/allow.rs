@@ -97,15 +97,16 @@ pub(crate) fn run(session: &Session, args: &Allow) -> Outcome {
             .ok()
             .and_then(|folder| Some(file.strip_prefix(folder).ok()?.to_owned()));
         let file = term::escape_os(here.unwrap_or(file));
-        match some {
-            true => writeln!(
+        if some {
+            writeln!(
                 anstream::stderr(),
                 "it counts when it is staged, too: git add {file}"
-            )?,
-            false => writeln!(
+            )?;
+        } else {
+            writeln!(
                 anstream::stderr(),
                 "nothing that is staged is rejected or warned of"
-            )?,
+            )?;
         }
     }
     Ok(Exit::Fine)

@@ -71,16 +71,17 @@ pub(crate) fn run(session: &Session, args: &Calibrate) -> Outcome {
     }
     if !session.quiet {
         let mut talk = anstream::stderr();
-        match args.write {
-            true => writeln!(
+        if args.write {
+            writeln!(
                 talk,
                 "written: [edges] threshold = {} in {POLICY_FILE}",
                 found.threshold
-            )?,
-            false => writeln!(
+            )?;
+        } else {
+            writeln!(
                 talk,
                 "nothing was changed; --write puts the threshold into {POLICY_FILE}"
-            )?,
+            )?;
         }
     }
     Ok(Exit::Fine)

@@ -32,7 +32,7 @@ pub(crate) fn run(session: &Session, args: &Debug) -> Outcome {
             picture(&session.reader(Some(image))?, image, &out)?;
         }
         Stage::Coefficients { image, all } => {
-            coefficients(&session.reader(Some(image))?, image, *all)?
+            coefficients(&session.reader(Some(image))?, image, *all)?;
         }
         Stage::Neighbors { image } => neighbors(&session.reader(Some(image))?, image)?,
         Stage::Basis {
@@ -154,7 +154,7 @@ fn coefficients(reader: &Reader, image: &Path, all: bool) -> Result<(), crate::F
         let key = (band.plane, band.level, subband_name(band.subband));
         match energy.iter_mut().find(|e| e.0 == key) {
             Some((_, sum, count)) => {
-                (*sum, *count) = (*sum + values[index] * values[index], *count + 1)
+                (*sum, *count) = (*sum + values[index] * values[index], *count + 1);
             }
             None => energy.push((key, values[index] * values[index], 1)),
         }

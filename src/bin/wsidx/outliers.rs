@@ -39,14 +39,15 @@ pub(crate) fn run(session: &Session, args: &Outliers) -> Outcome {
     let reader = session.reader(None)?;
     let monitor = session.monitor(args.output.format);
     let by = args.by.into();
-    let found = match args.per_class || args.label.is_some() {
-        true => reader.class_outliers(
+    let found = if args.per_class || args.label.is_some() {
+        reader.class_outliers(
             args.label.as_deref().map(str::as_bytes),
             by,
             args.n,
             &monitor,
-        )?,
-        false => vec![reader.outliers(by, args.n, &monitor)?],
+        )?
+    } else {
+        vec![reader.outliers(by, args.n, &monitor)?]
     };
     drop(monitor);
     match args.output.format {

@@ -198,9 +198,10 @@ pub(crate) fn named_file(interrupt: &Interrupt, file: &Path, max_bytes: u64) -> 
 
 /// The paths in a file, or in standard input for `-`; one a line, or ended by NUL.
 pub(crate) fn paths_from(interrupt: &Interrupt, file: &Path, nul: bool) -> Result<Vec<PathBuf>> {
-    let bytes = match file == Path::new("-") {
-        true => standard_input(interrupt, LONGEST_LIST)?,
-        false => named_file(interrupt, file, LONGEST_LIST)?,
+    let bytes = if file == Path::new("-") {
+        standard_input(interrupt, LONGEST_LIST)?
+    } else {
+        named_file(interrupt, file, LONGEST_LIST)?
     };
     let separator = if nul { 0 } else { b'\n' };
     let names = bytes

@@ -235,9 +235,9 @@ fn quantile(found: &Found, share: f64) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
         if found.spectrum.cumulative(middle) >= share {
-            high = middle
+            high = middle;
         } else {
-            low = middle
+            low = middle;
         }
     }
     high

@@ -74,9 +74,10 @@ pub(crate) fn run(session: &Session, args: &Sync) -> Outcome {
         scopes
     };
     monitor.stage("opening", None);
-    let mut writer = match scopes.is_empty() {
-        true => session.restoring_writer(&root, args.wait, &monitor)?,
-        false => session.writer(&root, args.wait, &monitor)?,
+    let mut writer = if scopes.is_empty() {
+        session.restoring_writer(&root, args.wait, &monitor)?
+    } else {
+        session.writer(&root, args.wait, &monitor)?
     };
     let Some(summary) = take_in(session, &root, &mut writer, scopes, &monitor)? else {
         return Ok(Exit::Fine);

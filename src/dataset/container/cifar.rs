@@ -102,12 +102,13 @@ pub(super) fn open_python(path: &Path, file: File, size: u64, of: Kind) -> Resul
         ));
     }
     let meta = text_beside(path, names_file)?;
-    let names = match meta.is_empty() {
-        true => Vec::new(),
-        false => Pickle::read(&meta)
+    let names = if meta.is_empty() {
+        Vec::new()
+    } else {
+        Pickle::read(&meta)
             .map_err(|reason| format!("its names of labels, {names_file}: {reason}"))?
             .strings(names_name)
-            .unwrap_or_default(),
+            .unwrap_or_default()
     };
     let samples = samples.to_vec();
     let data = Data::Memory(samples);

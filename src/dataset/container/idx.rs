@@ -149,15 +149,16 @@ fn values(path: &Path, mut file: File, size: u64, dimensions: u8) -> Result<Valu
         .map_err(|e| e.to_string())?;
     let read = unpacked.take(bytes + 1).read_to_end(&mut values);
     read.map_err(|e| format!("it cannot be unpacked: {e}"))?;
-    match values.len() as u64 == bytes {
-        true => Ok(Values {
+    if values.len() as u64 == bytes {
+        Ok(Values {
             data: Data::Memory(values),
             dimensions,
             first: 0,
-        }),
-        false => Err(format!(
+        })
+    } else {
+        Err(format!(
             "its header tells of {bytes} bytes of values, but there are not as many: it is cut off or damaged"
-        )),
+        ))
     }
 }
 

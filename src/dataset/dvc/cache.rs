@@ -63,10 +63,12 @@ impl Cache {
             .map(|folder| (folder.join("config"), true));
         let inside = [own.join("config"), own.join("config.local")].map(|file| (file, false));
         for (file, is_users) in outside.chain(inside) {
-            let text = match is_users {
-                true if file.exists() => Some(read_named(&file, LONGEST_SETTINGS)?),
-                true => None,
-                false => read_optional(&file, LONGEST_SETTINGS)?,
+            let text = if !is_users {
+                read_optional(&file, LONGEST_SETTINGS)?
+            } else if file.exists() {
+                Some(read_named(&file, LONGEST_SETTINGS)?)
+            } else {
+                None
             };
             let Some(text) = text else { continue };
             if let Some(dir) = cache_dir(&String::from_utf8_lossy(&text)) {

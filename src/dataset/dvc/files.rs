@@ -141,7 +141,7 @@ impl Caches<'_> {
                 }
                 Some(manifest) => {
                     read_manifest(manifest, md5, &mut |relpath, md5| {
-                        insert(files, [&path, relpath.as_bytes()].join(&b'/'), Some(md5))
+                        insert(files, [&path, relpath.as_bytes()].join(&b'/'), Some(md5));
                     })?;
                 }
             },

@@ -118,7 +118,7 @@ mod tests {
     fn read(text: &[u8]) -> Result<Vec<(String, Md5)>> {
         let mut files = Vec::new();
         read_manifest(text, &Hasher::digest(text).into(), &mut |path, md5| {
-            files.push((path, md5))
+            files.push((path, md5));
         })?;
         Ok(files)
     }

@@ -83,9 +83,9 @@ impl Change {
                 path: inside,
             };
             if (is_new || relabelled) && wanted(&file.path) {
-                self.new.push(file)
+                self.new.push(file);
             } else {
-                self.base.push(file)
+                self.base.push(file);
             }
         }
         for (path, (md5, reason)) in new.missing {
@@ -99,9 +99,9 @@ impl Change {
                 path: inside,
             };
             if !stays && wanted(&file.path) {
-                self.new.push(file)
+                self.new.push(file);
             } else {
-                self.base.push(file)
+                self.base.push(file);
             }
         }
         self.new.sort_by(|a, b| a.path.cmp(&b.path));

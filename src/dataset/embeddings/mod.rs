@@ -91,20 +91,21 @@ impl Embeddings {
             );
             return Err(of(path, reason));
         }
-        match rows == ids.len() as u64 {
-            true => Ok(Self {
+        if rows == ids.len() as u64 {
+            Ok(Self {
                 path: path.to_owned(),
                 matrix,
                 columns,
                 ids,
-            }),
-            false => Err(of(
+            })
+        } else {
+            Err(of(
                 path,
                 format!(
                     "it has {rows} embeddings, but there are {} paths to say whose they are",
                     ids.len()
                 ),
-            )),
+            ))
         }
     }
 

@@ -277,11 +277,12 @@ fn opened(mut member: Member, file: &File, size: u64) -> Result<Member, String> 
     let (name, extra) = lengths.ok_or_else(damaged)?;
     member.part.at += 30 + name + extra;
     let end = member.part.at.checked_add(member.part.packed);
-    match end.is_some_and(|end| end <= size) {
-        true => Ok(member),
-        false => Err(format!(
+    if end.is_some_and(|end| end <= size) {
+        Ok(member)
+    } else {
+        Err(format!(
             "its member `{}` is cut off",
             String::from_utf8_lossy(&member.name)
-        )),
+        ))
     }
 }

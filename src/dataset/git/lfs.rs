@@ -104,7 +104,7 @@ mod tests {
             assert_eq!(
                 parse(&text.replace(VERSIONS[0], version)),
                 Some(pointer.clone())
-            )
+            );
         });
         let extended = text.replace("oid", &format!("ext-0-foo sha256:{}\noid", "1".repeat(64)));
         assert_eq!(

@@ -232,15 +232,14 @@ impl Repository {
             path: self.folder.clone(),
             source,
         })?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => {
-                let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                Err(Error::Input(format!(
-                    "git {}: {words}",
-                    args.first().unwrap_or(&"")
-                )))
-            }
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Err(Error::Input(format!(
+                "git {}: {words}",
+                args.first().unwrap_or(&"")
+            )))
         }
     }
 

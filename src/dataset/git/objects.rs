@@ -93,9 +93,10 @@ impl Repository {
         });
         let ended = child.wait().map_err(failed);
         read?;
-        match ended?.success() {
-            true => Ok(()),
-            false => Err(failed(std::io::Error::other("git cat-file failed"))),
+        if ended?.success() {
+            Ok(())
+        } else {
+            Err(failed(std::io::Error::other("git cat-file failed")))
         }
     }
 
@@ -245,11 +246,12 @@ fn read_object(
         }
         Ok(_) => {}
     }
-    match sha2::Sha256::digest(&buffer.bytes) == pointer.sha256 {
-        true => Ok(()),
-        false => Err(Unread::Unreadable(
+    if sha2::Sha256::digest(&buffer.bytes) == pointer.sha256 {
+        Ok(())
+    } else {
+        Err(Unread::Unreadable(
             "its git-lfs object is damaged: its hash is another".into(),
-        )),
+        ))
     }
 }
 

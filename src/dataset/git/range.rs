@@ -65,13 +65,14 @@ impl Repository {
     /// # Errors
     /// [`Error::Input`] with the remedy where the history is cut.
     pub fn require_history(&self) -> Result<()> {
-        match self.shallow {
-            true => Err(Error::Input(
+        if self.shallow {
+            Err(Error::Input(
                 "the clone is shallow, so what a range of commits changed cannot be known; fetch the history with `git fetch --unshallow` \
                  (GitHub: actions/checkout needs fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
                     .into(),
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 

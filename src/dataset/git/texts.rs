@@ -165,8 +165,12 @@ impl Version<'_> {
             .filter(|change| is_dvc_file(&change.path))
         {
             match before.filter(Entry::is_file) {
-                Some(entry) => drop(old.insert(path.clone(), entry.id)),
-                None => drop(old.remove(path)),
+                Some(entry) => {
+                    old.insert(path.clone(), entry.id);
+                }
+                None => {
+                    old.remove(path);
+                }
             }
         }
         let others = self
@@ -208,8 +212,12 @@ impl Version<'_> {
                 continue;
             };
             match before.filter(Entry::is_file) {
-                Some(entry) => drop(old.insert(path, entry.id)),
-                None => drop(old.remove(&path)),
+                Some(entry) => {
+                    old.insert(path, entry.id);
+                }
+                None => {
+                    old.remove(&path);
+                }
             }
         }
         let differ = old != *new || before.tables != kept.tables;

@@ -306,9 +306,9 @@ impl Version<'_> {
                 name: entry.id,
             };
             if (is_new || relabelled) && wanted(&file.path) {
-                change.new.push(file)
+                change.new.push(file);
             } else {
-                change.base.push(file)
+                change.base.push(file);
             }
         }
         change.rules = match self.text(POLICY_FILE)? {

@@ -439,13 +439,14 @@ fn by_numbers(bytes: &[u8], count: usize, dictionary: &Values) -> Result<Values,
             places.push(*place);
         }
     }
-    match places.len() == count {
-        true => Ok(Values {
+    if places.len() == count {
+        Ok(Values {
             bytes: Arc::clone(&dictionary.bytes),
             places,
             begins: Vec::new(),
-        }),
-        false => Err(damaged("its values are cut off")),
+        })
+    } else {
+        Err(damaged("its values are cut off"))
     }
 }
 

@@ -362,11 +362,12 @@ impl Request<'_> {
         let words = view.live_words()?;
         let live = Live(&words);
         let k = ANOMALY_NEIGHBOR + 1;
-        let in_view = match words == self.base.live
+        let in_view = if words == self.base.live
             && usize::from(self.reader.settings.neighbors) >= ANOMALY_NEIGHBOR
         {
-            true => in_base,
-            false => view.search(|rows| {
+            in_base
+        } else {
+            view.search(|rows| {
                 nearest(
                     planes.as_planes(),
                     rows,
@@ -375,7 +376,7 @@ impl Request<'_> {
                     &ById(view),
                     &Admit::default(),
                 )
-            })?,
+            })?
         };
         if monitor.cancelled() {
             return Err(Error::Interrupted);

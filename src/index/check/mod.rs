@@ -186,12 +186,13 @@ impl Reader {
             .map(|(place, r)| (r.read.id, place))
             .collect();
         let rule = &options.rule;
-        let flat = match requested
+        let flat = if requested
             .iter()
             .any(|requested| requested.read.feature.is_flat())
         {
-            true => FlatRows::of(self, &Live(&base.live))?,
-            false => FlatRows::default(),
+            FlatRows::of(self, &Live(&base.live))?
+        } else {
+            FlatRows::default()
         };
         let request = Request {
             reader: self,
@@ -267,11 +268,12 @@ impl Reader {
         }
         let mut labels = Labels::read(self.root(), &tables, limits)?;
         let occurrence = |item: &CheckItem| {
-            let (label, split) = match item.inside {
-                true => images
+            let (label, split) = if item.inside {
+                images
                     .told(&item.file, &item.path)
-                    .unwrap_or_else(|| labels.of(&item.path)),
-                false => (None, None),
+                    .unwrap_or_else(|| labels.of(&item.path))
+            } else {
+                (None, None)
             };
             Occurrence {
                 path: item.path.clone(),
@@ -370,7 +372,9 @@ fn group(
                     });
                 }
             },
-            Err(unread) => drop(reasons.insert(item, unread)),
+            Err(unread) => {
+                reasons.insert(item, unread);
+            }
         }
     }
     requested.sort_by_key(|requested| {

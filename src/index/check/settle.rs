@@ -27,9 +27,9 @@ impl Reader {
         for (file, known) in uncertain.into_iter().zip(known) {
             unknown += usize::from(!known);
             if known {
-                change.base.push(file)
+                change.base.push(file);
             } else {
-                change.new.push(file)
+                change.new.push(file);
             }
         }
         change.new.sort_by(|a, b| a.path.cmp(&b.path));

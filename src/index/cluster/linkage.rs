@@ -41,7 +41,7 @@ impl Reader {
             classes
                 .entry(image.label.as_ref())
                 .or_insert_with(Vec::new)
-                .push(place)
+                .push(place);
         });
         if classes.len() > k {
             return Err(Error::Input(format!(

@@ -260,9 +260,9 @@ fn moments(grid: &Level, other: &Level, map: &Affine, scratch: &mut Scratch) {
 #[inline(always)]
 fn second(same: bool, plane: &mut [f32], first: &[f32], boxes: &mut Boxes, n: usize) {
     if same {
-        plane.copy_from_slice(first)
+        plane.copy_from_slice(first);
     } else {
-        boxes.sum(plane, n, RADIUS)
+        boxes.sum(plane, n, RADIUS);
     }
 }
 

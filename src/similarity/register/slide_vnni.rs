@@ -71,7 +71,7 @@ impl Quads {
                     _mm512_store_si512(
                         quads[y].as_mut_ptr().cast(),
                         _mm512_shuffle_epi8(four, words),
-                    )
+                    );
                 };
             }
         }
@@ -219,7 +219,7 @@ impl Energies {
                     far,
                 ];
                 sums.iter_mut().zip(ends).for_each(|(sum, end)| {
-                    *sum = _mm512_add_epi32(*sum, _mm512_sub_epi32(end, near))
+                    *sum = _mm512_add_epi32(*sum, _mm512_sub_epi32(end, near));
                 });
             }
             for (table, sum) in self.0.iter_mut().zip(sums) {

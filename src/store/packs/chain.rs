@@ -186,7 +186,7 @@ fn survey(medium: &dyn Medium, pack: u32, from: u64, header_sound: bool) -> Resu
                     start,
                     end: found.next(),
                     intact: damaged_to <= start,
-                })
+                });
             }
             None => damaged_to = found.next(),
         }

@@ -359,7 +359,7 @@ fn model(medium: &Arc<dyn Medium>, seed: u64, acts: usize) {
             1 | 2 => {
                 packs = Packs::open(Arc::clone(medium))
                     .unwrap()
-                    .with_max_pack_bytes(PACK)
+                    .with_max_pack_bytes(PACK);
             }
             _ => {
                 let batch = random.batch(9);
@@ -387,7 +387,7 @@ fn model(medium: &Arc<dyn Medium>, seed: u64, acts: usize) {
         for (place, record) in &all {
             match record {
                 Record::Content(content) => {
-                    assert_eq!(&packs.read_content(*place).unwrap(), content)
+                    assert_eq!(&packs.read_content(*place).unwrap(), content);
                 }
                 _ => assert!(packs.read_content(*place).is_err(), "no content there"),
             }

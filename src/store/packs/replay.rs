@@ -39,7 +39,7 @@ impl Replay {
     fn note(&mut self, damage: Damage) {
         match self.damage.last_mut() {
             Some(last) if last.pack == damage.pack && last.end() == damage.offset => {
-                last.len = last.len.saturating_add(damage.len)
+                last.len = last.len.saturating_add(damage.len);
             }
             _ if damage.len > 0 => self.damage.push(damage),
             _ => {}

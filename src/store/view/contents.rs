@@ -67,9 +67,10 @@ impl Order {
             .iter()
             .map(|entry| from.open(entry))
             .collect::<Result<Vec<_>>>()?;
-        match runs.iter().all(|run| run.len().is_multiple_of(4)) {
-            true => Ok(Self { runs }),
-            false => Err(damaged("an order of rows is cut")),
+        if runs.iter().all(|run| run.len().is_multiple_of(4)) {
+            Ok(Self { runs })
+        } else {
+            Err(damaged("an order of rows is cut"))
         }
     }
 

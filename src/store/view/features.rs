@@ -46,12 +46,13 @@ impl Features {
         let open = |i: usize| from.open(&entries[i]);
         let files = [open(HIGH)?, open(LOW)?, open(NORMS)?];
         let bytes = rows.checked_mul(stride);
-        match bytes == Some(files[HIGH].len())
+        if bytes == Some(files[HIGH].len())
             && bytes == Some(files[LOW].len())
             && files[NORMS].len() == rows * size_of::<Norms>()
         {
-            true => Ok(Self { stride, files }),
-            false => Err(damaged("the files of rows do not fit together")),
+            Ok(Self { stride, files })
+        } else {
+            Err(damaged("the files of rows do not fit together"))
         }
     }
 
@@ -150,7 +151,7 @@ pub(super) fn planes<'a>(
         assert!(
             cfg!(target_endian = "little"),
             "norms are mapped as they are stored"
-        )
+        );
     };
     // The map of an empty file is nowhere, and so need not be aligned.
     let norms = if norms.is_empty() {

@@ -70,9 +70,10 @@ impl<'a> Writing<'a> {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         self.grown |= !bytes.is_empty();
         self.buffer.extend_from_slice(bytes);
-        match self.buffer.len() >= PIECE {
-            true => self.write(self.buffer.len() / BLOCK * BLOCK),
-            false => Ok(()),
+        if self.buffer.len() >= PIECE {
+            self.write(self.buffer.len() / BLOCK * BLOCK)
+        } else {
+            Ok(())
         }
     }
 

@@ -67,9 +67,10 @@ pub(crate) fn run(session: &Session, args: &Check) -> Outcome {
     let metrics = place::output("--metrics", args.metrics.as_deref(), Content::Json)?;
     let plots = place::output("--plots", args.plots.as_deref(), Content::Csv)?;
     let monitor = session.monitor(args.format.plain());
-    let judged = match args.staged || args.range.is_some() {
-        true => versions::check(session, args, &CheckOptions::default(), &monitor)?,
-        false => files(session, args, &monitor)?,
+    let judged = if args.staged || args.range.is_some() {
+        versions::check(session, args, &CheckOptions::default(), &monitor)?
+    } else {
+        files(session, args, &monitor)?
     };
     drop(monitor);
     if !session.quiet {

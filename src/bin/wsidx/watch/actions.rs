@@ -108,8 +108,12 @@ impl Actions {
                     open.remove(&from);
                 }
                 match (line.path.bytes(), line.action.as_deref()) {
-                    (Some(path), Some("move")) => drop(open.insert(path, text.to_vec())),
-                    (Some(path), _) => drop(open.remove(&path)),
+                    (Some(path), Some("move")) => {
+                        open.insert(path, text.to_vec());
+                    }
+                    (Some(path), _) => {
+                        open.remove(&path);
+                    }
                     (None, _) => {}
                 }
             }

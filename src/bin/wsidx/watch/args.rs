@@ -169,9 +169,10 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_owned())?;
-    match (0.01..=31_536_000.0).contains(&seconds) {
-        true => Ok(Duration::from_secs_f64(seconds)),
-        false => Err("out of range; allowed are 0.01 to 31536000 seconds".into()),
+    if (0.01..=31_536_000.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("out of range; allowed are 0.01 to 31536000 seconds".into())
     }
 }
 

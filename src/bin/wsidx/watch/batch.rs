@@ -164,7 +164,7 @@ impl Daemon<'_> {
                 self.next = Some(Next {
                     ahead,
                     settled: settled_next,
-                })
+                });
             }
             None => settled_next
                 .into_keys()

@@ -59,7 +59,9 @@ impl Daemon<'_> {
         }
         let now = Instant::now();
         match std::fs::symlink_metadata(path) {
-            Ok(meta) if meta.is_dir() => drop(self.folders.insert(relative)),
+            Ok(meta) if meta.is_dir() => {
+                self.folders.insert(relative);
+            }
             Ok(meta) if meta.is_file() => self.hint_file(relative.into(), hint, now),
             _ => self.hint_gone(&relative, now),
         }
@@ -180,25 +182,24 @@ impl Daemon<'_> {
         }
         let everything = self.rescan || self.folders.len() > FOLDERS;
         let sound = self.roots.iter().filter(|root| root.trouble.is_none());
-        let scopes: Vec<Scope> = match everything {
-            true => sound.map(super::roots::Root::scope).collect(),
-            false => {
-                let due = sound
-                    .filter(|root| root.next_look <= now)
-                    .map(super::roots::Root::scope);
-                let new = self
-                    .folders
-                    .iter()
-                    .filter(|folder| !self.mounts.hide(folder))
-                    .map(|folder| {
-                        let root = self.roots.iter().find(|root| root.contains(folder));
-                        Scope {
-                            path: folder.clone(),
-                            watch: root.is_some_and(|root| root.polled.is_none()),
-                        }
-                    });
-                due.chain(new).collect()
-            }
+        let scopes: Vec<Scope> = if everything {
+            sound.map(super::roots::Root::scope).collect()
+        } else {
+            let due = sound
+                .filter(|root| root.next_look <= now)
+                .map(super::roots::Root::scope);
+            let new = self
+                .folders
+                .iter()
+                .filter(|folder| !self.mounts.hide(folder))
+                .map(|folder| {
+                    let root = self.roots.iter().find(|root| root.contains(folder));
+                    Scope {
+                        path: folder.clone(),
+                        watch: root.is_some_and(|root| root.polled.is_none()),
+                    }
+                });
+            due.chain(new).collect()
         };
         let (rescan, settle) = (self.settings.rescan, self.settings.settle);
         for root in self
@@ -334,9 +335,10 @@ impl Daemon<'_> {
             .into_iter()
             .filter(|found| !self.mounts.hide(&found.path))
         {
-            match has_rested(&stat, settle, clock::age) {
-                true => self.queue.found(path, now),
-                false => self.queue.noticed(path, stat, now, settle),
+            if has_rested(&stat, settle, clock::age) {
+                self.queue.found(path, now);
+            } else {
+                self.queue.noticed(path, stat, now, settle);
             }
         }
         if !sound {

@@ -245,7 +245,7 @@ mod tests {
             match line.strip_prefix("# TYPE ") {
                 Some(name) => typed.push(name.split(' ').next().unwrap_or_default().to_owned()),
                 None if !line.starts_with('#') => {
-                    plain.push(line.split(['{', ' ']).next().unwrap_or_default().to_owned())
+                    plain.push(line.split(['{', ' ']).next().unwrap_or_default().to_owned());
                 }
                 None => {}
             }

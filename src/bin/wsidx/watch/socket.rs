@@ -129,11 +129,12 @@ pub(super) fn ask(root: &Path, word: &str) -> Result<String> {
     writeln!(&stream, "{word}")
         .and_then(|()| (&stream).take(LONGEST_ANSWER).read_to_string(&mut text))
         .map_err(io)?;
-    match text.is_empty() {
-        true => Err(Error::Input(format!(
+    if text.is_empty() {
+        Err(Error::Input(format!(
             "the one that watches {} is busy and gave no answer; try again",
             root.display()
-        ))),
-        false => Ok(text),
+        )))
+    } else {
+        Ok(text)
     }
 }
