@@ -304,6 +304,8 @@ pub(super) fn command(folder: &Path, inherit: bool) -> Command {
         ("GIT_OPTIONAL_LOCKS", "0"),
         ("GIT_LITERAL_PATHSPECS", "1"),
         ("GIT_NO_LAZY_FETCH", "1"),
+        // A pusher could have other objects judged than those that are checked out.
+        ("GIT_NO_REPLACE_OBJECTS", "1"),
         ("GIT_TERMINAL_PROMPT", "0"),
         ("LC_ALL", "C"),
     ]);
