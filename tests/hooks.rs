@@ -858,6 +858,39 @@ fn a_server_reads_what_is_in_quarantine_and_takes_the_policy_from_the_commit_bef
 }
 
 #[test]
+fn objects_that_a_pusher_replaces_are_judged_as_they_are() {
+    let (server, clone) = server();
+    let tree = clone.path();
+    let id = |revision: &str| {
+        let printed = git(tree, ["rev-parse", revision]).expect(0).stdout;
+        printed.trim().to_owned()
+    };
+    let push = |refspec: &str| git(tree, ["push", "-q", "origin", refspec]);
+    let replace = |object: &str, by: &str| {
+        push(&format!("{by}:refs/replace/{object}")).expect(0);
+    };
+    let rejected = || {
+        let said = push("main").expect(1).stderr;
+        let names_it = said.contains("push rejected: 1 of 1 new image");
+        assert!(names_it && said.contains("train/cat/near.ppm"), "{said}");
+    };
+    let base = id("HEAD");
+    commit_file(tree, "train/cat/fine.ppm", &ppm(60, 16));
+    let fine = [id("HEAD"), id("HEAD:train/cat/fine.ppm")];
+    git(tree, ["reset", "-q", "--hard", &base]).expect(0);
+    commit_file(tree, "train/cat/near.ppm", &brighter(&ppm(1, 16), 9));
+    let near = [id("HEAD"), id("HEAD:train/cat/near.ppm")];
+    rejected();
+    // The blob of the picture, then the commit.
+    for at in [1, 0] {
+        replace(&near[at], &fine[at]);
+        let refs = git(server.path(), ["for-each-ref", "refs/replace"]).expect(0);
+        assert!(refs.stdout.contains(&near[at]), "{}", refs.stdout);
+        rejected();
+    }
+}
+
+#[test]
 fn a_push_option_skips_the_check_of_a_server_only_where_the_server_lets_it() {
     let (server, clone) = server();
     git(

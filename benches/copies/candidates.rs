@@ -98,7 +98,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
     let queries: Vec<&Picture> = copies.iter().map(|copy| &copy.picture).collect();
     for k in [2, 4, 10, 16] {
         for (name, of_query, of_indexed) in SETS {
-            let ((targets, owner), (planes, asker)) =
+            let ((targets, owner), (planes, query_of)) =
                 (rows(&indexed, of_indexed), rows(&queries, of_query));
             let live = vec![u64::MAX; owner.len().div_ceil(64)];
             let lists = nearest(
@@ -110,10 +110,10 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
                 &Admit::default(),
             );
             let mut found = vec![false; copies.len()];
-            for (list, &asker) in lists.iter().zip(&asker) {
-                found[asker] |= list
+            for (list, &query) in lists.iter().zip(&query_of) {
+                found[query] |= list
                     .iter()
-                    .any(|n| owner[n.row as usize] == copies[asker].source);
+                    .any(|n| owner[n.row as usize] == copies[query].source);
             }
             let mut table: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
             for (copy, found) in copies.iter().zip(&found) {
@@ -133,7 +133,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
                 .collect();
             let (rows, views) = (
                 owner.len() as f64 / indexed.len() as f64,
-                asker.len() as f64 / queries.len() as f64,
+                query_of.len() as f64 / queries.len() as f64,
             );
             println!(
                 "k {k}, {name}: {mean:.4} ({rows:.1} rows, {views:.1} views each); under 0.99: {}",

@@ -60,7 +60,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
         .map(|copy| &copy.picture)
         .enumerate()
         .flat_map_iter(of_copy);
-    let (asker, features): (Vec<(usize, Turn)>, Vec<Feature>) = of_views.unzip();
+    let (query_of, features): (Vec<(usize, Turn)>, Vec<Feature>) = of_views.unzip();
     let sought = planes(&features);
     let (prepared, own): (Vec<Prepared>, Vec<Prepared>) = (
         indexed.par_iter().map(Prepared::of).collect(),
@@ -108,7 +108,7 @@ pub(crate) fn run(folder: &Path, distractors: &Path) {
         let itself = near
             .iter()
             .zip((0..copies.len()).map(|copy| (copy, Turn::NONE)));
-        for (list, (copy, turn)) in itself.chain(found.iter().zip(asker.iter().copied())) {
+        for (list, (copy, turn)) in itself.chain(found.iter().zip(query_of.iter().copied())) {
             candidates[copy].extend(list.iter().map(|n| (n.row as usize, turn)));
         }
         let of_one = |(copy, candidates): (usize, &BTreeSet<(usize, Turn)>)| {

@@ -107,7 +107,7 @@ fn rows(basis: &Basis, pictures: &[&Picture], asked: Views) -> (OwnedPlanes, Vec
 /// Adds the `k` nearest pictures of each view, where a picture has so many rows.
 fn search(
     candidates: &mut Candidates,
-    (queries, asker): &(OwnedPlanes, Vec<(usize, Turn)>),
+    (queries, query_of): &(OwnedPlanes, Vec<(usize, Turn)>),
     targets: &OwnedPlanes,
     k: usize,
     each: usize,
@@ -121,7 +121,7 @@ fn search(
         &ByNumber,
         &Admit::default(),
     );
-    for (list, &(query, turn)) in lists.iter().zip(asker) {
+    for (list, &(query, turn)) in lists.iter().zip(query_of) {
         let mut found: Vec<usize> = Vec::new();
         for &Neighbor { row, .. } in list {
             let picture = row as usize / each;

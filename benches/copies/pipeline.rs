@@ -50,7 +50,7 @@ pub(crate) fn run(
 ) -> Vec<Pair> {
     let basis = basis(indexed);
     let start = Instant::now();
-    let ((targets, owner), (planes, asker)) = (
+    let ((targets, owner), (planes, query_of)) = (
         rows(&basis, indexed, of_indexed),
         rows(&basis, queries, of_query),
     );
@@ -64,7 +64,7 @@ pub(crate) fn run(
         &Admit::default(),
     );
     let mut candidates: Vec<Vec<(usize, Turn)>> = vec![Vec::new(); queries.len()];
-    for (list, &(query, turn)) in lists.iter().zip(&asker) {
+    for (list, &(query, turn)) in lists.iter().zip(&query_of) {
         candidates[query].extend(list.iter().map(|n| (owner[n.row as usize].0, turn)));
     }
     candidates.iter_mut().for_each(|list| {
@@ -89,7 +89,7 @@ pub(crate) fn run(
         decided
             .iter()
             .flat_map(|d| &d.1)
-            .filter(|pair| pair.found.telling > 0.0)
+            .filter(|pair| pair.found.max_similarity > 0.0)
             .count() as f64
             / n,
     );

@@ -75,7 +75,7 @@ pub(crate) fn run(folder: &Path, size: u16) {
     };
     let parts: Vec<Prepared> = pictures.iter().map(part).collect();
     let own: Vec<[usize; 2]> = (0..n)
-        .filter(|&i| register(&prepared[i], &parts[i], Turn::NONE).telling > 0.0)
+        .filter(|&i| register(&prepared[i], &parts[i], Turn::NONE).max_similarity > 0.0)
         .map(|i| [i, i])
         .collect();
     time("register full", &own, &parts, &register_pair);

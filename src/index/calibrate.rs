@@ -33,7 +33,7 @@ use crate::{
     picture::Picture,
     similarity::{
         COPY_KINDS, CopyKind, EdgeRule, KEPT_SIMILARITY, NullDistribution,
-        register::{Alignment, Detail, Needs, Turn, telling},
+        register::{Alignment, Detail, Needs, Turn, max_similarity},
         turned,
     },
     verdict::Occurrence,
@@ -292,7 +292,7 @@ impl Calibrating<'_> {
                 break;
             }
             let picture = self.reader.picture_of_row(row)?;
-            if telling(&Detail::of(&picture)) >= self.rule.threshold {
+            if max_similarity(&Detail::of(&picture)) >= self.rule.threshold {
                 tell.push((row, picture));
             } else {
                 passed_over += 1;

@@ -102,7 +102,7 @@ pub(super) fn texture(
 ) -> Texture {
     if feature.is_flat() {
         Texture::Flat(flat)
-    } else if query.telling() < rule.threshold {
+    } else if query.max_similarity() < rule.threshold {
         Texture::TooLittle
     } else {
         Texture::Enough

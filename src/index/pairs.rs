@@ -11,7 +11,7 @@ use crate::{
     picture::Picture,
     similarity::{
         EdgeRule, Part, Views, parts,
-        register::{Alignment, Begun, Detail, Outline, Turn, begin, telling},
+        register::{Alignment, Begun, Detail, Outline, Turn, begin, max_similarity},
     },
     store::state::ContentId,
 };
@@ -71,8 +71,8 @@ impl QueryPicture {
     }
 
     /// The similarity that the picture has enough texture for.
-    pub(super) fn telling(&self) -> f32 {
-        telling(&self.detail)
+    pub(super) fn max_similarity(&self) -> f32 {
+        max_similarity(&self.detail)
     }
 
     /// How it lies on another picture: the best of some turns, an edge before any other; none if

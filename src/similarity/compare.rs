@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use super::{
     EdgeRule,
-    register::{Alignment, Needs, Prepared, Scale, Turn, by_scale, register, telling},
+    register::{Alignment, Needs, Prepared, Scale, Turn, by_scale, max_similarity, register},
 };
 use crate::picture::Picture;
 
@@ -55,8 +55,8 @@ pub struct Comparison {
     /// How the first picture lies on the second.
     pub pair: Alignment,
     /// The similarity that each picture has enough texture for, in [0, 1): see
-    /// [`Alignment::telling`].
-    pub telling: [f32; 2],
+    /// [`Alignment::max_similarity`].
+    pub max_similarity: [f32; 2],
     /// Level by level, coarse to fine; empty where no way was found to lay one on the other.
     pub scales: Vec<Scale>,
 }
@@ -72,17 +72,17 @@ pub fn compare(a: &Picture, b: &Picture, rule: &EdgeRule) -> Comparison {
         _ => best,
     };
     let pair = pairs.into_iter().reduce(better).unwrap_or(pairs[0]);
-    let telling = [&first, &second].map(|picture| telling(&picture.detail));
+    let max_similarity = [&first, &second].map(|picture| max_similarity(&picture.detail));
     let decision = if a == b {
         Decision::Same
     } else {
-        rule.decide(&pair, telling)
+        rule.decide(&pair, max_similarity)
     };
     Comparison {
         decision,
         scales: by_scale(&first, &second, &pair),
         pair,
-        telling,
+        max_similarity,
     }
 }
 
@@ -90,12 +90,14 @@ impl EdgeRule {
     /// What becomes of a pair of pictures that differ, which have texture enough for these
     /// similarities.
     #[must_use]
-    pub fn decide(&self, pair: &Alignment, telling: [f32; 2]) -> Decision {
+    pub fn decide(&self, pair: &Alignment, max_similarity: [f32; 2]) -> Decision {
         if self.accepts(pair) {
             Decision::NearDuplicate
         } else if pair.similarity >= self.threshold {
             Decision::Refused(pair.needs.without(self.accept))
-        } else if self.lacks_texture(pair) || telling.iter().any(|&most| most < self.threshold) {
+        } else if self.lacks_texture(pair)
+            || max_similarity.iter().any(|&most| most < self.threshold)
+        {
             Decision::TooLittleTexture
         } else {
             Decision::Different
@@ -108,7 +110,7 @@ impl EdgeRule {
     pub fn lacks_texture(&self, pair: &Alignment) -> bool {
         pair.is_found()
             && pair.similarity < self.threshold
-            && pair.telling < self.threshold
+            && pair.max_similarity < self.threshold
             && pair.agreement >= self.threshold
     }
 }

@@ -212,7 +212,7 @@ mod tests {
         let area = inside(shift[0]) * inside(shift[1]);
         Alignment {
             similarity: 0.9,
-            telling: 0.9,
+            max_similarity: 0.9,
             map: map.after(&turn.inverse().to_original()),
             turn,
             overlap: [area / (scale * scale), area],

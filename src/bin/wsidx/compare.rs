@@ -65,7 +65,9 @@ struct CompareJson {
     texture: Decimal,
     agreement: Decimal,
     colour: Decimal,
-    telling: Decimal,
+    /// The key of schema 1.
+    #[serde(rename = "telling")]
+    max_similarity: Decimal,
     scales: Vec<ScaleJson>,
 }
 
@@ -75,7 +77,9 @@ struct ImageJson {
     path: PathJson,
     width: u32,
     height: u32,
-    telling: Decimal,
+    /// The key of schema 1.
+    #[serde(rename = "telling")]
+    max_similarity: Decimal,
 }
 
 #[derive(Serialize)]
@@ -195,11 +199,11 @@ fn panel([width, height]: [u32; 2]) -> [usize; 2] {
 }
 
 fn to_json([a, b]: [&Image; 2], size: u16, found: &Comparison, rule: &EdgeRule) -> CompareJson {
-    let image = |image: &Image, telling: f32| ImageJson {
+    let image = |image: &Image, max_similarity: f32| ImageJson {
         path: PathJson::new(image.name.as_os_str().as_encoded_bytes()),
         width: image.sides[0],
         height: image.sides[1],
-        telling: Decimal(telling.into()),
+        max_similarity: Decimal(max_similarity.into()),
     };
     let pair = &found.pair;
     let scale = |scale: &wsidx::similarity::register::Scale| ScaleJson {
@@ -210,8 +214,8 @@ fn to_json([a, b]: [&Image; 2], size: u16, found: &Comparison, rule: &EdgeRule) 
     };
     CompareJson {
         schema: "wsidx.compare/1",
-        a: image(a, found.telling[0]),
-        b: image(b, found.telling[1]),
+        a: image(a, found.max_similarity[0]),
+        b: image(b, found.max_similarity[1]),
         size,
         decision: found.decision.name(),
         near_duplicate: found.decision.is_edge(),
@@ -225,7 +229,7 @@ fn to_json([a, b]: [&Image; 2], size: u16, found: &Comparison, rule: &EdgeRule) 
         texture: Decimal(pair.texture.into()),
         agreement: Decimal(pair.agreement.into()),
         colour: Decimal(pair.colour.into()),
-        telling: Decimal(pair.telling.into()),
+        max_similarity: Decimal(pair.max_similarity.into()),
         scales: found.scales.iter().map(scale).collect(),
     }
 }
@@ -298,13 +302,13 @@ fn text(
                 format!(
                     "{} of the frame: enough for a similarity of {:.3}",
                     percent(pair.texture),
-                    pair.telling
+                    pair.max_similarity
                 ),
             ),
             ("by scale", scales.collect::<Vec<_>>().join(", ")),
         ]);
     }
-    let [of_a, of_b] = found.telling;
+    let [of_a, of_b] = found.max_similarity;
     lines.push((
         "own texture",
         format!("enough for {of_a:.3} (A) and {of_b:.3} (B)"),

@@ -8,8 +8,8 @@ pub(crate) fn npy(matrix: ArrayView2<'_, f32>) -> Vec<u8> {
     let (rows, columns) = matrix.dim();
     let mut header =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-    // Magic, version and length take ten bytes, and the header ends in a line feed at a multiple of
-    // 64.
+    // Magic, version and length take ten bytes, and the header ends in a line feed at a multiple
+    // of 64.
     header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
     header.push('\n');
     let mut bytes = Vec::with_capacity(10 + header.len() + 4 * matrix.len());

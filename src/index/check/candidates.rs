@@ -324,7 +324,7 @@ impl Request<'_> {
         Ok(candidates)
     }
 
-    /// How many of the requested contents the asker of each feature is compared with.
+    /// With how many of the requested contents each feature's own content is compared.
     fn seen(&self, sought: &Sought<'_>) -> Vec<u32> {
         sought
             .of

@@ -68,8 +68,8 @@ impl Agreement {
         (colour * share).clamp(0.0, 1.0)
     }
 
-    /// What it would be if all that overlaps agreed.
-    pub(super) fn telling(&self) -> f32 {
+    /// The similarity if everything that overlaps agreed.
+    pub(super) fn max_similarity(&self) -> f32 {
         self.texture / (self.texture + PRIOR)
     }
 

@@ -20,7 +20,7 @@
 //! otherwise; colour is how well chroma agrees, 1 where one picture has none. So a small overlap,
 //! and a picture with little texture, cannot be similar however well they fit: S ≤ T / (T + k).
 //! Where that bound is below the threshold the pair has *too little texture to tell*
-//! ([`Alignment::telling`]).
+//! ([`Alignment::max_similarity`]).
 //!
 //! # Symmetry and determinism
 //! A pair is always registered in one order, by a hash of the samples, and the result is turned
@@ -89,9 +89,9 @@ const HOPE: [[f32; 2]; 3] = [[0.0, 0.0], [0.35, 0.4], [0.0, 0.0]];
 pub struct Alignment {
     /// In [0, 1]; 1 for equal pictures, 0 where no way was found to lay one on the other.
     pub similarity: f32,
-    /// What it would be if all that overlaps agreed: T / (T + k). Below the threshold, there is too
-    /// little texture to tell.
-    pub telling: f32,
+    /// The similarity if everything that overlaps agreed, T / (T + k), in [0, 1). Below the
+    /// threshold, there is too little texture to decide.
+    pub max_similarity: f32,
     /// The map from the frame of the first picture to that of the second, the turn included.
     pub map: Affine,
     /// How the first picture is turned to lie like the second.
@@ -115,7 +115,7 @@ pub struct Alignment {
 impl Alignment {
     const NONE: Self = Self {
         similarity: 0.0,
-        telling: 0.0,
+        max_similarity: 0.0,
         map: Affine::IDENTITY,
         turn: Turn::NONE,
         overlap: [0.0; 2],
@@ -254,7 +254,7 @@ pub fn equal(picture: &Detail) -> Alignment {
     });
     Alignment {
         similarity: 1.0,
-        telling: found.telling(),
+        max_similarity: found.max_similarity(),
         overlap: [1.0; 2],
         texture: found.texture,
         agreement: 1.0,
@@ -263,11 +263,11 @@ pub fn equal(picture: &Detail) -> Alignment {
     }
 }
 
-/// The similarity that a picture has enough texture for. Below the threshold, nothing but the same
-/// pixels can be its near-duplicate.
+/// The largest similarity that a picture has enough texture for, in [0, 1). Below the threshold,
+/// nothing but the same pixels can be its near-duplicate.
 #[must_use]
-pub fn telling(picture: &Detail) -> f32 {
-    equal(picture).telling
+pub fn max_similarity(picture: &Detail) -> f32 {
+    equal(picture).max_similarity
 }
 
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
@@ -311,7 +311,7 @@ fn upright(a: &Detail, b: &Detail, turn: Turn, starts: &[Start]) -> Alignment {
     let covered = covered(&inverse);
     Alignment {
         similarity: found.similarity(),
-        telling: found.telling(),
+        max_similarity: found.max_similarity(),
         map: fit.map,
         turn,
         overlap: if forward {

@@ -207,7 +207,7 @@ fn what_tells_nothing_is_similar_to_nothing_but_itself() {
             } else {
                 assert!(found.similarity < EDGE_SIMILARITY, "{i} {j} {found:?}");
                 assert!(
-                    i.max(j) > 4 || found.telling < EDGE_SIMILARITY,
+                    i.max(j) > 4 || found.max_similarity < EDGE_SIMILARITY,
                     "{i} {j} {found:?}"
                 );
             }

@@ -67,7 +67,7 @@ struct RemovedLine {
     id: Option<String>,
 }
 
-/// Whether something is done with a file beside telling of it; what is in a container stays there.
+/// Whether an action applies to a file besides its line; what is in a container stays there.
 pub(super) fn is_acted_on(checked: &Checked) -> bool {
     checked.judgement.verdict == Verdict::Redundant
         && checked.allowed.is_none()
