@@ -685,8 +685,7 @@ fn an_interruption_keeps_what_is_done() {
     let tree = tempfile::tempdir().unwrap();
     (0..3_000).for_each(|seed| write(tree.path(), &format!("cat/{seed}.ppm"), &ppm(seed, 64)));
     wsidx(tree.path(), ["init"]).expect(0);
-    let mut child = command(support::PROGRAM, tree.path());
-    let mut child = child
+    let mut child = support::interruptible(tree.path())
         .arg("sync")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

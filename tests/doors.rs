@@ -18,7 +18,7 @@ use std::{
 use support::{
     PROGRAM, Run, command,
     images::{brighter, ppm, write},
-    run, wsidx,
+    interruptible, run, wsidx,
 };
 
 const SIDE: usize = 16;
@@ -456,12 +456,12 @@ fn the_first_signal_ends_a_command_that_waits_for_a_list_that_is_never_written()
     ];
     for arguments in commands {
         for signal in [Signal::TERM, Signal::INT] {
-            let mut program = command(PROGRAM, &root);
-            program
+            let mut process = interruptible(&root)
                 .args(*arguments)
                 .stdin(Stdio::piped())
-                .stderr(Stdio::piped());
-            let mut process = program.spawn().unwrap();
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
             wait_until_handled(process.id(), signal);
             // The process may be anywhere before the read, or in it.
             thread::sleep(Duration::from_millis(200));

@@ -14,7 +14,7 @@ use std::{
 };
 
 use support::{
-    PROGRAM, Run, command, copy_folder,
+    Run, command, copy_folder,
     images::{ppm, write},
     run, wsidx,
 };
@@ -69,8 +69,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn spawn(root: &Path, arguments: &[&str]) -> Child {
-    let mut command = command(PROGRAM, root);
-    command
+    support::interruptible(root)
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -46,6 +46,14 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The program, for tests that interrupt it. Whatever started the tests in the background may have
+/// had INT ignored, and a program that starts so leaves it ignored.
+pub(crate) fn interruptible(folder: &Path) -> Command {
+    let mut command = command("env", folder);
+    command.args(["--default-signal=INT,TERM", PROGRAM]);
+    command
+}
+
 /// A command that runs in `folder` and sees nothing of the user's environment, settings or git
 /// identity; the program comes first in its `PATH`, standard input is empty, and `folder` is its
 /// home.
